@@ -1,0 +1,42 @@
+"""The exceptions that users see: each message is one line that says what is wrong, where, and what would be right.
+
+Every class derives from `NarrowsError`, which the command line turns into exit code 2; anything else is a defect.
+"""
+
+from __future__ import annotations
+
+
+class NarrowsError(ValueError):
+    """Base of everything that the user can put right."""
+
+
+class InputError(NarrowsError):
+    """A text, a row or an option cannot be used as given."""
+
+
+class DataError(NarrowsError):
+    """A file of texts, or a row in it, cannot be read; names the file and the line."""
+
+
+class TargetError(NarrowsError):
+    """A label is not one of the model's; lists those that are."""
+
+
+class LayerError(NarrowsError):
+    """A layer is out of range, or the model's blocks cannot be told from its structure."""
+
+
+class ModelError(NarrowsError):
+    """A model cannot be found, loaded or explained."""
+
+
+class PriorError(NarrowsError):
+    """A prior cannot be read, or was estimated on another model."""
+
+
+class NumericsError(NarrowsError):
+    """A model computed NaN or infinity where a finite number is needed."""
+
+
+class DependencyError(NarrowsError):
+    """An optional package is missing; names the extra that installs it."""

@@ -1,0 +1,80 @@
+"""One thing to explain: a text or a pair of texts, and its gold label where it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from narrows.errors import InputError
+
+PAIR_COLUMNS = (("text", "text_pair"), ("premise", "hypothesis"), ("sentence1", "sentence2"), ("question", "sentence"))
+SINGLE_COLUMNS = ("text", "sentence")
+LABEL_COLUMNS = ("label", "gold_label")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text or a pair of texts.
+
+    Attributes:
+        text: The text, or the first of the pair.
+        text_pair: The second text of a pair, None for a single text.
+        label: The gold label, by name or index, where one is known.
+
+    Raises:
+        InputError: If a text is not a string or has nothing but white space in it.
+
+    Example:
+        >>> Example.of({"premise": "It rains.", "hypothesis": "It is dry.", "label": "contradiction"})
+        Example(text='It rains.', text_pair='It is dry.', label='contradiction')
+    """
+
+    text: str
+    text_pair: str | None = None
+    label: str | int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("text", self.text), ("text_pair", self.text_pair)):
+            if value is None and name == "text_pair":
+                continue
+            if not isinstance(value, str):
+                raise InputError(f"{name} must be a string, not {type(value).__name__}: {value!r:.60}")
+            if not value.strip():
+                raise InputError(f"{name} is empty: there is nothing to explain")
+
+    @classmethod
+    def of(cls, item: Example | str | tuple[str, str] | Mapping[str, Any]) -> Example:
+        """Read an example from whatever users hold: a string, a pair, or a row of a data set.
+
+        Args:
+            item: An `Example`, a string, a tuple of two strings, or a mapping with the columns ``text`` and
+                ``text_pair`` (also ``premise``/``hypothesis``, ``sentence1``/``sentence2``,
+                ``question``/``sentence`` or ``sentence``) and, where known, ``label``.
+
+        Returns:
+            The example.
+
+        Raises:
+            InputError: If no text can be found in it.
+        """
+        if isinstance(item, Example):
+            return item
+        if isinstance(item, str):
+            return cls(item)
+        if isinstance(item, tuple) and len(item) == 2:
+            return cls(item[0], item[1])
+        if isinstance(item, Mapping):
+            return cls._of_row(item)
+        raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
+
+    @classmethod
+    def _of_row(cls, row: Mapping[str, Any]) -> Example:
+        label = next((row[column] for column in LABEL_COLUMNS if column in row), None)
+        for first, second in PAIR_COLUMNS:
+            if row.get(first) is not None and row.get(second) is not None:
+                return cls(row[first], row[second], label)
+        for column in SINGLE_COLUMNS:
+            if column in row:
+                return cls(row[column], label=label)
+        raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, row)) or 'nothing'}")
