@@ -1,4 +1,4 @@
-"""The saved form of a result: what ``--json`` prints, what `Attribution.to_dict` returns, what the pictures are made of.
+"""The saved form of a result: what ``--json`` prints, `Attribution.to_dict` returns and the pictures are made of.
 
 Pictures are drawn from this form alone, so that a file that was saved a year ago can still be looked at.
 """

@@ -1,0 +1,156 @@
+"""What stands around a picture in words and numbers, the same in the terminal, on the page and in figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from narrows.schema import AttributionDict
+from narrows.viz.spans import content, visible
+
+INFORMATION_UNIT = "information (bits)"
+SIGNED_UNIT = "signed information (bits)"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A word of the table: its score in bits and its share of what all tokens have together (0 to 1)."""
+
+    word: str
+    score: float
+    share: float
+
+
+def bits(value: float, signed: bool = False) -> str:
+    """Write a number of bits, with as many digits as a reader can use.
+
+    Args:
+        value: In bits.
+        signed: Whether positive values carry their sign, too.
+
+    Returns:
+        The number without its unit.
+
+    Example:
+        >>> bits(0.0), bits(0.004), bits(3.14159), bits(31.4159), bits(31415.9), bits(2.5, signed=True)
+        ('0', '<0.01', '3.14', '31.4', '31,416', '+2.50')
+    """
+    if not math.isfinite(value):
+        return "not finite"
+    size = abs(value)
+    if size == 0:
+        return "0"
+    sign = "-" if value < 0 else "+" if signed else ""
+    if size < 0.005:
+        return f"{sign}<0.01" if signed else "<0.01"
+    digits = 2 if size < 9.995 else 1 if size < 99.95 else 0
+    return f"{sign}{size:,.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """Return a share between 0 and 1 as a percentage.
+
+    Example:
+        >>> percent(0.314), percent(0.0314), percent(0.0)
+        ('31%', '3.1%', '0%')
+    """
+    if share == 0 or not math.isfinite(share):
+        return "0%"
+    if share < 0.0005:
+        return "<0.1%"
+    return f"{100 * share:.{1 if share < 0.0995 else 0}f}%"
+
+
+def place(layer: int) -> str:
+    """Return the name of a layer: blocks are counted from 1, and layer 0 is the embeddings."""
+    return "layer 0 (the embeddings)" if layer == 0 else f"layer {layer}"
+
+
+def places(layers: Sequence[int]) -> str:
+    """Return the name of several layers.
+
+    Example:
+        >>> places([0, 1, 2, 3]), places([3, 6, 9]), places([4])
+        ('layers 0 to 3', 'layers 3, 6, 9', 'layer 4')
+    """
+    if len(layers) == 1:
+        return place(layers[0])
+    if len(layers) > 2 and list(layers) == list(range(layers[0], layers[0] + len(layers))):
+        return f"layers {layers[0]} to {layers[-1]}"
+    return f"layers {', '.join(map(str, layers))}"
+
+
+def unit(signed: bool) -> str:
+    """Return the label of a scale or an axis."""
+    return SIGNED_UNIT if signed else INFORMATION_UNIT
+
+
+def what_a_bit_is(signed: bool) -> str:
+    """Return, in plain words, what the numbers of a map mean."""
+    sentence = (
+        "One bit is the answer to one yes-or-no question. A token's bits are what the prediction still had to be told "
+        "about it when as much noise as possible hid the rest; at 0 bits the token could as well be noise."
+    )
+    if signed:
+        sentence += " A plus says that the token speaks for the target, a minus that it speaks against it."
+    return sentence
+
+
+def needed(attribution: AttributionDict) -> str:
+    """Return the sentence that says how many bits the prediction needed, and how many the layer carries."""
+    total, carried = attribution["total_bits"], attribution["carried_bits"]
+    if not math.isfinite(carried):  # a method without a trace does not know
+        return f"The prediction needed {bits(total)} bits at {place(attribution['layer'])}."
+    part = f" ({percent(total / carried)})" if 0 < total <= carried else ""
+    where = place(attribution["layer"])
+    return f"The prediction needed {bits(total)} bits of the {bits(carried)} bits that {where} carries{part}."
+
+
+def truncation(attribution: AttributionDict) -> str | None:
+    """Return the sentence that says how many tokens were cut off, or None if none were."""
+    count = attribution["truncated"]
+    if not count:
+        return None
+    what = "1 token was" if count == 1 else f"{count:,} tokens were"
+    return f"{what} cut off: the text is longer than the model takes, and the map ends where the model stopped reading."
+
+
+def classes(attribution: AttributionDict, count: int) -> list[tuple[str, float]]:
+    """Return the most probable labels, the target among them whatever its probability.
+
+    Args:
+        attribution: A saved result.
+        count: How many labels to return at most, the target not counted.
+
+    Returns:
+        Labels and probabilities, most probable first.
+    """
+    ranked = sorted(attribution["probabilities"].items(), key=lambda item: -item[1])
+    return [item for rank, item in enumerate(ranked) if rank < count or item[0] == attribution["target"]]
+
+
+def magnitude(attribution: AttributionDict) -> float:
+    """Return what all tokens have together, in bits regardless of sign: the whole that shares are shares of."""
+    return sum(abs(token["score"]) for token in attribution["tokens"] if math.isfinite(token["score"]))
+
+
+def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
+    """Rank the words of a result, or its tokens where it holds no words.
+
+    Args:
+        attribution: A saved result.
+        count: How many to return at most.
+
+    Returns:
+        The strongest first, whatever their sign; those without any information are left out.
+    """
+    rows: Sequence[tuple[str, float]] = [(word["word"], word["score"]) for word in attribution["words"]]
+    if not rows:
+        rows = [(span.text, span.score) for span in content(attribution)]
+    whole = magnitude(attribution)
+    informative = [row for row in rows if math.isfinite(row[1]) and row[1] != 0]
+    ranked = sorted(informative, key=lambda row: -abs(row[1]))[:count]
+    return [
+        Ranked(" ".join(visible(word).split()), score, abs(score) / whole if whole else 0.0) for word, score in ranked
+    ]

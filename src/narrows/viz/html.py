@@ -1,0 +1,228 @@
+"""Self-contained pages: no script, nothing fetched, every text escaped.
+
+Colours are classes, one per level of `narrows.viz.shade`, so that nothing in a page needs an inline style and the
+page's Content-Security-Policy can forbid everything but its own style sheet, by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from narrows.errors import InputError
+from narrows.schema import AttributionDict, TraceDict
+from narrows.viz import caption
+from narrows.viz.shade import LEVELS, SURFACE, Scale, is_signed, shade
+from narrows.viz.spans import Span, check_layers, content, cut, labels, segments, unplaced, visible
+
+_WORDS = 12
+_LABELS = 6
+_LONG = 900  # characters; beyond, the read-out of a token sticks to the window, for the end of the map may be off it
+_CURVE_WIDTH, _CURVE_HEIGHT = 240, 56
+
+Json = dict[str, Any]
+
+
+def render_page(attributions: Sequence[AttributionDict], title: str = "Narrows: what each token told") -> str:
+    """Draw results as one page that needs nothing but itself.
+
+    Args:
+        attributions: Saved results, at least one.
+        title: The page's title.
+
+    Returns:
+        The HTML document.
+
+    Raises:
+        InputError: If there is nothing to draw.
+    """
+    if not attributions:
+        raise InputError("a page needs at least one attribution, got none")
+    maps = [_map(attribution) for attribution in attributions]
+    return _document("page.html.j2", title, {"maps": maps})
+
+
+def render_layers_page(attributions: Sequence[AttributionDict], title: str = "Narrows: layer by layer") -> str:
+    """Draw one text at several layers as a page with a heat map, tokens down and layers across.
+
+    Args:
+        attributions: One saved result per layer, all of the same text.
+        title: The page's title.
+
+    Returns:
+        The HTML document.
+
+    Raises:
+        InputError: If there are none, or they are of different texts.
+    """
+    check_layers(attributions)
+    return _document("layers.html.j2", title, {"heat": _heat(attributions), "map": _map(attributions[0])})
+
+
+def render_fragment(attribution: AttributionDict) -> str:
+    """Draw one result for a notebook: a block whose style stays within it, light or dark as the notebook is.
+
+    Args:
+        attribution: A saved result.
+
+    Returns:
+        HTML without a document around it.
+    """
+    return _environment().get_template("fragment.html.j2").render(map=_map(attribution), style=_style())
+
+
+def _document(template: str, title: str, values: Json) -> str:
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    page = _environment().get_template(template)
+    return page.render(title=visible(title), policy=policy, style=style, **values)
+
+
+@cache
+def _environment() -> Environment:
+    loader = PackageLoader("narrows.viz")
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, cache_size=16
+    )
+
+
+@cache
+def _style() -> Markup:
+    levels = [(_level_class(level), shade(level, "light"), shade(level, "dark")) for level in _all_levels()]
+    return Markup(_environment().get_template("style.css.j2").render(levels=levels, surface=SURFACE))
+
+
+def _all_levels() -> range:
+    return range(-LEVELS, LEVELS + 1)
+
+
+def _level_class(level: int) -> str:
+    return f"m{-level}" if level < 0 else f"p{level}"
+
+
+def _map(attribution: AttributionDict) -> Json:
+    """Return what the template of one map needs, numbers already written out."""
+    signed = is_signed([attribution])
+    spans = content(attribution)
+    scale = Scale.of((span.score for span in spans), signed)
+    whole = caption.magnitude(attribution)
+    order = sorted((span for span in spans if span.score), key=lambda span: -abs(span.score))
+    ranks = {span.tokens: rank for rank, span in enumerate(order, start=1)}
+    names = ["text", "text_pair"] if attribution["text_pair"] is not None else [None]
+    return {
+        "paragraphs": [
+            {"name": name, "cells": [_cell(span, scale, whole, ranks) for span in cut(attribution, segment)]}
+            for segment, name in enumerate(names)
+        ],
+        "long": sum(map(len, segments(attribution))) > _LONG,
+        "special": [_cell(span, scale, whole, {}) for span in unplaced(attribution)],
+        "classes": [
+            {"label": visible(label), "p": f"{probability:.3f}", "width": round(100 * _unit_interval(probability), 1)}
+            for label, probability in caption.classes(attribution, _LABELS)
+        ],
+        "hidden": len(attribution["probabilities"]) - len(caption.classes(attribution, _LABELS)),
+        "predicted": visible(attribution["predicted"]),
+        "target": visible(attribution["target"]),
+        "place": caption.place(attribution["layer"]),
+        "method": visible(attribution["method"]),
+        "legend": _legend(scale),
+        "meaning": caption.what_a_bit_is(signed),
+        "needed": caption.needed(attribution),
+        "truncated": caption.truncation(attribution),
+        "ranked_by": "word" if attribution["words"] else "token",
+        "words": [
+            {
+                "word": row.word,
+                "bits": caption.bits(row.score, signed),
+                "share": caption.percent(row.share),
+                "level": _level_class(scale.level(row.score)),
+            }
+            for row in caption.strongest(attribution, _WORDS)
+        ],
+        "curves": _curves(attribution["trace"]),
+        "config": visible(json.dumps(attribution["config"], indent=2, sort_keys=True, ensure_ascii=False, default=str)),
+        "version": visible(attribution["narrows_version"]),
+    }
+
+
+def _cell(span: Span, scale: Scale, whole: float, ranks: dict[tuple[int, ...], int]) -> Json:
+    text = visible(span.text)
+    if not span.tokens:
+        return {"text": text, "level": None}
+    number = caption.bits(span.score, scale.signed)
+    tip = f"{' '.join(text.split())}: {number} bits, {caption.percent(abs(span.score) / whole if whole else 0)} of all"
+    if span.tokens in ranks:
+        tip += f", rank {ranks[span.tokens]} of {len(ranks)}"
+    return {"text": text, "level": _level_class(scale.level(span.score)), "tip": tip, "bits": number}
+
+
+def _legend(scale: Scale) -> Json:
+    largest = caption.bits(scale.largest, scale.signed)
+    return {
+        "low": f"-{largest.lstrip('+')} against" if scale.signed else "0",
+        "high": f"+{largest.lstrip('+')} bits for the target" if scale.signed else f"{largest} bits",
+        "levels": [_level_class(level) for level in scale.levels()],
+        "unit": caption.unit(scale.signed),
+        "empty": not scale.largest,
+    }
+
+
+def _heat(attributions: Sequence[AttributionDict]) -> Json:
+    signed = is_signed(attributions)
+    scores = (token["score"] for layer in attributions for token in layer["tokens"] if not token["special"])
+    scale = Scale.of(scores, signed)
+    rows = []
+    for position, name in enumerate(labels(attributions[0])):
+        scores_here = [layer["tokens"][position]["score"] for layer in attributions]
+        cells = [
+            {"level": _level_class(scale.level(score)), "bits": caption.bits(score, signed)} for score in scores_here
+        ]
+        rows.append({"token": name, "special": attributions[0]["tokens"][position]["special"], "cells": cells})
+    return {
+        "layers": [layer["layer"] for layer in attributions],
+        "rows": rows,
+        "needed": [caption.bits(layer["total_bits"]) for layer in attributions],
+        "carried": [_known(layer["carried_bits"]) for layer in attributions],
+        "legend": _legend(scale),
+        "meaning": caption.what_a_bit_is(signed),
+        "places": caption.places([layer["layer"] for layer in attributions]),
+    }
+
+
+def _curves(trace: Sequence[TraceDict]) -> list[Json]:
+    if len(trace) < 2:
+        return []
+    return [
+        _curve("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
+        _curve("information (bits)", [entry["information"] for entry in trace]),
+    ]
+
+
+def _curve(name: str, values: Sequence[float]) -> Json:
+    """Return one curve of the trace laid into a box, steps across, zero at the bottom."""
+    finite = [(step, value) for step, value in enumerate(values) if math.isfinite(value)]
+    top = max((value for _, value in finite), default=0.0) or 1.0
+    points = " ".join(
+        f"{_CURVE_WIDTH * step / (len(values) - 1):.1f},{_CURVE_HEIGHT * (1 - max(0.0, value) / top):.1f}"
+        for step, value in finite
+    )
+    first, last = caption.bits(values[0]), caption.bits(values[-1])
+    steps = len(values) - 1
+    return {"name": name, "points": points, "steps": steps, "first": first, "last": last}
+
+
+def _known(value: float) -> str:
+    return caption.bits(value) if math.isfinite(value) else "-"
+
+
+def _unit_interval(value: float) -> float:
+    return max(0.0, min(1.0, value)) if math.isfinite(value) else 0.0

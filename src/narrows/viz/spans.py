@@ -1,0 +1,179 @@
+"""The original text, cut into the spans that tokens cover and the text between them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from narrows.errors import InputError
+from narrows.schema import AttributionDict, TokenDict
+
+# These reorder whatever follows them, so a text could make a map say something else than its bits do.
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the original text.
+
+    Attributes:
+        text: The characters as they stand in the text, not escaped.
+        tokens: Positions of the tokens that cover it; empty for the text between tokens.
+        bits: Their information, summed.
+        score: Their scores, summed.
+    """
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    bits: float = 0.0
+    score: float = 0.0
+
+
+def segments(attribution: AttributionDict) -> list[str]:
+    """Return the texts of a result: one, or two for a pair."""
+    pair = attribution["text_pair"]
+    return [attribution["text"]] if pair is None else [attribution["text"], pair]
+
+
+def cut(attribution: AttributionDict, segment: int) -> list[Span]:
+    """Cut one text of a result into spans that, joined, are that text again.
+
+    Tokens that share characters (byte-level tokenizers cut one emoji into several) make one span together. White space
+    at the ends of a token belongs to the text between tokens, so that neighbours do not run into each other.
+
+    Args:
+        attribution: A saved result.
+        segment: 0 for the text, 1 for the second text of a pair.
+
+    Returns:
+        The spans in reading order.
+    """
+    text = segments(attribution)[segment]
+    spans: list[Span] = []
+    done = 0
+    for start, end, members in _clusters(attribution["tokens"], segment, len(text)):
+        first, last = _trimmed(text, start, end)
+        if first > done:
+            spans.append(Span(text[done:first]))
+        tokens = [attribution["tokens"][position] for position in members]
+        bits, score = sum(token["bits"] for token in tokens), sum(token["score"] for token in tokens)
+        spans.append(Span(text[first:last], tuple(members), bits, score))
+        done = last
+    if done < len(text):
+        spans.append(Span(text[done:]))
+    return spans
+
+
+def unplaced(attribution: AttributionDict) -> list[Span]:
+    """Return what has bits but no place in the text: special tokens, and tokens without characters of their own."""
+    placed = {
+        position
+        for segment, text in enumerate(segments(attribution))
+        for _, _, members in _clusters(attribution["tokens"], segment, len(text))
+        for position in members
+    }
+    return [
+        Span(token["token"], (position,), token["bits"], token["score"])
+        for position, token in enumerate(attribution["tokens"])
+        if position not in placed
+    ]
+
+
+def content(attribution: AttributionDict) -> list[Span]:
+    """Return the spans of all texts that tokens cover: what sets the scale of a picture."""
+    return [span for segment in range(len(segments(attribution))) for span in cut(attribution, segment) if span.tokens]
+
+
+def labels(attribution: AttributionDict) -> list[str]:
+    """Return a short name for each token: its characters in the text, or its own name where it has none."""
+    texts = segments(attribution)
+    names = []
+    for token in attribution["tokens"]:
+        start, end, segment = token["start"], token["end"], token["segment"]
+        placed = not token["special"] and start is not None and segment is not None and segment < len(texts)
+        inner = texts[segment or 0][start:end].strip() if placed else ""
+        names.append(visible(inner or token["token"]))
+    return names
+
+
+def check_layers(attributions: Sequence[AttributionDict]) -> None:
+    """Make sure that results can stand side by side: one text, cut into the same tokens, seen at several layers.
+
+    Args:
+        attributions: One result per layer.
+
+    Raises:
+        InputError: If there are none, or two of them are of different tokens.
+    """
+    if not attributions:
+        raise InputError("a picture of layers needs at least one attribution, got none")
+    first = attributions[0]
+    for other in attributions[1:]:
+        same = segments(first) == segments(other)
+        if not same or [t["token"] for t in first["tokens"]] != [t["token"] for t in other["tokens"]]:
+            raise InputError(
+                "a picture of layers needs one text at several layers; "
+                f"layers {first['layer']} and {other['layer']} are of different texts or tokens"
+            )
+
+
+def visible(text: str, encoding: str = "utf-8") -> str:
+    r"""Write out the characters that could act on a screen instead of being read on it.
+
+    Control characters (and with them ANSI escapes), controls of the writing direction, line and paragraph separators
+    and whatever the encoding cannot say become Python escapes; line feeds and tabs stay.
+
+    Args:
+        text: Any text.
+        encoding: What the text is to be written in.
+
+    Returns:
+        The text, safe to print.
+
+    Example:
+        >>> print(visible("a\x1b[31mb"))
+        a\x1b[31mb
+    """
+    return "".join(
+        character.encode("unicode_escape").decode() if _hidden(character, encoding) else character for character in text
+    )
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the stretch without white space at its ends, or as it is where it is nothing else."""
+    covered = text[start:end]
+    if not covered.strip():
+        return start, end
+    return start + len(covered) - len(covered.lstrip()), end - len(covered) + len(covered.rstrip())
+
+
+def _hidden(character: str, encoding: str) -> bool:
+    if character in "\n\t":
+        return False
+    if character in _BIDI_CONTROLS or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
+        return True
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _clusters(tokens: Sequence[TokenDict], segment: int, length: int) -> list[tuple[int, int, list[int]]]:
+    """Return (start, end, token positions) of the stretches of one text that tokens cover, overlaps joined."""
+    clusters: list[tuple[int, int, list[int]]] = []
+    for start, end, position in sorted(
+        (max(0, token["start"]), min(length, token["end"]), position)
+        for position, token in enumerate(tokens)
+        if token["segment"] == segment and not token["special"]
+        if token["start"] is not None and token["end"] is not None
+    ):
+        if end <= start:
+            continue
+        if clusters and start < clusters[-1][1]:
+            first, last, members = clusters[-1]
+            clusters[-1] = (first, max(last, end), [*members, position])
+        else:
+            clusters.append((start, end, [position]))
+    return clusters

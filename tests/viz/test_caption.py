@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from saved_results import CASES, build, special
+
+from narrows.schema import AttributionDict
+from narrows.viz import caption
+
+
+def test_numbers_of_bits() -> None:
+    shown = [caption.bits(value) for value in (0.0, 0.001, 0.5, 9.994, 9.996, 99.94, 99.96, 123456.0)]
+    assert shown == ["0", "<0.01", "0.50", "9.99", "10.0", "99.9", "100", "123,456"]
+    assert [caption.bits(value, signed=True) for value in (-0.5, 0.0, 12.34)] == ["-0.50", "0", "+12.3"]
+    assert caption.bits(math.nan) == "not finite"
+
+
+def test_needed_and_carried_with_their_unit() -> None:
+    sentence = caption.needed(build("a", [special("[CLS]", 18.042)]))
+    assert sentence == "The prediction needed 18.0 bits of the 1,804 bits that layer 4 carries (1.0%)."
+
+
+@pytest.mark.parametrize("carried", [0.0, 1.0])
+def test_no_share_of_a_layer_that_carries_less(carried: float) -> None:
+    assert "%" not in caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=carried))
+
+
+@pytest.mark.parametrize("carried", [math.nan, math.inf])
+def test_what_the_layer_carries_may_be_unknown(carried: float) -> None:
+    sentence = caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=carried))
+    assert sentence == "The prediction needed 5.00 bits at layer 4."
+
+
+def test_layer_zero_is_the_embeddings() -> None:
+    assert "that layer 0 (the embeddings) carries" in caption.needed(build("a", [], layer=0))
+
+
+def test_truncation() -> None:
+    assert caption.truncation(CASES["review"]()) is None
+    assert (caption.truncation(CASES["long"]()) or "").startswith("412 tokens were cut off")
+    assert (caption.truncation(build("a", [], truncated=1)) or "").startswith("1 token was cut off")
+
+
+def test_strongest_words_whatever_their_sign() -> None:
+    rows = caption.strongest(CASES["signed"](), 3)
+    assert [(row.word, row.score) for row in rows] == [("superb", 6.8), ("thin", -4.1), ("but", 2.2)]
+    assert rows[0].share == pytest.approx(6.8 / (0.02 + 0.6 + 0.1 + 4.1 + 2.2 + 0.05 + 1.4 + 0.3 + 6.8 + 0.4 + 1.1))
+
+
+def test_tokens_take_the_place_of_missing_words() -> None:
+    assert [row.word for row in caption.strongest(CASES["wordless"](), 2)] == ["superb", "thin"]
+
+
+def test_shares_do_not_exceed_the_whole(attribution: AttributionDict) -> None:
+    rows = caption.strongest(attribution, 1000)
+    assert all(row.score != 0 and 0 < row.share <= 1 for row in rows)
+    assert sum(row.share for row in rows) <= 1 + 1e-9
+
+
+def test_the_target_is_listed_however_improbable() -> None:
+    probabilities = {f"label {number}": (20 - number) / 210 for number in range(20)}
+    listed = caption.classes(build("a", [], probabilities=probabilities, target="label 19"), 3)
+    assert [label for label, _ in listed] == ["label 0", "label 1", "label 2", "label 19"]
+
+
+def test_the_meaning_names_bits_and_the_sign_only_where_there_is_one() -> None:
+    assert "bit" in caption.what_a_bit_is(signed=False)
+    assert "against" not in caption.what_a_bit_is(signed=False)
+    assert "against" in caption.what_a_bit_is(signed=True)
+    assert caption.unit(False) == "information (bits)"
