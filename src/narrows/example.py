@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,3 +79,28 @@ class Example:
             if column in row:
                 return cls(row[column], label=label)
         raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, row)) or 'nothing'}")
+
+
+def sample(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
+    """Draw a random sample of a stream, which is read once and never held whole (Vitter 1985, algorithm R).
+
+    Args:
+        examples: The stream.
+        count: Size of the sample; a shorter stream is taken whole.
+        seed: Of the draw.
+
+    Returns:
+        The sample.
+
+    Example:
+        >>> len(sample((Example(f"text {i}") for i in range(100)), 5, seed=0))
+        5
+    """
+    draw = random.Random(seed)
+    kept: list[Example] = []
+    for position, example in enumerate(examples):
+        if position < count:
+            kept.append(example)
+        elif (place := draw.randrange(position + 1)) < count:
+            kept[place] = example
+    return kept
