@@ -1,3 +1,55 @@
-"""Narrows: what each token had to transmit, in bits."""
+"""Narrows: what each token had to transmit, in bits.
+
+An information bottleneck after one layer of a transformer adds as much noise as it can while the prediction survives;
+what every token must still transmit then is its attribution.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0.dev0"
+
+if TYPE_CHECKING:
+    from narrows.attribution import Attribution
+    from narrows.config import BottleneckConfig
+    from narrows.errors import NarrowsError
+    from narrows.example import Example
+    from narrows.explainer import Explainer
+    from narrows.models.corpus import estimate_prior
+    from narrows.prior import Prior
+    from narrows.words import Word
+
+_HOME = {
+    "Attribution": "narrows.attribution",
+    "BottleneckConfig": "narrows.config",
+    "Example": "narrows.example",
+    "Explainer": "narrows.explainer",
+    "NarrowsError": "narrows.errors",
+    "Prior": "narrows.prior",
+    "Word": "narrows.words",
+    "estimate_prior": "narrows.models.corpus",
+}
+
+__all__ = [  # noqa: RUF022 - in the order in which a reader meets them
+    "Explainer",
+    "Attribution",
+    "Word",
+    "Example",
+    "Prior",
+    "estimate_prior",
+    "BottleneckConfig",
+    "NarrowsError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: ``import narrows`` alone loads no model code."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'narrows' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,292 @@
+"""The result: what each token of one text had to transmit, in bits, and all that is needed to check or redo it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from narrows import __version__
+from narrows.errors import InputError
+from narrows.schema import AttributionDict, TokenDict
+from narrows.viz.figure import plot_map
+from narrows.viz.html import render_fragment, render_page
+from narrows.viz.terminal import render_map
+from narrows.words import Word, group_tokens
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+SAVED_FORMATS = (".json", ".safetensors")
+
+
+@dataclass(frozen=True)
+class TracePoint:
+    """The optimisation at one step, before that step's update; the last point stands after all updates.
+
+    Attributes:
+        step: From 0.
+        cross_entropy: -log p(target) in nats, mean over the noise copies.
+        information: Bits, summed over the tokens.
+    """
+
+    step: int
+    cross_entropy: float
+    information: float
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """One explained text.
+
+    Attributes:
+        text: The text, or the first of the pair.
+        text_pair: The second text of a pair, or None.
+        tokens: The tokens as the tokenizer spells them, special ones included.
+        offsets: Start and end of each token in the text of its segment; None for a special token.
+        segments: 0 for text, 1 for text_pair, None for a special token.
+        bits: Information that each token had to transmit, (tokens,), bits, at least 0.
+        scores: What the readout makes of it, (tokens,), bits: equal to ``bits``, or signed (above 0 = speaks for the
+            target).
+        target: The label that is explained.
+        predicted: The label that the model predicts.
+        probabilities: Label to probability, in the order of the model's logits.
+        layer: The bottleneck stands after this block; 0 = after the embeddings.
+        trace: The optimisation, step by step.
+        truncated: Tokens that were cut off because the model takes no more.
+        method: The name of the method.
+        config: Settings that make the result again.
+
+    Raises:
+        InputError: If the lengths do not fit, or a number is not finite, or bits are below 0.
+    """
+
+    text: str
+    text_pair: str | None
+    tokens: tuple[str, ...]
+    offsets: tuple[tuple[int, int] | None, ...]
+    segments: tuple[int | None, ...]
+    bits: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    target: str
+    predicted: str
+    probabilities: dict[str, float]
+    layer: int
+    trace: tuple[TracePoint, ...]
+    truncated: int = 0
+    method: str = "narrows"
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("offsets", "segments", "bits", "scores"):
+            if len(getattr(self, name)) != len(self.tokens):
+                raise InputError(f"{len(self.tokens)} tokens but {len(getattr(self, name))} {name}")
+        for name in ("bits", "scores"):
+            values = np.array(getattr(self, name), dtype=np.float64)
+            if not np.isfinite(values).all():
+                raise InputError(f"{name} hold NaN or infinity")
+            values.flags.writeable = False
+            object.__setattr__(self, name, values)
+        if (self.bits < 0).any():
+            raise InputError("bits are below 0: information never is")
+
+    @property
+    def special(self) -> tuple[bool, ...]:
+        """True where a token is special: made by the tokenizer, not by the text."""
+        return tuple(segment is None for segment in self.segments)
+
+    @property
+    def total_bits(self) -> float:
+        """What the prediction needed: bits summed over all tokens, special ones included."""
+        return float(self.bits.sum())
+
+    @property
+    def carried_bits(self) -> float:
+        """What the layer carries: bits through the open mask, before anything was optimised."""
+        return self.trace[0].information if self.trace else math.nan
+
+    def words(self) -> list[Word]:
+        """Sum the tokens of each word, by their offsets into the original string.
+
+        Returns:
+            The words in reading order, those of text before those of text_pair.
+        """
+        words = []
+        for segment, text in ((0, self.text), (1, self.text_pair)):
+            positions = [position for position, own in enumerate(self.segments) if own == segment]
+            spans = [offset for position in positions if (offset := self.offsets[position]) is not None]
+            for group in group_tokens(text or "", spans):
+                tokens = tuple(positions[member] for member in group)
+                words.append(self._word(text or "", segment, tokens))
+        return words
+
+    def _word(self, text: str, segment: int, tokens: tuple[int, ...]) -> Word:
+        chosen = list(tokens)
+        spans = [offset for token in tokens if (offset := self.offsets[token]) is not None]
+        start, end = min(span[0] for span in spans), max(span[1] for span in spans)
+        covered = text[start:end]
+        start += len(covered) - len(covered.lstrip())
+        end = start + len(covered.strip())
+        bits, score = float(self.bits[chosen].sum()), float(self.scores[chosen].sum())
+        return Word(text[start:end], start, end, segment, tokens, bits, score)
+
+    def to_dict(self) -> AttributionDict:
+        """Give the saved form, which ``narrows explain --json`` prints.
+
+        Returns:
+            Plain dictionaries, lists, numbers and strings.
+        """
+        return {
+            "text": self.text,
+            "text_pair": self.text_pair,
+            "tokens": [self._token_dict(position) for position in range(len(self.tokens))],
+            "words": [
+                {"word": w.text, "start": w.start, "end": w.end, "segment": w.segment, "bits": w.bits, "score": w.score}
+                for w in self.words()
+            ],
+            "target": self.target,
+            "predicted": self.predicted,
+            "probabilities": dict(self.probabilities),
+            "layer": self.layer,
+            "total_bits": self.total_bits,
+            "carried_bits": self.carried_bits,
+            "truncated": self.truncated,
+            "method": self.method,
+            "config": dict(self.config),
+            "trace": [
+                {"step": point.step, "cross_entropy": point.cross_entropy, "information": point.information}
+                for point in self.trace
+            ],
+            "narrows_version": __version__,
+        }
+
+    def _token_dict(self, position: int) -> TokenDict:
+        start, end = self.offsets[position] or (None, None)
+        return {
+            "token": self.tokens[position],
+            "start": start,
+            "end": end,
+            "segment": self.segments[position],
+            "special": self.special[position],
+            "bits": float(self.bits[position]),
+            "score": float(self.scores[position]),
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Attribution:
+        """Read the saved form.
+
+        Args:
+            saved: What `to_dict` gives.
+
+        Returns:
+            The attribution.
+
+        Raises:
+            InputError: If something is missing.
+        """
+        try:
+            tokens = saved["tokens"]
+            return cls(
+                text=saved["text"],
+                text_pair=saved["text_pair"],
+                tokens=tuple(token["token"] for token in tokens),
+                offsets=tuple(None if token["start"] is None else (token["start"], token["end"]) for token in tokens),
+                segments=tuple(token["segment"] for token in tokens),
+                bits=np.array([token["bits"] for token in tokens], dtype=np.float64),
+                scores=np.array([token["score"] for token in tokens], dtype=np.float64),
+                target=saved["target"],
+                predicted=saved["predicted"],
+                probabilities=dict(saved["probabilities"]),
+                layer=saved["layer"],
+                trace=tuple(TracePoint(**point) for point in saved["trace"]),
+                truncated=saved["truncated"],
+                method=saved["method"],
+                config=dict(saved["config"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(f"no saved attribution: {error!r}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write a file: ``.json``, the saved form as it is, or ``.safetensors``, the numbers as arrays.
+
+        Args:
+            path: Where to.
+
+        Raises:
+            InputError: If the name ends otherwise.
+        """
+        saved = json.dumps(self.to_dict(), ensure_ascii=False)
+        match _saved_format(path):
+            case ".json":
+                Path(path).write_text(saved + "\n", encoding="utf-8")
+            case _:
+                save_file({"bits": self.bits, "scores": self.scores}, str(path), {"attribution": saved})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Attribution:
+        """Read a file written by `save`.
+
+        Args:
+            path: A ``.json`` or ``.safetensors`` file.
+
+        Returns:
+            The attribution.
+
+        Raises:
+            InputError: If the file is missing or holds something else.
+        """
+        name = Path(path)
+        suffix = _saved_format(path)
+        if not name.is_file():
+            raise InputError(f"no such file: {path}")
+        try:
+            if suffix == ".json":
+                return cls.from_dict(json.loads(name.read_text(encoding="utf-8")))
+            with safe_open(str(name), framework="numpy") as file:
+                return cls.from_dict(json.loads((file.metadata() or {})["attribution"]))
+        except (KeyError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError, InputError) as error:
+            raise InputError(f"{path} holds no saved attribution: {error}") from error
+
+    def show(self) -> None:
+        """Print the token map to the terminal."""
+        Console().print(render_map(self.to_dict()))
+
+    def to_html(self) -> str:
+        """Make one self-contained page.
+
+        Returns:
+            HTML with every text escaped, and nothing fetched from outside.
+        """
+        return render_page([self.to_dict()])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the token map with matplotlib (extra ``plot``).
+
+        Args:
+            ax: Where to draw; None = a new figure.
+
+        Returns:
+            The axes.
+        """
+        return plot_map(self.to_dict(), ax)
+
+    def _repr_html_(self) -> str:
+        """Let notebooks show the map."""
+        return render_fragment(self.to_dict())
+
+
+def _saved_format(path: str | Path) -> str:
+    suffix = Path(path).suffix
+    if suffix not in SAVED_FORMATS:
+        raise InputError(f"{path}: the name must end in {' or '.join(SAVED_FORMATS)}")
+    return suffix

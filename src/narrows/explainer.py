@@ -1,0 +1,385 @@
+"""Explainer: the algorithm from a text to its attribution, in five numbered steps."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from narrows.attribution import Attribution, TracePoint
+from narrows.bottleneck import NATS_PER_BIT, token_bits
+from narrows.config import Preset, Settings, choose_config
+from narrows.errors import InputError, LayerError, NumericsError
+from narrows.example import Example
+from narrows.models.blocks import check_layer, identify, text_config
+from narrows.models.encoding import Encoding, batches_by_length, collate, encode, padding_id, token_limit
+from narrows.models.loading import load_classifier
+from narrows.models.split import Network, Prefix, borrowed, run_prefix
+from narrows.models.targets import Target, class_labels, negative_log_likelihood, resolve_target
+from narrows.optimize import OptimizedBottleneck, optimize, text_seed
+from narrows.prior import Gaussian, Prior, instance_prior, residual_prior
+from narrows.readout import read_out
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Item = Example | str | tuple[str, str] | Mapping[str, Any]
+PriorChoice = Prior | str | Path | None
+
+DEFAULT_DEPTH = 0.75  # the paper's layer 9 of 12
+SUFFIX_TOKENS = 32_768  # tokens that go through the suffix together; bounds the memory of a batch
+WINDOW = 16  # batches of a stream that are sorted by length together
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Texts that share their forward passes."""
+
+    examples: Sequence[Example]
+    encodings: Sequence[Encoding]
+    targets: Sequence[Target]
+
+
+class Explainer:
+    """Explains the predictions of one classifier with an information bottleneck after one layer.
+
+    The model is borrowed for each call and left as it was.
+
+    Attributes:
+        model: The classifier.
+        tokenizer: Its tokenizer.
+        layer: The bottleneck stands after this block; 0 = after the embeddings.
+        prior: A `Prior`, ``"instance"`` or ``"residual"``.
+        config: How the bottleneck is optimised and read out.
+
+    Example:
+        >>> explainer = Explainer.from_pretrained("sentiment", samples=2)
+        >>> attribution = explainer("A gorgeous, witty film.")
+        >>> attribution.predicted, max(attribution.words(), key=lambda word: word.bits).text
+        ('positive', 'gorgeous')
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        layer: int | None = None,
+        prior: PriorChoice = None,
+        *,
+        preset: Preset = "fast",
+        **settings: Unpack[Settings],
+    ) -> None:
+        """Prepare to explain a classifier.
+
+        Args:
+            model: Any Hugging Face encoder or decoder with a sequence classification head.
+            tokenizer: Its fast tokenizer.
+            layer: Where the bottleneck stands, 0 to the number of blocks; None = after three quarters of the blocks, as
+                in the paper.
+            prior: A `Prior`, the path of a saved one, ``"instance"`` or ``"residual"``; None = ``"instance"``, with a
+                warning.
+            preset: The settings to start from.
+            **settings: Fields of `BottleneckConfig` that differ from the preset.
+
+        Raises:
+            LayerError: If the layer is out of range.
+            PriorError: If the prior belongs to another model.
+            InputError: If a setting is out of its range.
+        """
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = choose_config(preset, **settings)
+        self._network = Network.of(model)
+        self.layer = round(DEFAULT_DEPTH * self.blocks) if layer is None else check_layer(layer, self.blocks)
+        self.prior = self._choose_prior(prior)
+        self._limit = token_limit(model, tokenizer)
+        self._check_prior_at(self.layer)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        layer: int | None = None,
+        prior: PriorChoice = None,
+        *,
+        preset: Preset = "fast",
+        device: str | None = None,
+        **settings: Unpack[Settings],
+    ) -> Explainer:
+        """Load a classifier and prepare to explain it.
+
+        Args:
+            name: A demo model (``narrows models`` lists them), an id on the Hub, or a folder.
+            layer: Where the bottleneck stands; None = after three quarters of the blocks.
+            prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
+            preset: The settings to start from.
+            device: Where to run; None = the first GPU where there is one, else the CPU.
+            **settings: Fields of `BottleneckConfig` that differ from the preset.
+
+        Returns:
+            The explainer.
+
+        Raises:
+            ModelError: If there is no such model or it has no classification head.
+        """
+        classifier = load_classifier(name, device)
+        chosen = classifier.prior if prior is None else prior
+        return cls(classifier.model, classifier.tokenizer, layer, chosen, preset=preset, **settings)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks of the model."""
+        return len(self._network.blocks)
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings too
+        self, inputs: Item, target: Target = ...
+    ) -> Attribution: ...
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a list is an iterable too
+        self, inputs: list[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
+    ) -> list[Attribution]: ...
+
+    @overload
+    def __call__(
+        self, inputs: Iterable[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
+    ) -> Iterator[Attribution]: ...
+
+    def __call__(
+        self,
+        inputs: Item | Iterable[Item],
+        target: Target | Sequence[Target] = None,
+        batch_size: int = 32,
+    ) -> Attribution | list[Attribution] | Iterator[Attribution]:
+        """Explain one text, a list of texts, or a stream of them.
+
+        Args:
+            inputs: A text; a pair, as a tuple or as ``{"text": ..., "text_pair": ...}``; a list of these; or anything
+                that yields them, a generator or a `datasets.Dataset` among them.
+            target: What to explain: a label by name or index, ``"gold"`` for the label given with each text, None for
+                the predicted class; or a list of these, one per text.
+            batch_size: Most texts that share a forward pass; what a text gets does not depend on it.
+
+        Returns:
+            One attribution for one text, a list for a list, an iterator for anything else; in the order given.
+
+        Raises:
+            InputError: If there is nothing to explain in a text.
+            TargetError: If the model has no such label.
+            NumericsError: If the model computes NaN or infinity.
+        """
+        if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
+            if target is not None and not isinstance(target, (str, int)):
+                raise InputError("one text takes one target, not a list of them")
+            return next(self._stream([(cast("Item", inputs), target)], 1))
+        items = inputs
+        listed = isinstance(items, (list, tuple))
+        if target is None or isinstance(target, (str, int)):
+            stream = self._stream(zip(items, repeat(target), strict=False), batch_size)
+        elif not isinstance(items, (list, tuple)):
+            raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
+        elif len(target) != len(items):
+            raise InputError(f"{len(items)} texts but {len(target)} targets")
+        else:
+            stream = self._stream(zip(items, target, strict=True), batch_size)
+        return list(stream) if listed else stream
+
+    def across_layers(
+        self, item: Item, target: Target = None, layers: Sequence[int] | None = None
+    ) -> list[Attribution]:
+        """Explain one text at several layers; the prefix is run once for all of them.
+
+        Args:
+            item: A text or a pair.
+            target: What to explain.
+            layers: Which; None = every layer that the prior covers, from the embeddings to the last block.
+
+        Returns:
+            One attribution per layer.
+
+        Raises:
+            LayerError: If a layer is out of range.
+        """
+        first = 1 if self.prior == "residual" else 0
+        chosen = range(first, self.blocks + 1) if layers is None else layers
+        for layer in chosen:
+            self._check_prior_at(check_layer(layer, self.blocks))
+        example = Example.of(item)
+        batch = _Batch([example], [encode(self.tokenizer, example, self._limit)], [target])
+        return [attributions[0] for attributions in self._explain(batch, chosen)]
+
+    def _choose_prior(self, prior: PriorChoice) -> Prior | Literal["instance", "residual"]:
+        if prior is None:
+            warnings.warn(
+                "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
+                "a corpus prior, made with 'narrows prior', gives better maps",
+                stacklevel=3,
+            )
+            return "instance"
+        if prior == "instance":
+            return "instance"
+        if prior == "residual":
+            return "residual"
+        loaded = prior if isinstance(prior, Prior) else Prior.load(prior)
+        loaded.check_model(identify(self.model))
+        return loaded
+
+    def _check_prior_at(self, layer: int) -> None:
+        if self.prior == "residual" and layer == 0:
+            raise LayerError(f"the residual prior needs a layer before: choose layer 1 to {self.blocks}")
+
+    def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int) -> Iterator[Attribution]:
+        """Explain window by window: within one, texts of like length share batches; they come out in their order."""
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        pending = iter(requests)
+        while window := list(islice(pending, WINDOW * batch_size)):
+            examples = [Example.of(item) for item, _ in window]
+            encodings = [encode(self.tokenizer, example, self._limit) for example in examples]
+            done: dict[int, Attribution] = {}
+            for rows in batches_by_length([len(encoding) for encoding in encodings], batch_size, self._row_limit):
+                batch = _Batch(
+                    [examples[row] for row in rows], [encodings[row] for row in rows], [window[row][1] for row in rows]
+                )
+                (attributions,) = self._explain(batch, [self.layer])
+                done.update(zip(rows, attributions, strict=True))
+            yield from (done[row] for row in range(len(window)))
+
+    @property
+    def _row_limit(self) -> int:
+        return max(SUFFIX_TOKENS // self.config.samples, 1)
+
+    def _explain(self, batch: _Batch, layers: Sequence[int]) -> list[list[Attribution]]:
+        """Explain a batch at some layers: the algorithm.
+
+        Args:
+            batch: Texts, encoded.
+            layers: Where the bottleneck stands, one after the other.
+
+        Returns:
+            For each layer the attributions of the batch.
+
+        Raises:
+            NumericsError: If NaN or infinity comes up.
+        """
+        padding = padding_id(self.tokenizer)
+        # 1. Encode: tokens, padded on the right, and which of them are real.
+        inputs = collate(batch.encodings, padding, self.model.device)
+        real = inputs["attention_mask"].bool()
+        with borrowed(self.model, padding):
+            # 2. Prefix: one plain pass gives the activations and the prediction.
+            needed = set(layers) | ({layer - 1 for layer in layers} if self.prior == "residual" else set())
+            prefix = run_prefix(self._network, inputs, sorted(needed))
+            check_finite(prefix, real, batch.examples)
+            targets = self._resolve(batch, prefix)
+            explained = []
+            for layer in layers:
+                # 3. Prior: what an uninformative activation would look like there.
+                activation = prefix.activations[layer]
+                prior = self._prior_at(layer, prefix, real)
+                # 4. Optimise: as much noise as the prediction survives.
+                nll = negative_log_likelihood(self._network, prefix, inputs, layer, targets)
+                seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in batch.examples]
+                bottleneck = optimize(nll, activation, prior, real, self.config, seeds)
+                # 5. Read out: bits per token.
+                bits = token_bits(bottleneck.nats, real)
+                if not torch.isfinite(bits).all():
+                    raise NumericsError(f"the optimisation at layer {layer} diverged to NaN or infinity")
+                scores = read_out(self.config.readout, bits, nll, activation, prior)
+                explained.append(self._attributions(batch, prefix, targets, layer, bottleneck, bits, scores))
+        return explained
+
+    def _resolve(self, batch: _Batch, prefix: Prefix) -> list[int]:
+        labels = class_labels(self.model, prefix.logits.shape[-1])
+        predicted = prefix.logits.argmax(dim=-1).tolist()
+        return [
+            resolve_target(target, example, best, labels)
+            for target, example, best in zip(batch.targets, batch.examples, predicted, strict=True)
+        ]
+
+    def _prior_at(self, layer: int, prefix: Prefix, real: Tensor) -> Gaussian:
+        if isinstance(self.prior, Prior):
+            return self.prior.at(layer)
+        if self.prior == "residual":
+            return residual_prior(prefix.activations[layer - 1])
+        return instance_prior(prefix.activations[layer].float(), real)
+
+    def _attributions(
+        self,
+        batch: _Batch,
+        prefix: Prefix,
+        targets: Sequence[int],
+        layer: int,
+        bottleneck: OptimizedBottleneck,
+        bits: Tensor,
+        scores: Tensor,
+    ) -> list[Attribution]:
+        labels = class_labels(self.model, prefix.logits.shape[-1])
+        probabilities = log_softmax(prefix.logits.double(), dim=-1).exp().cpu()
+        cross_entropy, total_bits = bottleneck.cross_entropy.cpu(), (bottleneck.total_nats / NATS_PER_BIT).cpu()
+        attributions = []
+        for row, (example, encoding) in enumerate(zip(batch.examples, batch.encodings, strict=True)):
+            trace = zip(cross_entropy[:, row].tolist(), total_bits[:, row].tolist(), strict=True)
+            attributions.append(
+                Attribution(
+                    text=example.text,
+                    text_pair=example.text_pair,
+                    tokens=encoding.tokens,
+                    offsets=encoding.offsets,
+                    segments=encoding.segments,
+                    bits=bits[row, : len(encoding)].cpu().numpy(),
+                    scores=scores[row, : len(encoding)].cpu().numpy(),
+                    target=labels[targets[row]],
+                    predicted=labels[int(probabilities[row].argmax())],
+                    probabilities=dict(zip(labels, probabilities[row].tolist(), strict=True)),
+                    layer=layer,
+                    trace=tuple(TracePoint(step, ce, total) for step, (ce, total) in enumerate(trace)),
+                    truncated=encoding.truncated,
+                    config=self._record(float(bottleneck.beta[row])),
+                )
+            )
+        return attributions
+
+    def _record(self, beta: float) -> dict[str, Any]:
+        """Give what makes one result again: the settings, with the beta that the text got."""
+        prior = f"corpus {self.prior.digest}" if isinstance(self.prior, Prior) else self.prior
+        rule = "auto" if self.config.beta == "auto" else "fixed"
+        name = text_config(self.model)._name_or_path or type(self.model).__name__
+        about = {"model": name, "blocks": self.blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
+        return {**about, "prior": prior, **asdict(replace(self.config, beta=beta)), "beta_rule": rule}
+
+
+def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> None:
+    """Make sure that the model computed finite numbers for every text.
+
+    Args:
+        prefix: Activations (batch, tokens, hidden) and logits (batch, classes) of the batch.
+        real: True where a token is not padding, (batch, tokens).
+        examples: The texts, for the message.
+
+    Raises:
+        NumericsError: If an activation of a real token, or a logit, is NaN or infinite.
+    """
+    for layer, activation in sorted(prefix.activations.items()):
+        sound = (torch.isfinite(activation).all(dim=-1) | ~real).all(dim=1)
+        if not sound.all():
+            text = examples[int(sound.int().argmin())].text
+            raise NumericsError(f"the model's activations after layer {layer} hold NaN or infinity for {text!r:.60}")
+    sound = torch.isfinite(prefix.logits).all(dim=-1)
+    if not sound.all():
+        raise NumericsError(
+            f"the model's logits hold NaN or infinity for {examples[int(sound.int().argmin())].text!r:.60}"
+        )
+
+
+def _is_pair(inputs: Any) -> bool:
+    return isinstance(inputs, tuple) and len(inputs) == 2 and all(isinstance(text, str) for text in inputs)

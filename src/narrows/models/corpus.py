@@ -1,0 +1,49 @@
+"""Estimating a corpus prior: one forward pass per batch serves every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from narrows.example import Example
+from narrows.models.blocks import identify
+from narrows.models.encoding import collate, encode, padding_id, token_limit
+from narrows.models.split import Network, borrowed, run_prefix
+from narrows.prior import Prior
+
+
+def estimate_prior(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Iterable[Example | str],
+    batch_size: int = 32,
+) -> Prior:
+    """Estimate mean and deviation of every layer's activations over the real tokens of a corpus.
+
+    Args:
+        model: A classifier; left as it was.
+        tokenizer: Its tokenizer.
+        examples: The corpus, a stream; read once.
+        batch_size: Texts per forward pass.
+
+    Returns:
+        The prior of all layers, from 0, the embeddings, to the last block.
+
+    Raises:
+        PriorError: If the corpus is empty.
+    """
+    network = Network.of(model)
+    padding, limit = padding_id(tokenizer), token_limit(model, tokenizer)
+
+    def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
+        stream = iter(examples)
+        while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
+            inputs = collate(chunk, padding, model.device)
+            prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
+            yield [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
+
+    with borrowed(model, padding):
+        return Prior.estimate(batches(), identify(model))
