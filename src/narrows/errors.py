@@ -1,4 +1,4 @@
-"""The exceptions that users see: each message is one line that says what is wrong, where, and what would be right.
+"""The exceptions and warnings that users see: each message is one line that says what is wrong, where, and what would be right.
 
 Every class derives from `NarrowsError`, which the command line turns into exit code 2; anything else is a defect.
 """
@@ -40,3 +40,7 @@ class NumericsError(NarrowsError):
 
 class DependencyError(NarrowsError):
     """An optional package is missing; names the extra that installs it."""
+
+
+class NarrowsWarning(UserWarning):
+    """Something that the user should know and may want to change."""

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.attribution import Attribution, TracePoint
 from narrows.bottleneck import NATS_PER_BIT, token_bits
 from narrows.config import Preset, Settings, choose_config
-from narrows.errors import InputError, LayerError, NumericsError
+from narrows.errors import InputError, LayerError, NarrowsWarning, NumericsError
 from narrows.example import Example
 from narrows.models.blocks import check_layer, identify, text_config
 from narrows.models.encoding import Encoding, batches_by_length, collate, encode, padding_id, token_limit
@@ -222,6 +222,7 @@ class Explainer:
             warnings.warn(
                 "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
                 "a corpus prior, made with 'narrows prior', gives better maps",
+                NarrowsWarning,
                 stacklevel=3,
             )
             return "instance"

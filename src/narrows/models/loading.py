@@ -51,10 +51,11 @@ def load_classifier(name: str, device: str | None = None, trust_remote_code: boo
         model, tokenizer = demo.load()
         return Classifier(_placed(model, place), tokenizer, name, demo.prior)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-        model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
-            name, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
-        )
+        with bundled.quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+            model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+                name, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
+            )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(_why_not(name, error)) from error
     missing = sorted(report["missing_keys"])
