@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from narrows.schema import AttributionDict, TokenDict
 from narrows.viz.figure import plot_map
 from narrows.viz.html import render_fragment, render_page
 from narrows.viz.terminal import render_map
-from narrows.words import Word, group_tokens
+from narrows.words import Word, group_tokens, trim_span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,6 +91,8 @@ class Attribution:
                 raise InputError(f"{len(self.tokens)} tokens but {len(getattr(self, name))} {name}")
         for name in ("bits", "scores"):
             values = np.array(getattr(self, name), dtype=np.float64)
+            if values.ndim != 1:
+                raise InputError(f"{name} must be one number per token, not of shape {values.shape}")
             if not np.isfinite(values).all():
                 raise InputError(f"{name} hold NaN or infinity")
             values.flags.writeable = False
@@ -110,9 +111,9 @@ class Attribution:
         return float(self.bits.sum())
 
     @property
-    def carried_bits(self) -> float:
-        """What the layer carries: bits through the open mask, before anything was optimised."""
-        return self.trace[0].information if self.trace else math.nan
+    def carried_bits(self) -> float | None:
+        """What the layer carries: bits through the open mask, before anything was optimised; None without a trace."""
+        return self.trace[0].information if self.trace else None
 
     def words(self) -> list[Word]:
         """Sum the tokens of each word, by their offsets into the original string.
@@ -132,10 +133,7 @@ class Attribution:
     def _word(self, text: str, segment: int, tokens: tuple[int, ...]) -> Word:
         chosen = list(tokens)
         spans = [offset for token in tokens if (offset := self.offsets[token]) is not None]
-        start, end = min(span[0] for span in spans), max(span[1] for span in spans)
-        covered = text[start:end]
-        start += len(covered) - len(covered.lstrip())
-        end = start + len(covered.strip())
+        start, end = trim_span(text, min(span[0] for span in spans), max(span[1] for span in spans))
         bits, score = float(self.bits[chosen].sum()), float(self.scores[chosen].sum())
         return Word(text[start:end], start, end, segment, tokens, bits, score)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 from narrows.errors import InputError
@@ -73,12 +75,18 @@ class BottleneckConfig:
             if value not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
         for name, count in (("steps", self.steps), ("samples", self.samples)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
                 raise InputError(f"{name} must be at least 1, not {count!r}")
-        if self.beta != "auto" and not (isinstance(self.beta, (int, float)) and 0 <= self.beta < float("inf")):
+        if self.beta != "auto" and not (_is_number(self.beta) and self.beta >= 0):
             raise InputError(f"beta must be 'auto' or a number of at least 0, not {self.beta!r}")
-        if not 0 < self.learning_rate < float("inf"):
+        if not (_is_number(self.learning_rate) and self.learning_rate > 0):
             raise InputError(f"learning_rate must be above 0, not {self.learning_rate!r}")
+        if not _is_number(self.initial_alpha):
+            raise InputError(f"initial_alpha must be a finite number, not {self.initial_alpha!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 PRESETS: dict[Preset, BottleneckConfig] = {

@@ -1,4 +1,4 @@
-"""The exceptions and warnings that users see: each message is one line that says what is wrong, where, and what would be right.
+"""The exceptions and warnings that users see: each is one line that says what is wrong, where, and what would be right.
 
 Every class derives from `NarrowsError`, which the command line turns into exit code 2; anything else is a defect.
 """

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.attribution import Attribution, TracePoint
 from narrows.bottleneck import NATS_PER_BIT, token_bits
 from narrows.config import Preset, Settings, choose_config
-from narrows.errors import InputError, LayerError, NarrowsWarning, NumericsError
+from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning, NumericsError
 from narrows.example import Example
 from narrows.models.blocks import check_layer, identify, text_config
 from narrows.models.encoding import Encoding, batches_by_length, collate, encode, padding_id, token_limit
@@ -181,6 +181,8 @@ class Explainer:
             if target is not None and not isinstance(target, (str, int)):
                 raise InputError("one text takes one target, not a list of them")
             return next(self._stream([(cast("Item", inputs), target)], 1))
+        if not isinstance(inputs, Iterable):
+            raise InputError(f"expected a text, a pair, a row or an iterable of these, not {type(inputs).__name__}")
         items = inputs
         listed = isinstance(items, (list, tuple))
         if target is None or isinstance(target, (str, int)):
@@ -268,15 +270,13 @@ class Explainer:
 
         Returns:
             For each layer the attributions of the batch.
-
-        Raises:
-            NumericsError: If NaN or infinity comes up.
         """
-        padding = padding_id(self.tokenizer)
+        padding = padding_id(self.model, self.tokenizer)
         # 1. Encode: tokens, padded on the right, and which of them are real.
         inputs = collate(batch.encodings, padding, self.model.device)
         real = inputs["attention_mask"].bool()
-        with borrowed(self.model, padding):
+        # The caller may have switched gradients off; the masks need them.
+        with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, padding):
             # 2. Prefix: one plain pass gives the activations and the prediction.
             needed = set(layers) | ({layer - 1 for layer in layers} if self.prior == "residual" else set())
             prefix = run_prefix(self._network, inputs, sorted(needed))
@@ -293,13 +293,15 @@ class Explainer:
                 bottleneck = optimize(nll, activation, prior, real, self.config, seeds)
                 # 5. Read out: bits per token.
                 bits = token_bits(bottleneck.nats, real)
-                if not torch.isfinite(bits).all():
-                    raise NumericsError(f"the optimisation at layer {layer} diverged to NaN or infinity")
+                sound = torch.isfinite(bits).all(dim=1)
+                check_sound(sound, batch.examples, f"the optimisation at layer {layer} gave NaN or infinity")
                 scores = read_out(self.config.readout, bits, nll, activation, prior)
                 explained.append(self._attributions(batch, prefix, targets, layer, bottleneck, bits, scores))
         return explained
 
     def _resolve(self, batch: _Batch, prefix: Prefix) -> list[int]:
+        if prefix.logits.shape[-1] < 2:
+            raise ModelError(f"{type(self.model).__name__} gives one number, not classes: there is no label to explain")
         labels = class_labels(self.model, prefix.logits.shape[-1])
         predicted = prefix.logits.argmax(dim=-1).tolist()
         return [
@@ -372,14 +374,23 @@ def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> N
     """
     for layer, activation in sorted(prefix.activations.items()):
         sound = (torch.isfinite(activation).all(dim=-1) | ~real).all(dim=1)
-        if not sound.all():
-            text = examples[int(sound.int().argmin())].text
-            raise NumericsError(f"the model's activations after layer {layer} hold NaN or infinity for {text!r:.60}")
-    sound = torch.isfinite(prefix.logits).all(dim=-1)
+        check_sound(sound, examples, f"the model's activations after layer {layer} hold NaN or infinity")
+    check_sound(torch.isfinite(prefix.logits).all(dim=-1), examples, "the model's logits hold NaN or infinity")
+
+
+def check_sound(sound: Tensor, examples: Sequence[Example], complaint: str) -> None:
+    """Name the first text for which something is not as it must be.
+
+    Args:
+        sound: True for a text that is as it must be, (batch,).
+        examples: The texts.
+        complaint: What is wrong otherwise.
+
+    Raises:
+        NumericsError: If a text is not sound.
+    """
     if not sound.all():
-        raise NumericsError(
-            f"the model's logits hold NaN or infinity for {examples[int(sound.int().argmin())].text!r:.60}"
-        )
+        raise NumericsError(f"{complaint} for {examples[int(sound.int().argmin())].text!r:.60}")
 
 
 def _is_pair(inputs: Any) -> bool:

@@ -70,7 +70,7 @@ class NoiseSource:
             real: True where a token is not padding, (batch, tokens).
             hidden: Size of the activations.
         """
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         self._real = real.cpu()
         self._hidden = hidden
 
@@ -84,9 +84,10 @@ class NoiseSource:
             (batch, samples, tokens, hidden), float32; 0 at padding.
         """
         batch, tokens = self._real.shape
-        noise = torch.zeros(batch, samples, tokens, self._hidden)
+        noise = torch.zeros(batch, samples, tokens, self._hidden, dtype=torch.float32, device="cpu")
         for copy, generator, real in zip(noise, self._generators, self._real, strict=True):
-            copy[:, real] = torch.randn(samples, int(real.sum()), self._hidden, generator=generator)
+            shape = (samples, int(real.sum()), self._hidden)
+            copy[:, real] = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
         return noise
 
 
@@ -134,7 +135,8 @@ def optimize(
         Masks and information after the last update, and the trace of the optimisation.
     """
     model_dtype = activation.dtype
-    x = activation.detach().to(torch.promote_types(model_dtype, torch.float32))
+    wide = activation.detach().to(torch.promote_types(model_dtype, torch.float32))
+    x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
     mean, std = prior.mean.to(x).expand_as(x), prior.std.to(x).expand_as(x)
     source = NoiseSource(seeds, real, x.shape[-1])
     weight = real.to(x).unsqueeze(-1)  # (batch, tokens, 1)
@@ -155,10 +157,12 @@ def optimize(
         total = (information(x, alpha, mean, std) * weight).sum(dim=(1, 2))
         if step == 0:
             beta = weigh_information(config, ce.detach(), total.detach() / elements)
-        # The loss of each text times its number of elements: Adam is blind to the scale but for its eps, which must
-        # not drown the gradient of a mean over many tokens and features.
-        loss = (elements * ce + beta * total).sum()
-        (alpha.grad,) = torch.autograd.grad(loss, [alpha])
+        # The gradient of each text's loss times its number of elements: Adam is blind to the scale but for its eps,
+        # which must not drown the gradient of a mean over many tokens and features. Scaled only after the way back
+        # through the model, where a large number may not fit in half precision.
+        (of_prediction,) = torch.autograd.grad(ce.sum(), [alpha])
+        (of_information,) = torch.autograd.grad((beta * total).sum(), [alpha])
+        alpha.grad = elements.view(-1, 1, 1) * of_prediction + of_information
         adam.step()
         cross_entropies.append(ce.detach())
         totals.append(total.detach())

@@ -26,7 +26,7 @@ RESIDUAL_STD = math.sqrt(1e-5)  # what the authors' released code divides by (a 
 FORMAT = "narrows-prior-1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gaussian:
     """Mean and standard deviation per feature.
 
@@ -39,7 +39,7 @@ class Gaussian:
     std: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelIdentity:
     """What a prior remembers of its model, so that it is not used with another.
 
@@ -122,7 +122,7 @@ def floor_std(std: Tensor) -> Tensor:
     return torch.maximum(std, (typical * RELATIVE_STD_FLOOR).clamp(min=ABSOLUTE_STD_FLOOR))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prior:
     """The corpus prior of every layer of one model.
 
@@ -248,11 +248,13 @@ class Prior:
                 if metadata.get("format") != FORMAT:
                     raise PriorError(f"{path} is no prior saved by narrows")
                 mean, std, probe = (file.get_tensor(name) for name in ("mean", "std", "probe"))
+            header = json.loads(metadata["prior"])
+            blocks, hidden = mean.shape[0] - 1, mean.shape[1]
+            return cls(mean, std, int(header["count"]), ModelIdentity(str(header["name"]), hidden, blocks, probe))
         except SafetensorError as error:
-            raise PriorError(f"{path} is no readable safetensors file: {error}") from error
-        header = json.loads(metadata["prior"])
-        model = ModelIdentity(header["name"], mean.shape[1], mean.shape[0] - 1, probe)
-        return cls(mean, std, header["count"], model)
+            raise PriorError(f"{path} is no readable prior: {error}") from error
+        except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
+            raise PriorError(f"{path} is no complete prior: {error!r}") from error
 
 
 def instance_prior(activation: Tensor, real: Tensor) -> Gaussian:
@@ -265,6 +267,7 @@ def instance_prior(activation: Tensor, real: Tensor) -> Gaussian:
     Returns:
         A Gaussian per text, (batch, 1, hidden).
     """
+    activation = torch.where(real.unsqueeze(-1), activation, 0.0)  # some models leave NaN at padding
     weight = (real / real.sum(dim=1, keepdim=True)).unsqueeze(-1).to(activation.dtype)
     mean = (activation * weight).sum(dim=1, keepdim=True)
     variance = ((activation - mean).square() * weight).sum(dim=1, keepdim=True)

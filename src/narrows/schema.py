@@ -51,7 +51,7 @@ class AttributionDict(TypedDict):
     probabilities: dict[str, float]
     layer: int
     total_bits: float  # what the prediction needed: the sum of bits over all tokens
-    carried_bits: float  # what the layer carries through the open mask, before anything was optimised
+    carried_bits: float | None  # what the layer carries through the open mask; None for methods without one
     truncated: int  # tokens cut off because the text is longer than the model takes
     method: str
     config: dict[str, Any]

@@ -71,7 +71,9 @@ def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]
 
 
 def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
-    """Take the white space off both ends of a span.
+    """Take the white space off both ends of a span, and take in the accents that follow it.
+
+    Tokenizers that strip accents leave a combining mark outside of every token.
 
     Args:
         text: The original string.
@@ -79,11 +81,14 @@ def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
         end: Offset after the last character.
 
     Returns:
-        The span without it; start = end if nothing is left.
+        The span of what is visible; start = end if that is nothing.
     """
     covered = text[start:end]
     start += len(covered) - len(covered.lstrip())
-    return start, start + len(covered.strip())
+    end = start + len(covered.strip())
+    while start < end < len(text) and unicodedata.category(text[end]).startswith("M"):
+        end += 1
+    return start, end
 
 
 def _touch(text: str, end: int, start: int) -> bool:

@@ -26,9 +26,8 @@ def test_no_share_of_a_layer_that_carries_less(carried: float) -> None:
     assert "%" not in caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=carried))
 
 
-@pytest.mark.parametrize("carried", [math.nan, math.inf])
-def test_what_the_layer_carries_may_be_unknown(carried: float) -> None:
-    sentence = caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=carried))
+def test_what_the_layer_carries_may_be_unknown() -> None:
+    sentence = caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=None))
     assert sentence == "The prediction needed 5.00 bits at layer 4."
 
 

@@ -106,7 +106,7 @@ def probabilities(
     Returns:
         Probabilities, (texts,).
     """
-    padding = padding_id(tokenizer)
+    padding = padding_id(model, tokenizer)
     result = np.empty(len(encodings))
     with borrowed(model, padding), torch.inference_mode():
         for rows in batches_by_length([len(encoding) for encoding in encodings], BATCH_SIZE, BATCH_TOKENS):

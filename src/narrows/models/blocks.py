@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
@@ -70,9 +72,9 @@ def check_layer(layer: int, blocks: int) -> int:
     Raises:
         LayerError: If it is out of range.
     """
-    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer <= blocks:
+    if isinstance(layer, bool) or not isinstance(layer, Integral) or not 0 <= layer <= blocks:
         raise LayerError(f"layer {layer!r} is out of range: the model has {blocks} blocks, so 0 to {blocks} is valid")
-    return layer
+    return int(layer)
 
 
 def identify(model: nn.Module) -> ModelIdentity:
@@ -88,8 +90,8 @@ def identify(model: nn.Module) -> ModelIdentity:
     probes = []
     for _, parameter in sorted(model.named_parameters()):
         flat = parameter.detach().reshape(-1)
-        where = torch.linspace(0, flat.numel() - 1, PROBED_WEIGHTS, device=flat.device).long()
-        probes.append(flat[where].float().cpu())
+        last = flat.numel() - 1
+        probes.append(flat[[place * last // (PROBED_WEIGHTS - 1) for place in range(PROBED_WEIGHTS)]].float().cpu())
     probe: Tensor = torch.cat(probes)
     return ModelIdentity(
         config._name_or_path or type(model).__name__, config.hidden_size, len(find_blocks(model)), probe

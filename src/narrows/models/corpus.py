@@ -36,7 +36,7 @@ def estimate_prior(
         PriorError: If the corpus is empty.
     """
     network = Network.of(model)
-    padding, limit = padding_id(tokenizer), token_limit(model, tokenizer)
+    padding, limit = padding_id(model, tokenizer), token_limit(model, tokenizer)
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
         stream = iter(examples)

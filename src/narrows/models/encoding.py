@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -82,12 +83,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     """
     if not tokenizer.is_fast:
         raise ModelError(f"{type(tokenizer).__name__} knows no offsets: a fast tokenizer is needed")
-    full = tokenizer(example.text, example.text_pair, verbose=False)
-    cut = (
-        full
-        if limit is None or len(full["input_ids"]) <= limit
-        else tokenizer(example.text, example.text_pair, truncation="longest_first", max_length=limit, verbose=False)
-    )
+    texts = (example.text, example.text_pair)
+    with _left_as_it_was(tokenizer):
+        cut = full = tokenizer(*texts, verbose=False)
+        if limit is not None and len(full["input_ids"]) > limit:
+            cut = tokenizer(*texts, truncation="longest_first", max_length=limit, verbose=False)
     backend = cut.encodings[0]
     segments = tuple(
         None if special or segment is None else segment
@@ -104,16 +104,34 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     )
 
 
-def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Choose a padding token, also for tokenizers that have none.
+@contextmanager
+def _left_as_it_was(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Put back the truncation and padding of a fast tokenizer, which every call overwrites."""
+    backend = tokenizer.backend_tokenizer
+    truncation, padding = backend.truncation, backend.padding
+    try:
+        yield
+    finally:
+        backend.no_truncation()
+        backend.no_padding()
+        if truncation is not None:
+            backend.enable_truncation(**truncation)
+        if padding is not None:
+            backend.enable_padding(**padding)
+
+
+def padding_id(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Choose a padding token, also for models and tokenizers that have none.
 
     Args:
-        tokenizer: The tokenizer.
+        model: The model; decoders find a text's last token by the padding token of their configuration.
+        tokenizer: Its tokenizer.
 
     Returns:
-        Its padding token, else its end-of-text token, else 0. Padding is never attended.
+        The model's padding token, else the tokenizer's, else the end of text, else 0. Padding is never attended.
     """
-    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    own = getattr(text_config(model), "pad_token_id", None)
+    candidates = (own, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     return next(candidate for candidate in candidates if candidate is not None)
 
 

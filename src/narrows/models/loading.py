@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
@@ -56,7 +57,7 @@ def load_classifier(name: str, device: str | None = None, trust_remote_code: boo
             model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
                 name, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(_why_not(name, error)) from error
     missing = sorted(report["missing_keys"])
     if missing:
@@ -74,10 +75,10 @@ def _placed(model: Any, device: str) -> PreTrainedModel:
 
 def _why_not(name: str, error: Exception) -> str:
     """Say in one line why a model was not loaded."""
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()).split(". ")[0]
     if Path(name).is_dir():
         return f"{name} holds no classifier that can be loaded: {reason:.300}"
     demo = ", ".join(bundled.names())
     return (
-        f"no such model: {name!r} is neither a demo model ({demo}) nor a folder, and the Hub gave none: {reason:.200}"
+        f"no such model: {name!r} is neither a demo model ({demo}) nor a folder, and the Hub gave none: {reason:.160}"
     )

@@ -9,6 +9,7 @@ also after an exception or Ctrl-C.
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -210,16 +211,16 @@ def _hand_on(activation: Tensor | None, tuple_size: int) -> Forward:
 
 @contextmanager
 def _replaced_forward(block: nn.Module, forward: Forward) -> Iterator[None]:
-    """Let a block compute something else; an instance attribute that was there before comes back."""
-    before = block.__dict__.get("forward")
+    """Let a block compute something else, without the hooks that had their say in the prefix already."""
+    attributes = {"forward": forward, "_forward_hooks": OrderedDict(), "_forward_pre_hooks": OrderedDict()}
+    before = {name: block.__dict__[name] for name in attributes if name in block.__dict__}
     try:
-        block.__dict__["forward"] = forward
+        block.__dict__.update(attributes)
         yield
     finally:
-        if before is None:
-            del block.__dict__["forward"]
-        else:
-            block.__dict__["forward"] = before
+        for name in attributes:
+            del block.__dict__[name]
+        block.__dict__.update(before)
 
 
 @contextmanager

@@ -28,10 +28,11 @@ def class_labels(model: nn.Module, classes: int) -> tuple[str, ...]:
         classes: Number of its logits.
 
     Returns:
-        The names that its configuration gives them, LABEL_i where it gives none.
+        The names that its configuration gives them, LABEL_i where it gives none; with the index where two are the same.
     """
-    names = getattr(text_config(model), "id2label", None) or {}
-    return tuple(str(names.get(index, f"LABEL_{index}")) for index in range(classes))
+    known = getattr(text_config(model), "id2label", None) or {}
+    names = [str(known.get(index, f"LABEL_{index}")) for index in range(classes)]
+    return tuple(f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names))
 
 
 def find_label(label: str | int, labels: Sequence[str]) -> int:
@@ -52,6 +53,8 @@ def find_label(label: str | int, labels: Sequence[str]) -> int:
         0
     """
     if isinstance(label, str):
+        if label in labels:
+            return labels.index(label)
         matches = [index for index, name in enumerate(labels) if name.casefold() == label.strip().casefold()]
         if len(matches) == 1:
             return matches[0]

@@ -100,7 +100,7 @@ def what_a_bit_is(signed: bool) -> str:
 def needed(attribution: AttributionDict) -> str:
     """Return the sentence that says how many bits the prediction needed, and how many the layer carries."""
     total, carried = attribution["total_bits"], attribution["carried_bits"]
-    if not math.isfinite(carried):  # a method without a trace does not know
+    if carried is None:  # a method without a trace does not know
         return f"The prediction needed {bits(total)} bits at {place(attribution['layer'])}."
     part = f" ({percent(total / carried)})" if 0 < total <= carried else ""
     where = place(attribution["layer"])

@@ -220,8 +220,8 @@ def _curve(name: str, values: Sequence[float]) -> Json:
     return {"name": name, "points": points, "steps": steps, "first": first, "last": last}
 
 
-def _known(value: float) -> str:
-    return caption.bits(value) if math.isfinite(value) else "-"
+def _known(value: float | None) -> str:
+    return "-" if value is None else caption.bits(value)
 
 
 def _unit_interval(value: float) -> float:

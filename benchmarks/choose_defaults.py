@@ -1,0 +1,149 @@
+"""Measure what the default settings rest on: the degradation test over settings of the bottleneck.
+
+For every setting the same texts are explained (gold label) and degraded by deletion. Prints one row per setting as soon
+as it is measured and writes all rows as JSON; docs/defaults.md is made from such runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from narrows import Explainer, datasets
+from narrows.config import Settings
+from narrows.evaluation.degradation import Array, degradation_curves
+from narrows.models.encoding import encode, token_limit
+from narrows.models.targets import class_labels, find_label
+
+RESAMPLES = 2000
+
+
+def settings_grid(name: str, blocks: int) -> Iterator[tuple[int, str | None, Settings]]:
+    """List the settings of one question.
+
+    Args:
+        name: The question: ``beta``, ``layer``, ``samples``, ``readout`` or ``prior``.
+        blocks: Number of blocks of the model.
+
+    Yields:
+        Layer, prior (None = the corpus prior) and settings.
+    """
+    middle = round(0.75 * blocks)
+    match name:
+        case "beta":
+            for granularity, betas in (("token", (0.01, 0.1, 0.3, 1, 3, 10)), ("feature", (0.001, 0.01, 0.1, 0.3, 1))):
+                for beta in betas:
+                    yield middle, None, {"granularity": granularity, "beta": beta, "samples": 4}  # type: ignore[typeddict-item]
+        case "layer":
+            for layer in range(blocks + 1):
+                yield layer, None, {"samples": 4}
+        case "samples":
+            for samples in (1, 2, 4, 10):
+                yield middle, None, {"samples": samples}
+        case "readout":
+            for granularity in ("token", "feature"):
+                for readout in ("information", "signed"):
+                    yield middle, None, {"samples": 4, "granularity": granularity, "readout": readout}  # type: ignore[typeddict-item]
+        case "prior":
+            for prior in (None, "instance"):
+                yield middle, prior, {"samples": 4}
+            yield middle, "residual", {"samples": 10, "granularity": "feature", "beta": 1e-5}
+
+
+def interval(values: Array, seed: int = 0) -> list[float]:
+    """Bootstrap the mean over texts.
+
+    Args:
+        values: (texts,).
+        seed: Of the resampling.
+
+    Returns:
+        The 2.5th and the 97.5th percentile.
+    """
+    draws = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+    return [round(float(bound), 4) for bound in np.percentile(values[draws].mean(axis=1), [2.5, 97.5])]
+
+
+def main() -> None:
+    """Measure, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("questions", nargs="+", choices=["beta", "layer", "samples", "readout", "prior"])
+    parser.add_argument("--model", default="sentiment")
+    parser.add_argument("--dataset", default="sst2")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path("out/defaults.json"))
+    options = parser.parse_args()
+    base = Explainer.from_pretrained(options.model)
+    model, tokenizer = base.model, base.tokenizer
+    examples = datasets.load(options.dataset, None, options.data_dir, options.limit)
+    encodings = [encode(tokenizer, example, token_limit(model, tokenizer)) for example in examples]
+    labels = class_labels(model, model.config.num_labels)
+    gold = [find_label(str(example.label), labels) for example in examples]
+
+    def curves(maps: list[Any], order: str) -> Array:
+        return degradation_curves(model, tokenizer, encodings, maps, gold, order)  # type: ignore[arg-type]
+
+    rows: list[dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else []
+    draw = np.random.default_rng(0)
+    maps = [draw.random(len(encoding)) for encoding in encodings]
+    rows.append(
+        {"question": "random", "dataset": options.dataset, **summarize(curves(maps, "morf"), curves(maps, "lerf"))}
+    )
+    print(json.dumps(rows[-1]), flush=True)
+    for question in options.questions:
+        for layer, prior, settings in settings_grid(question, base.blocks):
+            explainer = Explainer(model, tokenizer, layer, base.prior if prior is None else prior, **settings)
+            start = time.perf_counter()
+            attributions = explainer(list(examples), "gold")
+            seconds = time.perf_counter() - start
+            maps = [attribution.scores for attribution in attributions]
+            about = {
+                "question": question,
+                "dataset": options.dataset,
+                "layer": layer,
+                "prior": prior or "corpus",
+                **settings,
+            }
+            figures = summarize(curves(maps, "morf"), curves(maps, "lerf"))
+            survived = np.mean([np.exp(-attribution.trace[-1].cross_entropy) for attribution in attributions])
+            needed = np.median([attribution.total_bits for attribution in attributions])
+            extra = {
+                "seconds": round(seconds, 1),
+                "p_survived": round(float(survived), 3),
+                "bits": round(float(needed)),
+            }
+            rows.append({**about, **figures, **extra})
+            print(json.dumps(rows[-1]), flush=True)
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def summarize(morf: Array, lerf: Array) -> dict[str, Any]:
+    """Sum up the curves of one setting.
+
+    Args:
+        morf: p(gold), most relevant first, (texts, 10).
+        lerf: p(gold), least relevant first, (texts, 10).
+
+    Returns:
+        The drop at 1/9 with its interval, and the areas.
+    """
+    drop = morf[:, 0] - morf[:, 1]
+    return {
+        "texts": len(morf),
+        "drop_11": round(float(drop.mean()), 4),
+        "drop_11_interval": interval(drop),
+        "area_morf": round(float(morf.mean()), 4),
+        "area_lerf": round(float(lerf.mean()), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The settings of the bottleneck: what is refused, and how."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from narrows.config import PRESETS, BottleneckConfig, choose_config
+from narrows.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": 2.5}, "steps must be at least 1"),
+        ({"samples": -1}, "samples must be at least 1"),
+        ({"samples": True}, "samples must be at least 1"),
+        ({"beta": -1e-9}, "beta must be 'auto' or a number"),
+        ({"beta": math.nan}, "beta must be 'auto' or a number"),
+        ({"beta": math.inf}, "beta must be 'auto' or a number"),
+        ({"beta": "high"}, "beta must be 'auto' or a number"),
+        ({"granularity": "word"}, "granularity must be one of feature, token"),
+        ({"readout": "sign"}, "readout must be one of information, signed"),
+        ({"learning_rate": 0}, "learning_rate must be above 0"),
+        ({"learning_rate": math.nan}, "learning_rate must be above 0"),
+        ({"initial_alpha": math.nan}, "initial_alpha"),
+        ({"initial_alpha": math.inf}, "initial_alpha"),
+    ],
+)
+def test_a_setting_out_of_range_is_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        BottleneckConfig(**settings)
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    paper = PRESETS["paper"]
+    assert (paper.granularity, paper.beta, paper.steps, paper.samples) == ("feature", 1e-5, 10, 10)
+    assert (paper.learning_rate, paper.initial_alpha, paper.readout) == (1.0, 5.0, "information")
+
+
+def test_unknown_presets_and_settings_are_named() -> None:
+    with pytest.raises(InputError, match=r"preset must be one of fast, .*paper, not 'slow'"):
+        choose_config("slow")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no setting step: there are granularity"):
+        choose_config("fast", step=3)  # type: ignore[call-arg]
+
+
+def test_settings_given_replace_those_of_the_preset() -> None:
+    config = choose_config("paper", steps=3, beta="auto")
+    assert (config.granularity, config.steps, config.beta) == ("feature", 3, "auto")
