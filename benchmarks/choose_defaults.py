@@ -37,22 +37,22 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int, str | None, Set
     middle = round(0.75 * blocks)
     match name:
         case "beta":
-            for granularity, betas in (("token", (0.01, 0.1, 0.3, 1, 3, 10)), ("feature", (0.001, 0.01, 0.1, 0.3, 1))):
+            for granularity, betas in (("token", (0.1, 0.3, 1, 3, 10)), ("feature", (0.01, 0.1, 1))):
                 for beta in betas:
-                    yield middle, None, {"granularity": granularity, "beta": beta, "samples": 4}  # type: ignore[typeddict-item]
+                    yield middle, None, {"granularity": granularity, "beta": beta, "samples": 2}  # type: ignore[typeddict-item]
         case "layer":
             for layer in range(blocks + 1):
-                yield layer, None, {"samples": 4}
+                yield layer, None, {"samples": 2}
         case "samples":
             for samples in (1, 2, 4, 10):
                 yield middle, None, {"samples": samples}
         case "readout":
             for granularity in ("token", "feature"):
                 for readout in ("information", "signed"):
-                    yield middle, None, {"samples": 4, "granularity": granularity, "readout": readout}  # type: ignore[typeddict-item]
+                    yield middle, None, {"samples": 2, "granularity": granularity, "readout": readout}  # type: ignore[typeddict-item]
         case "prior":
             for prior in (None, "instance"):
-                yield middle, prior, {"samples": 4}
+                yield middle, prior, {"samples": 2}
             yield middle, "residual", {"samples": 10, "granularity": "feature", "beta": 1e-5}
 
 

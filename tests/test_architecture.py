@@ -207,11 +207,11 @@ def test_a_function_takes_few_parameters(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_keyword_arguments_are_typed_one_by_one(name: str) -> None:
-    """**kwargs only with Unpack[...], or where a block's forward is stood in for."""
+    """**kwargs only with Unpack[...] or a ParamSpec, or where a block's forward is stood in for."""
     for function in functions(modules()[name]):
         if (kwarg := function.args.kwarg) and function.name != "forward":
             annotation = ast.unparse(kwarg.annotation) if kwarg.annotation else "nothing"
-            assert annotation.startswith("Unpack["), f"{function.name}: **{kwarg.arg}: {annotation}"
+            assert annotation.startswith(("Unpack[", "P.kwargs")), f"{function.name}: **{kwarg.arg}: {annotation}"
 
 
 def test_inheritance_is_shallow() -> None:

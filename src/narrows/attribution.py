@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from narrows import __version__
 from narrows.errors import InputError
@@ -228,7 +228,8 @@ class Attribution:
             case ".json":
                 Path(path).write_text(saved + "\n", encoding="utf-8")
             case _:
-                save_file({"bits": self.bits, "scores": self.scores}, str(path), {"attribution": saved})
+                arrays = {"bits": self.bits, "scores": self.scores}
+                Path(path).write_bytes(save(arrays, {"attribution": saved}))
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from narrows.errors import LayerError, PriorError
@@ -225,7 +225,8 @@ class Prior:
         header = {"name": self.model.name, "count": self.count}
         tensors = {"mean": self.mean, "std": self.std, "probe": self.model.probe}
         metadata = {"format": FORMAT, "prior": json.dumps(header)}
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(path), metadata)
+        # Not save_file: it makes files that nobody but their owner can read.
+        Path(path).write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> Prior:

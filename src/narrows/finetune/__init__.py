@@ -1,0 +1,1 @@
+"""Fine-tuning small classifiers, which is how the demo models were made."""
