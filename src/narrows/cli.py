@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,11 +101,11 @@ def explain(  # noqa: PLR0913 - every option of the command
 @app.command()
 def prior(  # noqa: PLR0913 - every option of the command
     out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
-    data: Annotated[str, typer.Option(help="A .txt, .csv, .jsonl or .parquet file, or a data set such as sst2.")],
+    data: Annotated[list[str], typer.Option(help="A .txt, .csv, .jsonl, ... file or a data set; again for more.")],
     model: ModelOption = "sentiment",
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the data set's published files.")] = None,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "train",
-    limit: Annotated[int | None, typer.Option(min=1, help="Use a random sample of so many texts.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use a random sample of so many texts of each.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
     device: DeviceOption = None,
     batch_size: BatchOption = BATCH_SIZE,
@@ -116,11 +117,12 @@ def prior(  # noqa: PLR0913 - every option of the command
 
     with written_whole(out) as partial:
         faults: list[DataError] = []
-        examples = _read_corpus(data, data_dir, split, limit, seed, faults)
-        total = len(examples) if isinstance(examples, list) else None
+        corpora = [_read_corpus(name, data_dir, split, limit, seed, faults) for name in data]
+        lengths = [len(corpus) if isinstance(corpus, list) else None for corpus in corpora]
+        total = None if None in lengths else sum(length or 0 for length in lengths)
         classifier = load_classifier(model, device)
         with _progress() as progress:
-            tracked = progress.track(examples, total=total, description="Estimating the prior")
+            tracked = progress.track(chain(*corpora), total=total, description="Estimating the prior")
             estimate = estimate_prior(classifier.model, classifier.tokenizer, tracked, batch_size)
         estimate.save(partial)
     what = f"{estimate.model.blocks + 1} layers of {estimate.model.hidden} features"
