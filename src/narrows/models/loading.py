@@ -50,6 +50,7 @@ def load_classifier(name: str, device: str | None = None, trust_remote_code: boo
     if name in bundled.names():
         demo = bundled.find(name)
         model, tokenizer = demo.load()
+        model.config.name_or_path = name  # results name the demo model, not the folder of its base
         return Classifier(_placed(model, place), tokenizer, name, demo.prior)
     try:
         with bundled.quiet():
