@@ -18,6 +18,7 @@ from torch import Tensor
 import reference
 from narrows.errors import LayerError, PriorError
 from narrows.models.blocks import identify
+from narrows.models.corpus import estimate_prior
 from narrows.prior import (
     ABSOLUTE_STD_FLOOR,
     RELATIVE_STD_FLOOR,
@@ -279,3 +280,13 @@ def test_residual_prior_is_the_layer_before_with_the_released_codes_deviation() 
     assert torch.equal(prior.mean, previous)
     assert math.sqrt(1e-5) == RESIDUAL_STD
     torch.testing.assert_close(prior.std.expand_as(previous), torch.full_like(previous, math.sqrt(1e-5)))
+
+
+def test_a_loaded_prior_does_not_change_with_its_file(bert: Classifier, tmp_path: Path) -> None:
+    """Tensors of a safetensors file are views of it; a prior must not be."""
+    path = tmp_path / "prior.safetensors"
+    estimate_prior(*bert, ["a good film"]).save(path)
+    loaded = Prior.load(path)
+    before = loaded.mean.clone()
+    path.write_bytes(bytes(path.stat().st_size))
+    assert torch.equal(loaded.mean, before)

@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from narrows import __version__
 from narrows.errors import InputError
+from narrows.output import written_whole
 from narrows.schema import AttributionDict, TokenDict
 from narrows.viz.figure import plot_map
 from narrows.viz.html import render_fragment, render_page
@@ -221,15 +222,15 @@ class Attribution:
             path: Where to.
 
         Raises:
-            InputError: If the name ends otherwise.
+            InputError: If the name ends otherwise, or the file cannot be written.
         """
         saved = json.dumps(self.to_dict(), ensure_ascii=False)
-        match _saved_format(path):
-            case ".json":
-                Path(path).write_text(saved + "\n", encoding="utf-8")
-            case _:
-                arrays = {"bits": self.bits, "scores": self.scores}
-                Path(path).write_bytes(save(arrays, {"attribution": saved}))
+        if _saved_format(path) == ".json":
+            content = f"{saved}\n".encode()
+        else:
+            content = save({"bits": self.bits, "scores": self.scores}, {"attribution": saved})
+        with written_whole(Path(path)) as partial:
+            partial.write_bytes(content)
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:

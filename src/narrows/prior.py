@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from narrows.errors import LayerError, PriorError
+from narrows.output import written_whole
 
 RELATIVE_STD_FLOOR = 0.01  # a feature that hardly varies must not count as infinitely surprising
 ABSOLUTE_STD_FLOOR = 1e-6  # for a text of one token, where nothing varies at all
@@ -221,12 +222,16 @@ class Prior:
 
         Args:
             path: Where to; an existing file is replaced.
+
+        Raises:
+            InputError: If it cannot be written.
         """
         header = {"name": self.model.name, "count": self.count}
         tensors = {"mean": self.mean, "std": self.std, "probe": self.model.probe}
         metadata = {"format": FORMAT, "prior": json.dumps(header)}
-        # Not save_file: it makes files that nobody but their owner can read.
-        Path(path).write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
+        content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+        with written_whole(Path(path)) as partial:
+            partial.write_bytes(content)  # not save_file: it makes files that only their owner can read
 
     @classmethod
     def load(cls, path: str | Path) -> Prior:
@@ -248,7 +253,8 @@ class Prior:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise PriorError(f"{path} is no prior saved by narrows")
-                mean, std, probe = (file.get_tensor(name) for name in ("mean", "std", "probe"))
+                # Copied: a tensor of safetensors is a view of the file, and changes with it.
+                mean, std, probe = (file.get_tensor(name).clone() for name in ("mean", "std", "probe"))
             header = json.loads(metadata["prior"])
             blocks, hidden = mean.shape[0] - 1, mean.shape[1]
             return cls(mean, std, int(header["count"]), ModelIdentity(str(header["name"]), hidden, blocks, probe))
