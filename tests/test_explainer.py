@@ -525,7 +525,7 @@ def test_it_works_where_the_caller_has_switched_gradients_off(bert: Classifier, 
 def test_signed_scores_are_bits_with_the_sign_of_a_finite_difference(
     make_classifier: Callable[..., Classifier], make_prior: Callable[..., Prior], family: str, layer: int
 ) -> None:
-    """log p(target) as one token alone moves a little from its activation towards the prior's mean."""
+    """log p(target) as one token alone moves a little towards the prior's mean, all tokens standing halfway to it."""
     model, tokenizer = make_classifier(family)
     prior = make_prior(model)
     model.double()
@@ -542,9 +542,9 @@ def test_signed_scores_are_bits_with_the_sign_of_a_finite_difference(
 
     def log_p(token: int, step: float) -> float:
         def towards_the_mean(x: torch.Tensor) -> torch.Tensor:
-            x = x.clone()
-            x[0, token] += step * (mean - x[0, token])
-            return x
+            halfway = (x + mean) / 2
+            halfway[0, token] += step * (mean - x[0, token])
+            return halfway
 
         if layer == 0:
             handle = blocks[0].register_forward_pre_hook(lambda _, args: (towards_the_mean(args[0]), *args[1:]))

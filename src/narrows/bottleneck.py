@@ -86,7 +86,7 @@ def direction(gradient: Tensor, activation: Tensor, mean: Tensor) -> Tensor:
     gradient . (X - mean), summed over the features; its sign is the direction.
 
     Args:
-        gradient: Gradient of log p(target) to X, (batch, tokens, hidden).
+        gradient: Gradient of log p(target) to the activation, (batch, tokens, hidden).
         activation: X, (batch, tokens, hidden).
         mean: Mean of the prior, broadcastable to X.
 

@@ -10,6 +10,8 @@ from narrows.config import Readout
 from narrows.optimize import NegativeLogLikelihood
 from narrows.prior import Gaussian
 
+HALFWAY = 0.5
+
 
 def read_out(readout: Readout, bits: Tensor, nll: NegativeLogLikelihood, activation: Tensor, prior: Gaussian) -> Tensor:
     """Turn the information of the tokens into scores.
@@ -32,7 +34,10 @@ def read_out(readout: Readout, bits: Tensor, nll: NegativeLogLikelihood, activat
 
 
 def evidence_direction(nll: NegativeLogLikelihood, activation: Tensor, prior: Gaussian) -> Tensor:
-    """Tell for each token whether what it carries speaks for or against the target, by one clean backward pass.
+    """Tell for each token whether what it carries speaks for or against the target, by one backward pass without noise.
+
+    The gradient is taken halfway between the prior's mean and the activation. At the activation itself a model that is
+    sure of its prediction is flat, and the sign there is often wrong (docs/defaults.md).
 
     Args:
         nll: -log p(target) of activations, in nats.
@@ -42,7 +47,9 @@ def evidence_direction(nll: NegativeLogLikelihood, activation: Tensor, prior: Ga
     Returns:
         +1, 0 or -1 per token, (batch, tokens).
     """
-    x = activation.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(-nll(x.unsqueeze(1)).sum(), [x])
-    wide = torch.promote_types(x.dtype, torch.float32)
-    return direction(gradient.to(wide), x.detach().to(wide), prior.mean.to(x.device, wide))
+    wide = torch.promote_types(activation.dtype, torch.float32)
+    x = activation.detach().to(wide)
+    mean = prior.mean.to(x).expand_as(x)
+    halfway = torch.lerp(mean, x, HALFWAY).to(activation.dtype).requires_grad_()
+    (gradient,) = torch.autograd.grad(-nll(halfway.unsqueeze(1)).sum(), [halfway])
+    return direction(gradient.to(wide), x, mean)
