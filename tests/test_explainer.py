@@ -106,7 +106,7 @@ def test_the_whole_explanation_equals_the_reference(
     noise = [source.draw(2)[0].tolist() for _ in range(5)]
     want = reference.explain(
         x.tolist(), mean.tolist(), std.tolist(), suffix, target, noise, 4, None, granularity == "token",
-        beta_floor=AUTO_BETA_FLOOR[granularity],  # type: ignore[index]
+        beta_floor=AUTO_BETA_FLOOR,
     )  # fmt: skip
     assert got.config["beta"] == pytest.approx(want.beta, rel=1e-4)
     np.testing.assert_allclose(got.bits, want.bits, rtol=1e-3)
@@ -529,7 +529,7 @@ def test_signed_scores_are_bits_with_the_sign_of_a_finite_difference(
     model, tokenizer = make_classifier(family)
     prior = make_prior(model)
     model.double()
-    text, target = "not a bad film", 1
+    text, target = "not a bad film", 2
     signed = explainer_of((model, tokenizer), prior=prior, layer=layer, readout="signed")(text, target)
     plain = explainer_of((model, tokenizer), prior=prior, layer=layer)(text, target)
     np.testing.assert_allclose(np.abs(signed.scores), signed.bits)

@@ -108,7 +108,7 @@ def expected_results(
             config.granularity == "token",
             config.learning_rate,
             config.initial_alpha,
-            AUTO_BETA_FLOOR[config.granularity],
+            AUTO_BETA_FLOOR,
         )
         for row, length in enumerate(lengths)
     ]
@@ -273,7 +273,7 @@ def test_auto_beta_is_the_papers_rule_per_text() -> None:
 def test_auto_beta_has_a_floor_so_that_a_confident_text_is_still_compressed(granularity: Any) -> None:
     config = BottleneckConfig(granularity=granularity, beta="auto")
     beta = weigh_information(config, torch.tensor([1e-9]), torch.tensor([5.0]))
-    assert beta.item() == pytest.approx(AUTO_BETA_FLOOR[granularity])
+    assert beta.item() == pytest.approx(AUTO_BETA_FLOOR)
     assert beta.item() > 0
 
 

@@ -91,9 +91,7 @@ class NoiseSource:
         return noise
 
 
-def weigh_information(
-    config: BottleneckConfig, cross_entropy: Tensor, mean_nats: Tensor, floor: float | None = None
-) -> Tensor:
+def weigh_information(config: BottleneckConfig, cross_entropy: Tensor, mean_nats: Tensor) -> Tensor:
     """Fix beta for every text, by the number given or by the paper's rule 10 * cross-entropy / information.
 
     A model that is sure has a cross-entropy near 0; without a floor the rule would then ask for no compression.
@@ -102,15 +100,13 @@ def weigh_information(
         config: Holds beta.
         cross_entropy: At the first step, nats, (batch,).
         mean_nats: Information at the first step, mean over real tokens and features, (batch,).
-        floor: Least beta of the rule; None = the measured one of the granularity.
 
     Returns:
         beta, (batch,).
     """
     if config.beta != "auto":
         return torch.full_like(cross_entropy, float(config.beta))
-    least = AUTO_BETA_FLOOR[config.granularity] if floor is None else floor
-    return (AUTO_BETA_RATIO * cross_entropy / mean_nats).clamp(min=least)
+    return (AUTO_BETA_RATIO * cross_entropy / mean_nats).clamp(min=AUTO_BETA_FLOOR)
 
 
 def optimize(
