@@ -186,7 +186,7 @@ def test_work_that_breaks_off_leaves_no_output_but_keeps_what_was_done(
     assert result.code == 2
     assert "no label 'no such label'" in result.err
     assert not out.exists()
-    assert len((tmp_path / "maps.jsonl.partial").read_text(encoding="utf-8").splitlines()) == 32
+    assert len((tmp_path / "maps.jsonl.partial").read_text(encoding="utf-8").splitlines()) == 40
 
 
 def test_prior_writes_a_file_that_explain_takes(run: Runner, model: Path, tmp_path: Path) -> None:

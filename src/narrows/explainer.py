@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
@@ -17,10 +17,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.attribution import Attribution, TracePoint
 from narrows.bottleneck import NATS_PER_BIT, token_bits
 from narrows.config import Preset, Settings, choose_config
-from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning, NumericsError
+from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning
 from narrows.example import Example
 from narrows.models.blocks import check_layer, identify, text_config
 from narrows.models.encoding import Encoding, batches_by_length, collate, encode, padding_id, token_limit
+from narrows.models.finite import check_finite, check_sound
 from narrows.models.loading import load_classifier
 from narrows.models.split import Network, Prefix, borrowed, run_prefix
 from narrows.models.targets import Target, class_labels, negative_log_likelihood, resolve_target
@@ -36,16 +37,24 @@ PriorChoice = Prior | str | Path | None
 
 DEFAULT_DEPTH = 0.75  # the paper's layer 9 of 12
 SUFFIX_TOKENS = 32_768  # tokens that go through the suffix together; bounds the memory of a batch
-WINDOW = 16  # batches of a stream that are sorted by length together
+WINDOW = 4  # batches of a stream that are sorted by length together, and come out together
 
 
 @dataclass(frozen=True)
 class _Batch:
     """Texts that share their forward passes."""
 
-    examples: Sequence[Example]
-    encodings: Sequence[Encoding]
-    targets: Sequence[Target]
+    examples: list[Example]
+    encodings: list[Encoding]
+    targets: list[Target]
+
+    def take(self, rows: Sequence[int]) -> _Batch:
+        """Pick some of the texts."""
+        return _Batch(
+            [self.examples[row] for row in rows],
+            [self.encodings[row] for row in rows],
+            [self.targets[row] for row in rows],
+        )
 
 
 class Explainer:
@@ -244,18 +253,30 @@ class Explainer:
         """Explain window by window: within one, texts of like length share batches; they come out in their order."""
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
-        pending = iter(requests)
-        while window := list(islice(pending, WINDOW * batch_size)):
-            examples = [Example.of(item) for item, _ in window]
-            encodings = [encode(self.tokenizer, example, self._limit) for example in examples]
+        for window in self._windows(requests, batch_size):
             done: dict[int, Attribution] = {}
-            for rows in batches_by_length([len(encoding) for encoding in encodings], batch_size, self._row_limit):
-                batch = _Batch(
-                    [examples[row] for row in rows], [encodings[row] for row in rows], [window[row][1] for row in rows]
-                )
-                (attributions,) = self._explain(batch, [self.layer])
+            lengths = [len(encoding) for encoding in window.encodings]
+            for rows in batches_by_length(lengths, batch_size, self._row_limit):
+                (attributions,) = self._explain(window.take(rows), [self.layer])
                 done.update(zip(rows, attributions, strict=True))
-            yield from (done[row] for row in range(len(window)))
+            yield from (done[row] for row in range(len(lengths)))
+
+    def _windows(self, requests: Iterable[tuple[Item, Target]], batch_size: int) -> Iterator[_Batch]:
+        """Cut a stream into pieces of a few batches: large enough to sort by length, small enough to wait for."""
+        window = _Batch([], [], [])
+        tokens = 0
+        for item, target in requests:
+            example = Example.of(item)
+            encoding = encode(self.tokenizer, example, self._limit)
+            window.examples.append(example)
+            window.encodings.append(encoding)
+            window.targets.append(target)
+            tokens += len(encoding)
+            if len(window.examples) >= WINDOW * batch_size or tokens >= WINDOW * self._row_limit:
+                yield window
+                window, tokens = _Batch([], [], []), 0
+        if window.examples:
+            yield window
 
     @property
     def _row_limit(self) -> int:
@@ -358,39 +379,8 @@ class Explainer:
         rule = "auto" if self.config.beta == "auto" else "fixed"
         name = text_config(self.model)._name_or_path or type(self.model).__name__
         about = {"model": name, "blocks": self.blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
-        return {**about, "prior": prior, **asdict(replace(self.config, beta=beta)), "beta_rule": rule}
-
-
-def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> None:
-    """Make sure that the model computed finite numbers for every text.
-
-    Args:
-        prefix: Activations (batch, tokens, hidden) and logits (batch, classes) of the batch.
-        real: True where a token is not padding, (batch, tokens).
-        examples: The texts, for the message.
-
-    Raises:
-        NumericsError: If an activation of a real token, or a logit, is NaN or infinite.
-    """
-    for layer, activation in sorted(prefix.activations.items()):
-        sound = (torch.isfinite(activation).all(dim=-1) | ~real).all(dim=1)
-        check_sound(sound, examples, f"the model's activations after layer {layer} hold NaN or infinity")
-    check_sound(torch.isfinite(prefix.logits).all(dim=-1), examples, "the model's logits hold NaN or infinity")
-
-
-def check_sound(sound: Tensor, examples: Sequence[Example], complaint: str) -> None:
-    """Name the first text for which something is not as it must be.
-
-    Args:
-        sound: True for a text that is as it must be, (batch,).
-        examples: The texts.
-        complaint: What is wrong otherwise.
-
-    Raises:
-        NumericsError: If a text is not sound.
-    """
-    if not sound.all():
-        raise NumericsError(f"{complaint} for {examples[int(sound.int().argmin())].text!r:.60}")
+        used = float(f"{beta:.6g}")  # float32 carries no more
+        return {**about, "prior": prior, **asdict(replace(self.config, beta=used)), "beta_rule": rule}
 
 
 def _is_pair(inputs: Any) -> bool:
