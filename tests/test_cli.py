@@ -237,6 +237,8 @@ BAD_INPUT: dict[str, tuple[list[object], list[str]]] = {
     "no steps": (["good", "--steps", "0"], ["steps must be at least 1"]),
     "no such prior": (["good", "--prior", "nowhere.safetensors"], ["no such prior", "nowhere.safetensors"]),
     "unwritable page": (["good", "--html", "/nowhere/page.html"], ["cannot write /nowhere/page.html"]),
+    "unknown choice": (["good", "--granularity", "word"], ["--granularity", "'feature', 'token'"]),
+    "unknown option": (["good", "--colour", "red"], ["--colour"]),
     "no such file": (["--file", "nowhere.csv", "--out", "maps.jsonl"], ["nowhere.csv"]),
 }
 

@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 
 BATCH_SIZE = 32
+INTERRUPTED = 130  # what shells give a program that was stopped by Ctrl-C
 
 
 ModelOption = Annotated[str, typer.Option(help="A demo model (see 'narrows models'), an id on the Hub, or a folder.")]
@@ -178,9 +179,19 @@ def main() -> None:
         warnings.simplefilter("always", NarrowsWarning)
         warnings.showwarning = lambda message, *_, **__: _say("warning", message)
         try:
-            app()
+            sys.exit(app(standalone_mode=False) or 0)
         except NarrowsError as error:
             _say("error", error)
+            sys.exit(2)
+        except (KeyboardInterrupt, typer.Abort):
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            # A wrong option, as the option parser tells it; it has printed the help already where there is no message.
+            tell = getattr(error, "format_message", None)
+            if tell is None:
+                raise
+            if message := tell():
+                _say("error", message)
             sys.exit(2)
 
 

@@ -62,5 +62,5 @@ def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if not keep_partial:
+        if not keep_partial or (partial.exists() and partial.stat().st_size == 0):
             partial.unlink(missing_ok=True)
