@@ -19,7 +19,7 @@ import reference
 import tiny
 from narrows.attribution import Attribution
 from narrows.config import AUTO_BETA_FLOOR
-from narrows.errors import InputError, LayerError, NumericsError, PriorError, TargetError
+from narrows.errors import InputError, LayerError, ModelError, NumericsError, PriorError, TargetError
 from narrows.example import Example
 from narrows.explainer import Explainer
 from narrows.models.corpus import estimate_prior
@@ -670,3 +670,9 @@ def test_across_layers_runs_the_prefix_once(bert: Classifier) -> None:
     bert[0].bert.encoder.layer[0].attention.output.LayerNorm.register_forward_pre_hook(lambda *_: calls.append(1))
     explainer_of(bert, steps=1).across_layers(TEXTS[0], layers=[1, 2, 3])
     assert len(calls) == 1
+
+
+def test_a_model_of_several_labels_at_once_is_refused(bert: Classifier) -> None:
+    bert[0].config.problem_type = "multi_label_classification"
+    with pytest.raises(ModelError, match="several labels at once"):
+        explainer_of(bert)(TEXTS[0])

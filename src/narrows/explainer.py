@@ -323,6 +323,10 @@ class Explainer:
     def _resolve(self, batch: _Batch, prefix: Prefix) -> list[int]:
         if prefix.logits.shape[-1] < 2:
             raise ModelError(f"{type(self.model).__name__} gives one number, not classes: there is no label to explain")
+        if text_config(self.model).problem_type == "multi_label_classification":
+            raise ModelError(
+                "the model gives several labels at once; so far only one class out of several is explained"
+            )
         labels = class_labels(self.model, prefix.logits.shape[-1])
         predicted = prefix.logits.argmax(dim=-1).tolist()
         return [
