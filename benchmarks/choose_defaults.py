@@ -17,11 +17,11 @@ import numpy as np
 
 from narrows import Explainer, datasets
 from narrows.config import Settings
-from narrows.evaluation.degradation import Array, degradation_curves
+from narrows.evaluation.degradation import Array, Curves, degrade
+from narrows.evaluation.metrics import area, drop
+from narrows.evaluation.statistics import bootstrap_interval
 from narrows.models.encoding import encode, token_limit
 from narrows.models.targets import class_labels, find_label
-
-RESAMPLES = 2000
 
 
 def settings_grid(name: str, blocks: int) -> Iterator[tuple[int, str | None, Settings]]:
@@ -56,20 +56,6 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int, str | None, Set
             yield middle, "residual", {"samples": 10, "granularity": "feature", "beta": 1e-5}
 
 
-def interval(values: Array, seed: int = 0) -> list[float]:
-    """Bootstrap the mean over texts.
-
-    Args:
-        values: (texts,).
-        seed: Of the resampling.
-
-    Returns:
-        The 2.5th and the 97.5th percentile.
-    """
-    draws = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
-    return [round(float(bound), 4) for bound in np.percentile(values[draws].mean(axis=1), [2.5, 97.5])]
-
-
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -87,15 +73,11 @@ def main() -> None:
     labels = class_labels(model, model.config.num_labels)
     gold = [find_label(str(example.label), labels) for example in examples]
 
-    def curves(maps: list[Any], order: str) -> Array:
-        return degradation_curves(model, tokenizer, encodings, maps, gold, order)  # type: ignore[arg-type]
-
     rows: list[dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else []
     draw = np.random.default_rng(0)
     maps = [draw.random(len(encoding)) for encoding in encodings]
-    rows.append(
-        {"question": "random", "dataset": options.dataset, **summarize(curves(maps, "morf"), curves(maps, "lerf"))}
-    )
+    curves = degrade(model, tokenizer, encodings, maps, gold)
+    rows.append({"question": "random", "dataset": options.dataset, **summarize(curves)})
     print(json.dumps(rows[-1]), flush=True)
     for question in options.questions:
         for layer, prior, settings in settings_grid(question, base.blocks):
@@ -111,7 +93,7 @@ def main() -> None:
                 "prior": prior or "corpus",
                 **settings,
             }
-            figures = summarize(curves(maps, "morf"), curves(maps, "lerf"))
+            figures = summarize(degrade(model, tokenizer, encodings, maps, gold))
             survived = np.mean([np.exp(-attribution.trace[-1].cross_entropy) for attribution in attributions])
             needed = np.median([attribution.total_bits for attribution in attributions])
             extra = {
@@ -125,24 +107,35 @@ def main() -> None:
             options.out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def summarize(morf: Array, lerf: Array) -> dict[str, Any]:
+def summarize(curves: Curves) -> dict[str, Any]:
     """Sum up the curves of one setting.
 
     Args:
-        morf: p(gold), most relevant first, (texts, 10).
-        lerf: p(gold), least relevant first, (texts, 10).
+        curves: p(gold) of the texts.
 
     Returns:
         The drop at 1/9 with its interval, and the areas.
     """
-    drop = morf[:, 0] - morf[:, 1]
+    drops = drop(curves.morf)
     return {
-        "texts": len(morf),
-        "drop_11": round(float(drop.mean()), 4),
-        "drop_11_interval": interval(drop),
-        "area_morf": round(float(morf.mean()), 4),
-        "area_lerf": round(float(lerf.mean()), 4),
+        "texts": len(drops),
+        "drop_11": mean(drops),
+        "drop_11_interval": [round(bound, 4) for bound in bootstrap_interval(drops)],
+        "area_morf": mean(area(curves.morf)),
+        "area_lerf": mean(area(curves.lerf)),
     }
+
+
+def mean(values: Array) -> float:
+    """Average over texts.
+
+    Args:
+        values: (texts,).
+
+    Returns:
+        The mean, to four digits.
+    """
+    return round(float(values.mean()), 4)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,7 @@ class Explainer:
         prior: PriorChoice = None,
         *,
         preset: Preset = "fast",
+        max_tokens: int | None = None,
         **settings: Unpack[Settings],
     ) -> None:
         """Prepare to explain a classifier.
@@ -96,6 +97,7 @@ class Explainer:
             prior: A `Prior`, the path of a saved one, ``"instance"`` or ``"residual"``; None = ``"instance"``, with a
                 warning.
             preset: The settings to start from.
+            max_tokens: Cut longer texts, special tokens counted; None = where the model's own limit is.
             **settings: Fields of `BottleneckConfig` that differ from the preset.
 
         Raises:
@@ -109,7 +111,8 @@ class Explainer:
         self._network = Network.of(model)
         self.layer = round(DEFAULT_DEPTH * self.blocks) if layer is None else check_layer(layer, self.blocks)
         self.prior = self._choose_prior(prior)
-        self._limit = token_limit(model, tokenizer)
+        limits = (max_tokens, token_limit(model, tokenizer))
+        self._limit = min((limit for limit in limits if limit is not None), default=None)
         self._check_prior_at(self.layer)
 
     @classmethod

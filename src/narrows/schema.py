@@ -1,6 +1,6 @@
-"""The saved form of a result: what ``--json`` prints, `Attribution.to_dict` returns and the pictures are made of.
+"""The saved form of results: of one text, as ``--json`` prints it, and of a run over a data set, as summary.json holds it.
 
-Pictures are drawn from this form alone, so that a file that was saved a year ago can still be looked at.
+Pictures are drawn from these forms alone, so that a file that was saved a year ago can still be looked at.
 """
 
 from __future__ import annotations
@@ -56,4 +56,52 @@ class AttributionDict(TypedDict):
     method: str
     config: dict[str, Any]
     trace: list[TraceDict]
+    narrows_version: str
+
+
+class MethodSummary(TypedDict):
+    """One method on one data set; intervals are ``[low, high]``, 95 % bootstrap intervals of the mean over the texts."""
+
+    name: str  # with its options, as the method was asked for: "ig:steps=50"
+    label: str  # for tables and figures: "IG, steps 50"
+    drop_11: float  # mean p(target) minus the same without the first ninth of the tokens, most relevant first
+    drop_11_interval: list[float]
+    area_morf: float  # mean over the curve's ten points, most relevant first; low is good
+    area_morf_interval: list[float]
+    area_lerf: float  # least relevant first; high is good
+    area_lerf_interval: list[float]
+    comprehensiveness: float  # high is good
+    sufficiency: float  # low is good
+    flips: float  # share of the texts whose predicted class changes, 0 to 1
+    curve_morf: list[float]  # (10,), mean p(target) after 0/9, ..., 9/9 of the tokens are gone
+    curve_lerf: list[float]  # (10,)
+    normalized: list[float]  # (10,), (p - m) / (o - m) of curve_morf: 1 = untouched, 0 = the most degraded mean
+    seconds: float  # per text
+    forward_equivalents: float  # per text; a forward through all blocks = 1
+    instances: int
+
+
+class ComparisonDict(TypedDict):
+    """Two methods on the same texts."""
+
+    method: str
+    other: str
+    measure: str  # "drop_11" or "area_morf"
+    difference: float  # mean over the texts; above 0 = ``method`` is the better one, whatever the measure
+    interval: list[float]  # [low, high], paired bootstrap, 95 %
+    win_rate: float  # share of the texts on which ``method`` is the better one, 0 to 1
+
+
+class RunSummary(TypedDict):
+    """Several methods on one data set."""
+
+    dataset: str
+    split: str
+    instances: int
+    target: str  # "gold", "predicted" or a label
+    removal: str
+    model: str
+    max_tokens: int | None
+    methods: dict[str, MethodSummary]
+    comparisons: list[ComparisonDict]
     narrows_version: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -12,10 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from narrows.errors import InputError
-from narrows.evaluation.degradation import degradation_curves, probabilities, removal_counts, removal_order, remove
+from narrows.evaluation import degradation
+from narrows.evaluation.degradation import Curves, degrade, removal_counts, removal_order
 from narrows.example import Example
 from narrows.models.encoding import Encoding, encode
+from narrows.models.predict import predict
 from tiny import Classifier
+
+EXAMPLES = [
+    Example("good"),
+    Example("the film is not bad, it is very good"),
+    Example("a superb act"),
+    Example("good film", "the act is bad"),
+]
+TARGETS = [1, 0, 2, 1]
 
 
 @given(content=st.integers(0, 600))
@@ -44,67 +55,151 @@ def test_both_orders_hold_every_content_token_once(scores: list[float], seed: in
     content = [bool(bit) for bit in np.random.default_rng(seed).integers(0, 2, len(scores))]
     expected = {position for position, is_content in enumerate(content) if is_content}
     for order in ("morf", "lerf"):
-        ranked = removal_order(scores, content, order)
+        ranked = removal_order(scores, content, order)  # type: ignore[arg-type]
         assert len(ranked) == len(expected)
         assert set(ranked) == expected
 
 
-def test_deleting_takes_tokens_out_of_every_feature(bert: Classifier) -> None:
+def encoded(classifier: Classifier) -> list[Encoding]:
+    _, tokenizer = classifier
+    return [encode(tokenizer, example, None) for example in EXAMPLES]
+
+
+def random_maps(encodings: list[Encoding]) -> list[np.ndarray]:
+    draw = np.random.default_rng(0)
+    return [draw.random(len(encoding)) for encoding in encodings]
+
+
+def left_of(classifier: Classifier, encoding: Encoding, gone: list[int], removal: str) -> np.ndarray:
+    """One plain forward on one text without some of its tokens."""
+    model, tokenizer = classifier
+    features = copy.deepcopy(encoding.features)
+    if removal == "delete":
+        features = {n: [value for i, value in enumerate(v) if i not in gone] for n, v in features.items()}
+    for place in gone:
+        if removal == "mask":
+            features["input_ids"][place] = tokenizer.mask_token_id
+        if removal == "attention":
+            features["attention_mask"][place] = 0
+    with torch.no_grad():
+        logits = model(**{name: torch.tensor([values]) for name, values in features.items()}).logits
+    return logits.double().softmax(-1)[0].numpy()
+
+
+def degrade_by_hand(classifier: Classifier, encodings: list[Encoding], maps: list[np.ndarray], removal: str) -> Curves:
+    """One text, one removal, one forward after the other."""
+    curves = Curves(np.zeros((4, 10)), np.zeros((4, 10)), np.zeros((4, 10), int), np.zeros((4, 10), int))
+    for text, (encoding, scores, target) in enumerate(zip(encodings, maps, TARGETS, strict=True)):
+        content = [i for i, offset in enumerate(encoding.offsets) if offset is not None]
+        best_first = sorted(content, key=lambda i, scores=scores: -scores[i])
+        for k in range(10):
+            count = 0 if k == 0 else max(1, math.floor(k * len(content) / 9 + 0.5))
+            p = left_of(classifier, encoding, best_first[:count], removal)
+            curves.morf[text, k], curves.morf_decisions[text, k] = p[target], p.argmax()
+            p = left_of(classifier, encoding, best_first[::-1][:count], removal)
+            curves.lerf[text, k], curves.lerf_decisions[text, k] = p[target], p.argmax()
+    return curves
+
+
+@pytest.mark.parametrize("removal", ["delete", "mask", "attention"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", "electra", "roberta"])
+def test_curves_are_those_of_one_forward_per_text_and_removal(
+    make_classifier: Callable[..., Classifier], family: str, removal: str
+) -> None:
+    classifier = make_classifier(family, seed=3)  # its decisions change on the way
+    encodings = encoded(classifier)
+    maps = random_maps(encodings)
+    found = degrade(*classifier, encodings, maps, TARGETS, removal)  # type: ignore[arg-type]
+    expected = degrade_by_hand(classifier, encodings, maps, removal)
+    for name in ("morf", "lerf"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
+        decisions = f"{name}_decisions"
+        assert getattr(found, decisions).tolist() == getattr(expected, decisions).tolist()
+    assert len(set(found.morf_decisions.ravel().tolist())) > 1
+
+
+def test_tokens_of_equal_score_go_by_position_in_both_orders(bert: Classifier) -> None:
+    _, tokenizer = bert
+    encoding = encode(tokenizer, Example("good film not bad"), None)
+    flat = degrade(*bert, [encoding], [np.zeros(6)], [0])
+    for k, count in enumerate(removal_counts(4)):
+        p = left_of(bert, encoding, list(range(1, 1 + count)), "delete")[0]
+        assert flat.morf[0, k] == pytest.approx(p, abs=1e-6)
+    assert flat.morf.tolist() == flat.lerf.tolist()
+    tied = degrade(*bert, [encoding], [[0, 1, 2, 2, 1, 0]], [0])
+    strict = degrade(*bert, [encoding], [[0, 1.9, 3.1, 3.0, 1.8, 0]], [0])
+    assert tied.morf == pytest.approx(strict.morf)
+    strict = degrade(*bert, [encoding], [[0, 1.8, 3.0, 3.1, 1.9, 0]], [0])
+    assert tied.lerf == pytest.approx(strict.lerf)
+
+
+def test_a_text_of_one_token_has_two_states(bert: Classifier) -> None:
+    _, tokenizer = bert
+    encoding = encode(tokenizer, Example("good"), None)
+    curves = degrade(*bert, [encoding], [np.array([0.0, 1.0, 0.0])], [2])
+    whole, empty = (float(left_of(bert, encoding, gone, "delete")[2]) for gone in ([], [1]))
+    assert curves.morf[0] == pytest.approx([whole] + [empty] * 9, abs=1e-6)
+    assert curves.lerf.tolist() == curves.morf.tolist()
+
+
+@pytest.mark.parametrize("removal", ["delete", "mask", "attention"])
+def test_special_tokens_are_never_removed_whatever_their_scores(bert: Classifier, removal: str) -> None:
+    encodings = encoded(bert)
+    low = random_maps(encodings)
+    high = [
+        np.where([segment is None for segment in encoding.segments], 99.0, own)
+        for encoding, own in zip(encodings, low, strict=True)
+    ]
+    one, other = (degrade(*bert, encodings, maps, TARGETS, removal) for maps in (low, high))  # type: ignore[arg-type]
+    assert one.morf == pytest.approx(other.morf)
+    assert one.lerf == pytest.approx(other.lerf)
+    for text, (encoding, target) in enumerate(zip(encodings, TARGETS, strict=True)):
+        content = [i for i, segment in enumerate(encoding.segments) if segment is not None]
+        empty = left_of(bert, encoding, content, removal)[target]
+        assert one.morf[text, -1] == pytest.approx(empty, abs=1e-6)
+        assert one.lerf[text, -1] == one.morf[text, -1]
+        assert one.lerf[text, 0] == one.morf[text, 0]
+
+
+def test_tokens_of_both_texts_of_a_pair_are_ranked_together(bert: Classifier) -> None:
     _, tokenizer = bert
     pair = encode(tokenizer, Example("good film", "bad act"), None)
-    assert pair.tokens == ("[CLS]", "good", "film", "[SEP]", "bad", "act", "[SEP]")
-    shorter = remove(pair, [1, 5], "delete", tokenizer.mask_token_id)
-    assert shorter.tokens == ("[CLS]", "film", "[SEP]", "bad", "[SEP]")
-    assert shorter.features["token_type_ids"] == [0, 0, 0, 1, 1]
-    assert tokenizer.convert_ids_to_tokens(shorter.features["input_ids"]) == list(shorter.tokens)
-    assert shorter.segments == (None, 0, None, 1, None)
+    scores = [0, 0.1, 0.9, 0, 0.8, 0.2, 0]  # film, bad, act, good
+    curves = degrade(*bert, [pair], [scores], [0])
+    for k, gone in ((1, [2]), (4, [2, 4]), (6, [2, 4, 5])):
+        assert curves.morf[0, k] == pytest.approx(float(left_of(bert, pair, gone, "delete")[0]), abs=1e-6)
 
 
-def test_masking_keeps_the_length(bert: Classifier) -> None:
-    _, tokenizer = bert
-    encoding = encode(tokenizer, Example("good film"), None)
-    masked = remove(encoding, [2], "mask", tokenizer.mask_token_id)
-    assert tokenizer.convert_ids_to_tokens(masked.features["input_ids"]) == ["[CLS]", "good", "[MASK]", "[SEP]"]
-    assert encoding.features["input_ids"] != masked.features["input_ids"]
+def test_decisions_are_the_likeliest_classes_not_the_targets(bert: Classifier) -> None:
+    encodings = encoded(bert)
+    curves = degrade(*bert, encodings, random_maps(encodings), TARGETS)
+    assert curves.morf_decisions[:, 0].tolist() == predict(*bert, encodings).argmax(axis=1).tolist()
+    assert curves.morf_decisions[:, 0].tolist() == curves.lerf_decisions[:, 0].tolist()
+    assert curves.morf_decisions.shape == curves.lerf_decisions.shape == (4, 10)
 
 
-def test_masking_without_a_mask_token_is_refused(make_classifier: Callable[..., Classifier]) -> None:
-    _, tokenizer = make_classifier("gpt2")
-    with pytest.raises(InputError, match="no mask token"):
-        remove(encode(tokenizer, Example("good"), None), [0], "mask", tokenizer.mask_token_id)
+def test_nothing_is_run_twice(bert: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of n tokens has at most n + 1 states in each order, and both orders share their ends."""
+    states: list[int] = []
+
+    def counting(model: object, tokenizer: object, variants: list[Encoding]) -> np.ndarray:
+        states.append(len(variants))
+        return np.full((len(variants), 3), 1 / 3)
+
+    monkeypatch.setattr(degradation, "predict", counting)
+    encoding = encode(bert[1], Example("good film not"), None)
+    degrade(*bert, [encoding] * 2, [np.arange(5.0), np.arange(5.0)], [0, 0])
+    assert states == [2 * 6]  # none, first, first two, all; last, last two
 
 
-def test_batched_probabilities_are_those_of_one_text_after_the_other(any_classifier: Classifier) -> None:
-    model, tokenizer = any_classifier
-    texts = ["good", "the film is not bad, it is good", "a bad act", "very very good film"]
-    encodings = [encode(tokenizer, Example(text), None) for text in texts]
-    batched = probabilities(model, tokenizer, encodings, [0, 1, 2, 0])
-    for encoding, target, expected in zip(encodings, [0, 1, 2, 0], batched, strict=True):
-        with torch.no_grad():
-            logits = model(**{name: torch.tensor([values]) for name, values in encoding.features.items()}).logits
-        assert expected == pytest.approx(float(logits.double().softmax(-1)[0, target]), abs=1e-6)
+def test_a_map_or_a_target_too_few_and_ways_that_there_are_not_are_refused(bert: Classifier) -> None:
+    encodings = encoded(bert)
+    with pytest.raises(ValueError, match="shorter"):
+        degrade(*bert, encodings, random_maps(encodings)[:-1], TARGETS)
+    with pytest.raises(InputError, match="not 'blur'"):
+        degrade(*bert, encodings, random_maps(encodings), TARGETS, "blur")  # type: ignore[arg-type]
 
 
-def curve_by_hand(classifier: Classifier, encoding: Encoding, ranked: list[int], target: int) -> list[float]:
-    """One forward pass per point, on the tokens that are left."""
-    model, _ = classifier
-    curve = []
-    for k in range(10):
-        count = 0 if k == 0 else max(1, math.floor(k * len(ranked) / 9 + 0.5))
-        left = [i for i in range(len(encoding)) if i not in ranked[:count]]
-        inputs = {name: torch.tensor([[values[i] for i in left]]) for name, values in encoding.features.items()}
-        with torch.no_grad():
-            curve.append(float(model(**inputs).logits.double().softmax(-1)[0, target]))
-    return curve
-
-
-@pytest.mark.parametrize("text", ["good", "the film is not bad, it is very good", "a superb act"])
-def test_curves_agree_with_deleting_by_hand(bert: Classifier, text: str) -> None:
-    model, tokenizer = bert
-    encoding = encode(tokenizer, Example(text), None)
-    scores = np.random.default_rng(len(text)).random(len(encoding))
-    content = [i for i in range(len(encoding)) if 0 < i < len(encoding) - 1]
-    best_first = sorted(content, key=lambda i: -scores[i])
-    for order, ranked in (("morf", best_first), ("lerf", best_first[::-1])):
-        (curve,) = degradation_curves(model, tokenizer, [encoding], [scores], [1], order)
-        assert curve == pytest.approx(curve_by_hand(bert, encoding, ranked, 1), abs=1e-6)
+def test_no_texts_have_no_curves(bert: Classifier) -> None:
+    curves = degrade(*bert, [], [], [])
+    assert curves.morf.shape == curves.lerf_decisions.shape == (0, 10)

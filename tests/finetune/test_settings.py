@@ -12,8 +12,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from narrows.cli.options import takes_settings
 from narrows.errors import InputError
-from narrows.finetune.options import takes_settings
 from narrows.finetune.settings import FinetuneConfig
 
 REQUIRED = ["--dataset", "sst2", "--out", "here"]
@@ -125,7 +125,7 @@ def test_a_setting_out_of_its_range_is_refused(setting: dict[str, Any], message:
 
 def test_the_options_are_there_without_any_model_code() -> None:
     code = (
-        "import sys, narrows.finetune.options, narrows.finetune.settings;"
+        "import sys, narrows.cli.options, narrows.finetune.settings;"
         "print(*{'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

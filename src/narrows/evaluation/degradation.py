@@ -6,27 +6,39 @@ good map makes p fall at once, least relevant first (LeRF) it keeps p up (paper,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.errors import InputError
-from narrows.models.encoding import Encoding, batches_by_length, collate, padding_id
-from narrows.models.split import borrowed, forward_logits
+from narrows.models.encoding import Encoding
+from narrows.models.predict import predict
+from narrows.models.removal import Removal, check_removal, remove
 
-Removal = Literal["delete", "mask"]
 Order = Literal["morf", "lerf"]
 Array = NDArray[np.float64]
 
 POINTS = 10
-BATCH_SIZE = 64
-BATCH_TOKENS = 16_384
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What removing tokens did to some texts; column k stands after k/9 of the content tokens, 0 untouched.
+
+    Attributes:
+        morf: p(target), most relevant first, (texts, 10).
+        lerf: p(target), least relevant first, (texts, 10).
+        morf_decisions: Index of the predicted class, most relevant first, (texts, 10).
+        lerf_decisions: The same, least relevant first.
+    """
+
+    morf: Array
+    lerf: Array
+    morf_decisions: NDArray[np.int64]
+    lerf_decisions: NDArray[np.int64]
 
 
 def removal_counts(content: int) -> list[int]:
@@ -46,7 +58,7 @@ def removal_counts(content: int) -> list[int]:
     return [0] + [max(1, (2 * k * content + steps) // (2 * steps)) for k in range(1, POINTS)]
 
 
-def removal_order(scores: Sequence[float], content: Sequence[bool], order: Order) -> list[int]:
+def removal_order(scores: Sequence[float] | Array, content: Sequence[bool], order: Order) -> list[int]:
     """Sort the content tokens by their scores.
 
     Args:
@@ -61,70 +73,14 @@ def removal_order(scores: Sequence[float], content: Sequence[bool], order: Order
     return sorted((i for i, is_content in enumerate(content) if is_content), key=lambda i: (sign * scores[i], i))
 
 
-def remove(encoding: Encoding, positions: Sequence[int], removal: Removal, mask_token: int | None) -> Encoding:
-    """Take tokens away from an encoded text.
-
-    Args:
-        encoding: The text.
-        positions: Tokens to remove.
-        removal: ``delete`` takes them out of the sequence, ``mask`` puts the mask token in their place.
-        mask_token: Its id.
-
-    Returns:
-        The text without them.
-
-    Raises:
-        InputError: If the tokenizer has no mask token and one is asked for.
-    """
-    gone = set(positions)
-    if removal == "delete":
-        kept = [i for i in range(len(encoding)) if i not in gone]
-        return Encoding(
-            features={name: [values[i] for i in kept] for name, values in encoding.features.items()},
-            tokens=tuple(encoding.tokens[i] for i in kept),
-            offsets=tuple(encoding.offsets[i] for i in kept),
-            segments=tuple(encoding.segments[i] for i in kept),
-            truncated=encoding.truncated,
-        )
-    if mask_token is None:
-        raise InputError("the tokenizer has no mask token: remove tokens by 'delete'")
-    masked = [mask_token if i in gone else token for i, token in enumerate(encoding.features["input_ids"])]
-    return replace(encoding, features={**encoding.features, "input_ids": masked})
-
-
-def probabilities(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encodings: Sequence[Encoding], targets: Sequence[int]
-) -> Array:
-    """Compute p(target) of encoded texts, batched by length.
-
-    Args:
-        model: The classifier; left as it was.
-        tokenizer: Its tokenizer.
-        encodings: The texts.
-        targets: Index of the target of each.
-
-    Returns:
-        Probabilities, (texts,).
-    """
-    padding = padding_id(model, tokenizer)
-    result = np.empty(len(encodings))
-    with borrowed(model, padding), torch.inference_mode():
-        for rows in batches_by_length([len(encoding) for encoding in encodings], BATCH_SIZE, BATCH_TOKENS):
-            inputs = collate([encodings[row] for row in rows], padding, model.device)
-            p = softmax(forward_logits(model, inputs).double(), dim=-1).cpu().numpy()
-            result[rows] = p[np.arange(len(rows)), [targets[row] for row in rows]]
-    return result
-
-
-def degradation_curves(
+def degrade(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     encodings: Sequence[Encoding],
-    scores: Sequence[Sequence[float]],
+    scores: Sequence[Sequence[float]] | Sequence[Array],
     targets: Sequence[int],
-    order: Order = "morf",
     removal: Removal = "delete",
-) -> Array:
+) -> Curves:
     """Run the degradation test on texts and their maps.
 
     Args:
@@ -133,18 +89,32 @@ def degradation_curves(
         encodings: The texts.
         scores: The map of each text: one score per token, special tokens included.
         targets: Index of the target of each text.
-        order: ``morf``, most relevant first, or ``lerf``, least relevant first.
-        removal: ``delete`` or ``mask``.
+        removal: ``delete``, ``mask`` or ``attention``.
 
     Returns:
-        p(target) after each removal, (texts, 10); column 0 is the untouched text.
+        Probabilities and decisions after each removal, in both orders.
+
+    Raises:
+        InputError: If tokens cannot be removed so.
     """
+    check_removal(removal, tokenizer)
+    distinct: dict[tuple[int, frozenset[int]], int] = {}  # short texts and both ends of the curves repeat themselves
+    variants: list[Encoding] = []
 
-    def degraded() -> Iterator[Encoding]:
-        for encoding, own in zip(encodings, scores, strict=True):
-            ranked = removal_order(own, [segment is not None for segment in encoding.segments], order)
-            for count in removal_counts(len(ranked)):
-                yield remove(encoding, ranked[:count], removal, tokenizer.mask_token_id)
+    def place(text: int, gone: Sequence[int]) -> int:
+        key = (text, frozenset(gone))
+        if key not in distinct:
+            distinct[key] = len(variants)
+            variants.append(remove(encodings[text], gone, removal, tokenizer))
+        return distinct[key]
 
-    repeated = [target for target in targets for _ in range(POINTS)]
-    return probabilities(model, tokenizer, list(degraded()), repeated).reshape(len(encodings), POINTS)
+    places = np.empty((2, len(encodings), POINTS), dtype=np.int64)
+    for text, (encoding, own) in enumerate(zip(encodings, scores, strict=True)):
+        content = [segment is not None for segment in encoding.segments]
+        for row, order in enumerate(("morf", "lerf")):
+            ranked = removal_order(own, content, order)  # type: ignore[arg-type]
+            places[row, text] = [place(text, ranked[:count]) for count in removal_counts(len(ranked))]
+    p = predict(model, tokenizer, variants)
+    morf, lerf = p[places, np.asarray(targets, dtype=np.int64)[None, :, None]]
+    morf_decisions, lerf_decisions = p.argmax(axis=1)[places]
+    return Curves(morf, lerf, morf_decisions, lerf_decisions)

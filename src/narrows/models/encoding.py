@@ -150,7 +150,8 @@ def collate(encodings: Sequence[Encoding], padding: int, device: torch.device) -
     rows: dict[str, list[list[int]]] = {"attention_mask": []}
     for encoding in encodings:
         gap = length - len(encoding)
-        rows["attention_mask"].append([1] * len(encoding) + [0] * gap)
+        attended = encoding.features.get("attention_mask", [1] * len(encoding))
+        rows["attention_mask"].append(attended + [0] * gap)
         for name, values in encoding.features.items():
             if name != "attention_mask":
                 rows.setdefault(name, []).append(values + [padding if name == "input_ids" else 0] * gap)

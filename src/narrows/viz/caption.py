@@ -12,6 +12,22 @@ from narrows.viz.spans import content, visible
 INFORMATION_UNIT = "information (bits)"
 SIGNED_UNIT = "signed information (bits)"
 
+_BITS = "bits"
+_NATS = "nats of log p"
+_PLAIN = "score"
+# What the scores of the methods are; of those that are not listed nothing is known.
+_UNITS = {
+    "narrows": _BITS,
+    "iba": _BITS,
+    "iba_released": _BITS,
+    "ig": _NATS,
+    "layer_ig": _NATS,
+    "gradient_x_input": _NATS,
+    "gradient_shap": _NATS,
+    "lime": "weight",
+}
+_AT_A_LAYER = ("layer_ig", "update_norm")  # besides those that are in bits
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -48,6 +64,77 @@ def bits(value: float, signed: bool = False) -> str:
     return f"{sign}{size:,.{digits}f}"
 
 
+def short_unit(method: str) -> str:
+    """Return what the scores of a method are counted in.
+
+    Args:
+        method: Its name, with or without options.
+
+    Returns:
+        ``bits`` for bottlenecks, ``score`` for a method that is not known.
+
+    Example:
+        >>> short_unit("iba:layer=3"), short_unit("lime"), short_unit("of my own")
+        ('bits', 'weight', 'score')
+    """
+    return _UNITS.get(_base(method), _PLAIN)
+
+
+def in_bits(method: str) -> bool:
+    """Tell whether the scores of a method are bits."""
+    return short_unit(method) == _BITS
+
+
+def is_counted(method: str) -> bool:
+    """Tell whether scores are so many of something; weights and mere scores are not."""
+    return short_unit(method) in (_BITS, _NATS)
+
+
+def number(value: float, signed: bool = False, method: str = "narrows") -> str:
+    """Write a score without its unit: as `bits` does, and where other units make small numbers, these too.
+
+    Args:
+        value: In the unit of the method.
+        signed: Whether positive values carry their sign, too.
+        method: Whose score it is.
+
+    Returns:
+        The number, of at most seven characters where it is below a million.
+
+    Example:
+        >>> number(0.004), number(0.0044, method="lime"), number(-0.00002, signed=True, method="lime")
+        ('<0.01', '0.0044', '-2e-05')
+    """
+    size = abs(value)
+    if in_bits(method) or not 0 < size < 0.005:
+        return bits(value, signed)
+    return f"{value:{'+' if signed else ''}{'.4f' if size >= 0.0005 else '.0e'}}"
+
+
+def amount(value: float, signed: bool = False, method: str = "narrows") -> str:
+    """Write a score with its unit.
+
+    Args:
+        value: In the unit of the method.
+        signed: Whether positive values carry their sign, too.
+        method: Whose score it is.
+
+    Returns:
+        Number and unit; what is not counted in anything has its name before the number.
+
+    Example:
+        >>> amount(3.14159), amount(0.25, signed=True, method="ig"), amount(0.25, method="lime")
+        ('3.14 bits', '+0.25 nats of log p', 'weight 0.25')
+    """
+    written, name = number(value, signed, method), short_unit(method)
+    return f"{written} {name}" if is_counted(method) else f"{name} {written}"
+
+
+def _base(method: str) -> str:
+    """Return the name of a method without its options."""
+    return method.partition(":")[0]
+
+
 def percent(share: float) -> str:
     """Return a share between 0 and 1 as a percentage.
 
@@ -81,13 +168,43 @@ def places(layers: Sequence[int]) -> str:
     return f"layers {', '.join(map(str, layers))}"
 
 
-def unit(signed: bool) -> str:
-    """Return the label of a scale or an axis."""
-    return SIGNED_UNIT if signed else INFORMATION_UNIT
+def origin(method: str, where: str) -> str:
+    """Return by which method a map was made and, of methods that look at a layer, where.
+
+    Example:
+        >>> origin("narrows", "layer 4"), origin("lime", "layer 4")
+        ('narrows, layer 4', 'lime')
+    """
+    return f"{method}, {where}" if in_bits(method) or _base(method) in _AT_A_LAYER else method
+
+
+def unit(signed: bool, method: str = "narrows") -> str:
+    """Return the label of a scale or an axis.
+
+    Example:
+        >>> unit(True), unit(True, "lime"), unit(False, "ig")
+        ('signed information (bits)', 'weight', 'score (nats of log p)')
+    """
+    name = short_unit(method)
+    if name == _BITS:
+        return SIGNED_UNIT if signed else INFORMATION_UNIT
+    return f"{_PLAIN} ({name})" if name == _NATS else name
+
+
+def meaning(signed: bool, method: str = "narrows") -> str:
+    """Return, in plain words, what the numbers of a method's map mean."""
+    if in_bits(method):
+        return what_a_bit_is(signed)
+    sentence = f"The higher the {_PLAIN}, the more the token speaks for the target, as {method} sees it."
+    if signed:
+        sentence += " A minus says that it speaks against the target."
+    if short_unit(method) != _NATS:
+        sentence += f" The {_PLAIN}s of different methods or texts cannot be compared."
+    return sentence
 
 
 def what_a_bit_is(signed: bool) -> str:
-    """Return, in plain words, what the numbers of a map mean."""
+    """Return, in plain words, what bits mean."""
     sentence = (
         "One bit is the answer to one yes-or-no question. A token's bits are what the prediction still had to be told "
         "about it when as much noise as possible hid the rest; at 0 bits the token could as well be noise."
@@ -97,8 +214,17 @@ def what_a_bit_is(signed: bool) -> str:
     return sentence
 
 
-def needed(attribution: AttributionDict) -> str:
-    """Return the sentence that says how many bits the prediction needed, and how many the layer carries."""
+def needed(attribution: AttributionDict) -> str | None:
+    """Return the sentence that says how many bits the prediction needed, and how many the layer carries.
+
+    Args:
+        attribution: A saved result.
+
+    Returns:
+        The sentence; None for a method whose scores are no bits.
+    """
+    if not in_bits(attribution["method"]):
+        return None
     total, carried = attribution["total_bits"], attribution["carried_bits"]
     if carried is None:  # a method without a trace does not know
         return f"The prediction needed {bits(total)} bits at {place(attribution['layer'])}."

@@ -46,8 +46,8 @@ def render_page(attributions: Sequence[AttributionDict], title: str = "Narrows: 
     """
     if not attributions:
         raise InputError("a page needs at least one attribution, got none")
-    maps = [_map(attribution) for attribution in attributions]
-    return _document("page.html.j2", title, {"maps": maps})
+    maps = [map_values(attribution) for attribution in attributions]
+    return document("page.html.j2", title, {"maps": maps})
 
 
 def render_layers_page(attributions: Sequence[AttributionDict], title: str = "Narrows: layer by layer") -> str:
@@ -64,7 +64,7 @@ def render_layers_page(attributions: Sequence[AttributionDict], title: str = "Na
         InputError: If there are none, or they are of different texts.
     """
     check_layers(attributions)
-    return _document("layers.html.j2", title, {"heat": _heat(attributions), "map": _map(attributions[0])})
+    return document("layers.html.j2", title, {"heat": _heat(attributions), "map": map_values(attributions[0])})
 
 
 def render_fragment(attribution: AttributionDict) -> str:
@@ -76,13 +76,25 @@ def render_fragment(attribution: AttributionDict) -> str:
     Returns:
         HTML without a document around it.
     """
-    return _environment().get_template("fragment.html.j2").render(map=_map(attribution), style=_style())
+    return _environment().get_template("fragment.html.j2").render(map=map_values(attribution), style=_style())
 
 
-def _document(template: str, title: str, values: Json) -> str:
+def document(template: str, title: str, values: Json, images: bool = False) -> str:
+    """Fill the template of a page.
+
+    Args:
+        template: Its name.
+        title: The page's title.
+        values: What it needs besides.
+        images: Whether the page holds images, as data within it.
+
+    Returns:
+        The HTML document, whose Content-Security-Policy allows its style sheet, its images and nothing else.
+    """
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    allowed = f"default-src 'none'; style-src 'sha256-{digest}'{'; img-src data:' if images else ''}"
+    policy = f"{allowed}; base-uri 'none'; form-action 'none'"
     page = _environment().get_template(template)
     return page.render(title=visible(title), policy=policy, style=style, **values)
 
@@ -109,9 +121,16 @@ def _level_class(level: int) -> str:
     return f"m{-level}" if level < 0 else f"p{level}"
 
 
-def _map(attribution: AttributionDict) -> Json:
-    """Return what the template of one map needs, numbers already written out."""
-    signed = is_signed([attribution])
+def map_values(attribution: AttributionDict) -> Json:
+    """Return what the template of one map needs, numbers already written out.
+
+    Args:
+        attribution: A saved result.
+
+    Returns:
+        Its values by the names that the macros know them by.
+    """
+    signed, method = is_signed([attribution]), attribution["method"]
     spans = content(attribution)
     scale = Scale.of((span.score for span in spans), signed)
     whole = caption.magnitude(attribution)
@@ -120,11 +139,11 @@ def _map(attribution: AttributionDict) -> Json:
     names = ["text", "text_pair"] if attribution["text_pair"] is not None else [None]
     return {
         "paragraphs": [
-            {"name": name, "cells": [_cell(span, scale, whole, ranks) for span in cut(attribution, segment)]}
+            {"name": name, "cells": [_cell(span, scale, method, whole, ranks) for span in cut(attribution, segment)]}
             for segment, name in enumerate(names)
         ],
         "long": sum(map(len, segments(attribution))) > _LONG,
-        "special": [_cell(span, scale, whole, {}) for span in unplaced(attribution)],
+        "special": [_cell(span, scale, method, whole, {}) for span in unplaced(attribution)],
         "classes": [
             {"label": visible(label), "p": f"{probability:.3f}", "width": round(100 * _unit_interval(probability), 1)}
             for label, probability in caption.classes(attribution, _LABELS)
@@ -132,17 +151,19 @@ def _map(attribution: AttributionDict) -> Json:
         "hidden": len(attribution["probabilities"]) - len(caption.classes(attribution, _LABELS)),
         "predicted": visible(attribution["predicted"]),
         "target": visible(attribution["target"]),
-        "place": caption.place(attribution["layer"]),
-        "method": visible(attribution["method"]),
-        "legend": _legend(scale),
-        "meaning": caption.what_a_bit_is(signed),
+        "origin": visible(caption.origin(method, caption.place(attribution["layer"]))),
+        "unit": caption.short_unit(method),
+        "suffix": f" {caption.short_unit(method)}" if caption.is_counted(method) else "",
+        "noun": "bits" if caption.in_bits(method) else "score",
+        "legend": _legend(scale, method),
+        "meaning": visible(caption.meaning(signed, method)),
         "needed": caption.needed(attribution),
         "truncated": caption.truncation(attribution),
         "ranked_by": "word" if attribution["words"] else "token",
         "words": [
             {
                 "word": row.word,
-                "bits": caption.bits(row.score, signed),
+                "number": caption.number(row.score, signed, method),
                 "share": caption.percent(row.share),
                 "level": _level_class(scale.level(row.score)),
             }
@@ -154,47 +175,55 @@ def _map(attribution: AttributionDict) -> Json:
     }
 
 
-def _cell(span: Span, scale: Scale, whole: float, ranks: dict[tuple[int, ...], int]) -> Json:
+def _cell(span: Span, scale: Scale, method: str, whole: float, ranks: dict[tuple[int, ...], int]) -> Json:
     text = visible(span.text)
     if not span.tokens:
         return {"text": text, "level": None}
-    number = caption.bits(span.score, scale.signed)
-    tip = f"{' '.join(text.split())}: {number} bits, {caption.percent(abs(span.score) / whole if whole else 0)} of all"
+    share = caption.percent(abs(span.score) / whole if whole else 0)
+    tip = f"{' '.join(text.split())}: {caption.amount(span.score, scale.signed, method)}, {share} of all"
     if span.tokens in ranks:
         tip += f", rank {ranks[span.tokens]} of {len(ranks)}"
-    return {"text": text, "level": _level_class(scale.level(span.score)), "tip": tip, "bits": number}
+    number = caption.number(span.score, scale.signed, method)
+    return {"text": text, "level": _level_class(scale.level(span.score)), "tip": tip, "number": number}
 
 
-def _legend(scale: Scale) -> Json:
-    largest = caption.bits(scale.largest, scale.signed)
+def _legend(scale: Scale, method: str) -> Json:
+    signed = scale.signed
+    write = caption.amount if caption.is_counted(method) else caption.number  # the unit stands before the scale, too
+    high = write(scale.largest, signed, method)
     return {
-        "low": f"-{largest.lstrip('+')} against" if scale.signed else "0",
-        "high": f"+{largest.lstrip('+')} bits for the target" if scale.signed else f"{largest} bits",
+        "low": f"{caption.number(-scale.largest, signed, method)} against" if signed else "0",
+        "high": f"{high} for the target" if signed else high,
         "levels": [_level_class(level) for level in scale.levels()],
-        "unit": caption.unit(scale.signed),
+        "unit": caption.unit(signed, method),
+        "zero": caption.amount(0, method=method),
         "empty": not scale.largest,
     }
 
 
 def _heat(attributions: Sequence[AttributionDict]) -> Json:
-    signed = is_signed(attributions)
+    signed, method = is_signed(attributions), attributions[0]["method"]
     scores = (token["score"] for layer in attributions for token in layer["tokens"] if not token["special"])
     scale = Scale.of(scores, signed)
     rows = []
     for position, name in enumerate(labels(attributions[0])):
         scores_here = [layer["tokens"][position]["score"] for layer in attributions]
         cells = [
-            {"level": _level_class(scale.level(score)), "bits": caption.bits(score, signed)} for score in scores_here
+            {"level": _level_class(scale.level(score)), "number": caption.number(score, signed, method)}
+            for score in scores_here
         ]
         rows.append({"token": name, "special": attributions[0]["tokens"][position]["special"], "cells": cells})
+    places = caption.places([layer["layer"] for layer in attributions])
     return {
         "layers": [layer["layer"] for layer in attributions],
         "rows": rows,
+        "in_bits": caption.in_bits(method),
         "needed": [caption.bits(layer["total_bits"]) for layer in attributions],
         "carried": [_known(layer["carried_bits"]) for layer in attributions],
-        "legend": _legend(scale),
-        "meaning": caption.what_a_bit_is(signed),
-        "places": caption.places([layer["layer"] for layer in attributions]),
+        "legend": _legend(scale, method),
+        "meaning": visible(caption.meaning(signed, method)),
+        "places": places,
+        "origin": visible(caption.origin(method, places)),
     }
 
 

@@ -97,6 +97,12 @@ def labels(attribution: AttributionDict) -> list[str]:
     return names
 
 
+def same_tokens(one: AttributionDict, other: AttributionDict) -> bool:
+    """Tell whether two results are of one text, cut into the same tokens."""
+    names, others = ([token["token"] for token in result["tokens"]] for result in (one, other))
+    return segments(one) == segments(other) and names == others
+
+
 def check_layers(attributions: Sequence[AttributionDict]) -> None:
     """Make sure that results can stand side by side: one text, cut into the same tokens, seen at several layers.
 
@@ -110,8 +116,7 @@ def check_layers(attributions: Sequence[AttributionDict]) -> None:
         raise InputError("a picture of layers needs at least one attribution, got none")
     first = attributions[0]
     for other in attributions[1:]:
-        same = segments(first) == segments(other)
-        if not same or [t["token"] for t in first["tokens"]] != [t["token"] for t in other["tokens"]]:
+        if not same_tokens(first, other):
             raise InputError(
                 "a picture of layers needs one text at several layers; "
                 f"layers {first['layer']} and {other['layer']} are of different texts or tokens"

@@ -65,15 +65,16 @@ class _Canvas:
 
     scale: Scale
     theme: Theme
+    method: str
     colour: bool
     encoding: str
     ascii_only: bool
 
     @classmethod
-    def of(cls, scale: Scale, theme: Theme, console: Console, options: ConsoleOptions) -> _Canvas:
+    def of(cls, scale: Scale, theme: Theme, method: str, console: Console, options: ConsoleOptions) -> _Canvas:
         # The 16 colours of an old terminal are whatever its owner made them: no shade can be read off them.
         colour = not console.no_color and console.color_system in {"truecolor", "256"}
-        return cls(scale, theme, colour, options.encoding, options.ascii_only)
+        return cls(scale, theme, method, colour, options.encoding, options.ascii_only)
 
     def style(self, level: int) -> Style:
         """Return the style of a token of this level."""
@@ -100,19 +101,22 @@ class _Canvas:
         """Return a text that is safe to print, on one line."""
         return " ".join(self.show(text).split())
 
+    def number(self, score: float) -> str:
+        """Return a score as it is written in this picture, without its unit."""
+        return caption.number(score, self.scale.signed, self.method)
+
     def legend(self) -> Text:
         """Return the scale with its ends and its unit."""
-        largest = caption.bits(self.scale.largest, self.scale.signed)
         legend = Text()
         if not self.scale.largest:
-            return legend.append("every token: 0 bits")
+            return legend.append(f"every token: {caption.amount(0, method=self.method)}")
         if self.scale.signed:
-            legend.append(f"against -{largest.lstrip('+')} ")
+            legend.append(f"against {self.number(-self.scale.largest)} ")
         else:
             legend.append("0 ")
         for level in self.scale.levels()[:: 2 if self.scale.signed else 1]:  # both halves fit a line of 80
             legend.append(" " if self.colour else self.bar(level), self.style(level))
-        legend.append(f" {largest} bits")
+        legend.append(f" {caption.amount(self.scale.largest, self.scale.signed, self.method)}")
         return legend.append(" for the target" if self.scale.signed else " (the strongest token)")
 
 
@@ -124,7 +128,7 @@ class _TokenMap:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         signed = is_signed([self.attribution])
         scale = Scale.of((span.score for span in content(self.attribution)), signed)
-        canvas = _Canvas.of(scale, self.theme, console, options)
+        canvas = _Canvas.of(scale, self.theme, self.attribution["method"], console, options)
         width = min(options.max_width, _TEXT_WIDTH)
         yield _heading(self.attribution, canvas, caption.place(self.attribution["layer"]))
         yield Text()
@@ -166,7 +170,7 @@ def _heading(attribution: AttributionDict, canvas: _Canvas, where: str) -> Group
             Text(canvas.line(label), style="bold" if role else ""),
             Text(f"p = {probability:.3f}"),
         )
-    made = f"{attribution['method']}, {where}"
+    made = caption.origin(attribution["method"], where)
     hidden = len(attribution["probabilities"]) - table.row_count
     if hidden > 0:
         made += f"; {hidden} more {'label is' if hidden == 1 else 'labels are'} not shown"
@@ -178,15 +182,16 @@ def _special(others: Sequence[Span], canvas: _Canvas) -> Text:
     for number, span in enumerate(others):
         line.append("   " if number else "")
         line.append(canvas.line(span.text), canvas.style(canvas.scale.level(span.score)))
-        line.append(f" {caption.bits(span.score, canvas.scale.signed)}")
-    return line.append(" bits")
+        line.append(f" {canvas.number(span.score)}")
+    return line.append(f" {caption.short_unit(canvas.method)}" if caption.is_counted(canvas.method) else "")
 
 
 def _legend(attributions: Sequence[AttributionDict], canvas: _Canvas) -> Iterator[Text]:
     yield canvas.legend()
-    if len(attributions) == 1:
-        yield Text(caption.needed(attributions[0]))
-    yield Text(caption.what_a_bit_is(canvas.scale.signed))
+    needed = caption.needed(attributions[0])
+    if needed and len(attributions) == 1:
+        yield Text(needed)
+    yield Text(canvas.line(caption.meaning(canvas.scale.signed, canvas.method)))
     note = caption.truncation(attributions[0])
     if note:
         yield Text(note, style="bold")
@@ -195,12 +200,12 @@ def _legend(attributions: Sequence[AttributionDict], canvas: _Canvas) -> Iterato
 def _word_table(attribution: AttributionDict, canvas: _Canvas) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("strongest words" if attribution["words"] else "strongest tokens", overflow="fold", max_width=40)
-    table.add_column("bits", justify="right")
-    table.add_column("share of all bits", justify="right")
+    unit = caption.short_unit(canvas.method)
+    table.add_column(unit, justify="right")
+    table.add_column(f"share of all {unit}" if caption.is_counted(canvas.method) else "share of all", justify="right")
     for row in caption.strongest(attribution, _WORDS):
         word = Text().append(canvas.line(row.word), canvas.style(canvas.scale.level(row.score)))
-        number = Text(caption.bits(row.score, canvas.scale.signed))
-        table.add_row(word, number, Text(caption.percent(row.share)))
+        table.add_row(word, Text(canvas.number(row.score)), Text(caption.percent(row.share)))
     return table
 
 
@@ -230,7 +235,7 @@ class _LayerMap:
         signed = is_signed(self.attributions)
         first = self.attributions[0]
         scores = (token["score"] for layer in self.attributions for token in layer["tokens"] if not token["special"])
-        canvas = _Canvas.of(Scale.of(scores, signed), self.theme, console, options)
+        canvas = _Canvas.of(Scale.of(scores, signed), self.theme, first["method"], console, options)
         yield _heading(first, canvas, caption.places([attribution["layer"] for attribution in self.attributions]))
         yield Text()
         names = [canvas.line(label) for label in labels(first)]
@@ -247,7 +252,8 @@ class _LayerMap:
 def _layer_table(
     attributions: Sequence[AttributionDict], names: Sequence[str], name_width: int, canvas: _Canvas
 ) -> Table:
-    table = Table(box=None, padding=0, collapse_padding=True, show_edge=False, show_footer=True)
+    in_bits = caption.in_bits(canvas.method)
+    table = Table(box=None, padding=0, collapse_padding=True, show_edge=False, show_footer=in_bits)
     table.add_column("layer", footer="needed", width=name_width, no_wrap=True, overflow="ellipsis")
     for attribution in attributions:
         table.add_column("", width=1, footer="")
@@ -260,8 +266,7 @@ def _layer_table(
             score = attribution["tokens"][position]["score"]
             level = canvas.scale.level(score)
             mark = "" if canvas.colour else canvas.bar(level)
-            number = caption.bits(score, canvas.scale.signed)
-            cells += [Text(mark), Text(number.rjust(_CELL), style=canvas.style(level))]
+            cells += [Text(mark), Text(canvas.number(score).rjust(_CELL), style=canvas.style(level))]
         table.add_row(*cells)
     return table
 

@@ -1,0 +1,63 @@
+"""The command line: thin commands over the library. Heavy imports stand inside the commands, so that help is instant.
+
+Results go to stdout, everything else to stderr. Exit codes: 0; 2 for what the user can put right, said in one line; 1
+for anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from narrows import __version__
+from narrows.cli import evaluate, explain, models, prior, report
+from narrows.cli.terminal import say
+from narrows.errors import NarrowsError, NarrowsWarning
+
+app = typer.Typer(
+    name="narrows",
+    help="What each token of a text had to transmit for a transformer's prediction, in bits.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (explain, prior, evaluate, report, models):
+    app.add_typer(module.commands)
+
+INTERRUPTED = 130  # what shells give a program that was stopped by Ctrl-C
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(f"narrows {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; turn what the user can put right into one line and exit code 2."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with warnings.catch_warnings():
+        # What libraries tell developers says nothing to a user of a command.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", NarrowsWarning)
+        warnings.showwarning = lambda message, *_, **__: say("warning", message)
+        try:
+            sys.exit(app(standalone_mode=False) or 0)
+        except NarrowsError as error:
+            say("error", error)
+            sys.exit(2)
+        except (KeyboardInterrupt, typer.Abort):
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            # A wrong option, as the option parser tells it; it has printed the help already where there is no message.
+            tell = getattr(error, "format_message", None)
+            if tell is None:
+                raise
+            if message := tell():
+                say("error", message)
+            sys.exit(2)

@@ -1,0 +1,94 @@
+"""What a method costs on a model: seconds, and passes through its blocks, whoever runs them and however."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from narrows.models.blocks import find_blocks
+
+
+@dataclass
+class Cost:
+    """What was measured; filled in when the measured part of the program ends.
+
+    Attributes:
+        seconds: Of wall clock.
+        forwards: Texts that went forward through the blocks; one that went through half of them counts half.
+        backwards: Texts whose gradient went back through the blocks, likewise.
+    """
+
+    seconds: float = 0.0
+    forwards: float = 0.0
+    backwards: float = 0.0
+
+    @property
+    def forward_equivalents(self) -> float:
+        """Forwards and backwards together: either way through all blocks is 1 per text."""
+        return self.forwards + self.backwards
+
+
+@contextmanager
+def measured(model: nn.Module) -> Iterator[Cost]:
+    """Measure what is done with a model meanwhile.
+
+    Every run of a block counts by the rows of its batch, divided by the number of blocks; so does every way back
+    through it. Blocks that `narrows.models.split.run_suffix` passes over do not count; padding, and how long the texts
+    are, count for nothing. What a method does outside of the blocks shows in the seconds alone.
+
+    Args:
+        model: A Hugging Face model; hooks on its blocks are removed at the end, also after an error.
+
+    Yields:
+        The cost, all zero until the end.
+
+    Raises:
+        LayerError: If the blocks cannot be told.
+    """
+    blocks = find_blocks(model)
+    rows: Counter[str] = Counter()
+    cost = Cost()
+    with ExitStack() as cleanup:
+        for block in blocks:
+            cleanup.callback(block.register_forward_hook(_count_into(rows)).remove)
+        start = _now(model)
+        try:
+            yield cost
+        finally:
+            cost.seconds = _now(model) - start
+            cost.forwards = rows["forward"] / len(blocks)
+            cost.backwards = rows["backward"] / len(blocks)
+
+
+def _count_into(rows: Counter[str]) -> Callable[[nn.Module, Any, Any], None]:
+    """Make the hook that counts a block's runs, there and back."""
+
+    def after_block(_: nn.Module, __: Any, output: Any) -> None:
+        hidden: Tensor = output if isinstance(output, Tensor) else output[0]
+        texts = len(hidden)
+        rows["forward"] += texts
+
+        def after_way_back(_: Any, __: Any) -> None:
+            rows["backward"] += texts
+
+        # The block's last operation is run backwards if and only if the gradient goes back into the block. A hook on
+        # its input could not tell: one tensor may be the input of several runs, and run_suffix exchanges it.
+        if hidden.grad_fn is not None:
+            hidden.grad_fn.register_hook(after_way_back)
+
+    return after_block
+
+
+def _now(model: nn.Module) -> float:
+    """Read the clock when the model's device has done all that it was given."""
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

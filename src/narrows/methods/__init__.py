@@ -1,0 +1,1 @@
+"""Attribution methods behind one signature, so that they can be compared on the same texts and targets."""

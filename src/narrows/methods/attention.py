@@ -1,0 +1,175 @@
+"""Attention rollout: how much of each token attention alone carries to where the head reads."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from narrows.errors import ModelError
+from narrows.methods.method import Batch, Method, Scores
+from narrows.models.encoding import batches_by_length, collate, padding_id
+from narrows.models.loading import Classifier
+from narrows.models.predict import BATCH_SIZE
+from narrows.models.split import Inputs, Network, borrowed
+
+ATTENTION_TOKENS = 2_048  # per pass: every block keeps heads * tokens weights for each of them
+
+INSTALLED = "_output_capturing_hooks_installed"  # transformers' own mark on a model whose attentions it records
+
+
+def rollout() -> Method:
+    """Score a token by attention rollout (Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020).
+
+        A_b     = mean over heads of the attention of block b, plus the identity, rows normalised
+        score_t = row of A_n ... A_1 at the position that the head reads, column t
+
+    The position is not guessed from the kind of model: it is where a change of the last block's output changes the
+    logits, so the first token for [CLS], the last real one for most decoders. Where the head reads several, as one
+    that pools does, their rows are averaged. The scores of a text add up to 1.
+
+    Returns:
+        The method. Its scores have no sign and are the same for every target: they say which tokens are looked at, not
+        what they speak for.
+    """
+
+    def explain(classifier: Classifier, batch: Batch, targets: Sequence[int]) -> list[Scores]:
+        model = classifier.model
+        network = Network.of(model)
+        padding = padding_id(model, classifier.tokenizer)
+        lengths = [len(encoding) for encoding in batch.encodings]
+        scores: dict[int, Scores] = {}
+        # Where the head reads is told by a gradient; the caller may have switched gradients off.
+        with torch.inference_mode(False), torch.enable_grad(), borrowed(model, padding), _showing_attention(model):
+            for rows in batches_by_length(lengths, BATCH_SIZE, ATTENTION_TOKENS):
+                inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
+                values = _flow(_look(network, inputs)).cpu().double().numpy()
+                scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, values, strict=True)}
+        return [scores[row] for row in range(len(batch))]
+
+    return explain
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """What a model looks at.
+
+    Attributes:
+        attentions: Per block, mean over heads, (batch, tokens, tokens); nothing goes to padding.
+        read: Share of each position in what the head reads of the last block, (batch, tokens); adds up to 1.
+    """
+
+    attentions: tuple[Tensor, ...]
+    read: Tensor
+
+
+def _flow(looks: _Looks) -> Tensor:
+    """Multiply the attentions of all blocks, from the head down, a row at a time.
+
+    Args:
+        looks: What the model looks at.
+
+    Returns:
+        Scores, (batch, tokens).
+    """
+    row = looks.read
+    for attention in reversed(looks.attentions):
+        mixed = attention + torch.eye(attention.shape[-1], dtype=attention.dtype, device=attention.device)
+        row = torch.einsum("bi,bij->bj", row, mixed / mixed.sum(dim=-1, keepdim=True))
+    return row
+
+
+def _look(network: Network, inputs: Inputs) -> _Looks:
+    """Run a classifier and see what it looks at.
+
+    Args:
+        network: The model, borrowed, its attention shown.
+        inputs: Its tensors by name, (batch, tokens) each.
+
+    Returns:
+        Attentions, and where the head reads.
+
+    Raises:
+        ModelError: If the model gives no attentions of every block, or its head reads nothing.
+    """
+    ends: list[Tensor] = []
+
+    def cut(_: nn.Module, __: Any, output: Any) -> Any:
+        end = (output if isinstance(output, Tensor) else output[0]).detach().requires_grad_()
+        ends.append(end)
+        return end if isinstance(output, Tensor) else (end, *output[1:])
+
+    accepted = inspect.signature(network.model.forward).parameters
+    options = {"use_cache": False} if "use_cache" in accepted else {}
+    handle = network.blocks[-1].register_forward_hook(cut)
+    try:
+        output = network.model(**inputs, **options, output_attentions=True, return_dict=True)
+    finally:
+        handle.remove()
+    attentions = tuple(getattr(output, "attentions", None) or ())
+    tokens = inputs["input_ids"].shape[1]
+    square = all(isinstance(a, Tensor) and a.ndim == 4 and a.shape[2:] == (tokens, tokens) for a in attentions)
+    name = type(network.model).__name__
+    if len(attentions) != len(network.blocks) or not square:
+        raise ModelError(f"{name} gives no attention weights (tokens, tokens) of each block: rollout needs them")
+    # Fixed weights that differ from class to class, for the plain sum of logits may not change where each does.
+    classes = torch.arange(1, output.logits.shape[-1] + 1, device=output.logits.device)
+    (moves,) = torch.autograd.grad((output.logits * classes.sqrt()).sum(), ends[-1])
+    real = inputs["attention_mask"].bool()
+    read = (moves != 0).any(dim=-1) & real
+    if not read.any(dim=1).all():
+        raise ModelError(f"the head of {name} reads no position of its last block: rollout has nowhere to start")
+    means = tuple(attention.detach().float().mean(dim=1) for attention in attentions)
+    return _Looks(means, read.float() / read.sum(dim=1, keepdim=True))
+
+
+@contextmanager
+def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Have a model compute attention weights that can be seen, which only the plain implementation does.
+
+    transformers records attentions by hooks that it installs at the first request and leaves in place; they are taken
+    out again.
+
+    Args:
+        model: The model.
+
+    Yields:
+        Nothing.
+    """
+    configs = _configs(model)
+    implementations = [config._attn_implementation for config in configs]
+    modules = list(model.modules())
+    hooks = [set(module._forward_hooks) for module in modules]
+    marked = [INSTALLED in module.__dict__ for module in modules]
+    try:
+        # Not by the public setter: it passes over some models that read their configuration at every call, and it
+        # cannot put back parts that differ from the whole.
+        for config in configs:
+            config._attn_implementation_internal = "eager"
+        yield
+    finally:
+        for config, implementation in zip(configs, implementations, strict=True):
+            config._attn_implementation_internal = implementation
+        for module, known, was_marked in zip(modules, hooks, marked, strict=True):
+            for key in set(module._forward_hooks) - known:
+                del module._forward_hooks[key]
+            if not was_marked:
+                module.__dict__.pop(INSTALLED, None)
+
+
+def _configs(model: nn.Module) -> list[PretrainedConfig]:
+    """List the configurations of a model and of its parts, each once."""
+    found: dict[int, PretrainedConfig] = {}
+    waiting: list[Any] = [module.config for module in model.modules() if isinstance(module, PreTrainedModel)]
+    while waiting:
+        config = waiting.pop()
+        if isinstance(config, PretrainedConfig) and id(config) not in found:
+            found[id(config)] = config
+            waiting += [getattr(config, name, None) for name in config.sub_configs]
+    return list(found.values())

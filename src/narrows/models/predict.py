@@ -1,0 +1,42 @@
+"""What a classifier predicts for encoded texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import softmax
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from narrows.models.encoding import Encoding, batches_by_length, collate, padding_id
+from narrows.models.split import borrowed, forward_logits
+
+BATCH_SIZE = 128
+BATCH_TOKENS = 8_192  # larger batches are no faster on a CPU
+
+
+def predict(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encodings: Sequence[Encoding]
+) -> NDArray[np.float64]:
+    """Compute the probabilities of all classes, batched by length.
+
+    Args:
+        model: The classifier; left as it was.
+        tokenizer: Its tokenizer.
+        encodings: The texts.
+
+    Returns:
+        Softmax of the logits, (texts, classes).
+    """
+    padding = padding_id(model, tokenizer)
+    result: NDArray[np.float64] | None = None
+    with borrowed(model, padding), torch.inference_mode():
+        for rows in batches_by_length([len(encoding) for encoding in encodings], BATCH_SIZE, BATCH_TOKENS):
+            inputs = collate([encodings[row] for row in rows], padding, model.device)
+            p = softmax(forward_logits(model, inputs).double(), dim=-1).cpu().numpy()
+            if result is None:
+                result = np.empty((len(encodings), p.shape[1]))
+            result[rows] = p
+    return np.empty((0, model.config.num_labels)) if result is None else result

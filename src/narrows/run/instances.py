@@ -1,0 +1,199 @@
+"""The texts of an evaluation: read, cut, predicted, with the target of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows import datasets
+from narrows.errors import DataError, InputError, TargetError
+from narrows.example import Example, sample
+from narrows.methods.method import Batch
+from narrows.models.encoding import Encoding
+from narrows.models.loading import Classifier
+from narrows.models.predict import predict
+from narrows.models.targets import Target, class_labels, resolve_target
+from narrows.tables import read_examples
+
+COLUMNS = {
+    "id": "int",
+    "text": "text",
+    "text_pair": "text",
+    "gold": "text",
+    "target": "int",
+    "predicted": "int",
+    "probabilities": "[float]",
+    "tokens": "[text]",
+    "starts": "[int]",
+    "ends": "[int]",
+    "segments": "[int]",
+    "truncated": "int",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the texts come from.
+
+    Attributes:
+        name: A benchmark data set, or a .csv, .jsonl, ... file with columns text, text_pair (optional) and label.
+        split: Of a data set; None = the one that results are reported on.
+        data_dir: Folder with the data set's published files; None = from the Hub.
+        limit: Take a random sample of so many texts; None = all.
+        seed: Of that sample.
+    """
+
+    name: str
+    split: str | None = None
+    data_dir: Path | None = None
+    limit: int | None = None
+    seed: int = 0
+
+    @property
+    def named_split(self) -> str:
+        """The split by its name; empty for a file."""
+        if self.split is not None or self.name not in datasets.DATASETS:
+            return self.split or ""
+        return datasets.DATASETS[self.name].report
+
+    def read(self) -> list[Example]:
+        """Read the texts.
+
+        Returns:
+            The texts with their gold labels.
+
+        Raises:
+            DataError: If the file is missing, malformed or empty; names file and line.
+            InputError: If there is no such data set.
+        """
+        if self.name in datasets.DATASETS:
+            return datasets.load(self.name, self.split, self.data_dir, self.limit, self.seed)
+        if not Path(self.name).suffix:
+            raise InputError(f"no data set {self.name!r}; there are {', '.join(datasets.DATASETS)}, or give a file")
+        rows = _well_formed(Path(self.name))
+        examples = list(rows if self.limit is None else sample(rows, self.limit, self.seed))
+        if not examples:
+            raise DataError(f"{self.name} holds no texts")
+        return examples
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The texts of an evaluation, as the classifier reads them.
+
+    Attributes:
+        batch: The texts.
+        labels: Names of the classes, in the order of the logits.
+        targets: Index of the class that is explained, per text.
+        probabilities: Of the untouched texts, (texts, classes).
+    """
+
+    batch: Batch
+    labels: tuple[str, ...]
+    targets: tuple[int, ...]
+    probabilities: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        classifier: Classifier,
+        examples: Sequence[Example],
+        target: Target = "gold",
+        max_tokens: int | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> Instances:
+        """Encode and predict texts, and find their targets.
+
+        Args:
+            classifier: The model.
+            examples: The texts.
+            target: ``gold``, a label, or None for the predicted class.
+            max_tokens: Cut longer texts.
+            labels: Names of the classes in the order of the logits, for a checkpoint that names them LABEL_0, ...
+
+        Returns:
+            The instances.
+
+        Raises:
+            InputError: If there are more or fewer names than classes.
+            TargetError: If a label is none of the model's.
+        """
+        own = class_labels(classifier.model, int(classifier.model.config.num_labels or 0))
+        if labels is not None and len(labels) != len(own):
+            raise InputError(f"{len(labels)} names of labels for the {len(own)} classes of {classifier.name}")
+        names = own if labels is None else tuple(labels)
+        if target is not None:  # a label that the model lacks is told before anything is computed
+            _check_targets(target, examples, names)
+        batch = Batch.of(classifier, examples, max_tokens)
+        p = predict(classifier.model, classifier.tokenizer, batch.encodings)
+        predicted = p.argmax(axis=1)
+        targets = [resolve_target(target, e, int(best), names) for e, best in zip(examples, predicted, strict=True)]
+        return cls(batch, names, tuple(targets), p)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Give the saved form.
+
+        Yields:
+            One row per text, of `COLUMNS`.
+        """
+        for number, (example, encoding) in enumerate(zip(self.batch.examples, self.batch.encodings, strict=True)):
+            p = self.probabilities[number]
+            yield {
+                "id": number,
+                "text": example.text,
+                "text_pair": example.text_pair,
+                "gold": None if example.label is None else str(example.label),
+                "target": self.targets[number],
+                "predicted": int(p.argmax()),
+                "probabilities": p.tolist(),
+                **_tokens(encoding),
+            }
+
+
+def fingerprint(examples: Sequence[Example]) -> str:
+    """Hash texts and labels.
+
+    Args:
+        examples: The texts.
+
+    Returns:
+        SHA-256, in hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(json.dumps([example.text, example.text_pair, example.label]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _check_targets(target: Target, examples: Sequence[Example], names: Sequence[str]) -> None:
+    try:
+        for example in examples:
+            resolve_target(target, example, 0, names)
+    except TargetError as error:
+        if all(name.startswith("LABEL_") for name in names):
+            raise TargetError(f"{error}; say which class is which with --labels NAME,NAME,...") from error
+        raise
+
+
+def _tokens(encoding: Encoding) -> dict[str, Any]:
+    return {
+        "tokens": list(encoding.tokens),
+        "starts": [None if offset is None else offset[0] for offset in encoding.offsets],
+        "ends": [None if offset is None else offset[1] for offset in encoding.offsets],
+        "segments": list(encoding.segments),
+        "truncated": encoding.truncated,
+    }
+
+
+def _well_formed(path: Path) -> Iterator[Example]:
+    for row in read_examples(path):
+        if isinstance(row, DataError):
+            raise row
+        yield row

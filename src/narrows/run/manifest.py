@@ -1,0 +1,86 @@
+"""What results are of: enough to make them again, and to tell them from others."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from narrows import __version__
+from narrows.models.blocks import find_blocks, text_config
+from narrows.models.loading import Classifier
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "captum", "lime", "scikit-learn", "peft", "pyarrow")
+
+
+def hash_weights(model: nn.Module) -> str:
+    """Hash all weights of a model.
+
+    Args:
+        model: The model.
+
+    Returns:
+        SHA-256, in hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Hash a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        SHA-256, in hexadecimal digits.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def describe_model(classifier: Classifier, labels: Sequence[str]) -> dict[str, Any]:
+    """Describe a classifier.
+
+    Args:
+        classifier: The model.
+        labels: Its labels.
+
+    Returns:
+        Name, hashes of weights and prior, sizes, labels, device and dtype.
+    """
+    model = classifier.model
+    prior = classifier.prior
+    return {
+        "name": classifier.name,
+        "sha256": hash_weights(model),
+        "prior_sha256": None if prior is None else hash_file(Path(prior)),
+        "architecture": type(model).__name__,
+        "blocks": len(find_blocks(model)),
+        "hidden": text_config(model).hidden_size,
+        "labels": list(labels),
+        "device": str(model.device.type),
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+
+
+def versions() -> dict[str, str]:
+    """List the versions of what computes.
+
+    Returns:
+        Package to version, those that are installed.
+    """
+    found = {"python": platform.python_version(), "narrows": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,260 @@
+"""What a run found, for people: a page, figures and tables, made of its files alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from narrows import __version__
+from narrows.errors import DataError, InputError
+from narrows.evaluation.metrics import drop
+from narrows.output import written_whole
+from narrows.run.results import Results, label, write_summary
+from narrows.run.store import MANIFEST
+from narrows.schema import AttributionDict, RunSummary, TokenDict
+from narrows.viz.canvas import figure_svg, save_figure
+from narrows.viz.curves import plot_comparison, plot_cost, plot_degradation, plot_sweep_curves, plot_sweep_line
+from narrows.viz.report import Graded, render_report
+from narrows.viz.summary import summary_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 10  # most and least faithful texts
+SWEPT: tuple[Literal["layer", "beta"], ...] = ("layer", "beta")
+TABLES = {"markdown": "md", "latex": "tex", "csv": "csv"}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One method at several values of one option.
+
+    Attributes:
+        parameter: ``layer`` or ``beta``.
+        values: Of each method of the run.
+    """
+
+    parameter: Literal["layer", "beta"]
+    values: dict[str, float]
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Find the runs in a folder.
+
+    Args:
+        folder: Of one run, or of folders of runs.
+
+    Returns:
+        The folders of the runs, by name.
+
+    Raises:
+        DataError: If there is none.
+    """
+    if (folder / MANIFEST).is_file():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    if not found:
+        raise DataError(f"{folder} holds no run: there is no {MANIFEST} in it, nor in a folder of it")
+    return found
+
+
+def find_sweep(results: Results) -> Sweep | None:
+    """Tell whether a run puts one method through the values of one option.
+
+    Args:
+        results: The run.
+
+    Returns:
+        The option and its values, or None.
+    """
+    entries = list(results.methods.values())
+    for parameter in SWEPT:
+        rest = {json.dumps([e["method"], {**e["options"], parameter: None}], sort_keys=True) for e in entries}
+        if len(entries) > 1 and len(rest) == 1 and all(parameter in e["options"] for e in entries):
+            return Sweep(parameter, {e["name"]: float(e["options"][parameter]) for e in entries})
+    return None
+
+
+def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[str, tuple[str, Figure]]:
+    """Draw what runs of one kind found.
+
+    Args:
+        results: Comparisons of methods, or sweeps over the same option.
+        summaries: Of each.
+
+    Returns:
+        File name to caption and figure.
+
+    Raises:
+        InputError: If comparisons and sweeps are mixed.
+    """
+    sweeps = [find_sweep(each) for each in results]
+    if all(sweep is None for sweep in sweeps):
+        return {
+            "degradation": ("Tokens removed, most relevant first", plot_degradation(summaries)),
+            "normalized": (
+                "The same, as the paper draws it: 1 = untouched, 0 = the least that any method leaves",
+                plot_degradation(summaries, "normalized"),
+            ),
+            "least_first": ("Tokens removed, least relevant first", plot_degradation(summaries, order="lerf")),
+            "comparison": ("What the first ninth of the tokens costs", plot_comparison(summaries)),
+            "cost": ("Faithfulness against cost", plot_cost(summaries)),
+        }
+    known = [sweep for sweep in sweeps if sweep is not None]
+    parameter = known[0].parameter
+    if len(known) < len(sweeps) or any(sweep.parameter != parameter for sweep in known):
+        raise InputError("comparisons of methods and sweeps cannot share a report: give their folders one by one")
+    values = {name: value for sweep in known for name, value in sweep.values.items()}
+    return {
+        f"{parameter}_curves": (f"Tokens removed, by {parameter}", plot_sweep_curves(summaries, parameter, values)),
+        f"{parameter}_line": (
+            f"What the first ninth of the tokens costs, by {parameter}",
+            plot_sweep_line(summaries, parameter, values),
+        ),
+    }
+
+
+def write_report(folder: Path, out: Path | None = None, method: str | None = None) -> list[Path]:
+    """Write a page, figures and tables of the runs in a folder.
+
+    Args:
+        folder: Of one run, or of folders of runs.
+        out: Where to; None = into the folder.
+        method: Whose most and least faithful maps are shown; None = the first bottleneck, else the first of all.
+
+    Returns:
+        The files written, the page first.
+
+    Raises:
+        DataError: If there is no run, or one is damaged.
+        InputError: If the method was not run, or the kinds of runs are mixed.
+    """
+    place = folder if out is None else out
+    runs = find_runs(folder)
+    summaries = [write_summary(run) for run in runs]
+    results = [Results.read(run) for run in runs]
+    figures = draw(results, summaries)
+    (place / "figures").mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    for name, (_, figure) in figures.items():
+        files += save_figure(figure, place / "figures" / name)
+    for kind, suffix in TABLES.items():
+        files.append(_write(place / f"drop_11.{suffix}", summary_table(summaries, kind)))  # type: ignore[arg-type]
+    texts = [graded for each in results for graded in grade(each, _chosen(each, method))]
+    texts.sort(key=lambda graded: -graded.drop)
+    shown = min(SHOWN, len(texts) // 2)
+    page = render_report(
+        summaries,
+        {caption: figure_svg(figure) for caption, figure in figures.values()},
+        texts[:shown],
+        texts[::-1][:shown],
+        _about(results),
+    )
+    return [_write(place / "report.html", page), *files]
+
+
+def grade(results: Results, method: str) -> list[Graded]:
+    """Say of every text how far its map can be trusted.
+
+    Args:
+        results: The run.
+        method: Whose maps.
+
+    Returns:
+        One per text, in their order.
+    """
+    curves, maps = results.curves(method, results.removals[0]), results.maps(method)
+    drops = drop(curves.morf)
+    return [
+        Graded(
+            saved_map(results, method, row, maps[row]),
+            float(drops[row]),
+            float(curves.morf[row, 0]),
+            float(curves.morf[row, 1]),
+            results.manifest["dataset"],
+            label(results.methods[method]["method"], results.methods[method]["options"]),
+        )
+        for row in range(len(maps))
+    ]
+
+
+def saved_map(results: Results, method: str, row: int, scores: np.ndarray[Any, Any]) -> AttributionDict:
+    """Put one map into the saved form that pictures are made of.
+
+    Args:
+        results: The run.
+        method: Whose map.
+        row: Of which text.
+        scores: The map, (tokens,).
+
+    Returns:
+        The saved form; without words, trace, and bits where the scores are none.
+    """
+    instance, entry = results.instances[row], results.methods[method]
+    labels = results.manifest["model"]["labels"]
+    in_bits = entry["method"] in ("narrows", "iba", "iba_released")
+    columns = ("tokens", "starts", "ends", "segments")
+    tokens: list[TokenDict] = [
+        {
+            "token": token,
+            "start": start,
+            "end": end,
+            "segment": segment,
+            "special": segment is None,
+            "bits": abs(score) if in_bits else 0.0,
+            "score": score,
+        }
+        for token, start, end, segment, score in zip(
+            *(instance[name] for name in columns), scores.tolist(), strict=True
+        )
+    ]
+    return {
+        "text": instance["text"],
+        "text_pair": instance["text_pair"],
+        "tokens": tokens,
+        "words": [],
+        "target": labels[instance["target"]],
+        "predicted": labels[instance["predicted"]],
+        "probabilities": dict(zip(labels, instance["probabilities"], strict=True)),
+        "layer": int(entry["options"].get("layer", round(0.75 * results.manifest["model"]["blocks"]))),
+        "total_bits": float(sum(token["bits"] for token in tokens)),
+        "carried_bits": None,
+        "truncated": instance["truncated"],
+        "method": entry["method"],
+        "config": dict(entry["options"]),
+        "trace": [],
+        "narrows_version": __version__,
+    }
+
+
+def _chosen(results: Results, method: str | None) -> str:
+    done = [name for name in results.methods if results.is_complete(name, results.removals[0])]
+    if method is not None and method not in done:
+        raise InputError(f"{results.folder}: method {method!r} is not done; there are {', '.join(done)}")
+    return method or next((name for name in done if name.startswith("narrows")), done[0])
+
+
+def _about(results: Sequence[Results]) -> Mapping[str, str]:
+    """List what the runs are of, for the foot of the page."""
+    about: dict[str, str] = {}
+    for each in results:
+        manifest, model = each.manifest, each.manifest["model"]
+        about[str(each.folder)] = (
+            f"{manifest['dataset']} ({manifest['split'] or 'file'}), {manifest['instances']} texts "
+            f"(SHA-256 {manifest['texts_sha256'][:12]}), target {manifest['target']}, seed {manifest['seed']}, "
+            f"cut at {manifest['max_tokens'] or 'the limit of the model'} tokens; model {model['name']} "
+            f"(SHA-256 {model['sha256'][:12]}), {model['device']}, {model['dtype']}"
+        )
+    about["versions"] = ", ".join(f"{name} {version}" for name, version in results[0].manifest["versions"].items())
+    return about
+
+
+def _write(path: Path, content: str) -> Path:
+    with written_whole(path) as partial:
+        partial.write_text(content, encoding="utf-8")
+    return path

@@ -1,0 +1,96 @@
+"""Names beside points, laid so that they can be read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from narrows.viz.canvas import INK, LINES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE = 7.0  # points
+_LETTER = 0.58  # mean width of a letter of the font, in its size
+_MARK = 2.5  # half of a mark, in points
+_GAP = 2.5
+_SHIFTS = (0, 8, 13, 18, 24, 30, 37, 45, 54)  # up or down, in points
+
+
+@dataclass(frozen=True)
+class _Box:
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def meets(self, other: _Box) -> bool:
+        apart = self.right <= other.left or other.right <= self.left
+        return not (apart or self.top <= other.bottom or other.top <= self.bottom)
+
+    def is_within(self, other: _Box) -> bool:
+        across = other.left <= self.left and self.right <= other.right
+        return across and other.bottom <= self.bottom and self.top <= other.top
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a name may stand: off its point, in points, and its side."""
+
+    x: float
+    y: float
+    side: str
+
+    def box(self, at: tuple[float, float], width: float) -> _Box:
+        left = {"left": 0.0, "center": -width / 2, "right": -width}[self.side]
+        x, y = at[0] + self.x + left, at[1] + self.y
+        return _Box(x, x + width, y - _SIZE * 0.6, y + _SIZE * 0.6)
+
+
+def place_labels(panel: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write a name beside each point, covering neither another name nor a point, if there is such a place.
+
+    The figure must be laid out already: the places are sought on paper.
+
+    Args:
+        panel: Where.
+        points: From a name to x and y, in the units of the axes; those that are not finite are left out.
+    """
+    scale = 72 / panel.figure.dpi
+    found = {name: point for name, point in points.items() if all(map(math.isfinite, point))}
+    at = {name: tuple(panel.transData.transform(point) * scale) for name, point in found.items()}
+    extent = panel.get_window_extent()
+    frame = _Box(extent.x0 * scale, extent.x1 * scale, extent.y0 * scale, extent.y1 * scale)
+    taken = [_Box(x - _MARK, x + _MARK, y - _MARK, y + _MARK) for x, y in at.values()]
+    for name in sorted(at, key=lambda name: (-at[name][1], at[name][0])):
+        width = _SIZE * _LETTER * len(name)
+        boxes = {place: place.box(at[name], width) for place in _places()}
+        free = (p for p, box in boxes.items() if box.is_within(frame) and not any(map(box.meets, taken)))
+        place = next(free, _Place(_MARK + _GAP, 0, "left"))
+        taken.append(boxes[place])
+        leader = {"arrowstyle": "-", "linewidth": 0.4, "color": LINES, "shrinkA": 1, "shrinkB": 2}
+        panel.annotate(
+            name,
+            found[name],
+            (place.x, place.y),
+            textcoords="offset points",
+            ha=place.side,
+            va="center",
+            fontsize=_SIZE,
+            color=INK,
+            arrowprops=leader if place.y else None,
+            parse_math=False,
+        )
+
+
+def _places() -> Iterator[_Place]:
+    """List the places around a point, the best first."""
+    beside = _MARK + _GAP
+    for shift in _SHIFTS:
+        for y in (shift, -shift) if shift else (0,):
+            yield _Place(beside, y, "left")
+            yield _Place(-beside, y, "right")
+            if y:
+                yield _Place(0, y, "center")

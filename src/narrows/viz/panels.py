@@ -1,0 +1,164 @@
+"""Panels of figures of runs: one per data set, one look per method, one legend for all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from narrows.schema import RunSummary
+from narrows.viz.canvas import COLUMN_WIDTH, PAGE_WIDTH, drawable, new_figure, short_name
+from narrows.viz.summary import headings, method_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RANDOM_COLOUR = "#8a8a8a"
+# Okabe and Ito (2008), without the yellow, which is hard to see on white.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.5, 1.2)))
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+_LABEL_LENGTH = 40  # characters
+_LABEL_SIZE = 7.0  # points
+_LETTER = 0.56  # mean width of a letter of the font, in its size
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one method is drawn.
+
+    Attributes:
+        label: Its name in the figure.
+        colour: Of its line and marks.
+        dashes: As matplotlib takes them.
+        marker: The same.
+        hollow: Whether its marks are only outlines.
+    """
+
+    label: str
+    colour: str
+    dashes: Any
+    marker: str
+    hollow: bool
+
+    def marks(self) -> dict[str, Any]:
+        """Return the arguments of its marks without a line."""
+        return {
+            "color": self.colour,
+            "linestyle": "none",
+            "marker": self.marker,
+            "markerfacecolor": "white" if self.hollow else self.colour,
+            "markeredgewidth": 0.7,
+            "label": self.label,
+        }
+
+    def line(self) -> dict[str, Any]:
+        """Return the arguments of its line with marks."""
+        return {**self.marks(), "linestyle": self.dashes}
+
+
+def is_random(name: str) -> bool:
+    """Tell whether a method draws its scores by chance: the measure of all others, always grey."""
+    return name.partition(":")[0] == "random"
+
+
+def looks(summaries: Sequence[RunSummary]) -> dict[str, Look]:
+    """Give each method of several runs a look of its own, the same wherever it appears.
+
+    Args:
+        summaries: The runs.
+
+    Returns:
+        From a method's name to its look, in the order in which they first appear.
+    """
+    can_draw = drawable()
+    found: dict[str, Look] = {}
+    coloured = 0
+    for name, label in method_labels(summaries).items():
+        written = short_name(label, can_draw, _LABEL_LENGTH)
+        if is_random(name):
+            found[name] = Look(written, RANDOM_COLOUR, DASHES[3], ".", False)
+            continue
+        turn, colour = divmod(coloured, len(COLOURS))
+        dashes, marker = DASHES[(coloured + 2 * turn) % len(DASHES)], _MARKERS[coloured % len(_MARKERS)]
+        found[name] = Look(written, COLOURS[colour], dashes, marker, hollow=turn % 2 == 1)
+        coloured += 1
+    return found
+
+
+def make_panels(
+    summaries: Sequence[RunSummary], sharey: bool, height: float = 1.75, columns: int = 3
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure with one panel per data set, titled with its name and number of texts.
+
+    Args:
+        summaries: The runs.
+        sharey: Whether all panels have one vertical axis.
+        height: Of a row of panels, in inches.
+        columns: Panels per row at most.
+
+    Returns:
+        The figure and its panels.
+    """
+    across = min(columns, len(summaries))
+    down = math.ceil(len(summaries) / across)
+    width = COLUMN_WIDTH if across == 1 else PAGE_WIDTH * across / columns
+    figure = new_figure(width, height * down + 0.1)
+    can_draw = drawable()
+    panels: list[Axes] = []
+    for place, (name, summary) in enumerate(zip(headings(summaries), summaries, strict=True)):
+        shared = panels[0] if sharey and panels else None
+        panel = figure.add_subplot(down, across, place + 1, sharey=shared)
+        panel.tick_params(labelleft=not sharey or place % across == 0)
+        panel.set_title(f"{short_name(name, can_draw, 34)} (n = {summary['instances']:,})")
+        panels.append(panel)
+    return figure, panels
+
+
+def name_axes(panels: Sequence[Axes], x: str, y: str) -> None:
+    """Write what the axes are: below the lowest panel of each column, left of the first of each row.
+
+    Args:
+        panels: All of a figure.
+        x: Quantity and unit across.
+        y: Quantity and unit upward.
+    """
+    across = max(_column(panel) for panel in panels) + 1
+    for place, panel in enumerate(panels):
+        if place + across >= len(panels):
+            panel.set_xlabel(x)
+        if _column(panel) == 0:
+            panel.set_ylabel(y)
+
+
+def draw_legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Draw one legend of all panels below them, each name once.
+
+    Args:
+        figure: The figure; grows by the height of the legend.
+        panels: Its panels.
+    """
+    entries: dict[str, Any] = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if not entries:
+        return
+    width, height = figure.get_size_inches()
+    per_name = 0.5 + _LABEL_SIZE / 72 * _LETTER * max(map(len, entries))
+    columns = max(1, min(len(entries), int(width / per_name)))
+    figure.set_size_inches(width, height + 0.16 * math.ceil(len(entries) / columns) + 0.1)
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, handlelength=3.2)
+
+
+def gaps(values: Sequence[float]) -> list[float]:
+    """Return numbers to draw, with a gap for each that is not finite."""
+    return [value if math.isfinite(value) else math.nan for value in values]
+
+
+def _column(panel: Axes) -> int:
+    place = panel.get_subplotspec()
+    return 0 if place is None else int(place.colspan.start)

@@ -1,0 +1,193 @@
+"""Runs beside each other as one table: methods down, data sets across, the drop at 11 % with its interval."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Literal, get_args
+
+from narrows.errors import InputError
+from narrows.schema import MethodSummary, RunSummary
+from narrows.viz.spans import visible
+
+TableFormat = Literal["markdown", "latex", "csv"]
+
+EN_DASH = "\u2013"
+DATASETS = {
+    "imdb": "IMDB",
+    "mnli_matched": "MNLI-m",
+    "mnli_mismatched": "MNLI-mm",
+    "ag_news": "AG News",
+    "rte": "RTE",
+    "sst2": "SST-2",
+    "snli": "SNLI",
+}
+
+_TELLS_APART = ("split", "model", "removal", "target", "max_tokens")
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": "{[}",  # at the start of a row it would be an option of the line break before it
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def summary_table(summaries: Sequence[RunSummary], format: TableFormat) -> str:
+    r"""Write the drop at 11 % of every method on every data set, with its 95 % interval.
+
+    Args:
+        summaries: One per data set.
+        format: ``markdown``; ``latex``, a ``tabular`` that needs no package; or ``csv``, with the ends of the interval
+            in columns of their own. In the first two the best method of a data set is bold and a method that was not
+            run on it has an en dash; in CSV its cells are empty, so that columns of numbers stay such.
+
+    Returns:
+        The table, a line feed at its end.
+
+    Raises:
+        InputError: If there is nothing to show, or no such format.
+    """
+    if format not in get_args(TableFormat):
+        raise InputError(f"format must be one of {', '.join(get_args(TableFormat))}, not {format!r}")
+    labels = method_labels(summaries)
+    if format == "csv":
+        return _csv(summaries, labels)
+    escape = _escape_markdown if format == "markdown" else _escape_latex
+    bold = "**{}**" if format == "markdown" else r"\textbf{{{}}}"
+    sizes = [f"{name} (n = {own['instances']:,})" for name, own in zip(headings(summaries), summaries, strict=True)]
+    columns = [_column(summary, labels, bold) for summary in summaries]
+    head = [escape(cell) for cell in ("method", *sizes)]
+    body = [[escape(label), *cells] for label, *cells in zip(labels.values(), *columns, strict=True)]
+    if format == "markdown":
+        lines = [head, ["---"] * len(head), *body]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    written = [" & ".join(line).replace(EN_DASH, "--") + r" \\" for line in [head, *body]]
+    written.insert(1, r"\hline")
+    return "\n".join([rf"\begin{{tabular}}{{l{'c' * len(summaries)}}}", *written, r"\end{tabular}", ""])
+
+
+def method_labels(summaries: Sequence[RunSummary]) -> dict[str, str]:
+    """List the methods of several runs, in the order in which they first appear.
+
+    Args:
+        summaries: The runs.
+
+    Returns:
+        From a method's name to its label.
+
+    Raises:
+        InputError: If there is no run, or no method in any.
+    """
+    labels: dict[str, str] = {}
+    for summary in summaries:
+        for name, method in summary["methods"].items():
+            labels.setdefault(name, method["label"])
+    if not labels:
+        raise InputError("a picture or table of runs needs at least one run with one method, got none")
+    return labels
+
+
+def headings(summaries: Sequence[RunSummary]) -> list[str]:
+    """Name each run by its data set and, where several are of one data set, by what else they differ in.
+
+    Args:
+        summaries: The runs.
+
+    Returns:
+        One name per run; not escaped.
+    """
+    names = [DATASETS.get(summary["dataset"], PurePath(summary["dataset"]).name) for summary in summaries]
+    found = []
+    for name, summary in zip(names, summaries, strict=True):
+        twins = [other for its, other in zip(names, summaries, strict=True) if its == name]
+        parts = [_said(summary, key) for key in _TELLS_APART if len({_said(twin, key) for twin in twins}) > 1]
+        found.append(", ".join([name, *parts]))
+    return found
+
+
+def best(values: Mapping[str, float], high_is_good: bool) -> set[str]:
+    """Find the best of several methods.
+
+    Args:
+        values: One per method; those that are not finite take no part.
+        high_is_good: Whether the highest or the lowest is the best.
+
+    Returns:
+        Those with the best value; nobody is the best of one.
+    """
+    known = {name: value for name, value in values.items() if math.isfinite(value)}
+    if len(known) < 2:
+        return set()
+    record = max(known.values()) if high_is_good else min(known.values())
+    return {name for name, value in known.items() if value == record}
+
+
+def with_interval(value: float, interval: Sequence[float]) -> str:
+    """Write a number with its interval.
+
+    Args:
+        value: The number.
+        interval: Its ends.
+
+    Returns:
+        All with three digits.
+
+    Example:
+        >>> with_interval(0.2289, [0.2, 0.25])
+        '0.229 [0.200, 0.250]'
+    """
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def _column(summary: RunSummary, labels: Mapping[str, str], bold: str) -> list[str]:
+    """Return the cells of one data set."""
+    methods = summary["methods"]
+    winners = best({name: method["drop_11"] for name, method in methods.items()}, high_is_good=True)
+    return [_cell(methods.get(name), bold if name in winners else "{}") for name in labels]
+
+
+def _cell(method: MethodSummary | None, form: str) -> str:
+    if method is None:
+        return EN_DASH
+    value, interval = with_interval(method["drop_11"], method["drop_11_interval"]).split(" ", 1)
+    return f"{form.format(value)} {interval}"
+
+
+def _csv(summaries: Sequence[RunSummary], labels: Mapping[str, str]) -> str:
+    writer = csv.writer(text := io.StringIO(), lineterminator="\n")
+    names = [visible(name) for name in headings(summaries)]
+    writer.writerow(["method", *(f"{name}{end}" for name in names for end in ("", " low", " high"))])
+    for method, label in labels.items():
+        cells: list[str] = []
+        for summary in summaries:
+            own = summary["methods"].get(method)
+            numbers = [] if own is None else [own["drop_11"], *own["drop_11_interval"]]
+            cells += [f"{number:.6g}" for number in numbers] or [""] * 3
+        writer.writerow([visible(label), *cells])
+    return text.getvalue()
+
+
+def _said(summary: RunSummary, key: str) -> str:
+    value = summary[key]  # type: ignore[literal-required]
+    if key == "max_tokens":
+        return "uncut" if value is None else f"{value} tokens"
+    return str(value)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(visible(text).split())
+
+
+def _escape_markdown(text: str) -> str:
+    return re.sub(r"([\\|*_`<>\[\]~&#$])", r"\\\1", _one_line(text))
+
+
+def _escape_latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in _one_line(text))
