@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench reproduce clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -23,6 +23,14 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy
 
 bench: $(VENV)/.installed-dev  ## measure speed against the naive implementation
 	$(BIN)/python benchmarks/measure.py
+
+# make reproduce DATA=DIR LIMIT=50; killed or finished, the same line goes on where it stopped.
+LIMIT ?= 50
+RUNS ?= out/reproduction/runs
+OUT ?= out/reproduction
+reproduce: $(VENV)/.installed-dev  ## the paper's experiments: DATA=DIR [LIMIT=50] [RUNS=DIR] [OUT=DIR]
+	@test -n "$(DATA)" || { echo "say where the data lies: make reproduce DATA=DIR [LIMIT=50]" >&2; exit 2; }
+	$(BIN)/python benchmarks/reproduction/run.py --data "$(DATA)" --limit $(LIMIT) --runs "$(RUNS)" --out "$(OUT)"
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The saved form of results: of one text, as ``--json`` prints it, and of a run over a data set, as summary.json holds it.
+"""The saved form of results: one text, as ``--json`` prints it, and a run over a data set, as summary.json holds it.
 
 Pictures are drawn from these forms alone, so that a file that was saved a year ago can still be looked at.
 """
@@ -60,7 +60,7 @@ class AttributionDict(TypedDict):
 
 
 class MethodSummary(TypedDict):
-    """One method on one data set; intervals are ``[low, high]``, 95 % bootstrap intervals of the mean over the texts."""
+    """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap."""
 
     name: str  # with its options, as the method was asked for: "ig:steps=50"
     label: str  # for tables and figures: "IG, steps 50"
@@ -72,7 +72,7 @@ class MethodSummary(TypedDict):
     area_lerf_interval: list[float]
     comprehensiveness: float  # high is good
     sufficiency: float  # low is good
-    flips: float  # share of the texts whose predicted class changes, 0 to 1
+    flips: float  # share of the texts whose predicted class is another without the first ninth, 0 to 1
     curve_morf: list[float]  # (10,), mean p(target) after 0/9, ..., 9/9 of the tokens are gone
     curve_lerf: list[float]  # (10,)
     normalized: list[float]  # (10,), (p - m) / (o - m) of curve_morf: 1 = untouched, 0 = the most degraded mean

@@ -133,6 +133,17 @@ def test_tokens_of_equal_score_go_by_position_in_both_orders(bert: Classifier) -
     assert tied.lerf == pytest.approx(strict.lerf)
 
 
+@pytest.mark.parametrize("removal", ["delete", "attention"])
+def test_a_text_gets_the_same_curves_alone_as_among_others(any_classifier: Classifier, removal: str) -> None:
+    encodings = encoded(any_classifier)
+    maps = random_maps(encodings)
+    together = degrade(*any_classifier, encodings, maps, TARGETS, removal)  # type: ignore[arg-type]
+    for text, own in enumerate(zip(encodings, maps, TARGETS, strict=True)):
+        alone = degrade(*any_classifier, *([part] for part in own), removal)  # type: ignore[arg-type]
+        assert together.morf[text] == pytest.approx(alone.morf[0], abs=1e-6)
+        assert together.lerf[text] == pytest.approx(alone.lerf[0], abs=1e-6)
+
+
 def test_a_text_of_one_token_has_two_states(bert: Classifier) -> None:
     _, tokenizer = bert
     encoding = encode(tokenizer, Example("good"), None)

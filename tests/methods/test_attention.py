@@ -168,14 +168,22 @@ def test_attentions_can_be_asked_for_before_and_after(bert: tuple[Any, Any]) -> 
     assert again.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_part_with_its_own_implementation_keeps_it(bert: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize(("whole", "part"), [("sdpa", "eager"), ("eager", "sdpa")])
+def test_a_part_with_its_own_implementation_is_switched_and_keeps_it(
+    bert: tuple[Any, Any], whole: str, part: str
+) -> None:
     classifier = wrap(bert)
     model = classifier.model
-    model.bert.config = copy.deepcopy(model.config)
-    model.bert.config._attn_implementation = "eager"
-    rollout()(classifier, Batch.of(classifier, EXAMPLES[:1]), [0])
-    assert model.config._attn_implementation == "sdpa"
-    assert model.bert.config._attn_implementation == "eager"
+    batch = Batch.of(classifier, EXAMPLES[:1])
+    (expected,) = rollout()(classifier, batch, [0])
+    own = copy.deepcopy(model.config)
+    for module in model.bert.modules():
+        if hasattr(module, "config"):
+            module.config = own
+    model.config._attn_implementation = whole
+    own._attn_implementation = part
+    np.testing.assert_allclose(rollout()(classifier, batch, [0])[0], expected, atol=1e-5)
+    assert (model.config._attn_implementation, own._attn_implementation) == (whole, part)
 
 
 def test_a_model_without_attention_is_refused() -> None:

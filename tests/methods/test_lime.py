@@ -122,6 +122,7 @@ def test_repeated_words_are_features_of_their_own(bert: Any) -> None:
     assert len(set(scores[good])) == len(good) == 4
 
 
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_the_batch_does_not_matter(any_classifier: Any) -> None:
     classifier = wrap(any_classifier)
     batch = Batch.of(classifier, EXAMPLES)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
 from narrows.example import Example
 from narrows.models import predict as module
-from narrows.models.encoding import Encoding, encode
+from narrows.models.encoding import Encoding, encode, padding_id
 from narrows.models.predict import predict
+from narrows.models.removal import remove
 from tiny import Classifier
 
 TEXTS = ["good", "the film is not bad, it is good", "a bad act", "very very good film", "a bad act"]
@@ -53,6 +56,24 @@ def test_pairs_are_read_as_pairs(bert: Classifier) -> None:
 
 def test_no_texts_have_no_probabilities(bert: Classifier) -> None:
     assert predict(*bert, []).shape == (0, 3)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_text_of_which_nothing_is_left_is_a_padding_token(
+    make_classifier: Callable[..., Classifier], attention: str
+) -> None:
+    """Decoders add no special tokens, and a row of nothing but padding gives what its neighbours' lengths make of it."""
+    model, tokenizer = make_classifier("gpt2")
+    model.set_attn_implementation(attention)
+    texts = encoded((model, tokenizer))
+    nothing = remove(texts[0], range(len(texts[0])), "delete", tokenizer)
+    assert len(nothing) == 0
+    with torch.no_grad():
+        expected = (
+            model(input_ids=torch.tensor([[padding_id(model, tokenizer)]])).logits.double().softmax(-1)[0].numpy()
+        )
+    for batch in ([nothing], [nothing, texts[0]], [*texts, nothing, nothing]):
+        assert predict(model, tokenizer, batch)[batch.index(nothing)] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_model_is_left_as_it_was(bert: Classifier) -> None:

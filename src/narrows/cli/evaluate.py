@@ -80,13 +80,19 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
     """Show the progress over all methods, counted in tokens, with the time left, on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=Console(stderr=True), speed_estimate_period=600) as progress:
-        task = progress.add_task("loading", total=None)
+    progress = Progress(*columns, *times, console=Console(stderr=True), speed_estimate_period=600)
 
-        def report(what: str, done: int, total: int) -> None:
-            progress.update(task, description=f"Evaluating {what}", completed=done, total=total)
+    def report(what: str, done: int, total: int) -> None:
+        if not progress.tasks:  # no bar before there is work: what is wrong till then is told in one line
+            progress.start()
+            progress.add_task("")
+        progress.update(progress.task_ids[0], description=f"Evaluating {what}", completed=done, total=total)
 
+    try:
         yield report
+    finally:
+        if progress.tasks:
+            progress.stop()
 
 
 def _show(summary: RunSummary) -> None:

@@ -142,9 +142,10 @@ def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    configs = _configs(model)
-    implementations = [config._attn_implementation for config in configs]
     modules = list(model.modules())
+    held = [getattr(module, "config", None) for module in modules]
+    configs = list({id(config): config for config in held if isinstance(config, PretrainedConfig)}.values())
+    implementations = [config._attn_implementation for config in configs]
     hooks = [set(module._forward_hooks) for module in modules]
     marked = [INSTALLED in module.__dict__ for module in modules]
     try:
@@ -161,15 +162,3 @@ def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
                 del module._forward_hooks[key]
             if not was_marked:
                 module.__dict__.pop(INSTALLED, None)
-
-
-def _configs(model: nn.Module) -> list[PretrainedConfig]:
-    """List the configurations of a model and of its parts, each once."""
-    found: dict[int, PretrainedConfig] = {}
-    waiting: list[Any] = [module.config for module in model.modules() if isinstance(module, PreTrainedModel)]
-    while waiting:
-        config = waiting.pop()
-        if isinstance(config, PretrainedConfig) and id(config) not in found:
-            found[id(config)] = config
-            waiting += [getattr(config, name, None) for name in config.sub_configs]
-    return list(found.values())

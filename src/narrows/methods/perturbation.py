@@ -135,14 +135,13 @@ def predict_present(
         if key not in distinct:
             distinct[key] = len(variants)
             gone = [position for position, stays in zip(content[text], own, strict=True) if not stays]
-            variants.append(
-                _never_empty(remove(batch.encodings[text], gone, removal, classifier.tokenizer), classifier)
-            )
+            variant = remove(batch.encodings[text], gone, removal, classifier.tokenizer)
+            variants.append(_never_empty(variant, classifier))
         places.append(distinct[key])
     p = predict(classifier.model, classifier.tokenizer, variants)[places]
     if not np.isfinite(p).all():
-        text = texts[int(np.isnan(p).any(axis=1).argmax())]
-        raise NumericsError(f"the model predicts NaN for {batch.examples[text].text!r:.60} with tokens removed")
+        example = batch.examples[texts[int(np.isnan(p).any(axis=1).argmax())]]
+        raise NumericsError(f"the model predicts NaN for {example.text!r:.60} or a part of it")
     return p
 
 

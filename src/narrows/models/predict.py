@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,12 +26,13 @@ def predict(
     Args:
         model: The classifier; left as it was.
         tokenizer: Its tokenizer.
-        encodings: The texts.
+        encodings: The texts; one of which nothing is left is read as a single padding token.
 
     Returns:
         Softmax of the logits, (texts, classes).
     """
     padding = padding_id(model, tokenizer)
+    encodings = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
     result: NDArray[np.float64] | None = None
     with borrowed(model, padding), torch.inference_mode():
         for rows in batches_by_length([len(encoding) for encoding in encodings], BATCH_SIZE, BATCH_TOKENS):
@@ -40,3 +42,10 @@ def predict(
                 result = np.empty((len(encodings), p.shape[1]))
             result[rows] = p
     return np.empty((0, model.config.num_labels)) if result is None else result
+
+
+def _blank(encoding: Encoding, padding: int) -> Encoding:
+    """Put a padding token in the place of a text without tokens: decoders add no special ones that would be left."""
+    filling = {"input_ids": padding, "attention_mask": 1}
+    features = {name: [filling.get(name, 0)] for name in encoding.features}
+    return replace(encoding, features=features, tokens=("",), offsets=(None,), segments=(None,))

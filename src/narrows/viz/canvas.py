@@ -98,8 +98,10 @@ def settle(figure: Figure) -> Figure:
     Returns:
         The same figure.
     """
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     return figure
 
 

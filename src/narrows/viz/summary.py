@@ -103,7 +103,10 @@ def headings(summaries: Sequence[RunSummary]) -> list[str]:
     Returns:
         One name per run; not escaped.
     """
-    names = [DATASETS.get(summary["dataset"], PurePath(summary["dataset"]).name) for summary in summaries]
+    names = [
+        DATASETS.get(summary["dataset"]) or PurePath(summary["dataset"]).name or summary["dataset"]
+        for summary in summaries
+    ]
     found = []
     for name, summary in zip(names, summaries, strict=True):
         twins = [other for its, other in zip(names, summaries, strict=True) if its == name]

@@ -5,72 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+from command import TEXTS, Runner, assert_one_line
 
 import tiny
-from narrows import Attribution, __version__, cli
+from narrows import Attribution, __version__
 from narrows.models.corpus import estimate_prior
-
-TEXTS = ["the film is very good", "bad acting, it is not a good film", "a super film"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Runner = Callable[..., Run]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runner:
-    """Run a command as the shell would, but in this process."""
-
-    def command(*arguments: object) -> Run:
-        monkeypatch.setattr(sys, "argv", ["narrows", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "100")
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capfd.readouterr()
-        return Run(int(stop.value.code or 0), captured.out, captured.err)
-
-    return command
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny classifier and, beside it, its prior."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    classifier, tokenizer = tiny.classifier("bert")
-    classifier.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    estimate_prior(classifier, tokenizer, TEXTS).save(folder.parent / "prior.safetensors")
-    return folder
 
 
 @pytest.fixture
 def options(model: Path) -> list[object]:
     return ["--model", model, "--prior", model.parent / "prior.safetensors", "--samples", 2, "--steps", 3]
-
-
-def assert_one_line(run: Run, *parts: str) -> None:
-    """A fault of the user: exit code 2, nothing on stdout, one line on stderr, no traceback."""
-    assert run.code == 2
-    assert run.out == ""
-    assert len(run.err.splitlines()) == 1, run.err
-    assert run.err.startswith("narrows: error: ")
-    for part in parts:
-        assert part in run.err
 
 
 def test_the_terminal_map_shows_words_bits_and_prediction(run: Runner, options: list[object]) -> None:

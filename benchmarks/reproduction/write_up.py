@@ -1,0 +1,178 @@
+"""The write-up: the paper's figures beside ours, made of the runs' files alone."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from experiments import IMDB_TOKENS, LAYER, MODELS, PAPER_LAYER, Experiment
+
+from narrows.models import bundled
+from narrows.run.report import draw, find_sweep
+from narrows.run.results import Results, write_summary
+from narrows.schema import MethodSummary, RunSummary
+from narrows.viz.canvas import save_figure
+
+IBA, RELEASED = f"iba:{PAPER_LAYER}", f"iba_released:{PAPER_LAYER}"
+NAMES = {"imdb": "IMDB", "mnli_matched": "MNLI-m", "mnli_mismatched": "MNLI-mm", "ag_news": "AG News", "rte": "RTE"}
+# Table 1 of the paper: drop of p(gold) at 11 %, BERT-base.
+PAPER = {
+    "random": {"imdb": 0.011, "mnli_matched": 0.106, "mnli_mismatched": 0.106, "ag_news": 0.008, "rte": 0.012},
+    "lime": {"imdb": 0.038, "mnli_matched": 0.244, "mnli_mismatched": 0.260, "ag_news": 0.033, "rte": 0.014},
+    "ig": {"imdb": 0.090, "mnli_matched": 0.226, "mnli_mismatched": 0.233, "ag_news": 0.036, "rte": 0.043},
+    IBA: {"imdb": 0.229, "mnli_matched": 0.374, "mnli_mismatched": 0.367, "ag_news": 0.029, "rte": 0.059},
+}
+IN_FIGURE = ("random", "lime", "ig", IBA, RELEASED, "narrows")  # more curves than these cannot be told apart
+CLAIMS = (
+    (IBA, "random", "the bottleneck finds more than chance"),
+    (IBA, "lime", "the bottleneck beats LIME"),
+    (IBA, "ig", "the bottleneck beats integrated gradients"),
+    (RELEASED, "lime", "the bottleneck as released beats LIME"),
+    (RELEASED, "ig", "the bottleneck as released beats integrated gradients"),
+    ("narrows", IBA, "Narrows' default beats the paper's settings"),
+    ("narrows", "lime", "Narrows' default beats LIME"),
+    ("narrows", "ig", "Narrows' default beats integrated gradients"),
+)
+
+
+def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) -> Path:
+    """Write reproduction.md and its figures.
+
+    Args:
+        listed: The experiments.
+        data: Folder of the data, named DATA in the commands.
+        runs: Folder of the results; experiments without any are left out.
+        out: Folder of the write-up.
+
+    Returns:
+        The page.
+    """
+    pictures = out / "reproduction"
+    pictures.mkdir(parents=True, exist_ok=True)
+    found = {path.parent.name: path.parent for path in sorted(runs.glob("*/manifest.json"))}
+    summaries = {name: write_summary(folder) for name, folder in found.items()}
+    results = {name: Results.read(folder) for name, folder in found.items()}
+    tables = {name: summaries[name] for name in MODELS if name in summaries}
+    figures = _figures(summaries, results, tables, pictures)
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters |= {"number": _number, "cell": _cell}
+    source = (Path(__file__).parent / "reproduction.md.j2").read_text(encoding="utf-8")
+    page = environment.from_string(source).render(
+        names=NAMES,
+        tables=tables,
+        labels=_labels(tables),
+        paper=PAPER,
+        claims=[_claim(tables, *claim) for claim in CLAIMS],
+        layers=_best(summaries, results, "layer"),
+        betas=_best(summaries, results, "beta"),
+        figures=figures,
+        pictures=sorted(path.name for path in pictures.glob("figure_*.png")),
+        checks={name: _json(runs / "checks" / f"{name}.json") for name in ("rationales", "randomised", "seeds")},
+        facts=_json(runs / "pictures.json"),
+        cards={name: bundled.find(name).card() for name in sorted(set(MODELS.values()))},
+        commands=_commands(listed, data, runs),
+        versions=next(iter(results.values())).manifest["versions"],
+        tokens=IMDB_TOKENS,
+        layer=LAYER,
+        iba=IBA,
+        released=RELEASED,
+    )
+    path = out / "reproduction.md"
+    path.write_text(page.strip() + "\n", encoding="utf-8")
+    return path
+
+
+def _figures(
+    summaries: Mapping[str, RunSummary],
+    results: Mapping[str, Results],
+    tables: Mapping[str, RunSummary],
+    pictures: Path,
+) -> list[str]:
+    """Draw the figures of the comparisons and of the sweeps; give their names."""
+    drawn: list[str] = []
+
+    def save(prefix: str, names: Sequence[str], chosen: Sequence[RunSummary]) -> None:
+        for name, (_, figure) in draw([results[each] for each in names], chosen).items():
+            save_figure(figure, pictures / f"{prefix}{name}")
+            drawn.append(f"{prefix}{name}")
+
+    if tables:
+        few = [_only(summary, IN_FIGURE) for summary in tables.values()]
+        save("figure_1_", list(tables), few)
+        save("all_", list(tables), list(tables.values()))
+    for parameter, prefix in (("layer", "figure_2a_4_"), ("beta", "figure_2b_")):
+        names = [name for name, each in results.items() if (s := find_sweep(each)) and s.parameter == parameter]
+        if names:
+            save(prefix, names, [summaries[name] for name in names])
+    return drawn
+
+
+def _only(summary: RunSummary, methods: Sequence[str]) -> RunSummary:
+    kept = {name: summary["methods"][name] for name in methods if name in summary["methods"]}
+    return {**summary, "methods": kept}
+
+
+def _labels(tables: Mapping[str, RunSummary]) -> dict[str, str]:
+    """Label all methods, those of the paper's table first."""
+    found = {name: method["label"] for summary in tables.values() for name, method in summary["methods"].items()}
+    order = [*PAPER, RELEASED, "narrows", *found]
+    return {name: found[name] for name in dict.fromkeys(order) if name in found}
+
+
+def _claim(tables: Mapping[str, RunSummary], method: str, other: str, text: str) -> dict[str, Any]:
+    """Hold a claim against the paired intervals of each data set."""
+    verdicts = {}
+    for dataset, summary in tables.items():
+        for pair in summary["comparisons"]:
+            if pair["measure"] == "drop_11" and {pair["method"], pair["other"]} == {method, other}:
+                sign = 1 if pair["method"] == method else -1
+                low, high = sorted(sign * bound for bound in pair["interval"])
+                verdict = "yes" if low > 0 else "no" if high < 0 else "open"
+                verdicts[dataset] = {"difference": sign * pair["difference"], "low": low, "high": high, "is": verdict}
+    return {"text": text, "verdicts": verdicts}
+
+
+def _best(
+    summaries: Mapping[str, RunSummary], results: Mapping[str, Results], parameter: str
+) -> dict[str, dict[str, Any]]:
+    """Find, for each sweep over a parameter, the drop at each value."""
+    found = {}
+    for name, each in results.items():
+        sweep = find_sweep(each)
+        if sweep is not None and sweep.parameter == parameter:
+            rows: list[tuple[float, MethodSummary]] = [
+                (sweep.values[method], summary) for method, summary in summaries[name]["methods"].items()
+            ]
+            rows.sort(key=lambda row: row[0])
+            best = max(rows, key=lambda row: row[1]["drop_11"])
+            found[summaries[name]["dataset"]] = {"rows": rows, "best": best}
+    return found
+
+
+def _commands(listed: Sequence[Experiment], data: Path, runs: Path) -> list[str]:
+    lines = []
+    for experiment in listed:
+        words = [word.replace(str(data), "DATA").replace(str(runs), "runs") for word in experiment.words]
+        lines.append(shlex.join(words))
+    return lines
+
+
+def _json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
+def _number(value: float, digits: int = 3) -> str:
+    text = f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
+    return text
+
+
+def _cell(method: MethodSummary | None) -> str:
+    if method is None:
+        return "–"
+    low, high = method["drop_11_interval"]
+    return f"{_number(method['drop_11'])} [{_number(low)}, {_number(high)}]"

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from saved_results import CASES, all_special, build, hostile, layers, long, pair, review, signed, silent, tokens_of
+
+from narrows.errors import DependencyError, InputError
+from narrows.schema import AttributionDict
+from narrows.viz.canvas import figure_svg
+from narrows.viz.series import plot_before_after, plot_series
+
+pytest.importorskip("matplotlib")
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+WORDS = ["The", "plot", "is", "thin", ",", "but", "the", "acting", "is", "superb", "."]
+
+
+def scaled(attribution: AttributionDict, factor: float, **changes: Any) -> AttributionDict:
+    tokens = [{**t, "bits": factor * t["bits"], "score": factor * t["score"]} for t in attribution["tokens"]]
+    total = sum(float(token["bits"]) for token in tokens)  # type: ignore[arg-type]
+    return {**attribution, "tokens": tokens, "total_bits": total, **changes}  # type: ignore[typeddict-item]
+
+
+def strips_of(figure: Figure) -> list[Axes]:
+    return [ax for ax in figure.axes if ax.images]
+
+
+def names_of(axis: Any) -> list[str]:
+    return [tick.get_text() for tick in axis.get_ticklabels()]
+
+
+def test_a_row_per_setting_and_a_column_per_token() -> None:
+    first = review()
+    figure = plot_series([first, scaled(first, 0.5)], ["1e-4", "1e-2"], "beta", "all")
+    strip, bar = figure.axes
+    scores = [token["score"] for token in first["tokens"]]
+    assert strip.images[0].get_array().tolist() == [scores, [score / 2 for score in scores]]  # type: ignore[union-attr]
+    assert strip.images[0].norm.vmax == 9.8  # not the 31 of [CLS]
+    assert names_of(strip.xaxis) == ["[CLS]", *WORDS, "[SEP]"]
+    assert names_of(strip.yaxis) == ["1e-4", "1e-2"]
+    assert strip.get_ylabel() == "beta"
+    assert bar.get_ylabel() == "information (bits)"
+    assert strip.get_title(loc="left") == "target: positive"
+
+
+def test_rows_of_their_own_scale_say_how_many_bits_the_colour_is() -> None:
+    figure = plot_series([review(), scaled(review(), 0.001)], ["1e-4", "1e-2"], "beta")
+    strip, bar = figure.axes
+    above, below = strip.images[0].get_array().tolist()  # type: ignore[union-attr]
+    assert above == pytest.approx(below)
+    assert above[10] == 1.0  # superb
+    assert names_of(strip.yaxis) == ["1e-4 (up to 9.80 bits)", "1e-2 (up to 0.01 bits)"]
+    assert bar.get_ylabel() == "information (bits),\nshare of the row's largest"
+
+
+def test_a_long_text_goes_on_below_and_its_end_is_left_out() -> None:
+    figure = plot_series([long()] * 2, ["a", "b"], "beta", "all")
+    strips = strips_of(figure)
+    assert len(strips) == 4
+    joined = [cell for strip in strips for cell in strip.images[0].get_array()[0].tolist()]  # type: ignore[index]
+    assert joined == [token["score"] for token in long()["tokens"][:96]]
+    assert strips[0].get_title(loc="left") == "target: positive (the first 96 of 314 tokens)"
+    assert figure.get_figwidth() <= 7.0
+    assert figure.get_figheight() <= 9.0
+    (only,) = strips_of(plot_series([long()], ["a"], "beta", "all", limit=5))
+    assert len(names_of(only.xaxis)) == 5
+
+
+def test_cells_are_as_wide_in_the_last_strip() -> None:
+    strips = strips_of(plot_series([pair()], ["a"], "beta"))
+    assert [len(names_of(strip.xaxis)) for strip in strips] == [14, 13]
+    assert {strip.get_xlim() for strip in strips} == {(-0.5, 13.5)}
+
+
+def test_signed_scores_have_two_ends_and_other_methods_their_unit() -> None:
+    strip, bar = plot_series([signed()], ["a"], "layer").axes
+    assert strip.images[0].norm.vmin == -1.0
+    assert bar.get_ylabel() == "signed information (bits),\nshare of the row's largest"
+    lime: AttributionDict = {**review(), "method": "lime"}
+    strip, bar = plot_series([lime], ["a"], "method").axes
+    assert names_of(strip.yaxis) == ["a (up to weight 9.80)"]
+    assert bar.get_ylabel().startswith("weight")
+    assert plot_series([lime, review()], ["a", "b"], "method", "all").axes[1].get_ylabel() == "score"
+
+
+@pytest.mark.parametrize("case", [hostile, all_special, silent])
+def test_odd_texts_can_be_drawn(case: Any) -> None:
+    figure = plot_series([case()] * 2, ["<b>$x$", "\x1b" * 90], "$\\frac{$")
+    assert "<b>" not in figure_svg(figure)
+    assert "<script>" not in figure_svg(plot_before_after(case(), case()))
+    assert all(
+        "\x1b" not in name for strip in strips_of(figure) for name in names_of(strip.xaxis) + names_of(strip.yaxis)
+    )
+
+
+def test_broken_numbers_are_drawn_as_nothing() -> None:
+    broken = build("one two", tokens_of("one two", [math.nan, 2.0]))
+    strip = plot_series([broken], ["a"], "beta").axes[0]
+    assert strip.images[0].get_array().tolist() == [[0.0, 1.0]]  # type: ignore[union-attr]
+
+
+def test_the_open_mask_beside_what_is_left() -> None:
+    after = review()
+    figure = plot_before_after(scaled(after, 40.0), after)
+    left, right = figure.axes
+    bits = [token["bits"] for token in after["tokens"] if not token["special"]]
+    assert [bar.get_width() for bar in right.patches][:11] == bits
+    assert [bar.get_width() for bar in left.patches][:11] == [40 * value for value in bits]
+    assert names_of(left.yaxis) == [*WORDS, "[CLS]", "[SEP]"]
+    assert left.get_xlabel() == right.get_xlabel() == "information (bits)"
+    assert left.get_title(loc="left") == "before (mask open): 1,987 bits in all"
+    assert right.get_title(loc="left") == "after optimisation: 49.7 bits in all"
+    assert figure.get_suptitle() == "target: positive, layer 4"
+
+
+def test_both_sides_show_the_tokens_that_are_strongest_after() -> None:
+    before = long()
+    tokens = [{**token, "bits": 1.0 + place % 7} for place, token in enumerate(before["tokens"])]
+    figure = plot_before_after({**before, "tokens": tokens}, before, top=10)  # type: ignore[typeddict-item]
+    left, right = figure.axes
+    ranked = sorted(range(1, 313), key=lambda place: -before["tokens"][place]["bits"])  # [CLS] is token 0
+    chosen = sorted(ranked[:10])
+    assert [bar.get_width() for bar in right.patches[:10]] == [before["tokens"][place]["bits"] for place in chosen]
+    assert [bar.get_width() for bar in left.patches[:10]] == [tokens[place]["bits"] for place in chosen]
+    assert "the 10 strongest of 312 tokens" in figure.get_suptitle()
+
+
+def test_information_has_no_sign_before_or_after() -> None:
+    for ax in plot_before_after(signed(), signed()).axes:
+        assert ax.get_xlim()[0] == 0
+        assert ax.get_xlabel() == "information (bits)"
+
+
+def test_the_same_figure_is_the_same_text() -> None:
+    for make in (lambda: plot_series(layers(2), ["1", "2"], "layer"), lambda: plot_before_after(review(), review())):
+        figure = make()
+        assert figure_svg(figure) == figure_svg(figure) == figure_svg(make())
+
+
+def test_what_cannot_be_drawn() -> None:
+    with pytest.raises(InputError, match="one name for each attribution, not 1 for 2"):
+        plot_series([review()] * 2, ["a"], "beta")
+    with pytest.raises(InputError, match="number 2 is of another text"):
+        plot_series([review(), pair()], ["a", "b"], "beta")
+    with pytest.raises(InputError, match="number 2 is of another text"):
+        plot_before_after(CASES["review"](), CASES["long"]())
+    with pytest.raises(InputError, match="got none"):
+        plot_series([], [], "beta")
+    with pytest.raises(InputError, match="got none"):
+        plot_series([build("", [])], ["a"], "beta")
+    for call in (
+        lambda: plot_series([review()], ["a"], "beta", limit=0),
+        lambda: plot_before_after(review(), review(), 0),
+    ):
+        with pytest.raises(InputError, match="at least 1, not 0"):
+            call()
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for call in (lambda: plot_series([review()], ["a"], "beta"), lambda: plot_before_after(review(), review())):
+        with pytest.raises(DependencyError, match=r"pip install 'narrows\[plot\]'"):
+            call()
