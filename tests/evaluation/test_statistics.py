@@ -147,6 +147,13 @@ def test_a_method_against_itself_is_a_tie_everywhere() -> None:
     assert (paired.ties, paired.other_sign) == (1.0, 1.0)
 
 
+def test_a_resample_without_a_difference_counts_as_the_other_sign() -> None:
+    for sign in (1, -1):
+        paired = paired_bootstrap([sign, 0, 0], [0, 0, 0], resamples=20_000)
+        assert paired.other_sign == pytest.approx(8 / 27, abs=0.02)  # those that draw the first text not once
+    assert paired_bootstrap([1, -1], [0, 0]).other_sign == 1.0
+
+
 def test_methods_without_a_difference_change_sign_in_about_half_of_the_resamples() -> None:
     noise = np.random.default_rng(10).normal(0, 1, 400)
     paired = paired_bootstrap(noise - noise.mean() + 1e-9, np.zeros(400))

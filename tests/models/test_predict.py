@@ -62,7 +62,7 @@ def test_no_texts_have_no_probabilities(bert: Classifier) -> None:
 def test_a_text_of_which_nothing_is_left_is_a_padding_token(
     make_classifier: Callable[..., Classifier], attention: str
 ) -> None:
-    """Decoders add no special tokens, and a row of nothing but padding gives what its neighbours' lengths make of it."""
+    """Decoders add no special tokens; what a row of nothing but padding gives depends on its neighbours' lengths."""
     model, tokenizer = make_classifier("gpt2")
     model.set_attn_implementation(attention)
     texts = encoded((model, tokenizer))

@@ -296,7 +296,7 @@ def _value_axis(panel: Axes, parameter: Parameter, ranked: Sequence[float]) -> N
 def _cost_axis(panel: Axes, costs: Sequence[float]) -> None:
     """Scale an axis to the costs, in powers of ten; linear below 1 if one of them is 0."""
     known = [cost for cost in costs if math.isfinite(cost)] or [1.0]
-    right = 8.0 * max(2.0, *known)  # room for a name
+    right = 15.0 * max(2.0, *known)  # room for a name
     free = min(known) <= 0
     lowest = 1.0 if free else 10.0 ** math.floor(math.log10(min(known)))
     if free:

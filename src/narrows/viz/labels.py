@@ -63,13 +63,16 @@ def place_labels(panel: Axes, points: Mapping[str, tuple[float, float]]) -> None
     at = {name: tuple(panel.transData.transform(point) * scale) for name, point in found.items()}
     extent = panel.get_window_extent()
     frame = _Box(extent.x0 * scale, extent.x1 * scale, extent.y0 * scale, extent.y1 * scale)
-    taken = [_Box(x - _MARK, x + _MARK, y - _MARK, y + _MARK) for x, y in at.values()]
+    # A name keeps away from the sides of foreign points, where it would be taken for theirs.
+    marks = {name: _Box(x - 2 * _MARK, x + 2 * _MARK, y - _MARK, y + _MARK) for name, (x, y) in at.items()}
+    names: list[_Box] = []
     for name in sorted(at, key=lambda name: (-at[name][1], at[name][0])):
         width = _SIZE * _LETTER * len(name)
         boxes = {place: place.box(at[name], width) for place in _places()}
+        taken = [*names, *(mark for other, mark in marks.items() if other != name)]
         free = (p for p, box in boxes.items() if box.is_within(frame) and not any(map(box.meets, taken)))
         place = next(free, _Place(_MARK + _GAP, 0, "left"))
-        taken.append(boxes[place])
+        names.append(boxes[place])
         leader = {"arrowstyle": "-", "linewidth": 0.4, "color": LINES, "shrinkA": 1, "shrinkB": 2}
         panel.annotate(
             name,
