@@ -90,6 +90,10 @@ def test_options_are_read_as_numbers_where_they_are_such() -> None:
     assert str(spec) == "narrows:beta=0.001:layer=3:prior=residual"
     assert Spec.parse(str(spec)) == spec
 
+    path = Spec.parse("file:path=C:/out: 1/3")
+    assert dict(path.options) == {"path": "C:/out: 1/3"}
+    assert Spec.parse("narrows:prior=3:layer=3").options == {"prior": "3", "layer": 3}
+
 
 @pytest.mark.parametrize(
     ("text", "message"),

@@ -7,7 +7,6 @@ perturbed text is made of exactly the tokens of the original. Special tokens are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import Any, get_args
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from narrows.errors import DependencyError, InputError, NumericsError
 from narrows.methods.method import Batch, Method, Scores, content_positions, text_generator
-from narrows.models.encoding import Encoding, padding_id
+from narrows.models.encoding import Encoding
 from narrows.models.loading import Classifier
 from narrows.models.predict import predict
 from narrows.models.removal import Removal, check_removal, remove
@@ -135,23 +134,13 @@ def predict_present(
         if key not in distinct:
             distinct[key] = len(variants)
             gone = [position for position, stays in zip(content[text], own, strict=True) if not stays]
-            variant = remove(batch.encodings[text], gone, removal, classifier.tokenizer)
-            variants.append(_never_empty(variant, classifier))
+            variants.append(remove(batch.encodings[text], gone, removal, classifier.tokenizer))
         places.append(distinct[key])
     p = predict(classifier.model, classifier.tokenizer, variants)[places]
     if not np.isfinite(p).all():
         example = batch.examples[texts[int(np.isnan(p).any(axis=1).argmax())]]
         raise NumericsError(f"the model predicts NaN for {example.text!r:.60} or a part of it")
     return p
-
-
-def _never_empty(encoding: Encoding, classifier: Classifier) -> Encoding:
-    """Put the padding token in the place of a text of which nothing is left, for a model without special tokens."""
-    if len(encoding):
-        return encoding
-    fill = {"input_ids": padding_id(classifier.model, classifier.tokenizer), "attention_mask": 1}
-    features = {name: [fill.get(name, 0)] for name in encoding.features}
-    return replace(encoding, features=features, tokens=("",), offsets=(None,), segments=(None,))
 
 
 def _leave_one_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,8 @@ METHODS: Mapping[str, Callable[..., Method]] = {
     "file": from_file,
 }
 
+PATHS = ("path", "prior")  # options that are text even where they look like a number
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -75,7 +78,8 @@ class Spec:
             >>> Spec.parse("ig:steps=50").options
             {'steps': 50}
         """
-        name, *parts = text.strip().split(":")
+        name, _, rest = text.strip().partition(":")
+        parts = re.split(r":(?=\w+=)", rest) if rest else []  # a path may hold a colon
         if name not in METHODS:
             raise InputError(f"no method {name!r}; there are {', '.join(METHODS)}")
         known = option_names(name)
@@ -85,7 +89,7 @@ class Spec:
             if not equals or key not in known:
                 listed = ", ".join(known) or "none"
                 raise InputError(f"method {text!r}: {part!r} is no option=value of {name}; its options: {listed}")
-            options[key] = _number_or_text(value)
+            options[key] = value if key in PATHS else _number_or_text(value)
         return cls(name, options)
 
     def make(self, seed: int) -> Method:
