@@ -11,7 +11,7 @@ from narrows import datasets
 from narrows.methods.registry import Spec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "reproduction"))
-from experiments import MODELS, experiments  # noqa: E402
+from experiments import MODELS, experiments
 
 LISTED = experiments(Path("data"), Path("runs"), 50)
 

@@ -1,4 +1,4 @@
-"""The paper's figures 3 and 5 on texts of our own: where the bits are, before and after, layer by layer, beta by beta."""
+"""The paper's figures 3 and 5 on texts of our own: bits before and after, layer by layer, beta by beta."""
 
 from __future__ import annotations
 

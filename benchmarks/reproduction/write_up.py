@@ -173,6 +173,6 @@ def _number(value: float, digits: int = 3) -> str:
 
 def _cell(method: MethodSummary | None) -> str:
     if method is None:
-        return "–"
+        return "\N{EN DASH}"
     low, high = method["drop_11_interval"]
     return f"{_number(method['drop_11'])} [{_number(low)}, {_number(high)}]"

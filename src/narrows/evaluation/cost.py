@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.models.blocks import find_blocks
+from narrows.models.head import passive, share_computed
 
 
 @dataclass
@@ -40,7 +40,8 @@ def measured(model: nn.Module) -> Iterator[Cost]:
     """Measure what is done with a model meanwhile.
 
     Every run of a block counts by the rows of its batch, divided by the number of blocks; so does every way back
-    through it. Blocks that `narrows.models.split.run_suffix` passes over do not count; padding, and how long the texts
+    through it; a last block of which only what the head reads is computed (`narrows.models.head`) counts by that share.
+    Blocks that `narrows.models.split.run_suffix` passes over do not count; padding, and how long the texts
     are, count for nothing. What a method does outside of the blocks shows in the seconds alone.
 
     Args:
@@ -53,7 +54,7 @@ def measured(model: nn.Module) -> Iterator[Cost]:
         LayerError: If the blocks cannot be told.
     """
     blocks = find_blocks(model)
-    rows: Counter[str] = Counter()
+    rows: dict[str, float] = {"forward": 0.0, "backward": 0.0}
     cost = Cost()
     with ExitStack() as cleanup:
         for block in blocks:
@@ -67,12 +68,12 @@ def measured(model: nn.Module) -> Iterator[Cost]:
             cost.backwards = rows["backward"] / len(blocks)
 
 
-def _count_into(rows: Counter[str]) -> Callable[[nn.Module, Any, Any], None]:
+def _count_into(rows: dict[str, float]) -> Callable[[nn.Module, Any, Any], None]:
     """Make the hook that counts a block's runs, there and back."""
 
-    def after_block(_: nn.Module, __: Any, output: Any) -> None:
+    def after_block(_: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         hidden: Tensor = output if isinstance(output, Tensor) else output[0]
-        texts = len(hidden)
+        texts = len(hidden) * (share_computed(hidden.shape[1], given[0].shape[1]) if given else 1.0)
         rows["forward"] += texts
 
         def after_way_back(_: Any, __: Any) -> None:
@@ -83,7 +84,7 @@ def _count_into(rows: Counter[str]) -> Callable[[nn.Module, Any, Any], None]:
         if hidden.grad_fn is not None:
             hidden.grad_fn.register_hook(after_way_back)
 
-    return after_block
+    return passive(after_block)
 
 
 def _now(model: nn.Module) -> float:

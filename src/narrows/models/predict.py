@@ -41,7 +41,7 @@ def predict(
             if result is None:
                 result = np.empty((len(encodings), p.shape[1]))
             result[rows] = p
-    return np.empty((0, model.config.num_labels)) if result is None else result
+    return np.empty((0, int(model.config.num_labels or 0))) if result is None else result
 
 
 def _blank(encoding: Encoding, padding: int) -> Encoding:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from narrows.errors import ModelError
 from narrows.models.blocks import find_blocks, text_config
+from narrows.models.head import as_read_by_head, passive
 
 Inputs = Mapping[str, Tensor]
 Forward = Callable[..., Any]
@@ -114,7 +115,8 @@ def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:
     # collected from them if the configuration says so.
     accepted = inspect.signature(model.forward).parameters
     options |= {name: False for name in ("use_cache", "output_attentions", "output_hidden_states") if name in accepted}
-    logits = getattr(model(**inputs, **options), "logits", None)
+    with as_read_by_head(model):
+        logits = getattr(model(**inputs, **options), "logits", None)
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise ModelError(
             f"{type(model).__name__} has no classification head: it gives no logits of shape (batch, classes)"
@@ -145,7 +147,7 @@ def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefi
             if index + 1 in layers:
                 kept[index + 1] = output if isinstance(output, Tensor) else output[0]
 
-        return hook
+        return hook if index + 1 in layers else passive(hook)
 
     with torch.no_grad(), ExitStack() as hooks:
         if 0 in layers:
