@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,21 @@ def inputs_of(classifier: Classifier) -> dict[str, Tensor]:
     return collate(encodings, padding_id(model, tokenizer), model.device)
 
 
+@contextmanager
+def watched(model: torch.nn.Module) -> Iterator[None]:
+    """Look at the last block, so that all of it is computed (`narrows.models.head`)."""
+    handle = find_blocks(model)[-1].register_forward_hook(lambda *_: None)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def share_of_last_block(family: str, tokens: int) -> float:
+    """What counts of the last block for a text alone: keys and values, a sixth, of all tokens, the rest of one token."""
+    return 1.0 if family in ("distilbert", "gpt2") else 1 / 6 + 5 / 6 / tokens
+
+
 def hooks_of(model: torch.nn.Module) -> int:
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
@@ -39,11 +55,20 @@ def hooks_of(model: torch.nn.Module) -> int:
 def test_a_plain_forward_counts_every_text_once(any_classifier: Classifier) -> None:
     model, tokenizer = any_classifier
     encodings = [encode(tokenizer, Example(text), None) for text in TEXTS]
-    with measured(model) as cost:
+    with watched(model), measured(model) as cost:
         assert (cost.seconds, cost.forward_equivalents) == (0, 0)
         predict(model, tokenizer, encodings)
     assert (cost.forwards, cost.backwards, cost.forward_equivalents) == (5, 0, 5)
     assert cost.seconds > 0
+
+
+def test_of_a_last_block_that_is_computed_in_part_that_part_counts(family: str, any_classifier: Classifier) -> None:
+    model, tokenizer = any_classifier
+    encoding = encode(tokenizer, Example(TEXTS[1]), None)
+    with measured(model) as cost:
+        predict(model, tokenizer, [encoding])
+        predict(model, tokenizer, [encoding] * 3)
+    assert cost.forwards == pytest.approx(4 * (BLOCKS - 1 + share_of_last_block(family, len(encoding))) / BLOCKS)
 
 
 def test_a_backward_to_the_embeddings_counts_every_text_once_more(any_classifier: Classifier) -> None:
@@ -84,7 +109,7 @@ def test_a_gradient_counts_only_the_blocks_that_it_goes_through(bert: Classifier
 def test_the_suffix_counts_the_blocks_after_the_cut_there_and_back(any_classifier: Classifier, layer: int) -> None:
     model, tokenizer = any_classifier
     inputs = inputs_of(any_classifier)
-    with borrowed(model, padding_id(model, tokenizer)):
+    with watched(model), borrowed(model, padding_id(model, tokenizer)):
         network = Network.of(model)
         prefix = run_prefix(network, inputs, range(BLOCKS + 1))
         activation = prefix.activations[layer].clone().requires_grad_()
@@ -111,7 +136,7 @@ def test_an_explanation_costs_what_the_algorithm_says(
     steps, samples = 3, 2
     settings: Settings = {"steps": steps, "samples": samples, "readout": readout}
     explainer = Explainer(model, tokenizer, layer, make_prior(model), **settings)
-    with measured(model) as cost:
+    with watched(model), measured(model) as cost:
         explainer(list(TEXTS), batch_size=2)
     suffix = (BLOCKS - layer) / BLOCKS
     # The prefix; each step, there and back; the cross-entropy after the last; for the sign, once there and back.
@@ -120,6 +145,22 @@ def test_an_explanation_costs_what_the_algorithm_says(
     assert cost.backwards == pytest.approx(5 * (steps * samples * suffix + sign))
     if readout == "information":
         assert cost.forward_equivalents == pytest.approx(5 * (1 + (2 * steps + 1) * samples * suffix))
+
+
+@pytest.mark.parametrize("layer", range(BLOCKS + 1))
+def test_an_explanation_costs_less_where_the_last_block_is_computed_in_part(
+    family: str, any_classifier: Classifier, make_prior: Callable[..., Prior], layer: int
+) -> None:
+    model, tokenizer = any_classifier
+    explainer = Explainer(model, tokenizer, layer, make_prior(model), steps=3, samples=2)
+    with measured(model) as cost:
+        explainer(TEXTS[1])
+    saved = 1 - share_of_last_block(family, len(encode(tokenizer, Example(TEXTS[1]), None)))
+    if layer == BLOCKS:  # its whole output is wanted
+        saved = 0
+    prefix, suffix = (BLOCKS - saved) / BLOCKS, (BLOCKS - layer - saved) / BLOCKS
+    assert cost.forwards == pytest.approx(prefix + 4 * 2 * suffix)
+    assert cost.backwards == pytest.approx(3 * 2 * suffix)
 
 
 def test_measuring_changes_no_map_and_leaves_no_hook(bert: Classifier, make_prior: Callable[..., Prior]) -> None:

@@ -120,10 +120,11 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
         list(read_eraser(path))
 
 
-ASCII = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40).filter(str.strip)
+PIECES = st.sampled_from(["good", "film", "superb", "acting", " ", "a", "!", "x"])
+LINES = st.lists(PIECES, min_size=1, max_size=12).map("".join).filter(str.strip)  # tokens of one letter and of several
 
 
-@given(text=ASCII, bounds=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=3))
+@given(text=LINES, bounds=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=3))
 def test_a_token_is_evidence_if_one_of_its_characters_is(text: str, bounds: list[tuple[int, int]]) -> None:
     spans = [(min(pair), max(pair)) for pair in bounds]
     marked = {character for start, end in spans for character in range(start, end)}

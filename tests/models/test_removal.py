@@ -130,6 +130,11 @@ def test_a_tokenizer_that_gives_no_attention_mask_gets_one() -> None:
     assert remove(bare, [1], "attention", WORDPIECE).features["attention_mask"] == [1, 0, 1, 1]
 
 
+def test_what_was_out_of_sight_stays_so() -> None:
+    once = remove(encode(WORDPIECE, Example("good film"), None), [1], "attention", WORDPIECE)
+    assert remove(once, [2], "attention", WORDPIECE).features["attention_mask"] == [1, 0, 0, 1]
+
+
 def test_ways_that_there_are_not_and_missing_mask_tokens_are_refused() -> None:
     without = tiny.byte_tokenizer(roberta=False)
     with pytest.raises(InputError, match="no mask token: remove tokens by 'delete' or 'attention'"):

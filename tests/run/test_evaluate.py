@@ -18,7 +18,7 @@ import worker
 from filelock import FileLock
 
 import tiny
-from narrows.errors import DataError, InputError, TargetError
+from narrows.errors import DataError, InputError, LayerError, TargetError
 from narrows.evaluation.degradation import degrade
 from narrows.example import Example
 from narrows.methods.method import Batch
@@ -183,7 +183,7 @@ def test_another_model_or_other_texts_do_not_go_into_the_same_folder(
 ) -> None:
     evaluate(classifier, plan_of(texts, "random"), tmp_path / "out")
     other = Classifier(*make_classifier("bert", 1), "tiny", None)
-    with pytest.raises(InputError, match="model was"):
+    with pytest.raises(InputError, match=r"model\.sha256 was"):
         evaluate(other, plan_of(texts, "random"), tmp_path / "out")
     with texts.open("a") as file:
         file.write('{"text": "one more", "label": "neutral"}\n')
@@ -196,6 +196,13 @@ def test_a_folder_in_use_is_refused(texts: Path, classifier: Classifier, tmp_pat
     out.mkdir()
     with FileLock(out / LOCK), pytest.raises(InputError, match="in use by another run"):
         evaluate(classifier, plan_of(texts, "random"), out)
+
+
+def test_a_wrong_method_is_told_before_the_work_on_others(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(LayerError, match="method narrows:layer=9:prior=instance: layer 9 is out of range"):
+        evaluate(classifier, plan_of(texts, "random", "narrows:layer=9:prior=instance"), tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("part-*"))
+    assert not (tmp_path / "out" / "methods.json").exists()
 
 
 def test_a_damaged_part_is_named(texts: Path, classifier: Classifier, tmp_path: Path) -> None:

@@ -113,6 +113,13 @@ def test_a_method_looks_the_same_in_all_panels_though_some_miss_it() -> None:
     assert [text.get_text() for text in panels_of(plot_cost([first, second]))[1].texts] == ["Narrows", "LIME"]
 
 
+def test_names_that_are_cut_to_the_same_stay_apart() -> None:
+    long = [method(f"file:path={end}", f"file, path {'/very' * 10}/{end}", 0.1, 1.0) for end in ("a", "b")]
+    labels = [look.label for look in looks([run("imdb", long)]).values()]
+    assert labels[1] == f"{labels[0]} (2)"
+    assert legend_of(plot_degradation([run("imdb", long)])) == labels
+
+
 def test_curves_of_a_sweep_run_from_dark_to_light() -> None:
     from matplotlib.colors import to_rgb
 

@@ -37,6 +37,7 @@ def said(page: str) -> str:
         ("iba_released:beta=1e-5", "bits", "information (bits)"),
         ("ig", "nats of log p", "score (nats of log p)"),
         ("layer_ig:layer=2", "nats of log p", "score (nats of log p)"),
+        ("occlusion", "probability", "score (probability)"),
         ("lime", "weight", "weight"),
         ("file:path=a.jsonl", "score", "score"),
     ],
@@ -89,11 +90,12 @@ def test_numbers_stay_as_short_as_a_cell() -> None:
     values = [sign * 10.0**power * digit for sign in (1, -1) for power in range(-8, 4) for digit in (1, 3.3, 9.96)]
     assert all(len(caption.number(value, signed=True, method="lime")) <= 7 for value in values)
     assert caption.number(float("nan"), method="lime") == "not finite"
+    assert caption.number(0.0031) == "<0.01"
 
 
 def test_methods_without_a_unit_say_that_they_cannot_be_compared() -> None:
     assert "cannot be compared" in caption.meaning(True, "lime")
-    assert "cannot be compared" not in caption.meaning(True, "ig")
+    assert "cannot be compared" not in caption.meaning(True, "ig") + caption.meaning(True, "kernel_shap")
     assert caption.meaning(True) == caption.what_a_bit_is(True)
 
 

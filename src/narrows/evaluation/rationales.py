@@ -95,7 +95,7 @@ def token_truth(encoding: Encoding, spans: Sequence[Span]) -> NDArray[np.bool_]:
     """
     return np.array(
         [
-            segment == 0 and any(offset[0] < end and start < offset[1] for start, end in spans)
+            segment == 0 and any(max(offset[0], start) < min(offset[1], end) for start, end in spans)
             for segment, offset in zip(encoding.segments, encoding.offsets, strict=True)
             if segment is not None and offset is not None
         ],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from narrows.errors import InputError
+from narrows.errors import InputError, NarrowsError
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
 from narrows.methods.method import Method, Scores, check_scores
@@ -77,10 +77,11 @@ def evaluate(classifier: Classifier, plan: Plan, out: Path, report: Report | Non
     made = {str(spec): spec.make(plan.seed) for spec in plan.methods}
     for removal in plan.removals:
         check_removal(removal, classifier.tokenizer)
+    examples = plan.source.read()
     with locked(out):
-        examples = plan.source.read()
         instances = Instances.of(classifier, examples, plan.target, plan.max_tokens, plan.labels)
         claim(out, _identity(classifier, plan, instances))
+        _rehearse(classifier, made, instances)
         if not (out / INSTANCES).exists():
             write_part(out / INSTANCES, list(instances.rows()), COLUMNS)
         _enter_methods(out, plan)
@@ -135,6 +136,18 @@ def part_path(out: Path, kind: str, name: str, part: int) -> Path:
         The file.
     """
     return out / kind / slug(name) / f"part-{part:05d}.parquet"
+
+
+def _rehearse(classifier: Classifier, methods: Mapping[str, Method], instances: Instances) -> None:
+    """Try every method on the shortest text: what is wrong with the last one is told before hours of work on others."""
+    lengths = [len(encoding) for encoding in instances.batch.encodings]
+    row = lengths.index(min(lengths))
+    batch = instances.batch.take([row])
+    for name, method in methods.items():
+        try:
+            check_scores(name, batch, method(classifier, batch, [instances.targets[row]]))
+        except NarrowsError as error:
+            raise type(error)(f"method {name}: {error}") from error
 
 
 def _run(

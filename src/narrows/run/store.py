@@ -42,6 +42,8 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except library.Timeout:
         raise InputError(f"{folder} is in use by another run: wait for it, or give another folder") from None
+    except FileExistsError:
+        raise InputError(f"cannot write into {folder}: it is no folder") from None
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from error
     try:
@@ -99,8 +101,7 @@ def claim(folder: Path, identity: Json) -> None:
     if not path.exists():
         write_json(path, identity)
         return
-    before = read_json(path)
-    now = json.loads(json.dumps(identity))
+    before, now = _leaves(read_json(path)), _leaves(json.loads(json.dumps(identity)))
     differing = [key for key in now if before.get(key) != now[key]]
     if differing:
         listed = "; ".join(f"{key} was {_short(before.get(key))} and is {_short(now[key])}" for key in differing)
@@ -143,6 +144,14 @@ def read_part(path: Path) -> list[Json]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read: {reason:.200}; delete it and run again") from error
     return rows
+
+
+def _leaves(content: Json, prefix: str = "") -> Json:
+    """Flatten objects within objects: ``{"model": {"name": ...}}`` to ``{"model.name": ...}``."""
+    found: Json = {}
+    for key, value in content.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 def _short(value: Any) -> str:

@@ -14,6 +14,7 @@ SIGNED_UNIT = "signed information (bits)"
 
 _BITS = "bits"
 _NATS = "nats of log p"
+_PROBABILITY = "probability"
 _PLAIN = "score"
 # What the scores of the methods are; of those that are not listed nothing is known.
 _UNITS = {
@@ -24,6 +25,8 @@ _UNITS = {
     "layer_ig": _NATS,
     "gradient_x_input": _NATS,
     "gradient_shap": _NATS,
+    "occlusion": _PROBABILITY,
+    "kernel_shap": _PROBABILITY,
     "lime": "weight",
 }
 _AT_A_LAYER = ("layer_ig", "update_norm")  # besides those that are in bits
@@ -188,7 +191,7 @@ def unit(signed: bool, method: str = "narrows") -> str:
     name = short_unit(method)
     if name == _BITS:
         return SIGNED_UNIT if signed else INFORMATION_UNIT
-    return f"{_PLAIN} ({name})" if name == _NATS else name
+    return f"{_PLAIN} ({name})" if name in (_NATS, _PROBABILITY) else name
 
 
 def meaning(signed: bool, method: str = "narrows") -> str:
@@ -198,7 +201,7 @@ def meaning(signed: bool, method: str = "narrows") -> str:
     sentence = f"The higher the {_PLAIN}, the more the token speaks for the target, as {method} sees it."
     if signed:
         sentence += " A minus says that it speaks against the target."
-    if short_unit(method) != _NATS:
+    if short_unit(method) not in (_NATS, _PROBABILITY):
         sentence += f" The {_PLAIN}s of different methods or texts cannot be compared."
     return sentence
 

@@ -79,11 +79,13 @@ def looks(summaries: Sequence[RunSummary]) -> dict[str, Look]:
     coloured = 0
     for name, label in method_labels(summaries).items():
         written = short_name(label, can_draw, _LABEL_LENGTH)
+        if written in (look.label for look in found.values()):  # long names may differ at their ends only
+            written = f"{written} ({len(found) + 1})"
         if is_random(name):
             found[name] = Look(written, RANDOM_COLOUR, DASHES[3], ".", False)
             continue
         turn, colour = divmod(coloured, len(COLOURS))
-        dashes, marker = DASHES[(coloured + 2 * turn) % len(DASHES)], _MARKERS[coloured % len(_MARKERS)]
+        dashes, marker = DASHES[coloured % len(DASHES)], _MARKERS[coloured % len(_MARKERS)]
         found[name] = Look(written, COLOURS[colour], dashes, marker, hollow=turn % 2 == 1)
         coloured += 1
     return found
