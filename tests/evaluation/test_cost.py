@@ -44,7 +44,7 @@ def watched(model: torch.nn.Module) -> Iterator[None]:
 
 
 def share_of_last_block(family: str, tokens: int) -> float:
-    """What counts of the last block for a text alone: keys and values, a sixth, of all tokens, the rest of one token."""
+    """What counts of the last block for a text alone: keys and values (a sixth) of all tokens, the rest of one."""
     return 1.0 if family in ("distilbert", "gpt2") else 1 / 6 + 5 / 6 / tokens
 
 
