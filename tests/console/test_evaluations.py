@@ -36,7 +36,7 @@ def test_evaluate_leaves_a_summary_and_prints_a_table(run: Runner, options: list
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert list(summary["methods"]) == ["narrows:samples=2", "ig:steps=3", "random"]
     assert summary["instances"] == 4
-    assert summary["methods"]["ig:steps=3"]["forward_equivalents"] == pytest.approx(6)
+    assert 4 < summary["methods"]["ig:steps=3"]["forward_equivalents"] < 6  # of the last block only the head's part
     assert list(summary["other_removals"]) == ["mask"]
 
 
