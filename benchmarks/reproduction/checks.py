@@ -35,9 +35,9 @@ def check_all(data: Path, out: Path, limit: int) -> dict[str, Any]:
     Returns:
         Name of the check to method to its figures.
     """
-    few = max(2, limit // 10)
+    few = max(4, limit // 10)
     jobs: dict[str, tuple[tuple[str, ...], Callable[[str], Any]]] = {
-        "rationales": (METHODS, lambda name: rationales(data, name, max(2, limit // 5))),
+        "rationales": (METHODS, lambda name: rationales(data, name, max(10, limit // 5))),
         "randomised": (METHODS, lambda name: randomised(data, name, few)),
         "seeds": (SEEDED, lambda name: stability(data, name, few)),
     }
