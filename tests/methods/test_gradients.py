@@ -372,7 +372,7 @@ def test_a_missing_captum_is_told_at_once(make: Callable[[], Method], monkeypatc
     def refuse(name: str) -> Any:
         raise ModuleNotFoundError(name) if name == "captum.attr" else AssertionError(name)
 
-    monkeypatch.setattr(gradients, "import_module", refuse)
+    monkeypatch.setattr("narrows.methods.method.import_module", refuse)
     with pytest.raises(DependencyError, match=r'pip install "narrows\[evaluate\]"'):
         make()
     assert importlib.import_module("captum.attr") is captum.attr

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from narrows.errors import DependencyError, InputError, ModelError
+from narrows.errors import InputError, ModelError
 from narrows.explainer import DEFAULT_DEPTH
-from narrows.methods.method import Batch, Method, Scores, content_positions, text_generator
+from narrows.methods.method import Batch, Method, Scores, content_positions, load_captum, text_generator
 from narrows.models.blocks import check_layer
 from narrows.models.encoding import batches_by_length, collate, padding_id
 from narrows.models.loading import Classifier
@@ -63,7 +62,7 @@ def gradient_x_input() -> Method:
     Raises:
         DependencyError: If captum is missing.
     """
-    captum = _captum()
+    captum = load_captum()
 
     def attribute(texts: _Texts) -> Tensor:
         embedded = _embed(texts, texts.inputs["input_ids"]).requires_grad_()
@@ -82,7 +81,7 @@ def saliency() -> Method:
     Raises:
         DependencyError: If captum is missing.
     """
-    captum = _captum()
+    captum = load_captum()
 
     def attribute(texts: _Texts) -> Tensor:
         embedded = _embed(texts, texts.inputs["input_ids"]).requires_grad_()
@@ -114,7 +113,7 @@ def integrated_gradients(steps: int = 10, baseline: Baseline = "pad") -> Method:
     """
     _check_count("steps", steps)
     _check_baseline(baseline)
-    captum = _captum()
+    captum = load_captum()
 
     def attribute(texts: _Texts) -> Tensor:
         start = _embed(texts, _without_content(texts, baseline))
@@ -144,7 +143,7 @@ def layer_integrated_gradients(layer: int | None = None, steps: int = 10, baseli
     """
     _check_count("steps", steps)
     _check_baseline(baseline)
-    captum = _captum()
+    captum = load_captum()
 
     def attribute(texts: _Texts) -> Tensor:
         network = Network.of(texts.classifier.model)
@@ -183,7 +182,7 @@ def gradient_shap(samples: int = 5, seed: int = 0, baseline: Baseline = "pad") -
     """
     _check_count("samples", samples)
     _check_baseline(baseline)
-    captum = _captum()
+    captum = load_captum()
 
     def attribute(texts: _Texts) -> Tensor:
         start = _embed(texts, _without_content(texts, baseline))
@@ -367,18 +366,3 @@ def _check_count(name: str, value: int) -> None:
 def _check_baseline(baseline: str) -> None:
     if baseline not in get_args(Baseline):
         raise InputError(f"baseline must be 'pad' or 'mask', not {baseline!r}")
-
-
-def _captum() -> Any:
-    """Load captum.
-
-    Returns:
-        Its attribution methods.
-
-    Raises:
-        DependencyError: If it is not installed.
-    """
-    try:
-        return import_module("captum.attr")
-    except ImportError as error:
-        raise DependencyError('gradient methods need captum: pip install "narrows[evaluate]"') from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.errors import NumericsError
+from narrows.errors import DependencyError, NumericsError
 from narrows.example import Example
 from narrows.models.encoding import Encoding, encode, token_limit
 from narrows.models.loading import Classifier
@@ -119,3 +121,18 @@ def check_scores(name: str, batch: Batch, scores: Sequence[Scores]) -> None:
             raise NumericsError(f"{name} gave scores of shape {own.shape} for {len(encoding)} tokens")
         if not np.isfinite(own).all():
             raise NumericsError(f"{name} gave NaN or infinity for {example.text!r:.60}")
+
+
+def load_captum() -> Any:
+    """Load captum.
+
+    Returns:
+        Its attribution methods.
+
+    Raises:
+        DependencyError: If it is not installed.
+    """
+    try:
+        return import_module("captum.attr")
+    except ImportError as error:
+        raise DependencyError('this method needs captum: pip install "narrows[evaluate]"') from error

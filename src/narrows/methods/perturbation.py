@@ -7,7 +7,6 @@ perturbed text is made of exactly the tokens of the original. Special tokens are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any, get_args
 
 import numpy as np
@@ -15,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from narrows.errors import DependencyError, InputError, NumericsError
-from narrows.methods.method import Batch, Method, Scores, content_positions, text_generator
+from narrows.errors import InputError, NumericsError
+from narrows.methods.method import Batch, Method, Scores, content_positions, load_captum, text_generator
 from narrows.models.encoding import Encoding
 from narrows.models.loading import Classifier
 from narrows.models.predict import predict
@@ -42,7 +41,7 @@ def kernel_shap(samples: int = 100, removal: Removal = "delete", seed: int = 0) 
         DependencyError: If captum is missing.
     """
     check_options(removal, samples)
-    captum = _captum()
+    captum = load_captum()
 
     def explain(classifier: Classifier, batch: Batch, targets: Sequence[int]) -> list[Scores]:
         check_removal(removal, classifier.tokenizer)
@@ -81,7 +80,7 @@ def occlusion(removal: Removal = "delete") -> Method:
         DependencyError: If captum is missing.
     """
     check_options(removal)
-    captum = _captum()
+    captum = load_captum()
 
     def explain(classifier: Classifier, batch: Batch, targets: Sequence[int]) -> list[Scores]:
         check_removal(removal, classifier.tokenizer)
@@ -188,10 +187,3 @@ def _per_token(batch: Batch, values: Tensor) -> list[Scores]:
         own[content] = row[: len(content)]
         scores.append(own)
     return scores
-
-
-def _captum() -> Any:
-    try:
-        return import_module("captum.attr")
-    except ImportError as error:
-        raise DependencyError('kernel_shap and occlusion need captum: pip install "narrows[evaluate]"') from error
