@@ -130,7 +130,7 @@ def map_values(attribution: AttributionDict) -> Json:
     Returns:
         Its values by the names that the macros know them by.
     """
-    signed, method = is_signed([attribution]), attribution["method"]
+    signed, method = is_signed([attribution]), caption.kind(attribution)
     spans = content(attribution)
     scale = Scale.of((span.score for span in spans), signed)
     whole = caption.magnitude(attribution)
@@ -151,7 +151,7 @@ def map_values(attribution: AttributionDict) -> Json:
         "hidden": len(attribution["probabilities"]) - len(caption.classes(attribution, _LABELS)),
         "predicted": visible(attribution["predicted"]),
         "target": visible(attribution["target"]),
-        "origin": visible(caption.origin(method, caption.place(attribution["layer"]))),
+        "origin": visible(caption.origin(attribution["method"], caption.where(attribution))),
         "unit": caption.short_unit(method),
         "suffix": f" {caption.short_unit(method)}" if caption.is_counted(method) else "",
         "noun": "bits" if caption.in_bits(method) else "score",
@@ -202,7 +202,7 @@ def _legend(scale: Scale, method: str) -> Json:
 
 
 def _heat(attributions: Sequence[AttributionDict]) -> Json:
-    signed, method = is_signed(attributions), attributions[0]["method"]
+    signed, method = is_signed(attributions), caption.kind(attributions[0])
     scores = (token["score"] for layer in attributions for token in layer["tokens"] if not token["special"])
     scale = Scale.of(scores, signed)
     rows = []
@@ -218,12 +218,13 @@ def _heat(attributions: Sequence[AttributionDict]) -> Json:
         "layers": [layer["layer"] for layer in attributions],
         "rows": rows,
         "in_bits": caption.in_bits(method),
-        "needed": [caption.bits(layer["total_bits"]) for layer in attributions],
+        "needed": [caption.total(layer)[1] for layer in attributions],
+        "whole": caption.total(attributions[0])[0],
         "carried": [_known(layer["carried_bits"]) for layer in attributions],
         "legend": _legend(scale, method),
         "meaning": visible(caption.meaning(signed, method)),
         "places": places,
-        "origin": visible(caption.origin(method, places)),
+        "origin": visible(caption.origin(attributions[0]["method"], places)),
     }
 
 
