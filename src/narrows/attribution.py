@@ -56,7 +56,7 @@ class Attribution:
         segments: 0 for text, 1 for text_pair, None for a special token.
         bits: What each token amounts to, (tokens,), bits, at least 0: the information that it had to transmit, or, for
             the readout ``evidence``, the size of its evidence.
-        scores: The same, (tokens,), bits, with the direction where the readout has one: above 0 = speaks for the target.
+        scores: The same, (tokens,), bits, with the direction where the readout has one: above 0 = for the target.
         target: The label that is explained.
         predicted: The label that the model predicts.
         probabilities: Label to probability, in the order of the model's logits.
