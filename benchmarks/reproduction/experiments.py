@@ -21,6 +21,7 @@ MODELS = {
     "rte": "rte",
 }
 IMDB_TOKENS = 96  # reviews are cut where the demo model was trained: 2 cores would need days for all of their tokens
+FURTHER = "few-"  # before the name of a data set: the folder of the further methods
 FEW = 0.12  # share of the texts that sweeps and further methods get
 
 
@@ -60,7 +61,7 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
     ]
     beta = ("--method", f"iba:{PAPER_LAYER}:samples=2")
     betas = [_command("sweep beta", f"beta-{name}", name, data, runs, few, beta) for name in ("mnli_matched", "rte")]
-    return [*compare("{}", limit, TABLE), *layers, *betas, *compare("few-{}", few, OTHERS)]
+    return [*compare("{}", limit, TABLE), *layers, *betas, *compare(FURTHER + "{}", few, OTHERS)]
 
 
 def _command(
