@@ -79,7 +79,7 @@ def contenders(size: str, tokens: int, batch: int) -> dict[str, tuple[int, Calla
         def call() -> object:
             with borrowed(model, 0):
                 prefix = run_prefix(network, inputs, [layer])
-                nll = negative_log_likelihood(network, prefix, inputs, layer, [0] * batch)
+                nll = negative_log_likelihood(network, prefix, inputs, layer, torch.zeros(batch, dtype=torch.long))
                 real = inputs["attention_mask"].bool()
                 return optimize(nll, prefix.activations[layer], prior, real, config, list(range(batch)))
 
