@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution, TracePoint
+from narrows.attribution import Attribution, Attributions, TracePoint
 from narrows.bottleneck import NATS_PER_BIT, token_bits
 from narrows.config import Preset, Settings, choose_config
 from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning
@@ -159,7 +159,7 @@ class Explainer:
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a list is an iterable too
         self, inputs: list[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
-    ) -> list[Attribution]: ...
+    ) -> Attributions: ...
 
     @overload
     def __call__(
@@ -171,7 +171,7 @@ class Explainer:
         inputs: Item | Iterable[Item],
         target: Target | Sequence[Target] = None,
         batch_size: int = 32,
-    ) -> Attribution | list[Attribution] | Iterator[Attribution]:
+    ) -> Attribution | Attributions | Iterator[Attribution]:
         """Explain one text, a list of texts, or a stream of them.
 
         Args:
@@ -205,11 +205,9 @@ class Explainer:
             raise InputError(f"{len(items)} texts but {len(target)} targets")
         else:
             stream = self._stream(zip(items, target, strict=True), batch_size)
-        return list(stream) if listed else stream
+        return Attributions(stream) if listed else stream
 
-    def across_layers(
-        self, item: Item, target: Target = None, layers: Sequence[int] | None = None
-    ) -> list[Attribution]:
+    def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
         """Explain one text at several layers; the prefix is run once for all of them.
 
         Args:
@@ -229,7 +227,7 @@ class Explainer:
             self._check_prior_at(check_layer(layer, self.blocks))
         example = Example.of(item)
         batch = _Batch([example], [encode(self.tokenizer, example, self._limit)], [target])
-        return [attributions[0] for attributions in self._explain(batch, chosen)]
+        return Attributions(attributions[0] for attributions in self._explain(batch, chosen))
 
     def _choose_prior(self, prior: PriorChoice) -> Prior | Literal["instance", "residual"]:
         if prior is None:
