@@ -124,6 +124,7 @@ class Explainer:
         *,
         preset: Preset = "fast",
         device: str | None = None,
+        max_tokens: int | None = None,
         **settings: Unpack[Settings],
     ) -> Explainer:
         """Load a classifier and prepare to explain it.
@@ -134,6 +135,7 @@ class Explainer:
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
             preset: The settings to start from.
             device: Where to run; None = the first GPU where there is one, else the CPU.
+            max_tokens: As for `Explainer`.
             **settings: Fields of `BottleneckConfig` that differ from the preset.
 
         Returns:
@@ -144,7 +146,8 @@ class Explainer:
         """
         classifier = load_classifier(name, device)
         chosen = classifier.prior if prior is None else prior
-        return cls(classifier.model, classifier.tokenizer, layer, chosen, preset=preset, **settings)
+        model, tokenizer = classifier.model, classifier.tokenizer
+        return cls(model, tokenizer, layer, chosen, preset=preset, max_tokens=max_tokens, **settings)
 
     @property
     def blocks(self) -> int:

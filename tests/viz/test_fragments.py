@@ -15,6 +15,7 @@ from narrows.viz.fragments import (
     render_list,
     render_map_part,
     render_removal_part,
+    render_series_part,
 )
 
 OURS = (
@@ -91,3 +92,16 @@ def test_side_by_side_each_has_its_heading() -> None:
     assert "contradiction (p = 0.947), narrows, layer 4" in html
     assert "Kendall&#39;s tau 0.5" in html
     assert "&lt;img src=x" in render_beside_part([hostile()])
+
+
+def test_a_series_shows_each_setting_and_the_curve_that_they_make() -> None:
+    first = review()
+    trace = [{**first["trace"][-1], "cross_entropy": 0.0}]
+    strong: AttributionDict = {**first, "total_bits": 1.0, "trace": trace}  # type: ignore[typeddict-item]
+    html = render_series_part([first, strong], ["1e-3", "10"], "beta")
+    assert html.count('<section class="row">') == 2
+    assert "beta <b>1e-3</b>" in html
+    assert "p(positive) through the bottleneck = 1.000" in html
+    assert 'points="0.0,0.0 300.0,' in html
+    assert "Rate and distortion" not in render_series_part([first], ["1"], "beta")
+    assert "<script" not in render_series_part([hostile(), hostile()], ["<script>", "b"], "<script>")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from narrows.errors import InputError
 from narrows.schema import AttributionDict
+from narrows.viz import caption
 from narrows.viz.files import are_layers
 from narrows.viz.html import Json, fill, heat_values, map_values, style_sheet
 from narrows.viz.spans import content, visible
 from narrows.viz.text import heading
+from narrows.viz.trace import rate_points
 
 _SHOWN = 50  # results of a list; a notebook is no place for thousands
 _WIDTH, _HEIGHT = 300, 100  # of the drawing of a removal
@@ -76,6 +79,26 @@ def render_heat_part(attributions: Sequence[AttributionDict]) -> str:
     return fill("part_heat.html.j2", {"heat": heat_values(attributions)})
 
 
+def render_series_part(attributions: Sequence[AttributionDict], rows: Sequence[str], what: str) -> str:
+    """Draw one text over a series of settings for a page that holds the style sheet: each as shaded text.
+
+    Above them stands the rate-distortion curve that they make: what is left of p(target) against the bits that pass.
+
+    Args:
+        attributions: One saved result per setting, each with a scale of its own.
+        rows: What to call each, for instance ``1e-4``.
+        what: What differs between them, for instance ``beta``.
+
+    Returns:
+        HTML without a document around it.
+    """
+    maps = [
+        {**map_values(one), "row": visible(row), "p": _probability_now(one)}
+        for one, row in zip(attributions, rows, strict=True)
+    ]
+    return fill("part_series.html.j2", {"maps": maps, "what": visible(what), "rate": _rate(attributions)})
+
+
 def render_beside_part(attributions: Sequence[AttributionDict], note: str | None = None) -> str:
     """Draw results side by side for a page that holds the style sheet; in a narrow window they stand in a column.
 
@@ -129,6 +152,28 @@ def render_removal_part(attribution: AttributionDict, removal: Removal) -> str:
         ),
     }
     return fill("part_removal.html.j2", values)
+
+
+def _probability_now(attribution: AttributionDict) -> str | None:
+    """Return p(target) through the bottleneck at its last step, None for a method without one."""
+    trace = attribution["trace"]
+    return f"{math.exp(-trace[-1]['cross_entropy']):.3f}" if trace else None
+
+
+def _rate(attributions: Sequence[AttributionDict]) -> Json | None:
+    """Return the rate-distortion curve of a series laid into its drawing, bits on a logarithmic axis; None without."""
+    points = rate_points(attributions)
+    if len(points) < 2 or points[0][0] == points[-1][0]:
+        return None
+    low, high = math.log(points[0][0]), math.log(points[-1][0])
+    laid = [(_WIDTH * (math.log(bits) - low) / (high - low), _HEIGHT * (1 - p)) for bits, p in points]
+    dots = [{"x": f"{x:.1f}", "y": f"{y:.1f}"} for x, y in laid]
+    return {
+        "points": " ".join(f"{dot['x']},{dot['y']}" for dot in dots),
+        "dots": dots,
+        "low": caption.bits(points[0][0]),
+        "high": caption.bits(points[-1][0]),
+    }
 
 
 def _gone(removed: Collection[int], groups: Sequence[tuple[int, ...]]) -> list[str]:

@@ -1,9 +1,9 @@
-"""Figures of how one bottleneck closed: what the noise cost the prediction, step by step."""
+"""Figures of how bottlenecks closed: what the noise cost the prediction, step by step or setting by setting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from narrows.errors import InputError
@@ -56,6 +56,62 @@ def plot_trace(attributions: Mapping[str, AttributionDict]) -> Figure:
         panel.grid(axis="y", linewidth=0.3, color=LINES, alpha=0.4)
     if len(attributions) > 1:
         above.legend()
+    return settle(figure)
+
+
+def rate_points(attributions: Sequence[AttributionDict]) -> list[tuple[float, float]]:
+    """Read the rate-distortion curve off a series of results: each is a point of it.
+
+    Args:
+        attributions: Saved results of one text, each with a weight of the information of its own.
+
+    Returns:
+        Bits that pass the bottleneck and p(target) through it, mean over the noise, the fewest bits first; results
+        without a trace, or without any bits, give no point.
+    """
+    points = [
+        (attribution["total_bits"], math.exp(-attribution["trace"][-1]["cross_entropy"]))
+        for attribution in attributions
+        if attribution["trace"] and attribution["total_bits"] > 0
+    ]
+    return sorted(point for point in points if all(map(math.isfinite, point)))
+
+
+@paper_style()
+def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
+    """Draw what is left of the prediction against the bits that pass: the rate-distortion curve of one or more series.
+
+    Args:
+        series: From the name of a curve to results of one text over a series of betas.
+
+    Returns:
+        The figure, as wide as a column; bits on a logarithmic axis.
+
+    Raises:
+        DependencyError: If matplotlib is not installed.
+        InputError: If a series has fewer than two points.
+    """
+    can_draw = drawable()
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    figure = new_figure(COLUMN_WIDTH, 2.1)
+    panel = figure.add_subplot()
+    for place, (name, attributions) in enumerate(series.items()):
+        points = rate_points(attributions)
+        if len(points) < 2:
+            raise InputError(f"{name}: a curve needs at least two results with a trace, got {len(points)}")
+        bits, p = zip(*points, strict=True)
+        look = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)], "marker": "."}
+        panel.plot(bits, p, label=short_name(name, can_draw), **look)
+    panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))  # mathematics is not parsed here
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_ylim(0, 1.02)
+    panel.set_xlabel("information that passes (bits)")
+    panel.set_ylabel("p(target) that is left")
+    panel.grid(axis="y", linewidth=0.3, color=LINES, alpha=0.4)
+    if len(series) > 1:
+        panel.legend()
     return settle(figure)
 
 
