@@ -6,6 +6,7 @@ python docs/gallery/draw.py [--page]
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import threading
 from dataclasses import replace
@@ -72,7 +73,7 @@ def draw_page(shelf: Shelf) -> None:
     ready.wait()
     with sync_playwright() as started:
         arguments = ["--headless", "--no-sandbox", "--disable-gpu"]
-        browser = started.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
         for name, scheme, width in (
             ("page_light", "light", 1180),
             ("page_dark", "dark", 1180),
@@ -97,6 +98,7 @@ def draw_page(shelf: Shelf) -> None:
 
 if __name__ == "__main__":
     offered = Shelf(["sentiment", "topic", "nli", "rte"], device="cpu")
-    draw_figures(offered)
-    if "--page" in sys.argv[1:]:
+    if "figures" in sys.argv[1:]:
+        draw_figures(offered)
+    if "page" in sys.argv[1:]:
         draw_page(offered)

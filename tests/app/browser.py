@@ -15,7 +15,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 600_000  # milliseconds: a busy machine is slow
+PATIENCE = 400_000  # milliseconds: a busy machine is slow
 
 # The lowest contrast of visible text (WCAG 2), with the text that has it; disabled widgets may be faint.
 LOWEST_CONTRAST = """() => {
