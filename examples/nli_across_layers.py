@@ -29,7 +29,7 @@ PAIR = {
 # %%
 def explain(label: str) -> Attributions:
     """The pair at every layer, for one label."""
-    return Explainer.from_pretrained("nli").across_layers(PAIR, target=label)
+    return Explainer.from_pretrained("nli", readout="information").across_layers(PAIR, target=label)
 
 
 # %% [markdown]

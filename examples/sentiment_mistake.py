@@ -50,7 +50,7 @@ def find_mistakes(explainer: Explainer) -> Attributions:
 # %% [markdown]
 # ## What did the model read?
 #
-# The signed readout tells for which label each token spoke. We take the mistake that the model is most sure of.
+# A token's evidence is signed: above 0 it spoke for the label. We take the mistake that the model is most sure of.
 
 
 # %%
@@ -75,7 +75,7 @@ def without(text: str, word: str) -> str:
 def main() -> None:
     """Find, explain, check; pictures go to OUT."""
     OUT.mkdir(parents=True, exist_ok=True)
-    explainer = Explainer.from_pretrained("sentiment", readout="signed")
+    explainer = Explainer.from_pretrained("sentiment")
     mistakes = find_mistakes(explainer)
     print(f"{len(mistakes)} of {len(SENTENCES)} sentences are read wrong.\n")
     worst = surest(mistakes)

@@ -23,7 +23,7 @@ from narrows.errors import InputError
         ({"beta": math.inf}, "beta must be 'auto' or a number"),
         ({"beta": "high"}, "beta must be 'auto' or a number"),
         ({"granularity": "word"}, "granularity must be one of feature, token"),
-        ({"readout": "sign"}, "readout must be one of information, signed"),
+        ({"readout": "sign"}, "readout must be one of evidence, information, signed"),
         ({"learning_rate": 0}, "learning_rate must be above 0"),
         ({"learning_rate": math.nan}, "learning_rate must be above 0"),
         ({"initial_alpha": math.nan}, "initial_alpha"),

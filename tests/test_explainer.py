@@ -28,7 +28,7 @@ from narrows.prior import Prior
 from tiny import Classifier
 
 TEXTS = ["a good film", "bad", "the acting is superb, it is not a bad film", "not very good", "it is"]
-QUICK: dict[str, Any] = {"steps": 3, "samples": 2}
+QUICK: dict[str, Any] = {"readout": "information", "steps": 3, "samples": 2}
 
 
 def explainer_of(classifier: Classifier, **settings: Any) -> Explainer:
@@ -195,11 +195,9 @@ def test_a_pair_in_a_batch_with_a_single_text_gets_the_same(bert: Classifier) ->
     same(explainer([pair, "it is a very very good film"])[0], explainer(pair))
 
 
-def test_the_token_limit_of_a_batch_changes_nothing(bert: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    explainer = explainer_of(bert)
-    expected = explainer(TEXTS)
-    monkeypatch.setattr("narrows.explainer.SUFFIX_TOKENS", 20)
-    for one, other in zip(explainer(TEXTS), expected, strict=True):
+def test_the_token_limit_of_a_batch_changes_nothing(bert: Classifier) -> None:
+    expected = explainer_of(bert)(TEXTS)
+    for one, other in zip(explainer_of(bert, max_tokens_per_batch=20)(TEXTS), expected, strict=True):
         same(one, other)
 
 
@@ -455,7 +453,7 @@ def test_half_precision_models_keep_masks_information_and_loss_in_float32(
     chosen = make_prior(model) if prior == "corpus" else prior
     model.to(dtype)
     seen: list[Any] = []
-    original = narrows.explainer.optimize
+    original = narrows.readout.optimize
 
     def spy(nll: Any, activation: torch.Tensor, *args: Any) -> Any:
         seen.extend([activation.dtype, nll(activation.unsqueeze(1)).dtype])
@@ -463,7 +461,7 @@ def test_half_precision_models_keep_masks_information_and_loss_in_float32(
         seen.extend([result.alpha.dtype, result.nats.dtype, result.cross_entropy.dtype, result.beta.dtype])
         return result
 
-    monkeypatch.setattr(narrows.explainer, "optimize", spy)
+    monkeypatch.setattr(narrows.readout, "optimize", spy)
     attribution = explainer_of((model, tokenizer), prior=chosen, readout="signed")(TEXTS[0])
     assert seen == [dtype, *[torch.float32] * 5]
     assert np.isfinite(attribution.bits).all()

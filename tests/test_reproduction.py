@@ -32,5 +32,5 @@ def test_an_experiment_can_be_run(words: tuple[str, ...]) -> None:
 def test_every_data_set_of_the_paper_is_evaluated_on_the_same_texts_throughout() -> None:
     for name in MODELS:
         commands = [experiment.words for experiment in LISTED if experiment.name == name]
-        assert len(commands) == 2
+        assert commands
         assert len({(option(words, "limit"), option(words, "out")) for words in commands}) == 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from experiments import IMDB_TOKENS, LAYER, MODELS, PAPER_LAYER, Experiment
+from experiments import FURTHER, IMDB_TOKENS, LAYER, MODELS, PAPER_LAYER, Experiment
 
+from narrows.errors import DataError
 from narrows.models import bundled
 from narrows.run.report import draw, find_sweep
 from narrows.run.results import Results, write_summary
@@ -26,7 +28,6 @@ PAPER = {
     "ig": {"imdb": 0.090, "mnli_matched": 0.226, "mnli_mismatched": 0.233, "ag_news": 0.036, "rte": 0.043},
     IBA: {"imdb": 0.229, "mnli_matched": 0.374, "mnli_mismatched": 0.367, "ag_news": 0.029, "rte": 0.059},
 }
-IN_FIGURE = ("random", "lime", "ig", IBA, RELEASED, "narrows")  # more curves than these cannot be told apart
 CLAIMS = (
     (IBA, "random", "the bottleneck finds more than chance"),
     (IBA, "lime", "the bottleneck beats LIME"),
@@ -53,18 +54,23 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
     """
     pictures = out / "reproduction"
     pictures.mkdir(parents=True, exist_ok=True)
-    found = {path.parent.name: path.parent for path in sorted(runs.glob("*/manifest.json"))}
-    summaries = {name: write_summary(folder) for name, folder in found.items()}
-    results = {name: Results.read(folder) for name, folder in found.items()}
+    summaries: dict[str, RunSummary] = {}
+    results: dict[str, Results] = {}
+    for path in sorted(runs.glob("*/manifest.json")):
+        with suppress(DataError):  # a run of which no method is done yet
+            summaries[path.parent.name] = write_summary(path.parent)
+            results[path.parent.name] = Results.read(path.parent)
     tables = {name: summaries[name] for name in MODELS if name in summaries}
-    figures = _figures(summaries, results, tables, pictures)
+    further = {name: summaries[FURTHER + name] for name in MODELS if FURTHER + name in summaries}
+    figures = _figures(summaries, results, pictures)
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": _number, "cell": _cell}
     source = (Path(__file__).parent / "reproduction.md.j2").read_text(encoding="utf-8")
     page = environment.from_string(source).render(
         names=NAMES,
         tables=tables,
-        labels=_labels(tables),
+        further=further,
+        labels=_labels([*tables.values(), *further.values()]),
         paper=PAPER,
         claims=[_claim(tables, *claim) for claim in CLAIMS],
         layers=_best(summaries, results, "layer"),
@@ -86,39 +92,27 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
     return path
 
 
-def _figures(
-    summaries: Mapping[str, RunSummary],
-    results: Mapping[str, Results],
-    tables: Mapping[str, RunSummary],
-    pictures: Path,
-) -> list[str]:
+def _figures(summaries: Mapping[str, RunSummary], results: Mapping[str, Results], pictures: Path) -> list[str]:
     """Draw the figures of the comparisons and of the sweeps; give their names."""
-    drawn: list[str] = []
-
-    def save(prefix: str, names: Sequence[str], chosen: Sequence[RunSummary]) -> None:
-        for name, (_, figure) in draw([results[each] for each in names], chosen).items():
+    sweeps = {name: sweep.parameter for name, each in results.items() if (sweep := find_sweep(each))}
+    groups = {
+        "figure_1_": [name for name in MODELS if name in results],
+        "few_": [FURTHER + name for name in MODELS if FURTHER + name in results],
+        "figure_2a_4_": [name for name, parameter in sweeps.items() if parameter == "layer"],
+        "figure_2b_": [name for name, parameter in sweeps.items() if parameter == "beta"],
+    }
+    drawn = []
+    for prefix, names in groups.items():
+        found = draw([results[name] for name in names], [summaries[name] for name in names]) if names else {}
+        for name, (_, figure) in found.items():
             save_figure(figure, pictures / f"{prefix}{name}")
             drawn.append(f"{prefix}{name}")
-
-    if tables:
-        few = [_only(summary, IN_FIGURE) for summary in tables.values()]
-        save("figure_1_", list(tables), few)
-        save("all_", list(tables), list(tables.values()))
-    for parameter, prefix in (("layer", "figure_2a_4_"), ("beta", "figure_2b_")):
-        names = [name for name, each in results.items() if (s := find_sweep(each)) and s.parameter == parameter]
-        if names:
-            save(prefix, names, [summaries[name] for name in names])
     return drawn
 
 
-def _only(summary: RunSummary, methods: Sequence[str]) -> RunSummary:
-    kept = {name: summary["methods"][name] for name in methods if name in summary["methods"]}
-    return {**summary, "methods": kept}
-
-
-def _labels(tables: Mapping[str, RunSummary]) -> dict[str, str]:
+def _labels(summaries: Sequence[RunSummary]) -> dict[str, str]:
     """Label all methods, those of the paper's table first."""
-    found = {name: method["label"] for summary in tables.values() for name, method in summary["methods"].items()}
+    found = {name: method["label"] for summary in summaries for name, method in summary["methods"].items()}
     order = [*PAPER, RELEASED, "narrows", *found]
     return {name: found[name] for name in dict.fromkeys(order) if name in found}
 

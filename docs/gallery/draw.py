@@ -40,10 +40,10 @@ def save_png(name: str, content: bytes) -> None:
 
 def draw_figures(shelf: Shelf) -> None:
     """Draw one map, methods and labels beside each other, layers, betas, the rate and the trace."""
-    review = Request(REVIEW, readout="signed")
+    review = Request(REVIEW)
     labels = [explain_by("narrows", replace(review, target=label), shelf) for label in ("positive", "negative")]
     methods = [explain_by(name, replace(review, target="positive"), shelf) for name in ("narrows", "ig", "occlusion")]
-    pair = Explainer.from_pretrained("nli")
+    pair = Explainer.from_pretrained("nli", readout="information")
     layers = pair.across_layers({"text": PREMISE, "text_pair": HYPOTHESIS}, target="contradiction")
     betas = explain_betas(Request(REVIEW), shelf, lambda _, __: None)
     series = list(betas.values())

@@ -56,17 +56,18 @@ class Attribution:
         tokens: The tokens as the tokenizer spells them, special ones included.
         offsets: Start and end of each token in the text of its segment; None for a special token.
         segments: 0 for text, 1 for text_pair, None for a special token.
-        bits: Information that each token had to transmit, (tokens,), bits, at least 0.
-        scores: What the readout makes of it, (tokens,), bits: equal to ``bits``, or signed (above 0 = speaks for the
-            target).
+        bits: What each token amounts to, (tokens,), bits, at least 0: the information that it had to transmit, or, for
+            the readout ``evidence``, the size of its evidence.
+        scores: The same, (tokens,), bits, with the direction where the readout has one: above 0 = for the target.
         target: The label that is explained.
         predicted: The label that the model predicts.
         probabilities: Label to probability, in the order of the model's logits.
-        layer: The bottleneck stands after this block; 0 = after the embeddings.
-        trace: The optimisation, step by step.
+        layer: The bottleneck stands after this block; 0 = after the embeddings; of several layers, the deepest.
+        trace: The optimisation, step by step; for ``evidence``, the path from the open mask to the closed one.
         truncated: Tokens that were cut off because the model takes no more.
         method: The name of the method.
         config: Settings that make the result again.
+        layers: All layers whose maps were averaged.
 
     Raises:
         InputError: If the lengths do not fit, or a number is not finite, or bits are below 0.
@@ -87,8 +88,10 @@ class Attribution:
     truncated: int = 0
     method: str = "narrows"
     config: dict[str, Any] = field(default_factory=dict)
+    layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers) or (self.layer,))
         for name in ("offsets", "segments", "bits", "scores"):
             if len(getattr(self, name)) != len(self.tokens):
                 raise InputError(f"{len(self.tokens)} tokens but {len(getattr(self, name))} {name}")
@@ -110,7 +113,7 @@ class Attribution:
 
     @property
     def total_bits(self) -> float:
-        """What the prediction needed: bits summed over all tokens, special ones included."""
+        """Bits of all tokens, special ones included: what the prediction needed, or all evidence for and against it."""
         return float(self.bits.sum())
 
     @property
@@ -158,6 +161,7 @@ class Attribution:
             "predicted": self.predicted,
             "probabilities": dict(self.probabilities),
             "layer": self.layer,
+            "layers": list(self.layers),
             "total_bits": self.total_bits,
             "carried_bits": self.carried_bits,
             "truncated": self.truncated,
@@ -213,6 +217,7 @@ class Attribution:
                 truncated=saved["truncated"],
                 method=saved["method"],
                 config=dict(saved["config"]),
+                layers=tuple(saved.get("layers", ())),  # files of earlier versions have none
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"no saved attribution: {error!r}") from error

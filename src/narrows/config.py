@@ -13,8 +13,19 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Granularity = Literal["feature", "token"]
-Readout = Literal["information", "signed"]
-Preset = Literal["fast", "paper"]
+Readout = Literal["evidence", "information", "signed"]
+Preset = Literal["fast", "best", "paper"]
+
+PAPER_DEPTH = 0.75  # after layer 9 of 12
+# Relative depths at which a map is read, unless layers are named: docs/faithfulness.md.
+DEPTHS: dict[Readout, tuple[float, ...]] = {
+    "evidence": (1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6),
+    "information": (PAPER_DEPTH,),
+    "signed": (PAPER_DEPTH,),
+}
+
+# Settings of the optimisation, which ``evidence`` does without.
+OPTIMIZED = ("granularity", "beta", "steps", "samples", "learning_rate")
 
 AUTO_BETA_RATIO = 10.0  # the paper's rule: beta = 10 * cross-entropy / information at the first step
 
@@ -30,6 +41,8 @@ class Settings(TypedDict, total=False):
     samples: int
     seed: int
     readout: Readout
+    points: int
+    depths: tuple[float, ...] | None
     learning_rate: float
     initial_alpha: float
 
@@ -44,7 +57,12 @@ class BottleneckConfig:
         steps: Updates of alpha.
         samples: Noise copies per text and step.
         seed: Together with the text, seeds the noise.
-        readout: ``information``, bits, or ``signed``, bits that carry the direction of the token's evidence.
+        readout: ``evidence``, by how many bits each token raises log2 p(target) as the bottleneck opens;
+            ``information``, the bits of each token that had to pass, the paper's; or ``signed``, the same with the
+            direction of the token's evidence.
+        points: On the straight path, per layer; only ``evidence`` takes it. Steps, samples, beta and granularity
+            belong to the other readouts, which optimise.
+        depths: Where the map is read, from 0, the embeddings, to 1, the last block; None = by the readout, `DEPTHS`.
         learning_rate: Of Adam.
         initial_alpha: 5 opens the mask to 0.9933.
 
@@ -62,7 +80,9 @@ class BottleneckConfig:
     steps: int = 10
     samples: int = 10
     seed: int = 0
-    readout: Readout = "information"
+    readout: Readout = "evidence"
+    points: int = 2
+    depths: tuple[float, ...] | None = None
     learning_rate: float = 1.0
     initial_alpha: float = 5.0
 
@@ -73,15 +93,38 @@ class BottleneckConfig:
         ):
             if value not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-        for name, count in (("steps", self.steps), ("samples", self.samples)):
+        for name, count in (("steps", self.steps), ("samples", self.samples), ("points", self.points)):
             if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
                 raise InputError(f"{name} must be at least 1, not {count!r}")
         if self.beta != "auto" and not (_is_number(self.beta) and self.beta >= 0):
             raise InputError(f"beta must be 'auto' or a number of at least 0, not {self.beta!r}")
         if not (_is_number(self.learning_rate) and self.learning_rate > 0):
             raise InputError(f"learning_rate must be above 0, not {self.learning_rate!r}")
+        if self.depths is not None and not (self.depths and all(_is_number(d) and 0 <= d <= 1 for d in self.depths)):
+            raise InputError(f"depths must be numbers from 0 to 1, at least one, not {self.depths!r}")
         if not _is_number(self.initial_alpha):
             raise InputError(f"initial_alpha must be a finite number, not {self.initial_alpha!r}")
+
+    @property
+    def copies(self) -> int:
+        """How often a text goes through the suffix at once."""
+        return self.points if self.readout == "evidence" else self.samples
+
+    def layers(self, blocks: int) -> tuple[int, ...]:
+        """Choose the layers at which the map is read.
+
+        Args:
+            blocks: That the model has.
+
+        Returns:
+            Layers, rising, each once.
+
+        Example:
+            >>> BottleneckConfig().layers(12), PRESETS["paper"].layers(12)
+            ((2, 4, 6, 8, 10), (9,))
+        """
+        depths = DEPTHS[self.readout] if self.depths is None else self.depths
+        return tuple(sorted({round(depth * blocks) for depth in depths}))
 
 
 def _is_number(value: object) -> bool:
@@ -90,7 +133,8 @@ def _is_number(value: object) -> bool:
 
 PRESETS: dict[Preset, BottleneckConfig] = {
     "fast": BottleneckConfig(),
-    "paper": BottleneckConfig(granularity="feature", beta=1e-5, steps=10, samples=10),
+    "best": BottleneckConfig(points=5, depths=(0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6)),
+    "paper": BottleneckConfig(readout="information", granularity="feature", beta=1e-5, steps=10, samples=10),
 }
 
 
@@ -98,22 +142,31 @@ def choose_config(preset: Preset, **settings: Unpack[Settings]) -> BottleneckCon
     """Start from a preset and change some settings.
 
     Args:
-        preset: ``fast``, the default settings, or ``paper``, those of the paper.
-        **settings: Fields of `BottleneckConfig`.
+        preset: ``fast``, the default settings; ``best``, the most faithful maps; or ``paper``, the paper's settings.
+        **settings: Fields of `BottleneckConfig`. One of the optimisation, such as beta, asks for the readout
+            ``information`` unless a readout is named.
 
     Returns:
         The configuration.
 
     Raises:
-        InputError: If there is no such preset or setting.
+        InputError: If there is no such preset or setting, or the readout has no use for it.
 
     Example:
         >>> choose_config("paper", steps=20).granularity
         'feature'
+        >>> choose_config("fast").readout, choose_config("fast", beta=0.1).readout
+        ('evidence', 'information')
     """
     if preset not in PRESETS:
         raise InputError(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
     unknown = set(settings) - set(Settings.__annotations__)
     if unknown:
         raise InputError(f"no setting {', '.join(sorted(unknown))}: there are {', '.join(Settings.__annotations__)}")
-    return replace(PRESETS[preset], **settings)
+    start = PRESETS[preset]
+    optimized = [name for name in OPTIMIZED if name in settings]
+    if optimized and settings.get("readout", start.readout) == "evidence":
+        if "readout" in settings:
+            raise InputError(f"the readout evidence optimises nothing: {', '.join(optimized)} belong to the others")
+        start = replace(start, readout="information", depths=None)
+    return replace(start, **settings)

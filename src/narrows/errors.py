@@ -38,6 +38,10 @@ class NumericsError(NarrowsError):
     """A model computed NaN or infinity where a finite number is needed."""
 
 
+class MemoryLimitError(NarrowsError):
+    """Memory does not suffice for a single text."""
+
+
 class DependencyError(NarrowsError):
     """An optional package is missing; names the extra that installs it."""
 

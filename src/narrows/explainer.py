@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
@@ -15,46 +15,25 @@ from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions, TracePoint
-from narrows.bottleneck import NATS_PER_BIT, token_bits
 from narrows.config import Preset, Settings, choose_config
 from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning
 from narrows.example import Example
 from narrows.models.blocks import check_layer, identify, text_config
-from narrows.models.encoding import Encoding, batches_by_length, collate, encode, padding_id, token_limit
+from narrows.models.encoding import Encoding, collate, encode, padding_id, token_limit
 from narrows.models.finite import check_finite, check_sound
 from narrows.models.loading import load_classifier
+from narrows.models.memory import TokenBudget
 from narrows.models.split import Network, Prefix, borrowed, run_prefix
-from narrows.models.targets import Target, class_labels, negative_log_likelihood, resolve_target
-from narrows.optimize import OptimizedBottleneck, optimize, text_seed
+from narrows.models.targets import Target, class_labels, negative_log_likelihood, resolve_target, target_nll
+from narrows.optimize import text_seed
 from narrows.prior import Gaussian, Prior, instance_prior, residual_prior
-from narrows.readout import read_out
+from narrows.readout import Bottleneck, Reading, mean_reading, read_out
+from narrows.window import Item, Window, is_pair, windows
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Item = Example | str | tuple[str, str] | Mapping[str, Any]
 PriorChoice = Prior | str | Path | None
-
-DEFAULT_DEPTH = 0.75  # the paper's layer 9 of 12
-SUFFIX_TOKENS = 32_768  # tokens that go through the suffix together; bounds the memory of a batch
-WINDOW = 4  # batches of a stream that are sorted by length together, and come out together
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Texts that share their forward passes."""
-
-    examples: list[Example]
-    encodings: list[Encoding]
-    targets: list[Target]
-
-    def take(self, rows: Sequence[int]) -> _Batch:
-        """Pick some of the texts."""
-        return _Batch(
-            [self.examples[row] for row in rows],
-            [self.encodings[row] for row in rows],
-            [self.targets[row] for row in rows],
-        )
 
 
 class Explainer:
@@ -65,7 +44,8 @@ class Explainer:
     Attributes:
         model: The classifier.
         tokenizer: Its tokenizer.
-        layer: The bottleneck stands after this block; 0 = after the embeddings.
+        layers: The bottleneck stands after these blocks, one after the other, and the map is the mean of theirs; 0 =
+            after the embeddings.
         prior: A `Prior`, ``"instance"`` or ``"residual"``.
         config: How the bottleneck is optimised and read out.
 
@@ -80,11 +60,12 @@ class Explainer:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        layer: int | None = None,
+        layer: int | Sequence[int] | None = None,
         prior: PriorChoice = None,
         *,
         preset: Preset = "fast",
         max_tokens: int | None = None,
+        max_tokens_per_batch: int | None = None,
         **settings: Unpack[Settings],
     ) -> None:
         """Prepare to explain a classifier.
@@ -92,16 +73,18 @@ class Explainer:
         Args:
             model: Any Hugging Face encoder or decoder with a sequence classification head.
             tokenizer: Its fast tokenizer.
-            layer: Where the bottleneck stands, 0 to the number of blocks; None = after three quarters of the blocks, as
-                in the paper.
+            layer: Where the bottleneck stands, 0 to the number of blocks; of several, the map is the mean of their
+                maps; None = by the readout, see `narrows.config.DEPTHS`.
             prior: A `Prior`, the path of a saved one, ``"instance"`` or ``"residual"``; None = ``"instance"``, with a
                 warning.
             preset: The settings to start from.
             max_tokens: Cut longer texts, special tokens counted; None = where the model's own limit is.
+            max_tokens_per_batch: Most tokens, noise copies and padding counted, that go through the model together;
+                None = by the memory that is free. Halved whenever memory runs out.
             **settings: Fields of `BottleneckConfig` that differ from the preset.
 
         Raises:
-            LayerError: If the layer is out of range.
+            LayerError: If a layer is out of range.
             PriorError: If the prior belongs to another model.
             InputError: If a setting is out of its range.
         """
@@ -109,17 +92,17 @@ class Explainer:
         self.tokenizer = tokenizer
         self.config = choose_config(preset, **settings)
         self._network = Network.of(model)
-        self.layer = round(DEFAULT_DEPTH * self.blocks) if layer is None else check_layer(layer, self.blocks)
         self.prior = self._choose_prior(prior)
         limits = (max_tokens, token_limit(model, tokenizer))
         self._limit = min((limit for limit in limits if limit is not None), default=None)
-        self._check_prior_at(self.layer)
+        self.layers = self._choose_layers(layer)
+        self._budget = TokenBudget.of(model) if max_tokens_per_batch is None else TokenBudget(max_tokens_per_batch)
 
     @classmethod
     def from_pretrained(
         cls,
         name: str,
-        layer: int | None = None,
+        layer: int | Sequence[int] | None = None,
         prior: PriorChoice = None,
         *,
         preset: Preset = "fast",
@@ -131,7 +114,7 @@ class Explainer:
 
         Args:
             name: A demo model (``narrows models`` lists them), an id on the Hub, or a folder.
-            layer: Where the bottleneck stands; None = after three quarters of the blocks.
+            layer: Where the bottleneck stands; None = by the readout.
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
             preset: The settings to start from.
             device: Where to run; None = the first GPU where there is one, else the CPU.
@@ -153,6 +136,11 @@ class Explainer:
     def blocks(self) -> int:
         """Number of blocks of the model."""
         return len(self._network.blocks)
+
+    @property
+    def layer(self) -> int:
+        """The layer at which the bottleneck stands; of several, the deepest."""
+        return self.layers[-1]
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings too
@@ -192,7 +180,7 @@ class Explainer:
             TargetError: If the model has no such label.
             NumericsError: If the model computes NaN or infinity.
         """
-        if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
+        if isinstance(inputs, (str, Example, Mapping)) or is_pair(inputs):
             if target is not None and not isinstance(target, (str, int)):
                 raise InputError("one text takes one target, not a list of them")
             return next(self._stream([(cast("Item", inputs), target)], 1))
@@ -225,12 +213,11 @@ class Explainer:
             LayerError: If a layer is out of range.
         """
         first = 1 if self.prior == "residual" else 0
-        chosen = range(first, self.blocks + 1) if layers is None else layers
-        for layer in chosen:
-            self._check_prior_at(check_layer(layer, self.blocks))
+        chosen = self._checked(range(first, self.blocks + 1) if layers is None else layers)
         example = Example.of(item)
-        batch = _Batch([example], [encode(self.tokenizer, example, self._limit)], [target])
-        return Attributions(attributions[0] for attributions in self._explain(batch, chosen))
+        batch = Window([example], [self._encode(example)], [target])
+        ((_, explained),) = self._in_batches(batch, [(layer,) for layer in chosen], 1)
+        return Attributions(attributions[0] for attributions in explained)
 
     def _choose_prior(self, prior: PriorChoice) -> Prior | Literal["instance", "residual"]:
         if prior is None:
@@ -249,82 +236,82 @@ class Explainer:
         loaded.check_model(identify(self.model))
         return loaded
 
-    def _check_prior_at(self, layer: int) -> None:
-        if self.prior == "residual" and layer == 0:
+    def _choose_layers(self, layer: int | Sequence[int] | None) -> tuple[int, ...]:
+        if layer is None:
+            return self._checked(self.config.layers(self.blocks))
+        several = layer if isinstance(layer, Sequence) and not isinstance(layer, str) else (layer,)
+        if not several:
+            raise LayerError("no layer is given")
+        return tuple(sorted(set(self._checked(several))))
+
+    def _checked(self, layers: Iterable[Any]) -> tuple[int, ...]:
+        checked = tuple(check_layer(layer, self.blocks) for layer in layers)
+        if self.prior == "residual" and 0 in checked:
             raise LayerError(f"the residual prior needs a layer before: choose layer 1 to {self.blocks}")
+        return checked
 
     def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int) -> Iterator[Attribution]:
         """Explain window by window: within one, texts of like length share batches; they come out in their order."""
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
-        for window in self._windows(requests, batch_size):
+        for window in windows(requests, self._encode, batch_size, self._budget.tokens // self.config.copies):
             done: dict[int, Attribution] = {}
-            lengths = [len(encoding) for encoding in window.encodings]
-            for rows in batches_by_length(lengths, batch_size, self._row_limit):
-                (attributions,) = self._explain(window.take(rows), [self.layer])
-                done.update(zip(rows, attributions, strict=True))
-            yield from (done[row] for row in range(len(lengths)))
+            for rows, explained in self._in_batches(window, [self.layers], batch_size):
+                done.update(zip(rows, explained[0], strict=True))
+            yield from (done[row] for row in range(len(window.examples)))
 
-    def _windows(self, requests: Iterable[tuple[Item, Target]], batch_size: int) -> Iterator[_Batch]:
-        """Cut a stream into pieces of a few batches: large enough to sort by length, small enough to wait for."""
-        window = _Batch([], [], [])
-        tokens = 0
-        for item, target in requests:
-            example = Example.of(item)
-            encoding = encode(self.tokenizer, example, self._limit)
-            window.examples.append(example)
-            window.encodings.append(encoding)
-            window.targets.append(target)
-            tokens += len(encoding)
-            if len(window.examples) >= WINDOW * batch_size or tokens >= WINDOW * self._row_limit:
-                yield window
-                window, tokens = _Batch([], [], []), 0
-        if window.examples:
-            yield window
+    def _encode(self, example: Example) -> Encoding:
+        return encode(self.tokenizer, example, self._limit)
 
-    @property
-    def _row_limit(self) -> int:
-        return max(SUFFIX_TOKENS // self.config.samples, 1)
+    def _in_batches(
+        self, window: Window, groups: Sequence[tuple[int, ...]], batch_size: int
+    ) -> Iterator[tuple[list[int], list[list[Attribution]]]]:
+        """Explain texts in batches that fit into memory."""
+        lengths = [len(encoding) for encoding in window.encodings]
+        return self._budget.run(
+            lengths, batch_size, lambda rows: self._explain(window.take(rows), groups), self.config.copies
+        )
 
-    def _explain(self, batch: _Batch, layers: Sequence[int]) -> list[list[Attribution]]:
+    def _explain(self, batch: Window, groups: Sequence[tuple[int, ...]]) -> list[list[Attribution]]:
         """Explain a batch at some layers: the algorithm.
 
         Args:
             batch: Texts, encoded.
-            layers: Where the bottleneck stands, one after the other.
+            groups: Layers whose maps are averaged, group by group.
 
         Returns:
-            For each layer the attributions of the batch.
+            For each group the attributions of the batch.
         """
         padding = padding_id(self.model, self.tokenizer)
+        layers = sorted({layer for group in groups for layer in group})
         # 1. Encode: tokens, padded on the right, and which of them are real.
         inputs = collate(batch.encodings, padding, self.model.device)
         real = inputs["attention_mask"].bool()
         # The caller may have switched gradients off; the masks need them.
         with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, padding):
             # 2. Prefix: one plain pass gives the activations and the prediction.
-            needed = set(layers) | ({layer - 1 for layer in layers} if self.prior == "residual" else set())
+            needed = {*layers, *(layer - 1 for layer in layers if self.prior == "residual")}
             prefix = run_prefix(self._network, inputs, sorted(needed))
             check_finite(prefix, real, batch.examples)
             targets = self._resolve(batch, prefix)
-            explained = []
+            wanted = torch.tensor(targets, device=prefix.logits.device)
+            untouched = target_nll(prefix.logits, wanted)
+            seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in batch.examples]
+            readings: dict[int, Reading] = {}
             for layer in layers:
                 # 3. Prior: what an uninformative activation would look like there.
-                activation = prefix.activations[layer]
                 prior = self._prior_at(layer, prefix, real)
-                # 4. Optimise: as much noise as the prediction survives.
-                nll = negative_log_likelihood(self._network, prefix, inputs, layer, targets)
-                seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in batch.examples]
-                bottleneck = optimize(nll, activation, prior, real, self.config, seeds)
-                # 5. Read out: bits per token.
-                bits = token_bits(bottleneck.nats, real)
-                sound = torch.isfinite(bits).all(dim=1)
-                check_sound(sound, batch.examples, f"the optimisation at layer {layer} gave NaN or infinity")
-                scores = read_out(self.config.readout, bits, nll, activation, prior)
-                explained.append(self._attributions(batch, prefix, targets, layer, bottleneck, bits, scores))
-        return explained
+                # 4. Bottleneck: what comes after it judges what it lets pass.
+                nll = negative_log_likelihood(self._network, prefix, inputs, layer, wanted)
+                bottleneck = Bottleneck(nll, prefix.activations[layer], prior, real, seeds, untouched)
+                # 5. Read out: open or narrow it, and score every token.
+                reading = readings[layer] = read_out(bottleneck, self.config)
+                sound = torch.isfinite(reading.bits).all(dim=1) & torch.isfinite(reading.scores).all(dim=1)
+                check_sound(sound, batch.examples, f"the bottleneck at layer {layer} gave NaN or infinity")
+        means = [(group, mean_reading([readings[layer] for layer in group])) for group in groups]
+        return [self._attributions(batch, prefix, targets, group, reading) for group, reading in means]
 
-    def _resolve(self, batch: _Batch, prefix: Prefix) -> list[int]:
+    def _resolve(self, batch: Window, prefix: Prefix) -> list[int]:
         if prefix.logits.shape[-1] < 2:
             raise ModelError(f"{type(self.model).__name__} gives one number, not classes: there is no label to explain")
         if text_config(self.model).problem_type == "multi_label_classification":
@@ -346,18 +333,12 @@ class Explainer:
         return instance_prior(prefix.activations[layer].float(), real)
 
     def _attributions(
-        self,
-        batch: _Batch,
-        prefix: Prefix,
-        targets: Sequence[int],
-        layer: int,
-        bottleneck: OptimizedBottleneck,
-        bits: Tensor,
-        scores: Tensor,
+        self, batch: Window, prefix: Prefix, targets: Sequence[int], layers: tuple[int, ...], reading: Reading
     ) -> list[Attribution]:
         labels = class_labels(self.model, prefix.logits.shape[-1])
         probabilities = log_softmax(prefix.logits.double(), dim=-1).exp().cpu()
-        cross_entropy, total_bits = bottleneck.cross_entropy.cpu(), (bottleneck.total_nats / NATS_PER_BIT).cpu()
+        bits, scores = reading.bits.cpu().numpy(), reading.scores.cpu().numpy()
+        cross_entropy, total_bits = reading.cross_entropy.cpu(), reading.total_bits.cpu()
         attributions = []
         for row, (example, encoding) in enumerate(zip(batch.examples, batch.encodings, strict=True)):
             trace = zip(cross_entropy[:, row].tolist(), total_bits[:, row].tolist(), strict=True)
@@ -368,28 +349,28 @@ class Explainer:
                     tokens=encoding.tokens,
                     offsets=encoding.offsets,
                     segments=encoding.segments,
-                    bits=bits[row, : len(encoding)].cpu().numpy(),
-                    scores=scores[row, : len(encoding)].cpu().numpy(),
+                    bits=bits[row, : len(encoding)],
+                    scores=scores[row, : len(encoding)],
                     target=labels[targets[row]],
                     predicted=labels[int(probabilities[row].argmax())],
                     probabilities=dict(zip(labels, probabilities[row].tolist(), strict=True)),
-                    layer=layer,
+                    layer=layers[-1],
+                    layers=layers,
                     trace=tuple(TracePoint(step, ce, total) for step, (ce, total) in enumerate(trace)),
                     truncated=encoding.truncated,
-                    config=self._record(float(bottleneck.beta[row])),
+                    config=self._record(None if reading.beta is None else float(reading.beta[row])),
                 )
             )
         return attributions
 
-    def _record(self, beta: float) -> dict[str, Any]:
+    def _record(self, beta: float | None) -> dict[str, Any]:
         """Give what makes one result again: the settings, with the beta that the text got."""
         prior = f"corpus {self.prior.digest}" if isinstance(self.prior, Prior) else self.prior
         rule = "auto" if self.config.beta == "auto" else "fixed"
         name = text_config(self.model)._name_or_path or type(self.model).__name__
         about = {"model": name, "blocks": self.blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
-        used = float(f"{beta:.6g}")  # float32 carries no more
-        return {**about, "prior": prior, **asdict(replace(self.config, beta=used)), "beta_rule": rule}
-
-
-def _is_pair(inputs: Any) -> bool:
-    return isinstance(inputs, tuple) and len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
+        settings = asdict(self.config)
+        del settings["depths"]  # the layers tell
+        if beta is not None:
+            settings["beta"] = float(f"{beta:.6g}")  # float32 carries no more
+        return {**about, "prior": prior, **settings, "beta_rule": rule}

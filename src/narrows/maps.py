@@ -108,6 +108,7 @@ def _parquet_schema(arrow: Any) -> Any:
             ("predicted", text),
             ("probabilities", arrow.map_(text, number)),
             ("layer", whole),
+            ("layers", arrow.list_(whole)),
             ("total_bits", number),
             ("carried_bits", number),
             ("truncated", whole),

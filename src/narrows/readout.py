@@ -1,36 +1,160 @@
-"""Readouts: how a map is made of the optimised bottleneck."""
+"""Readouts: how a map is made of the bottleneck after one layer.
+
+``information`` and ``signed`` narrow it first, as far as the prediction survives, and read what still passes;
+``evidence`` opens it on the straight path and reads what each token adds to the prediction.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from narrows.bottleneck import direction
-from narrows.config import Readout
-from narrows.optimize import NegativeLogLikelihood
+from narrows.bottleneck import NATS_PER_BIT, direction, information, token_bits
+from narrows.config import BottleneckConfig, Readout
+from narrows.optimize import NegativeLogLikelihood, optimize
+from narrows.path import follow_path
 from narrows.prior import Gaussian
 
 HALFWAY = 0.5
 
 
-def read_out(readout: Readout, bits: Tensor, nll: NegativeLogLikelihood, activation: Tensor, prior: Gaussian) -> Tensor:
-    """Turn the information of the tokens into scores.
+@dataclass(frozen=True)
+class Bottleneck:
+    """The place where a batch of texts is narrowed.
 
-    Args:
-        readout: ``information``, bits as they are, or ``signed``, bits with the direction of the token's evidence.
-        bits: Information per token, bits, (batch, tokens).
+    Attributes:
         nll: -log p(target) of activations, in nats.
         activation: X, (batch, tokens, hidden).
         prior: Mean and deviation, broadcastable to X.
+        real: True where a token is not padding, (batch, tokens).
+        seeds: One per text, for its noise.
+        untouched: -log p(target) of the texts as they are, nats, (batch,).
+    """
+
+    nll: NegativeLogLikelihood
+    activation: Tensor
+    prior: Gaussian
+    real: Tensor
+    seeds: Sequence[int]
+    untouched: Tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a readout gives for a batch of texts.
+
+    Attributes:
+        bits: Of each token, (batch, tokens), at least 0: the information that had to pass, or the size of the evidence.
+        scores: The map, bits, (batch, tokens); above 0 = speaks for the target, where the readout has a sign.
+        cross_entropy: Nats along the way, (points, batch).
+        total_bits: Information of all tokens along the way, (points, batch).
+        beta: Weight of the information, (batch,); None where it had none.
+    """
+
+    bits: Tensor
+    scores: Tensor
+    cross_entropy: Tensor
+    total_bits: Tensor
+    beta: Tensor | None
+
+
+def read_out(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
+    """Make maps of a batch of texts.
+
+    Args:
+        bottleneck: Where it is narrowed.
+        config: The readout, and how to narrow.
 
     Returns:
-        Scores in bits, (batch, tokens); above 0 = the token speaks for the target.
+        The maps and how they came about.
     """
-    match readout:
-        case "signed":
-            return bits * evidence_direction(nll, activation, prior)
-        case _:
-            return bits
+    return READERS[config.readout](bottleneck, config)
+
+
+def mean_reading(readings: Sequence[Reading]) -> Reading:
+    """Average what was read at several layers.
+
+    Args:
+        readings: Of the same texts, by the same readout.
+
+    Returns:
+        The mean of each part. Evidence that adds up at every layer adds up in the mean, to the mean rise.
+    """
+
+    def mean(part: Callable[[Reading], Tensor]) -> Tensor:
+        return torch.stack([part(reading) for reading in readings]).mean(dim=0)
+
+    betas = [reading.beta for reading in readings if reading.beta is not None]
+    scores = mean(lambda reading: reading.scores)
+    return Reading(
+        bits=scores.abs(),
+        scores=scores,
+        cross_entropy=mean(lambda reading: reading.cross_entropy),
+        total_bits=mean(lambda reading: reading.total_bits),
+        beta=torch.stack(betas).mean(dim=0) if betas else None,
+    )
+
+
+def read_information(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
+    """Read the bits of each token that had to pass: the paper's readout.
+
+    Args:
+        bottleneck: Where the texts are narrowed.
+        config: How.
+
+    Returns:
+        Maps that are never negative.
+    """
+    found = optimize(bottleneck.nll, bottleneck.activation, bottleneck.prior, bottleneck.real, config, bottleneck.seeds)
+    bits = token_bits(found.nats, bottleneck.real)
+    return Reading(bits, bits, found.cross_entropy, found.total_nats / NATS_PER_BIT, found.beta)
+
+
+def read_signed(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
+    """Read the bits of each token that had to pass, with the direction of what it carries.
+
+    Args:
+        bottleneck: Where the texts are narrowed.
+        config: How.
+
+    Returns:
+        Maps of which a minus says that the token speaks against the target.
+    """
+    plain = read_information(bottleneck, config)
+    towards = evidence_direction(bottleneck.nll, bottleneck.activation, bottleneck.prior)
+    return replace(plain, scores=plain.bits * towards)
+
+
+def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
+    """Read by how many bits each token raises log2 p(target) as the bottleneck opens (`narrows.path`).
+
+    Args:
+        bottleneck: Where the texts are narrowed; nothing is optimised and no noise is drawn.
+        config: Number of points on the path, and how far open the open mask is.
+
+    Returns:
+        Maps that add up to the rise of log2 p(target) from the prior's mean to the text. Along the way stand the open
+        mask, then the points of the path, most open first.
+    """
+    x, real, prior = bottleneck.activation, bottleneck.real, bottleneck.prior
+    path = follow_path(bottleneck.nll, x, prior, real, config.points)
+    wide = torch.where(real.unsqueeze(-1), x.detach().to(path.evidence), 0.0)
+    mean, std = prior.mean.to(wide), prior.std.to(wide)
+
+    def passing(alpha: float) -> Tensor:
+        return token_bits(information(wide, wide.new_tensor(alpha), mean, std), real)
+
+    alphas = [config.initial_alpha, *torch.logit(path.masks).flip(0).tolist()]
+    return Reading(
+        bits=path.evidence.abs(),
+        scores=path.evidence,
+        cross_entropy=torch.cat([bottleneck.untouched.to(wide).unsqueeze(0), path.cross_entropy.flip(0)]),
+        total_bits=torch.stack([passing(alpha).sum(dim=-1) for alpha in alphas]),
+        beta=None,
+    )
 
 
 def evidence_direction(nll: NegativeLogLikelihood, activation: Tensor, prior: Gaussian) -> Tensor:
@@ -53,3 +177,10 @@ def evidence_direction(nll: NegativeLogLikelihood, activation: Tensor, prior: Ga
     halfway = torch.lerp(mean, x, HALFWAY).to(activation.dtype).requires_grad_()
     (gradient,) = torch.autograd.grad(-nll(halfway.unsqueeze(1)).sum(), [halfway])
     return direction(gradient.to(wide), x, mean)
+
+
+READERS: Mapping[Readout, Callable[[Bottleneck, BottleneckConfig], Reading]] = {
+    "information": read_information,
+    "signed": read_signed,
+    "evidence": read_evidence,
+}

@@ -16,8 +16,8 @@ class TokenDict(TypedDict):
     end: int | None
     segment: int | None  # 0 = text, 1 = text_pair, None = a special token
     special: bool
-    bits: float  # information, >= 0
-    score: float  # what the readout gives: equal to bits, or signed
+    bits: float  # information, or the size of the evidence, >= 0
+    score: float  # the same, with the direction where the readout has one
 
 
 class WordDict(TypedDict):
@@ -49,8 +49,9 @@ class AttributionDict(TypedDict):
     target: str
     predicted: str
     probabilities: dict[str, float]
-    layer: int
-    total_bits: float  # what the prediction needed: the sum of bits over all tokens
+    layer: int  # of several, the deepest
+    layers: list[int]  # all whose maps were averaged
+    total_bits: float  # what the prediction needed, or all evidence, for and against: the sum of bits over all tokens
     carried_bits: float | None  # what the layer carries through the open mask; None for methods without one
     truncated: int  # tokens cut off because the text is longer than the model takes
     method: str

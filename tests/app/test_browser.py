@@ -82,12 +82,15 @@ def test_a_text_is_typed_explained_seen_at_another_layer_and_exported(
     page, seen = open_page(chromium, address)
     explain(page, TEXT)
     assert shown(page) == TEXT
-    assert "layer 2 carries" in page.locator("#map").inner_text()
+    assert "All tokens together give" in page.locator("#map").inner_text()
     page.locator("#map .t").first.hover()
     tip = page.locator("#map .t").first.get_attribute("data-tip")
     assert "bits" in tip
     assert "rank" in tip
-    page.get_by_label("number input for Layer (0 = the embeddings)").fill("1")
+    page.get_by_label("Layer", exact=True).click()
+    page.get_by_role("option", name="layer 1").click()
+    page.get_by_text("narrows, layer 1").wait_for()
+    page.get_by_label("information", exact=True).check()
     page.get_by_text("layer 1 carries").wait_for()
     page.get_by_role("tab", name="Layers").click()
     page.locator("#layers table.heat").wait_for()

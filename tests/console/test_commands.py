@@ -30,6 +30,16 @@ def test_the_terminal_map_shows_words_bits_and_prediction(run: Runner, options: 
     assert result.err == ""
 
 
+def test_by_default_tokens_give_evidence_at_several_layers(run: Runner, options: list[object]) -> None:
+    result = run("explain", "A very good film!", *options[:4])
+    assert result.code == 0
+    for part in ("layers 0 to 2", "All tokens together give", "bits for the target", "log2 p(target)"):
+        assert part in result.out
+    saved = json.loads(run("explain", "A very good film!", "--json", "--layer", "1-2", *options[:4]).out)
+    assert (saved["layers"], saved["config"]["readout"]) == ([1, 2], "evidence")
+    assert min(token["score"] for token in saved["tokens"]) < 0
+
+
 def test_json_is_one_object_of_the_documented_form_and_nothing_else(run: Runner, options: list[object]) -> None:
     result = run("explain", "A very good film!", "--json", *options)
     saved = json.loads(result.out)
@@ -177,7 +187,7 @@ BAD_INPUT: dict[str, tuple[list[object], list[str]]] = {
     "empty pair": (["good", "--pair", ""], ["text_pair is empty"]),
     "layer too high": (["good", "--layer", "4"], ["layer 4 is out of range", "0 to 3"]),
     "negative layer": (["good", "--layer", "-1"], ["layer -1 is out of range", "0 to 3"]),
-    "layer no number": (["good", "--layer", "last"], ["--layer must be a number or 'all'"]),
+    "layer no number": (["good", "--layer", "last"], ["layers must be numbers such as 1,3,5 or 0-6"]),
     "unknown label": (["good", "--target", "great"], ["no label 'great'", "negative (0), neutral (1), positive (2)"]),
     "gold without label": (["good", "--target", "gold"], ["needs a label"]),
     "beta no number": (["good", "--beta", "big"], ["--beta must be 'auto' or a number"]),

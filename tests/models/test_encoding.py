@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import tiny
 from narrows.errors import InputError, ModelError
 from narrows.example import Example
-from narrows.models.encoding import Encoding, batches_by_length, collate, encode, padding_id, token_limit
+from narrows.models.encoding import Encoding, collate, encode, padding_id, token_limit
 from tiny import Classifier
 
 WORDPIECE = tiny.wordpiece_tokenizer()
@@ -190,20 +190,3 @@ def test_a_tokenizer_that_pads_on_the_left_does_not_move_positions(
     tokenizer.padding_side = "left"
     encodings = [encode(tokenizer, Example(text), None) for text in ("good", "a")]
     assert collate(encodings, 0, torch.device("cpu"))["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
-
-
-@given(lengths=st.lists(st.integers(1, 50), max_size=30), batch_size=st.integers(1, 8), token_limit=st.integers(1, 120))
-def test_batches_are_a_partition_within_both_limits(lengths: list[int], batch_size: int, token_limit: int) -> None:
-    batches = list(batches_by_length(lengths, batch_size, token_limit))
-    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
-    for batch in batches:
-        assert 1 <= len(batch) <= batch_size
-        assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= token_limit
-    longest = [max(lengths[row] for row in batch) for batch in batches]
-    assert longest == sorted(longest, reverse=True)
-
-
-@given(lengths=st.lists(st.integers(1, 50), min_size=2, max_size=30), batch_size=st.integers(2, 8))
-def test_batches_are_filled_where_the_token_limit_allows(lengths: list[int], batch_size: int) -> None:
-    batches = list(batches_by_length(lengths, batch_size, 10_000))
-    assert len(batches) == -(-len(lengths) // batch_size)

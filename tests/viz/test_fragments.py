@@ -96,8 +96,8 @@ def test_side_by_side_each_has_its_heading() -> None:
 
 def test_a_series_shows_each_setting_and_the_curve_that_they_make() -> None:
     first = review()
-    trace = [{**first["trace"][-1], "cross_entropy": 0.0}]
-    strong: AttributionDict = {**first, "total_bits": 1.0, "trace": trace}  # type: ignore[typeddict-item]
+    trace = [{**first["trace"][-1], "cross_entropy": 0.0, "information": 1.0}]
+    strong: AttributionDict = {**first, "trace": trace}  # type: ignore[typeddict-item]
     html = render_series_part([first, strong], ["1e-3", "10"], "beta")
     assert html.count('<section class="row">') == 2
     assert "beta <b>1e-3</b>" in html

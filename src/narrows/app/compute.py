@@ -10,6 +10,7 @@ import numpy as np
 from narrows.app.request import Request
 from narrows.app.shelf import Shelf
 from narrows.attribution import Attribution
+from narrows.config import choose_config
 from narrows.errors import InputError
 from narrows.evaluation.degradation import degrade, removal_counts
 from narrows.evaluation.statistics import kendall_tau
@@ -68,7 +69,8 @@ def explain_betas(request: Request, shelf: Shelf, report: Report) -> dict[str, A
     """Explain a text with several weights of the information (the paper's figure 5).
 
     Args:
-        request: The text and the settings; its own beta plays no part.
+        request: The text and the settings; its own beta plays no part, and a readout without one is replaced by
+            ``information``.
         shelf: The models.
         report: Told after each beta.
 
@@ -76,9 +78,12 @@ def explain_betas(request: Request, shelf: Shelf, report: Report) -> dict[str, A
         From a beta, as it is written, to the saved form, from the weakest noise to the strongest.
     """
     betas = BETAS.split(",")
+    # Only a readout that optimises a mask has a beta.
+    reads_path = choose_config(request.preset, **request.settings()).readout == caption.EVIDENCE
+    asked = replace(request, readout="information") if reads_path else request
     done: dict[str, AttributionDict] = {}
     for beta in betas:
-        done[beta] = explain(replace(request, beta=float(beta)), shelf)
+        done[beta] = explain(replace(asked, beta=float(beta)), shelf)
         report(len(done), len(betas))
     return done
 

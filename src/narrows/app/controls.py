@@ -14,7 +14,7 @@ from narrows.app.samples import SAMPLES
 from narrows.app.shelf import Shelf
 from narrows.config import Granularity, Preset, Readout
 from narrows.errors import InputError
-from narrows.explainer import DEFAULT_DEPTH
+from narrows.viz import caption
 
 PREDICTED = "predicted label"
 FROM_PRESET = "as the preset"
@@ -29,7 +29,7 @@ class Controls:
     pair: gr.Textbox
     model: gr.Dropdown
     target: gr.Dropdown
-    layer: gr.Slider
+    layer: gr.Dropdown
     readout: gr.Radio
     granularity: gr.Radio
     preset: gr.Radio
@@ -56,7 +56,7 @@ class Controls:
             InputError: If something cannot be used as it stands.
         """
         target = values[self.target]
-        layer, seed = values[self.layer], values[self.seed]
+        layer, seed = _chosen(values[self.layer]), values[self.seed]
         if not isinstance(seed, (int, float)) or int(seed) != seed:
             raise InputError("seed must be a whole number")
         return Request(
@@ -83,7 +83,6 @@ def place_controls(shelf: Shelf) -> Controls:
         The widgets.
     """
     first = shelf.names[0]
-    blocks = shelf.blocks(first)
     samples = [(f"{sample.name} ({sample.model})", place) for place, sample in enumerate(SAMPLES)]
     offered = [entry for entry in samples if SAMPLES[entry[1]].model in shelf.names]
     with gr.Row():
@@ -97,21 +96,37 @@ def place_controls(shelf: Shelf) -> Controls:
                 target = gr.Dropdown(
                     [PREDICTED, *shelf.labels(first)], value=PREDICTED, label="Target label", min_width=150
                 )
-            layer = gr.Slider(0, blocks, value=default_layer(blocks), step=1, label="Layer (0 = the embeddings)")
+            layer = gr.Dropdown(layer_choices(shelf.blocks(first)), value=FROM_PRESET, label="Layer")
             readout = gr.Radio([FROM_PRESET, *choices(Readout)], value=FROM_PRESET, label="Readout")
             with gr.Accordion("More settings", open=False):
                 preset = gr.Radio(choices(Preset), value=DEFAULT_PRESET, label="Preset")
-                granularity = gr.Radio([FROM_PRESET, *choices(Granularity)], value=FROM_PRESET, label="Granularity")
+                granularity = gr.Radio(
+                    [FROM_PRESET, *choices(Granularity)],
+                    value=FROM_PRESET,
+                    label="Granularity, where a mask is optimised",
+                )
                 with gr.Row():
-                    beta = gr.Textbox(label="Beta", placeholder="auto, or a number", max_length=20, min_width=120)
+                    beta = gr.Textbox(
+                        label="Beta, where a mask is optimised",
+                        placeholder="auto, or a number",
+                        max_length=20,
+                        min_width=120,
+                    )
                     seed = gr.Number(value=0, precision=0, minimum=0, maximum=MAX_SEED, label="Seed", min_width=120)
             explain = gr.Button("Explain", variant="primary")
     return Controls(sample, text, pair, model, target, layer, readout, granularity, preset, beta, seed, explain)
 
 
-def default_layer(blocks: int) -> int:
-    """Return the layer where a bottleneck stands unless another is chosen: after three quarters of the blocks."""
-    return round(DEFAULT_DEPTH * blocks)
+def layer_choices(blocks: int) -> list[tuple[str, str]]:
+    """List the layers of a model, by name and by number.
+
+    Args:
+        blocks: That it has.
+
+    Returns:
+        Those of the preset first, then each from the embeddings to the last block.
+    """
+    return [(FROM_PRESET, FROM_PRESET), *((caption.place(layer), str(layer)) for layer in range(blocks + 1))]
 
 
 def method_choices() -> list[str]:

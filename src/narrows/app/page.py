@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 
 from narrows.app.compute import Report, agreement
-from narrows.app.controls import PREDICTED, Controls, default_layer, method_choices, place_controls
+from narrows.app.controls import FROM_PRESET, PREDICTED, Controls, layer_choices, method_choices, place_controls
 from narrows.app.samples import SAMPLES
 from narrows.app.session import Session
 from narrows.app.shelf import Shelf
@@ -276,9 +276,8 @@ def _choose_model(shelf: Shelf, controls: Controls, session: Session | None, giv
 
 def _fit_model(shelf: Shelf, model: str) -> list[Any]:
     """Let the widgets offer the labels and layers of a model."""
-    blocks = shelf.blocks(model)
     target = gr.Dropdown([PREDICTED, *shelf.labels(model)], value=PREDICTED)
-    return [target, gr.Slider(maximum=blocks, value=default_layer(blocks))]
+    return [target, gr.Dropdown(layer_choices(shelf.blocks(model)), value=FROM_PRESET)]
 
 
 def _started(session: Session | None) -> Session:

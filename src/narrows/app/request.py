@@ -24,7 +24,7 @@ class Request:
         text_pair: The second text, or None.
         model: By the name under which the page offers it.
         target: A label; None = the predicted one.
-        layer: The bottleneck stands after this block.
+        layer: The bottleneck stands after this block; None = at the layers of the readout.
         preset: The settings to start from.
         granularity: Of the mask.
         readout: How a map is made of the mask.

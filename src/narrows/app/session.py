@@ -23,7 +23,7 @@ class Session:
     """One explained text.
 
     Attributes:
-        request: What was asked for, its layer filled in.
+        request: What was asked for.
         saved: The map.
         layers: One per layer; empty until asked for.
         betas: One per beta; empty until asked for.
@@ -51,8 +51,7 @@ class Session:
         Returns:
             A session with its map.
         """
-        saved = compute.explain(request, shelf)
-        return cls(replace(request, layer=saved["layer"]), saved)
+        return cls(request, compute.explain(request, shelf))
 
     def with_layers(self, shelf: Shelf, report: Report) -> Session:
         """Compute all layers, unless they are there.

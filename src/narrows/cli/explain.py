@@ -22,6 +22,7 @@ from narrows.cli.terminal import (
 from narrows.config import Granularity, Preset, Readout, choose_config
 from narrows.errors import DataError, InputError
 from narrows.example import Example
+from narrows.run.settings import parse_layers
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
@@ -35,12 +36,15 @@ def explain(  # noqa: PLR0913 - every option of the command
     text: Annotated[str | None, typer.Argument(help="The text to explain.", show_default=False)] = None,
     pair: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
     model: ModelOption = "sentiment",
-    layer: Annotated[str | None, typer.Option(help="Bottleneck after this block, or 'all'; default: at 3/4.")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Bottleneck after this block, or several (1,3,5 or 1-5); 'all': one map each.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="Label to explain; default: the predicted one.")] = None,
     prior: Annotated[str | None, typer.Option(help="File of a prior, 'instance' or 'residual'.")] = None,
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = "fast",
-    readout: Annotated[Readout | None, typer.Option(help="Bits, or bits with a sign.")] = None,
+    readout: Annotated[Readout | None, typer.Option(help="Evidence, or information with or without a sign.")] = None,
     granularity: Annotated[Granularity | None, typer.Option(help="One mask per token, or per feature.")] = None,
+    points: Annotated[int | None, typer.Option(help="Points on the path of 'evidence', per layer.")] = None,
     beta: Annotated[str | None, typer.Option(help="Weight of the information: 'auto' or a number.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the mask.")] = None,
     samples: Annotated[int | None, typer.Option(help="Noise copies per step.")] = None,
@@ -52,7 +56,7 @@ def explain(  # noqa: PLR0913 - every option of the command
     out: Annotated[Path | None, typer.Option(help="With --file: .jsonl or .parquet to write.")] = None,
     batch_size: BatchOption = BATCH_SIZE,
 ) -> None:
-    """Explain a text: the bits that each token had to transmit for the prediction."""
+    """Explain a text: the evidence that each token gives for the prediction, or what it had to transmit, in bits."""
     if (text is None) == (file is None):
         raise InputError("give one text to explain, or many with --file")
     if (file is None) != (out is None):
@@ -69,26 +73,19 @@ def explain(  # noqa: PLR0913 - every option of the command
     settings = {
         "readout": readout,
         "granularity": granularity,
+        "points": points,
         "beta": _parse_beta(beta),
         "steps": steps,
         "samples": samples,
         "seed": seed,
     }
-    explainer = _load_explainer(model, _parse_layer(layer), prior, preset, device, settings)
+    layers = None if layer is None or layer == "all" else parse_layers(layer)
+    explainer = _load_explainer(model, layers, prior, preset, device, settings)
     if file is not None and out is not None:
         _explain_file(explainer, file, out, target, batch_size)
     elif example is not None:
         attributions = explainer.across_layers(example, target) if layer == "all" else [explainer(example, target)]
         _show(attributions, layer == "all", as_json, html)
-
-
-def _parse_layer(layer: str | None) -> int | None:
-    if layer is None or layer == "all":
-        return None
-    try:
-        return int(layer)
-    except ValueError:
-        raise InputError(f"--layer must be a number or 'all', not {layer!r}") from None
 
 
 def _parse_beta(beta: str | None) -> float | str | None:
@@ -101,13 +98,18 @@ def _parse_beta(beta: str | None) -> float | str | None:
 
 
 def _load_explainer(
-    model: str, layer: int | None, prior: str | None, preset: Preset, device: str | None, settings: dict[str, Any]
+    model: str,
+    layers: list[int] | None,
+    prior: str | None,
+    preset: Preset,
+    device: str | None,
+    settings: dict[str, Any],
 ) -> Explainer:
     from narrows.explainer import Explainer
 
     given: Any = {name: value for name, value in settings.items() if value is not None}
     choose_config(preset, **given)  # a wrong setting is told before a model is loaded
-    return Explainer.from_pretrained(model, layer, prior, preset=preset, device=device, **given)
+    return Explainer.from_pretrained(model, layers, prior, preset=preset, device=device, **given)
 
 
 def _show(attributions: list[Attribution], layers: bool, as_json: bool, html: Path | None) -> None:

@@ -14,8 +14,9 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from narrows.errors import ModelError
 from narrows.methods.method import Batch, Method, Scores
-from narrows.models.encoding import batches_by_length, collate, padding_id
+from narrows.models.encoding import collate, padding_id
 from narrows.models.loading import Classifier
+from narrows.models.memory import TokenBudget
 from narrows.models.predict import BATCH_SIZE
 from narrows.models.split import Inputs, Network, borrowed
 
@@ -45,11 +46,14 @@ def rollout() -> Method:
         padding = padding_id(model, classifier.tokenizer)
         lengths = [len(encoding) for encoding in batch.encodings]
         scores: dict[int, Scores] = {}
+
+        def flows(rows: list[int]) -> Scores:
+            inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
+            return _flow(_look(network, inputs)).cpu().double().numpy()
+
         # Where the head reads is told by a gradient; the caller may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad(), borrowed(model, padding), _showing_attention(model):
-            for rows in batches_by_length(lengths, BATCH_SIZE, ATTENTION_TOKENS):
-                inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
-                values = _flow(_look(network, inputs)).cpu().double().numpy()
+            for rows, values in TokenBudget(ATTENTION_TOKENS).run(lengths, BATCH_SIZE, flows):
                 scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, values, strict=True)}
         return [scores[row] for row in range(len(batch))]
 

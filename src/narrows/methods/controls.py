@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import torch
 
+from narrows.config import PAPER_DEPTH
 from narrows.errors import LayerError
-from narrows.explainer import DEFAULT_DEPTH
 from narrows.methods.method import Batch, Method, Scores, text_generator
 from narrows.models.blocks import check_layer
-from narrows.models.encoding import batches_by_length, collate, padding_id
+from narrows.models.encoding import collate, padding_id
 from narrows.models.loading import Classifier
+from narrows.models.memory import TokenBudget
 from narrows.models.predict import BATCH_SIZE, BATCH_TOKENS
 from narrows.models.split import Network, borrowed, run_prefix
 
@@ -57,12 +58,16 @@ def update_norm(layer: int | None = None) -> Method:
         padding = padding_id(model, classifier.tokenizer)
         lengths = [len(encoding) for encoding in batch.encodings]
         scores: dict[int, Scores] = {}
+
+        def moves(rows: list[int]) -> Scores:
+            inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
+            activations = run_prefix(network, inputs, [place - 1, place]).activations
+            update = activations[place].cpu().double() - activations[place - 1].cpu().double()
+            norms: Scores = torch.linalg.vector_norm(update, dim=-1).numpy()
+            return norms
+
         with torch.inference_mode(), borrowed(model, padding):
-            for rows in batches_by_length(lengths, BATCH_SIZE, BATCH_TOKENS):
-                inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
-                activations = run_prefix(network, inputs, [place - 1, place]).activations
-                update = activations[place].cpu().double() - activations[place - 1].cpu().double()
-                norms = torch.linalg.vector_norm(update, dim=-1).numpy()
+            for rows, norms in TokenBudget(BATCH_TOKENS).run(lengths, BATCH_SIZE, moves):
                 scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, norms, strict=True)}
         return [scores[row] for row in range(len(batch))]
 
@@ -72,7 +77,7 @@ def update_norm(layer: int | None = None) -> Method:
 def _block(layer: int | None, blocks: int) -> int:
     """Choose the block: the one that is asked for, or the default, which is never layer 0."""
     if layer is None:
-        return max(round(DEFAULT_DEPTH * blocks), 1)
+        return max(round(PAPER_DEPTH * blocks), 1)
     chosen = check_layer(layer, blocks)
     if chosen == 0:
         raise LayerError(f"update_norm needs a layer before: choose layer 1 to {blocks}")

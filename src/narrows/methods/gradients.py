@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from narrows.config import PAPER_DEPTH
 from narrows.errors import InputError, ModelError
-from narrows.explainer import DEFAULT_DEPTH
 from narrows.methods.method import Batch, Method, Scores, content_positions, load_captum, text_generator
 from narrows.models.blocks import check_layer
-from narrows.models.encoding import batches_by_length, collate, padding_id
+from narrows.models.encoding import collate, padding_id
 from narrows.models.loading import Classifier
+from narrows.models.memory import TokenBudget
 from narrows.models.predict import BATCH_SIZE, BATCH_TOKENS
 from narrows.models.split import Network, borrowed, forward_logits, run_prefix, run_suffix
 
@@ -148,7 +149,7 @@ def layer_integrated_gradients(layer: int | None = None, steps: int = 10, baseli
     def attribute(texts: _Texts) -> Tensor:
         network = Network.of(texts.classifier.model)
         blocks = len(network.blocks)
-        place = round(DEFAULT_DEPTH * blocks) if layer is None else check_layer(layer, blocks)
+        place = round(PAPER_DEPTH * blocks) if layer is None else check_layer(layer, blocks)
         prefix = run_prefix(network, texts.inputs, [place])
         # The ids stay those of the text, for some models count positions or find the last token by them.
         embedded = _embed(texts, _without_content(texts, baseline))
@@ -217,13 +218,16 @@ def _method(attribute: Callable[[_Texts], Tensor], expansion: int = 1, alone: bo
         padding = padding_id(model, classifier.tokenizer)
         lengths = [len(encoding) for encoding in batch.encodings]
         scores: dict[int, Scores] = {}
+
+        def attributed(rows: list[int]) -> Scores:
+            part = batch.take(rows)
+            inputs = collate(part.encodings, padding, model.device)
+            wanted = torch.tensor([targets[row] for row in rows], device=model.device)
+            return attribute(_Texts(classifier, part, inputs, wanted)).detach().cpu().double().numpy()
+
         # The caller may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad(), borrowed(model, padding):
-            for rows in batches_by_length(lengths, most, BATCH_TOKENS // expansion):
-                part = batch.take(rows)
-                inputs = collate(part.encodings, padding, model.device)
-                wanted = torch.tensor([targets[row] for row in rows], device=model.device)
-                values = attribute(_Texts(classifier, part, inputs, wanted)).detach().cpu().double().numpy()
+            for rows, values in TokenBudget(BATCH_TOKENS).run(lengths, most, attributed, expansion):
                 scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, values, strict=True)}
         return [scores[row] for row in range(len(batch))]
 

@@ -156,28 +156,3 @@ def collate(encodings: Sequence[Encoding], padding: int, device: torch.device) -
             if name != "attention_mask":
                 rows.setdefault(name, []).append(values + [padding if name == "input_ids" else 0] * gap)
     return {name: torch.tensor(values, device=device) for name, values in rows.items()}
-
-
-def batches_by_length(lengths: Sequence[int], batch_size: int, token_limit: int) -> Iterator[list[int]]:
-    """Put texts of like length together, so that little padding is computed.
-
-    Args:
-        lengths: Tokens of each text.
-        batch_size: Most texts in a batch.
-        token_limit: Most tokens in a batch, padding included; a longer text goes alone.
-
-    Yields:
-        Positions of the texts of one batch, longest first, so that a lack of memory shows at once.
-
-    Example:
-        >>> list(batches_by_length([3, 9, 4], batch_size=2, token_limit=100))
-        [[1, 2], [0]]
-    """
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        if batch and (len(batch) == batch_size or (len(batch) + 1) * lengths[batch[0]] > token_limit):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch

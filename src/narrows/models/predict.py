@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.models.encoding import Encoding, batches_by_length, collate, padding_id
+from narrows.models.encoding import Encoding, collate, padding_id
+from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.split import borrowed, forward_logits
 
 BATCH_SIZE = 128
-BATCH_TOKENS = 8_192  # larger batches are no faster on a CPU
+BATCH_TOKENS = MOST_TOKENS["cpu"]  # at first; fewer where memory runs out
 
 
 def predict(
@@ -33,11 +34,16 @@ def predict(
     """
     padding = padding_id(model, tokenizer)
     encodings = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
+    lengths = [len(encoding) for encoding in encodings]
     result: NDArray[np.float64] | None = None
+
+    def classify(rows: list[int]) -> NDArray[np.float64]:
+        inputs = collate([encodings[row] for row in rows], padding, model.device)
+        p: NDArray[np.float64] = softmax(forward_logits(model, inputs).double(), dim=-1).cpu().numpy()
+        return p
+
     with borrowed(model, padding), torch.inference_mode():
-        for rows in batches_by_length([len(encoding) for encoding in encodings], BATCH_SIZE, BATCH_TOKENS):
-            inputs = collate([encodings[row] for row in rows], padding, model.device)
-            p = softmax(forward_logits(model, inputs).double(), dim=-1).cpu().numpy()
+        for rows, p in TokenBudget(BATCH_TOKENS).run(lengths, BATCH_SIZE, classify):
             if result is None:
                 result = np.empty((len(encodings), p.shape[1]))
             result[rows] = p

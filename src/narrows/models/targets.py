@@ -89,7 +89,7 @@ def resolve_target(target: Target, example: Example, predicted: int, labels: Seq
 
 
 def negative_log_likelihood(
-    network: Network, prefix: Prefix, inputs: Inputs, layer: int, targets: Sequence[int]
+    network: Network, prefix: Prefix, inputs: Inputs, layer: int, targets: Tensor
 ) -> NegativeLogLikelihood:
     """Make the function that a bottleneck is judged by: how unlikely its output leaves each text's target.
 
@@ -98,18 +98,30 @@ def negative_log_likelihood(
         prefix: A plain run of it over the batch.
         inputs: The batch, tensors by name, (batch, tokens) each.
         layer: Where the bottleneck stands.
-        targets: Index of the target of every text.
+        targets: Index of the target of every text, (batch,).
 
     Returns:
         A function from activations (batch, samples, tokens, hidden) to -log p(target) in nats, (batch, samples),
         computed in float32 or better whatever the model's dtype.
     """
-    wanted = torch.tensor(list(targets), device=prefix.logits.device)
 
     def nll(activation: Tensor) -> Tensor:
         batch, samples = activation.shape[:2]
         logits = run_suffix(network, prefix, repeat_inputs(inputs, samples), layer, activation.flatten(0, 1))
-        log_p = log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1)
-        return -log_p.view(batch, samples, -1)[torch.arange(batch, device=wanted.device), :, wanted]
+        return target_nll(logits, targets.repeat_interleave(samples)).view(batch, samples)
 
     return nll
+
+
+def target_nll(logits: Tensor, targets: Tensor) -> Tensor:
+    """Tell how unlikely each text's target is.
+
+    Args:
+        logits: (rows, classes), of any floating dtype.
+        targets: Index of the target of each row, (rows,).
+
+    Returns:
+        -log p(target) in nats, (rows,), float32 or better.
+    """
+    log_p = log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1)
+    return -log_p.gather(1, targets.view(-1, 1)).squeeze(1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from narrows import __version__
+from narrows.config import PAPER_DEPTH, BottleneckConfig, Preset, Settings, choose_config
 from narrows.errors import DataError, InputError
 from narrows.evaluation.metrics import drop
 from narrows.output import written_whole
@@ -198,6 +199,14 @@ def saved_map(results: Results, method: str, row: int, scores: np.ndarray[Any, A
     instance, entry = results.instances[row], results.methods[method]
     labels = results.manifest["model"]["labels"]
     in_bits = entry["method"] in ("narrows", "iba", "iba_released")
+    blocks = results.manifest["model"]["blocks"]
+    layers: tuple[int, ...] = (round(PAPER_DEPTH * blocks),)
+    config = dict(entry["options"])
+    if in_bits:
+        chosen = _bottleneck_config(entry)
+        layers, config = chosen.layers(blocks), {**config, "readout": chosen.readout}
+    if "layer" in config:
+        layers = (int(config["layer"]),)
     columns = ("tokens", "starts", "ends", "segments")
     tokens: list[TokenDict] = [
         {
@@ -221,15 +230,23 @@ def saved_map(results: Results, method: str, row: int, scores: np.ndarray[Any, A
         "target": labels[instance["target"]],
         "predicted": labels[instance["predicted"]],
         "probabilities": dict(zip(labels, instance["probabilities"], strict=True)),
-        "layer": int(entry["options"].get("layer", round(0.75 * results.manifest["model"]["blocks"]))),
+        "layer": layers[-1],
+        "layers": list(layers),
         "total_bits": float(sum(token["bits"] for token in tokens)),
         "carried_bits": None,
         "truncated": instance["truncated"],
         "method": entry["method"],
-        "config": dict(entry["options"]),
+        "config": config,
         "trace": [],
         "narrows_version": __version__,
     }
+
+
+def _bottleneck_config(entry: Mapping[str, Any]) -> BottleneckConfig:
+    """Make the settings of a bottleneck again from the options of the method."""
+    options = entry["options"]
+    preset: Preset = options.get("preset", "fast") if entry["method"] == "narrows" else "paper"
+    return choose_config(preset, **{name: options[name] for name in Settings.__annotations__ if name in options})
 
 
 def _chosen(results: Results, method: str | None) -> str:

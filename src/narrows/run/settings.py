@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -94,8 +95,7 @@ class LayerSettings(RunSettings):
         Raises:
             InputError: If the layers are not given as numbers.
         """
-        layers = [part for text in _listed(self.layers or f"1-{blocks}") for part in _range(text)]
-        return tuple(f"{self.method}:layer={layer}" for layer in layers)
+        return tuple(f"{self.method}:layer={layer}" for layer in parse_layers(self.layers or f"1-{blocks}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +111,34 @@ class BetaSettings(RunSettings):
         return tuple(f"{self.method}:beta={beta}" for beta in _listed(self.betas))
 
 
+def parse_layers(text: str) -> list[int]:
+    """Read layers from text.
+
+    Args:
+        text: Numbers with commas, ranges among them.
+
+    Returns:
+        The layers.
+
+    Raises:
+        InputError: If it is anything else.
+
+    Example:
+        >>> parse_layers("0,2-4")
+        [0, 2, 3, 4]
+    """
+    return [layer for part in _listed(text) for layer in _range(part)]
+
+
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _range(text: str) -> list[int]:
-    first, dash, last = text.partition("-")
     try:
-        return list(range(int(first), int(last) + 1)) if dash else [int(first)]
+        if re.fullmatch(r"\d+-\d+", text):
+            first, last = map(int, text.split("-"))
+            return list(range(first, last + 1))
+        return [int(text)]  # a negative one is refused by who knows the layers
     except ValueError:
         raise InputError(f"layers must be numbers such as 1,3,5 or 0-6, not {text!r}") from None

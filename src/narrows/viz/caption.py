@@ -11,6 +11,8 @@ from narrows.viz.spans import content, visible
 
 INFORMATION_UNIT = "information (bits)"
 SIGNED_UNIT = "signed information (bits)"
+EVIDENCE_UNIT = "evidence for the target (bits)"
+EVIDENCE = "evidence"  # the kind of scores that is in bits, but not of information
 
 _BITS = "bits"
 _NATS = "nats of log p"
@@ -19,6 +21,7 @@ _PLAIN = "score"
 # What the scores of the methods are; of those that are not listed nothing is known.
 _UNITS = {
     "narrows": _BITS,
+    EVIDENCE: _BITS,
     "iba": _BITS,
     "iba_released": _BITS,
     "ig": _NATS,
@@ -81,6 +84,11 @@ def short_unit(method: str) -> str:
         ('bits', 'weight', 'score')
     """
     return _UNITS.get(_base(method), _PLAIN)
+
+
+def kind(attribution: AttributionDict) -> str:
+    """Return what tells the unit and the meaning of a result's scores: its method, or ``evidence``."""
+    return EVIDENCE if attribution["config"].get("readout") == EVIDENCE else attribution["method"]
 
 
 def in_bits(method: str) -> bool:
@@ -171,6 +179,11 @@ def places(layers: Sequence[int]) -> str:
     return f"layers {', '.join(map(str, layers))}"
 
 
+def where(attribution: AttributionDict) -> str:
+    """Return the name of the layer, or of all layers, at which a result was read."""
+    return places(attribution.get("layers") or [attribution["layer"]])  # files of earlier versions know one layer
+
+
 def origin(method: str, where: str) -> str:
     """Return by which method a map was made and, of methods that look at a layer, where.
 
@@ -185,9 +198,11 @@ def unit(signed: bool, method: str = "narrows") -> str:
     """Return the label of a scale or an axis.
 
     Example:
-        >>> unit(True), unit(True, "lime"), unit(False, "ig")
-        ('signed information (bits)', 'weight', 'score (nats of log p)')
+        >>> unit(True), unit(True, "lime"), unit(False, "ig"), unit(True, "evidence")
+        ('signed information (bits)', 'weight', 'score (nats of log p)', 'evidence for the target (bits)')
     """
+    if method == EVIDENCE:
+        return EVIDENCE_UNIT
     name = short_unit(method)
     if name == _BITS:
         return SIGNED_UNIT if signed else INFORMATION_UNIT
@@ -196,6 +211,12 @@ def unit(signed: bool, method: str = "narrows") -> str:
 
 def meaning(signed: bool, method: str = "narrows") -> str:
     """Return, in plain words, what the numbers of a method's map mean."""
+    if method == EVIDENCE:
+        return (
+            "A token's evidence is the number of bits by which it raises log2 p(target) as the text takes the place of "
+            "a typical text inside the model: one bit doubles the probability. A plus speaks for the target, a minus "
+            "against it."
+        )
     if in_bits(method):
         return what_a_bit_is(signed)
     sentence = f"The higher the {_PLAIN}, the more the token speaks for the target, as {method} sees it."
@@ -218,7 +239,7 @@ def what_a_bit_is(signed: bool) -> str:
 
 
 def needed(attribution: AttributionDict) -> str | None:
-    """Return the sentence that says how many bits the prediction needed, and how many the layer carries.
+    """Return the sentence that says how many bits the prediction needed, or how much evidence all tokens give.
 
     Args:
         attribution: A saved result.
@@ -226,14 +247,34 @@ def needed(attribution: AttributionDict) -> str | None:
     Returns:
         The sentence; None for a method whose scores are no bits.
     """
+    if kind(attribution) == EVIDENCE:
+        p = attribution["probabilities"].get(attribution["target"])
+        now = "" if p is None else f", where p({attribution['target']}) is {p:.3f}"
+        return f"All tokens together give {total(attribution)[1]} bits{now}."
     if not in_bits(attribution["method"]):
         return None
-    total, carried = attribution["total_bits"], attribution["carried_bits"]
+    used, carried = attribution["total_bits"], attribution["carried_bits"]
     if carried is None:  # a method without a trace does not know
-        return f"The prediction needed {bits(total)} bits at {place(attribution['layer'])}."
-    part = f" ({percent(total / carried)})" if 0 < total <= carried else ""
-    where = place(attribution["layer"])
-    return f"The prediction needed {bits(total)} bits of the {bits(carried)} bits that {where} carries{part}."
+        return f"The prediction needed {bits(used)} bits at {where(attribution)}."
+    part = f" ({percent(used / carried)})" if 0 < used <= carried else ""
+    carry = "carry" if len(attribution.get("layers", [])) > 1 else "carries"
+    return (
+        f"The prediction needed {bits(used)} bits of the {bits(carried)} bits that {where(attribution)} {carry}{part}."
+    )
+
+
+def total(attribution: AttributionDict) -> tuple[str, str]:
+    """Return what all tokens have together, in bits, with a word for it.
+
+    Args:
+        attribution: A saved result whose scores are bits.
+
+    Returns:
+        The word and the number.
+    """
+    if kind(attribution) == EVIDENCE:
+        return "together", bits(sum(token["score"] for token in attribution["tokens"]), signed=True)
+    return "needed", bits(attribution["total_bits"])
 
 
 def truncation(attribution: AttributionDict) -> str | None:

@@ -35,7 +35,7 @@ def plot_map(attribution: AttributionDict, ax: Axes | None = None, top: int = 30
     """
     if top < 1:
         raise InputError(f"top must be at least 1, not {top}")
-    signed, method = is_signed([attribution]), attribution["method"]
+    signed, method = is_signed([attribution]), caption.kind(attribution)
     spans = content(attribution)
     scale = Scale.of((span.score for span in spans), signed)
     kept = sorted(sorted(range(len(spans)), key=lambda position: -abs(finite(spans[position].score)))[:top])
@@ -44,8 +44,8 @@ def plot_map(attribution: AttributionDict, ax: Axes | None = None, top: int = 30
     rows += [Bar(short_name(span.text, can_draw), span.score, True) for span in unplaced(attribution)]
     ax = ax or _new_axes(6.4, 1.3 + 0.24 * max(1, len(rows)))
     draw_bars(ax, rows, scale, method)
-    where = caption.place(attribution["layer"])
-    made = where if caption.in_bits(method) else short_name(caption.origin(method, where), can_draw)
+    where = caption.where(attribution)
+    made = where if caption.in_bits(method) else short_name(caption.origin(attribution["method"], where), can_draw)
     title = f"target: {short_name(attribution['target'], can_draw)}, {made}"
     if len(kept) < len(spans):
         title += f" (the {len(kept)} strongest of {len(spans)} tokens)"
@@ -80,7 +80,7 @@ def plot_layers(attributions: Sequence[AttributionDict], ax: Axes | None = None)
     ax.set_xticks(range(len(attributions)), [str(layer["layer"]) for layer in attributions])
     ax.set_xlabel("layer")
     ax.set_title(f"target: {short_name(first['target'], can_draw)}", loc="left", fontsize=10, parse_math=False)
-    draw_scale(ax, cells, scale, caption.unit(signed, first["method"]))
+    draw_scale(ax, cells, scale, caption.unit(signed, caption.kind(first)))
     return ax
 
 

@@ -146,7 +146,7 @@ def map_values(attribution: AttributionDict) -> Json:
     Returns:
         Its values by the names that the macros know them by.
     """
-    signed, method = is_signed([attribution]), attribution["method"]
+    signed, method = is_signed([attribution]), caption.kind(attribution)
     spans = content(attribution)
     scale = Scale.of((span.score for span in spans), signed)
     whole = caption.magnitude(attribution)
@@ -171,7 +171,7 @@ def map_values(attribution: AttributionDict) -> Json:
         "hidden": len(attribution["probabilities"]) - len(caption.classes(attribution, _LABELS)),
         "predicted": visible(attribution["predicted"]),
         "target": visible(attribution["target"]),
-        "origin": visible(caption.origin(method, caption.place(attribution["layer"]))),
+        "origin": visible(caption.origin(attribution["method"], caption.where(attribution))),
         "unit": caption.short_unit(method),
         "suffix": f" {caption.short_unit(method)}" if caption.is_counted(method) else "",
         "noun": "bits" if caption.in_bits(method) else "score",
@@ -222,7 +222,7 @@ def _cell(
 
 def _word_notes(attribution: AttributionDict, signed: bool) -> dict[int, str]:
     """Return, for the tokens of words that the tokenizer cut up, what the whole word has and its rank among words."""
-    method = attribution["method"]
+    method = caption.kind(attribution)
     order = sorted((word for word in attribution["words"] if word["score"]), key=lambda word: -abs(word["score"]))
     notes: dict[int, str] = {}
     for rank, word in enumerate(order, start=1):
@@ -265,7 +265,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         InputError: If there are none, or they are of different texts.
     """
     check_layers(attributions)
-    signed, method = is_signed(attributions), attributions[0]["method"]
+    signed, method = is_signed(attributions), caption.kind(attributions[0])
     scores = (token["score"] for layer in attributions for token in layer["tokens"] if not token["special"])
     scale = Scale.of(scores, signed)
     rows = []
@@ -281,12 +281,13 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         "layers": [layer["layer"] for layer in attributions],
         "rows": rows,
         "in_bits": caption.in_bits(method),
-        "needed": [caption.bits(layer["total_bits"]) for layer in attributions],
+        "needed": [caption.total(layer)[1] for layer in attributions],
+        "whole": caption.total(attributions[0])[0],
         "carried": [_known(layer["carried_bits"]) for layer in attributions],
         "legend": _legend(scale, method),
         "meaning": visible(caption.meaning(signed, method)),
         "places": places,
-        "origin": visible(caption.origin(method, places)),
+        "origin": visible(caption.origin(attributions[0]["method"], places)),
     }
 
 

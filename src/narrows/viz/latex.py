@@ -51,11 +51,11 @@ def render_latex(attribution: AttributionDict) -> str:
     Returns:
         A group that can stand in a figure or a table; needs ``\usepackage{xcolor}``.
     """
-    signed, method = is_signed([attribution]), attribution["method"]
+    signed, method = is_signed([attribution]), caption.kind(attribution)
     scale = Scale.of((span.score for span in content(attribution)), signed)
     lines = [
         r"% needs \usepackage{xcolor}",
-        rf"% {escape_latex(caption.origin(method, caption.place(attribution['layer'])))}, narrows "
+        rf"% {escape_latex(caption.origin(attribution['method'], caption.where(attribution)))}, narrows "
         rf"{escape_latex(attribution['narrows_version'])}",
         r"{\setlength{\fboxsep}{1pt}\setlength{\parindent}{0pt}\raggedright",
         rf"\textbf{{{escape_latex(attribution['target'])}}} ($p = {_p(attribution):.3f}$)\par\smallskip",

@@ -76,7 +76,7 @@ def plot_before_after(before: AttributionDict, after: AttributionDict, top: int 
         ax.tick_params(labelleft=column == 0)
         ax.set_title(f"{when}: {caption.bits(result['total_bits'])} bits in all")
         ax.set_xlabel(caption.unit(signed=False))
-    title = f"target: {short_name(after['target'], can_draw)}, {caption.place(after['layer'])}"
+    title = f"target: {short_name(after['target'], can_draw)}, {caption.where(after)}"
     if len(kept) < len(spans):
         title += f" (the {len(kept)} strongest of {len(spans)} tokens)"
     figure.suptitle(title, x=0.01, ha="left", fontsize=8)
@@ -122,7 +122,7 @@ def plot_series(
     label = _unit(attributions, signed)
     if scale_of == "row":
         most = [
-            caption.amount(own.largest, method=result["method"])
+            caption.amount(own.largest, method=caption.kind(result))
             for own, result in zip(scales, attributions, strict=True)
         ]
         names = [f"{name} (up to {amount})" for name, amount in zip(names, most, strict=True)]
@@ -171,7 +171,7 @@ def _content_scores(attribution: AttributionDict) -> list[float]:
 
 def _unit(attributions: Sequence[AttributionDict], signed: bool) -> str:
     """Return the unit of all, or the plain word where they have several."""
-    found = {caption.unit(signed, attribution["method"]) for attribution in attributions}
+    found = {caption.unit(signed, caption.kind(attribution)) for attribution in attributions}
     return found.pop() if len(found) == 1 else "score"
 
 

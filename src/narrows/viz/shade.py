@@ -17,6 +17,7 @@ from typing import Literal
 from narrows.errors import InputError
 from narrows.schema import AttributionDict
 
+SIGNED_READOUTS = ("signed", "evidence")
 Theme = Literal["light", "dark"]
 
 LEVELS = 24
@@ -96,10 +97,11 @@ def is_signed(attributions: Sequence[AttributionDict]) -> bool:
         attributions: Everything that the picture shows.
 
     Returns:
-        True if the readout is signed, or any score is negative.
+        True if the readout has a sign, or any score is negative.
     """
     return any(
-        attribution["config"].get("readout") == "signed" or any(token["score"] < 0 for token in attribution["tokens"])
+        attribution["config"].get("readout") in SIGNED_READOUTS
+        or any(token["score"] < 0 for token in attribution["tokens"])
         for attribution in attributions
     )
 

@@ -128,9 +128,9 @@ class _TokenMap:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         signed = is_signed([self.attribution])
         scale = Scale.of((span.score for span in content(self.attribution)), signed)
-        canvas = _Canvas.of(scale, self.theme, self.attribution["method"], console, options)
+        canvas = _Canvas.of(scale, self.theme, caption.kind(self.attribution), console, options)
         width = min(options.max_width, _TEXT_WIDTH)
-        yield _heading(self.attribution, canvas, caption.place(self.attribution["layer"]))
+        yield _heading(self.attribution, canvas, caption.where(self.attribution))
         yield Text()
         texts = segments(self.attribution)
         for segment in range(len(texts)):
@@ -235,12 +235,12 @@ class _LayerMap:
         signed = is_signed(self.attributions)
         first = self.attributions[0]
         scores = (token["score"] for layer in self.attributions for token in layer["tokens"] if not token["special"])
-        canvas = _Canvas.of(Scale.of(scores, signed), self.theme, first["method"], console, options)
+        canvas = _Canvas.of(Scale.of(scores, signed), self.theme, caption.kind(first), console, options)
         yield _heading(first, canvas, caption.places([attribution["layer"] for attribution in self.attributions]))
         yield Text()
         names = [canvas.line(label) for label in labels(first)]
         widest = max((Text(name).cell_len for name in names), default=0)
-        name_width = max(len("needed"), min(widest, options.max_width // 3, 24)) + 1
+        name_width = max(len(caption.total(first)[0]), min(widest, options.max_width // 3, 24)) + 1
         per_table = max(1, (options.max_width - name_width) // (_CELL + 1))
         for start in range(0, len(self.attributions), per_table):
             yield _layer_table(self.attributions[start : start + per_table], names, name_width, canvas)
@@ -254,11 +254,11 @@ def _layer_table(
 ) -> Table:
     in_bits = caption.in_bits(canvas.method)
     table = Table(box=None, padding=0, collapse_padding=True, show_edge=False, show_footer=in_bits)
-    table.add_column("layer", footer="needed", width=name_width, no_wrap=True, overflow="ellipsis")
+    whole, _ = caption.total(attributions[0])
+    table.add_column("layer", footer=whole, width=name_width, no_wrap=True, overflow="ellipsis")
     for attribution in attributions:
         table.add_column("", width=1, footer="")
-        total = caption.bits(attribution["total_bits"])
-        table.add_column(str(attribution["layer"]), footer=total, justify="right", width=_CELL)
+        table.add_column(str(attribution["layer"]), footer=caption.total(attribution)[1], justify="right", width=_CELL)
     for position, name in enumerate(names):
         special = attributions[0]["tokens"][position]["special"]
         cells: list[Text] = [Text(name, style="italic" if special else "")]

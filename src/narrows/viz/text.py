@@ -111,7 +111,7 @@ def heading(attribution: AttributionDict) -> str:
         One line, not escaped.
     """
     probability = attribution["probabilities"].get(attribution["target"], math.nan)
-    made = caption.origin(attribution["method"], caption.place(attribution["layer"]))
+    made = caption.origin(attribution["method"], caption.where(attribution))
     return f"{attribution['target']} (p = {probability:.3f}), {made}"
 
 
@@ -143,7 +143,7 @@ def _lay_out(
     if line > _MOST_LINES:
         pieces = [piece for piece in pieces if piece.line < _MOST_LINES]
         written += f" (the first {_MOST_LINES} of {line} lines)"
-    return _Paragraph(written, tuple(pieces), min(line, _MOST_LINES), scale, attribution["method"])
+    return _Paragraph(written, tuple(pieces), min(line, _MOST_LINES), scale, caption.kind(attribution))
 
 
 def _chunks(

@@ -70,9 +70,9 @@ def rate_points(attributions: Sequence[AttributionDict]) -> list[tuple[float, fl
         without a trace, or without any bits, give no point.
     """
     points = [
-        (attribution["total_bits"], math.exp(-attribution["trace"][-1]["cross_entropy"]))
+        (attribution["trace"][-1]["information"], math.exp(-attribution["trace"][-1]["cross_entropy"]))
         for attribution in attributions
-        if attribution["trace"] and attribution["total_bits"] > 0
+        if attribution["trace"] and attribution["trace"][-1]["information"] > 0
     ]
     return sorted(point for point in points if all(map(math.isfinite, point)))
 

@@ -1,0 +1,83 @@
+"""The straight path through the bottleneck: all masks open together, and the evidence of every token is summed up.
+
+With one mask lambda for all tokens and the prior's mean in place of the noise, T = mean + lambda (X - mean) runs from
+an activation that says nothing, lambda = 0, to that of the text, lambda = 1. On the way log2 p(target) rises by
+
+    evidence_t = integral over lambda from 0 to 1 of the derivative of log2 p(target | T) to the mask of token t
+
+for every token, and the evidence of all tokens adds up to the whole rise. That is integrated gradients (Sundararajan et
+al. 2017) at an inner layer, from the mean of the prior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from narrows.bottleneck import NATS_PER_BIT
+from narrows.optimize import NegativeLogLikelihood
+from narrows.prior import Gaussian
+
+
+@dataclass(frozen=True)
+class StraightPath:
+    """What was seen on the way.
+
+    Attributes:
+        evidence: Bits per token, (batch, tokens); above 0 = speaks for the target; 0 at padding.
+        masks: lambda at each point, (points,), rising, float64.
+        cross_entropy: -log p(target) at each point in nats, (points, batch).
+    """
+
+    evidence: Tensor
+    masks: Tensor
+    cross_entropy: Tensor
+
+
+def follow_path(
+    nll: NegativeLogLikelihood, activation: Tensor, prior: Gaussian, real: Tensor, points: int
+) -> StraightPath:
+    """Integrate the evidence of a batch of texts by the Gauss-Legendre rule; all points share one pass there and back.
+
+    Args:
+        nll: -log p(target) of activations, in nats.
+        activation: X, (batch, tokens, hidden), of any floating dtype; the sums are float32 (float64 for float64).
+        prior: Its mean, broadcastable to X, is where the path starts.
+        real: True where a token is not padding, (batch, tokens).
+        points: Points of the rule.
+
+    Returns:
+        The evidence and the points.
+    """
+    wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
+    x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
+    mean = prior.mean.to(x).expand_as(x)
+    masks, weights = gauss_legendre(points)
+    opened = masks.to(x).view(1, -1, 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
+    opened = opened.to(activation.dtype).requires_grad_()  # (batch, points, tokens, hidden)
+    cross_entropy = nll(opened)  # (batch, points)
+    # Weighted only after the way back, where a small number may not fit in half precision.
+    (gradient,) = torch.autograd.grad(-cross_entropy.sum(), [opened])
+    integral = torch.einsum("p,bpth->bth", weights.to(x), gradient.to(x))
+    evidence = (integral * (x - mean)).sum(dim=-1) * real / NATS_PER_BIT
+    return StraightPath(evidence, masks, cross_entropy.detach().to(x).T)
+
+
+def gauss_legendre(points: int) -> tuple[Tensor, Tensor]:
+    """Give the points and weights of the Gauss-Legendre rule on the way from 0 to 1.
+
+    Args:
+        points: How many.
+
+    Returns:
+        Points, rising, and weights, which add up to 1, (points,) each, float64.
+
+    Example:
+        >>> gauss_legendre(1)
+        (tensor([0.5000], dtype=torch.float64), tensor([1.], dtype=torch.float64))
+    """
+    places, weights = np.polynomial.legendre.leggauss(points)
+    return torch.from_numpy((places + 1) / 2), torch.from_numpy(weights / 2)

@@ -1,0 +1,140 @@
+"""The straight path: against loops over the reference, complete, and the same for a text whatever stands beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from captum.attr import IntegratedGradients
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+import reference
+from narrows import Explainer
+from narrows.path import follow_path, gauss_legendre
+from narrows.prior import Gaussian, Prior
+from test_optimize import CLASSES, HIDDEN, PoolingHead
+from tiny import Classifier
+
+PRIOR = Gaussian(torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64), torch.ones(HIDDEN, dtype=torch.float64))
+
+
+def some_texts(lengths: list[int], seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Random activations of several texts, padded, and which tokens are real."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(len(lengths), max(lengths), HIDDEN, generator=generator, dtype=torch.float64)
+    real = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    return x, real
+
+
+def slow_evidence(head: PoolingHead, x: reference.Matrix, target: int, steps: int) -> list[float]:
+    """Walk the path in small steps with lists: bits of log2 p(target) per token."""
+    mean = PRIOR.mean.tolist()
+    evidence = [0.0] * len(x)
+    for step in range(steps):
+        mask = (step + 0.5) / steps
+        t = [[m + mask * (value - m) for value, m in zip(token, mean, strict=True)] for token in x]
+        logits, back = head.plain(t)
+        _, of_logits = reference.cross_entropy(logits, target)
+        gradient = back(of_logits)
+        for token, (own, slope) in enumerate(zip(x, gradient, strict=True)):
+            # A token's mask moves it along x - mean; a lower cross-entropy is a higher log p.
+            moved = sum(g * (value - m) for g, value, m in zip(slope, own, mean, strict=True))
+            evidence[token] -= moved / steps / math.log(2)
+    return evidence
+
+
+@given(seed=st.integers(0, 100), target=st.integers(0, CLASSES - 1), tokens=st.integers(1, 5))
+def test_the_evidence_is_that_of_a_slow_walk(seed: int, target: int, tokens: int) -> None:
+    x, real = some_texts([tokens], seed)
+    head = PoolingHead(seed)
+    path = follow_path(head.nll(real, [target]), x, PRIOR, real, points=30)
+    assert path.evidence[0].tolist() == pytest.approx(slow_evidence(head, x[0].tolist(), target, 500), abs=1e-4)
+
+
+@given(seed=st.integers(0, 100), points=st.integers(1, 6))
+def test_the_points_are_those_of_captum(seed: int, points: int) -> None:
+    x, real = some_texts([4], seed)
+    nll = PoolingHead(seed).nll(real, [1])
+    start = PRIOR.mean.expand_as(x).contiguous()
+    expected = IntegratedGradients(lambda t: -nll(t.unsqueeze(0))[0]).attribute(x, start, n_steps=points)
+    path = follow_path(nll, x, PRIOR, real, points)
+    assert path.evidence[0].tolist() == pytest.approx((expected[0].sum(dim=-1) / math.log(2)).tolist(), abs=1e-6)
+
+
+@given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), seed=st.integers(0, 50))
+def test_the_evidence_adds_up_to_the_rise_of_log_p(lengths: list[int], seed: int) -> None:
+    x, real = some_texts(lengths, seed)
+    nll = PoolingHead(seed).nll(real, [0] * len(lengths))
+    rise = nll(PRIOR.mean.expand_as(x).unsqueeze(1)) - nll(x.unsqueeze(1))
+    path = follow_path(nll, x, PRIOR, real, points=60)
+    assert path.evidence.sum(dim=1).tolist() == pytest.approx((rise[:, 0] / math.log(2)).tolist(), abs=1e-4)
+
+
+def test_padding_and_neighbours_have_no_part_in_it() -> None:
+    x, real = some_texts([2, 5])
+    x[0, 2:] = math.nan  # as some models leave it
+    head = PoolingHead()
+    together = follow_path(head.nll(real, [1, 2]), x, PRIOR, real, 3)
+    alone = follow_path(head.nll(real[:1, :2], [1]), x[:1, :2], PRIOR, real[:1, :2], 3)
+    assert together.evidence[0, :2].tolist() == pytest.approx(alone.evidence[0].tolist(), abs=1e-12)
+    assert together.evidence[0, 2:].tolist() == [0.0] * 3
+    assert together.cross_entropy[:, 0].tolist() == pytest.approx(alone.cross_entropy[:, 0].tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize("points", [1, 2, 5])
+def test_a_rule_of_n_points_is_exact_for_polynomials_of_degree_2n_minus_1(points: int) -> None:
+    masks, weights = gauss_legendre(points)
+    for degree in range(2 * points):
+        assert float((weights * masks**degree).sum()) == pytest.approx(1 / (degree + 1), rel=1e-12)
+    assert masks.tolist() == sorted(masks.tolist())
+
+
+TEXTS = ["good film", "a very bad film it is not", "the act"]
+
+
+def test_the_map_of_several_layers_is_the_mean_of_theirs(
+    any_classifier: Classifier, make_prior: Callable[..., Prior]
+) -> None:
+    model, tokenizer = any_classifier
+    prior = make_prior(model)
+    several = Explainer(model, tokenizer, [1, 2], prior)(TEXTS)
+    for row, text in enumerate(TEXTS):
+        parts = [Explainer(model, tokenizer, layer, prior)(text) for layer in (1, 2)]
+        mean = (parts[0].scores + parts[1].scores) / 2
+        assert several[row].scores.tolist() == pytest.approx(mean.tolist(), abs=1e-5)
+        assert several[row].bits.tolist() == pytest.approx(abs(mean).tolist(), abs=1e-5)
+        assert several[row].layers == (1, 2) and several[row].layer == 2
+
+
+def test_evidence_adds_up_at_every_layer_of_a_transformer(
+    any_classifier: Classifier, make_prior: Callable[..., Prior]
+) -> None:
+    model, tokenizer = any_classifier
+    explainer = Explainer(model, tokenizer, prior=make_prior(model), points=300)
+    for attribution in explainer.across_layers("a very bad film"):
+        # The last point of the trace is the most closed one: hardly anything is open there.
+        closed = attribution.trace[-1].cross_entropy
+        rise = (closed - attribution.trace[0].cross_entropy) / math.log(2)
+        assert attribution.scores.sum() == pytest.approx(rise, abs=0.02)
+
+
+def test_evidence_does_not_depend_on_the_seed(bert: Classifier) -> None:
+    model, tokenizer = bert
+    one, other = (Explainer(model, tokenizer, prior="instance", seed=seed)(TEXTS[1]) for seed in (0, 1))
+    assert one.scores.tolist() == other.scores.tolist()
+    assert one.scores.std() > 0
+
+
+def test_the_trace_leads_from_the_open_mask_to_the_closed_one(bert: Classifier) -> None:
+    model, tokenizer = bert
+    attribution = Explainer(model, tokenizer, prior="instance", points=4)(TEXTS[1])
+    information = [point.information for point in attribution.trace]
+    assert len(information) == 5
+    assert information == sorted(information, reverse=True)
+    assert information[0] == attribution.carried_bits
+    p = attribution.probabilities[attribution.target]
+    assert math.exp(-attribution.trace[0].cross_entropy) == pytest.approx(p, rel=1e-5)
