@@ -103,11 +103,11 @@ def place_controls(shelf: Shelf) -> Controls:
                 granularity = gr.Radio(
                     [FROM_PRESET, *choices(Granularity)],
                     value=FROM_PRESET,
-                    label="Granularity, where a mask is optimised",
+                    label="Granularity, of a mask that is optimised",
                 )
                 with gr.Row():
                     beta = gr.Textbox(
-                        label="Beta, where a mask is optimised",
+                        label="Beta",
                         placeholder="auto, or a number",
                         max_length=20,
                         min_width=120,

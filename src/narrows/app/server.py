@@ -23,6 +23,7 @@ except ImportError as error:
 
 from narrows.app.page import build_page, head
 from narrows.app.shelf import Shelf
+from narrows.viz.shade import SURFACE
 
 HOST = "127.0.0.1"
 # Gradio's scripts make functions out of strings and its widgets have inline styles; nothing may leave this machine.
@@ -161,6 +162,8 @@ def _theme() -> Any:
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", radius_size="sm", font=sans, font_mono=mono)
     # The theme's own shades fall short of a contrast of 4.5 to 1.
     return theme.set(
+        body_background_fill=SURFACE["light"],  # what shades are mixed with
+        body_background_fill_dark=SURFACE["dark"],
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
