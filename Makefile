@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench reproduce clean
+.PHONY: help demo serve test chromium lint bench reproduce clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -13,8 +13,22 @@ help:  ## list the targets
 demo: $(VENV)/.installed  ## explain a review with the bundled sentiment model
 	@$(BIN)/narrows explain "$(REVIEW)"
 
-test: $(VENV)/.installed-dev  ## run the whole test suite
+serve: $(VENV)/.installed-app  ## serve the page on this machine
+	@$(BIN)/narrows serve
+
+test: $(VENV)/.installed-dev chromium  ## run the whole test suite
 	$(BIN)/python -m pytest -q
+
+# The page is tested in a real browser. Where none can be had those tests are skipped, and this says so; it never fails.
+chromium:
+	@if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1; then exit 0; \
+	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then \
+		echo "no Chromium here: the tests of the page in a browser will be skipped (install it, for instance: apt-get install chromium)"; \
+	else \
+		echo "installing Chromium for the tests of the page"; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/dev/null 2>&1 \
+		|| echo "Chromium could not be installed: the tests of the page in a browser will be skipped"; \
+	fi
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -48,6 +62,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo]"
 	@touch $@
 
+$(VENV)/.installed-app: pyproject.toml constraints.txt $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[app]"
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-app

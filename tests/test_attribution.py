@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from narrows import __version__
-from narrows.attribution import Attribution, TracePoint
+from narrows.attribution import Attribution, Attributions, TracePoint
 from narrows.errors import InputError
+from narrows.viz.files import render_file
+from narrows.viz.fragments import render_list
 
 
 def attribution(**changes: Any) -> Attribution:
@@ -220,3 +222,23 @@ def test_every_picture_can_be_drawn_of_a_hostile_text(capsys: pytest.CaptureFixt
     for page in (result.to_html(), result._repr_html_()):
         assert "<script>alert" not in page
     assert result.to_html().lstrip().lower().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".tex", ".html", ".json"])
+def test_a_map_is_drawn_to_the_file_that_its_name_asks_for(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"map{suffix}"
+    attribution().export(path)
+    assert path.read_bytes() == render_file([attribution().to_dict()], suffix)
+    with pytest.raises(InputError, match=r"exports end in \.png"):
+        attribution().export(tmp_path / "map.gif")
+    assert [left.name for left in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_list_of_results_can_be_shown_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    several = Attributions([attribution(), attribution()])
+    assert several == [several[0], several[1]]
+    assert several._repr_html_() == render_list(several.to_dicts())
+    several.show()
+    assert capsys.readouterr().out.count("predicted") == 2
+    several.export(tmp_path / "maps.json")
+    assert json.loads((tmp_path / "maps.json").read_text()) == several.to_dicts()

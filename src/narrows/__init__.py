@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from narrows.attribution import Attribution
+    from narrows.attribution import Attribution, Attributions
     from narrows.config import BottleneckConfig
     from narrows.errors import NarrowsError
     from narrows.example import Example
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Attribution": "narrows.attribution",
+    "Attributions": "narrows.attribution",
     "BottleneckConfig": "narrows.config",
     "Example": "narrows.example",
     "Explainer": "narrows.explainer",
@@ -35,6 +36,7 @@ _HOME = {
 __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "Explainer",
     "Attribution",
+    "Attributions",
     "Word",
     "Example",
     "Prior",

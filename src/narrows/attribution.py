@@ -19,8 +19,10 @@ from narrows.errors import InputError
 from narrows.output import written_whole
 from narrows.schema import AttributionDict, TokenDict
 from narrows.viz.figure import plot_map
+from narrows.viz.files import are_layers, render_file
+from narrows.viz.fragments import render_list
 from narrows.viz.html import render_fragment, render_page
-from narrows.viz.terminal import render_map
+from narrows.viz.terminal import render_layers, render_map
 from narrows.words import Word, group_tokens, trim_span
 
 if TYPE_CHECKING:
@@ -318,9 +320,66 @@ class Attribution:
         """
         return plot_map(self.to_dict(), ax)
 
+    def export(self, path: str | Path) -> None:
+        """Draw the map to a file that its suffix names: ``.png``, ``.svg``, ``.pdf``, ``.tex``, ``.html``, ``.json``.
+
+        Args:
+            path: Where to. Figures are running text as wide as a column of a paper; ``.tex`` needs xcolor.
+
+        Raises:
+            InputError: If the name ends otherwise, or the file cannot be written.
+        """
+        _export([self.to_dict()], Path(path))
+
     def _repr_html_(self) -> str:
         """Let notebooks show the map."""
         return render_fragment(self.to_dict())
+
+
+class Attributions(list[Attribution]):
+    """Several results: a list that can be shown, in a terminal and in a notebook, and drawn to a file.
+
+    One text at several layers is shown as one picture, tokens by layers; other results one below the other.
+
+    Example:
+        >>> Attributions([])
+        []
+    """
+
+    def to_dicts(self) -> list[AttributionDict]:
+        """Give the saved forms.
+
+        Returns:
+            One per result, in their order.
+        """
+        return [attribution.to_dict() for attribution in self]
+
+    def show(self) -> None:
+        """Print the maps to the terminal."""
+        saved = self.to_dicts()
+        pictures = [render_layers(saved)] if saved and are_layers(saved) else map(render_map, saved)
+        for picture in pictures:
+            Console().print(picture)
+
+    def export(self, path: str | Path) -> None:
+        """Draw the maps to a file, as `Attribution.export` does.
+
+        Args:
+            path: Where to.
+
+        Raises:
+            InputError: If there is nothing to draw, the name ends otherwise, or the file cannot be written.
+        """
+        _export(self.to_dicts(), Path(path))
+
+    def _repr_html_(self) -> str:
+        """Let notebooks show the maps."""
+        return render_list(self.to_dicts())
+
+
+def _export(saved: list[AttributionDict], path: Path) -> None:
+    with written_whole(path) as partial:
+        partial.write_bytes(render_file(saved, path.suffix))
 
 
 def _saved_format(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution, TracePoint
+from narrows.attribution import Attribution, Attributions, TracePoint
 from narrows.config import Preset, Settings, choose_config
 from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning
 from narrows.example import Example
@@ -107,6 +107,7 @@ class Explainer:
         *,
         preset: Preset = "fast",
         device: str | None = None,
+        max_tokens: int | None = None,
         **settings: Unpack[Settings],
     ) -> Explainer:
         """Load a classifier and prepare to explain it.
@@ -117,6 +118,7 @@ class Explainer:
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
             preset: The settings to start from.
             device: Where to run; None = the first GPU where there is one, else the CPU.
+            max_tokens: As for `Explainer`.
             **settings: Fields of `BottleneckConfig` that differ from the preset.
 
         Returns:
@@ -127,7 +129,8 @@ class Explainer:
         """
         classifier = load_classifier(name, device)
         chosen = classifier.prior if prior is None else prior
-        return cls(classifier.model, classifier.tokenizer, layer, chosen, preset=preset, **settings)
+        model, tokenizer = classifier.model, classifier.tokenizer
+        return cls(model, tokenizer, layer, chosen, preset=preset, max_tokens=max_tokens, **settings)
 
     @property
     def blocks(self) -> int:
@@ -147,7 +150,7 @@ class Explainer:
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a list is an iterable too
         self, inputs: list[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
-    ) -> list[Attribution]: ...
+    ) -> Attributions: ...
 
     @overload
     def __call__(
@@ -159,7 +162,7 @@ class Explainer:
         inputs: Item | Iterable[Item],
         target: Target | Sequence[Target] = None,
         batch_size: int = 32,
-    ) -> Attribution | list[Attribution] | Iterator[Attribution]:
+    ) -> Attribution | Attributions | Iterator[Attribution]:
         """Explain one text, a list of texts, or a stream of them.
 
         Args:
@@ -193,11 +196,9 @@ class Explainer:
             raise InputError(f"{len(items)} texts but {len(target)} targets")
         else:
             stream = self._stream(zip(items, target, strict=True), batch_size)
-        return list(stream) if listed else stream
+        return Attributions(stream) if listed else stream
 
-    def across_layers(
-        self, item: Item, target: Target = None, layers: Sequence[int] | None = None
-    ) -> list[Attribution]:
+    def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
         """Explain one text at several layers; the prefix is run once for all of them.
 
         Args:
@@ -216,7 +217,7 @@ class Explainer:
         example = Example.of(item)
         batch = Window([example], [self._encode(example)], [target])
         ((_, explained),) = self._in_batches(batch, [(layer,) for layer in chosen], 1)
-        return [attributions[0] for attributions in explained]
+        return Attributions(attributions[0] for attributions in explained)
 
     def _choose_prior(self, prior: PriorChoice) -> Prior | Literal["instance", "residual"]:
         if prior is None:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from narrows.errors import DependencyError
+from narrows.errors import DependencyError, InputError
 from narrows.output import written_whole
 from narrows.viz import caption
 from narrows.viz.shade import Scale, shade
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+
+FigureFormat = Literal["png", "svg", "pdf"]
 
 NAME_LENGTH = 24
 PAGE_WIDTH = 7.0  # inches between the margins of a paper of two columns
@@ -54,6 +56,7 @@ _STYLE = {
     "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.fonttype": "path",  # a page shows the same letters on every machine
     "svg.hashsalt": "narrows",
+    "pdf.fonttype": 42,  # TrueType: journals refuse the default, Type 3
 }
 
 
@@ -106,6 +109,30 @@ def settle(figure: Figure) -> Figure:
 
 
 @paper_style()
+def figure_bytes(figure: Figure, format: FigureFormat) -> bytes:
+    """Write a figure as a file, the same bytes for the same figure.
+
+    Args:
+        figure: Any figure.
+        format: ``png`` (200 dots per inch), ``svg`` or ``pdf`` (with the letters as text that can be searched).
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        InputError: If there is no such format.
+    """
+    if format not in get_args(FigureFormat):
+        raise InputError(f"a figure is written as {', '.join(get_args(FigureFormat))}, not {format!r}")
+    undated: dict[str, Any] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }[format]
+    figure.savefig(buffer := io.BytesIO(), format=format, dpi=PNG_DPI, metadata=undated)
+    return buffer.getvalue()
+
+
 def figure_svg(figure: Figure) -> str:
     """Write a figure as SVG text, the same for the same figure: without a date, with ids made of its content.
 
@@ -115,11 +142,9 @@ def figure_svg(figure: Figure) -> str:
     Returns:
         The SVG document.
     """
-    figure.savefig(buffer := io.BytesIO(), format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue().decode()
+    return figure_bytes(figure, "svg").decode()
 
 
-@paper_style()
 def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Save a figure as PNG (200 dots per inch) and as SVG, the same bytes for the same figure.
 
@@ -131,10 +156,9 @@ def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
         The two files.
     """
     png, svg = (stem.with_name(stem.name + suffix) for suffix in (".png", ".svg"))
-    with written_whole(png) as path:
-        figure.savefig(path, format="png", dpi=PNG_DPI, metadata={"Software": None})
-    with written_whole(svg) as path:
-        path.write_text(figure_svg(figure), encoding="utf-8")
+    for path, content in ((png, figure_bytes(figure, "png")), (svg, figure_bytes(figure, "svg"))):
+        with written_whole(path) as partial:
+            partial.write_bytes(content)
     return png, svg
 
 

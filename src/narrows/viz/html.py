@@ -63,8 +63,7 @@ def render_layers_page(attributions: Sequence[AttributionDict], title: str = "Na
     Raises:
         InputError: If there are none, or they are of different texts.
     """
-    check_layers(attributions)
-    return document("layers.html.j2", title, {"heat": _heat(attributions), "map": map_values(attributions[0])})
+    return document("layers.html.j2", title, {"heat": heat_values(attributions), "map": map_values(attributions[0])})
 
 
 def render_fragment(attribution: AttributionDict) -> str:
@@ -76,7 +75,20 @@ def render_fragment(attribution: AttributionDict) -> str:
     Returns:
         HTML without a document around it.
     """
-    return _environment().get_template("fragment.html.j2").render(map=map_values(attribution), style=_style())
+    return fill("fragment.html.j2", {"map": map_values(attribution), "style": style_sheet()})
+
+
+def fill(template: str, values: Json) -> str:
+    """Fill a template of this package.
+
+    Args:
+        template: Its name.
+        values: What it needs, all of it.
+
+    Returns:
+        HTML, in which every value is escaped.
+    """
+    return _environment().get_template(template).render(**values)
 
 
 def document(template: str, title: str, values: Json, images: bool = False) -> str:
@@ -91,12 +103,11 @@ def document(template: str, title: str, values: Json, images: bool = False) -> s
     Returns:
         The HTML document, whose Content-Security-Policy allows its style sheet, its images and nothing else.
     """
-    style = _style()
+    style = style_sheet()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     allowed = f"default-src 'none'; style-src 'sha256-{digest}'{'; img-src data:' if images else ''}"
     policy = f"{allowed}; base-uri 'none'; form-action 'none'"
-    page = _environment().get_template(template)
-    return page.render(title=visible(title), policy=policy, style=style, **values)
+    return fill(template, {"title": visible(title), "policy": policy, "style": style, **values})
 
 
 @cache
@@ -108,7 +119,12 @@ def _environment() -> Environment:
 
 
 @cache
-def _style() -> Markup:
+def style_sheet() -> Markup:
+    """Return the style sheet of all maps, light and dark; its rules hold only within the class ``narrows``.
+
+    Returns:
+        CSS.
+    """
     levels = [(_level_class(level), shade(level, "light"), shade(level, "dark")) for level in _all_levels()]
     return Markup(_environment().get_template("style.css.j2").render(levels=levels, surface=SURFACE))
 
@@ -134,16 +150,20 @@ def map_values(attribution: AttributionDict) -> Json:
     spans = content(attribution)
     scale = Scale.of((span.score for span in spans), signed)
     whole = caption.magnitude(attribution)
+    words = _word_notes(attribution, signed)
     order = sorted((span for span in spans if span.score), key=lambda span: -abs(span.score))
     ranks = {span.tokens: rank for rank, span in enumerate(order, start=1)}
     names = ["text", "text_pair"] if attribution["text_pair"] is not None else [None]
     return {
         "paragraphs": [
-            {"name": name, "cells": [_cell(span, scale, method, whole, ranks) for span in cut(attribution, segment)]}
+            {
+                "name": name,
+                "cells": [_cell(span, scale, method, whole, ranks, words) for span in cut(attribution, segment)],
+            }
             for segment, name in enumerate(names)
         ],
         "long": sum(map(len, segments(attribution))) > _LONG,
-        "special": [_cell(span, scale, method, whole, {}) for span in unplaced(attribution)],
+        "special": [_cell(span, scale, method, whole, {}, {}) for span in unplaced(attribution)],
         "classes": [
             {"label": visible(label), "p": f"{probability:.3f}", "width": round(100 * _unit_interval(probability), 1)}
             for label, probability in caption.classes(attribution, _LABELS)
@@ -175,7 +195,14 @@ def map_values(attribution: AttributionDict) -> Json:
     }
 
 
-def _cell(span: Span, scale: Scale, method: str, whole: float, ranks: dict[tuple[int, ...], int]) -> Json:
+def _cell(
+    span: Span,
+    scale: Scale,
+    method: str,
+    whole: float,
+    ranks: dict[tuple[int, ...], int],
+    words: dict[int, str],
+) -> Json:
     text = visible(span.text)
     if not span.tokens:
         return {"text": text, "level": None}
@@ -183,8 +210,32 @@ def _cell(span: Span, scale: Scale, method: str, whole: float, ranks: dict[tuple
     tip = f"{' '.join(text.split())}: {caption.amount(span.score, scale.signed, method)}, {share} of all"
     if span.tokens in ranks:
         tip += f", rank {ranks[span.tokens]} of {len(ranks)}"
-    number = caption.number(span.score, scale.signed, method)
-    return {"text": text, "level": _level_class(scale.level(span.score)), "tip": tip, "number": number}
+    tip += words.get(span.tokens[0], "")
+    return {
+        "text": text,
+        "level": _level_class(scale.level(span.score)),
+        "tip": tip,
+        "number": caption.number(span.score, scale.signed, method),
+        "tokens": " ".join(map(str, span.tokens)),
+    }
+
+
+def _word_notes(attribution: AttributionDict, signed: bool) -> dict[int, str]:
+    """Return, for the tokens of words that the tokenizer cut up, what the whole word has and its rank among words."""
+    method = caption.kind(attribution)
+    order = sorted((word for word in attribution["words"] if word["score"]), key=lambda word: -abs(word["score"]))
+    notes: dict[int, str] = {}
+    for rank, word in enumerate(order, start=1):
+        own = [
+            position
+            for position, token in enumerate(attribution["tokens"])
+            if token["segment"] == word["segment"] and not token["special"]
+            if token["start"] is not None and word["start"] <= token["start"] < word["end"]
+        ]
+        written = caption.amount(word["score"], signed, method)
+        note = f"; the word {visible(word['word'])}: {written}, rank {rank} of {len(order)} words"
+        notes |= dict.fromkeys(own, note) if len(own) > 1 else {}
+    return notes
 
 
 def _legend(scale: Scale, method: str) -> Json:
@@ -201,7 +252,19 @@ def _legend(scale: Scale, method: str) -> Json:
     }
 
 
-def _heat(attributions: Sequence[AttributionDict]) -> Json:
+def heat_values(attributions: Sequence[AttributionDict]) -> Json:
+    """Return what the template of one text at several layers needs, numbers already written out.
+
+    Args:
+        attributions: One saved result per layer, all of the same text.
+
+    Returns:
+        Its values by the names that the macros know them by.
+
+    Raises:
+        InputError: If there are none, or they are of different texts.
+    """
+    check_layers(attributions)
     signed, method = is_signed(attributions), caption.kind(attributions[0])
     scores = (token["score"] for layer in attributions for token in layer["tokens"] if not token["special"])
     scale = Scale.of(scores, signed)

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from narrows.errors import InputError
 from narrows.schema import MethodSummary, RunSummary
+from narrows.viz.latex import escape_latex
 from narrows.viz.spans import visible
 
 TableFormat = Literal["markdown", "latex", "csv"]
@@ -28,15 +29,6 @@ DATASETS = {
 }
 
 _TELLS_APART = ("split", "model", "removal", "target", "max_tokens")
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "[": "{[}",  # at the start of a row it would be an option of the line break before it
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
 
 
 def summary_table(summaries: Sequence[RunSummary], format: TableFormat) -> str:
@@ -59,7 +51,7 @@ def summary_table(summaries: Sequence[RunSummary], format: TableFormat) -> str:
     labels = method_labels(summaries)
     if format == "csv":
         return _csv(summaries, labels)
-    escape = _escape_markdown if format == "markdown" else _escape_latex
+    escape = _escape_markdown if format == "markdown" else escape_latex
     bold = "**{}**" if format == "markdown" else r"\textbf{{{}}}"
     sizes = [f"{name} (n = {own['instances']:,})" for name, own in zip(headings(summaries), summaries, strict=True)]
     columns = [_column(summary, labels, bold) for summary in summaries]
@@ -190,7 +182,3 @@ def _one_line(text: str) -> str:
 
 def _escape_markdown(text: str) -> str:
     return re.sub(r"([\\|*_`<>\[\]~&#$])", r"\\\1", _one_line(text))
-
-
-def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in _one_line(text))

@@ -1,0 +1,104 @@
+"""Draws the pictures of docs/gallery.md: with ``--page``, those of the page too, in a Chromium of the system.
+
+python docs/gallery/draw.py [--page]
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from narrows import Attribution, Explainer
+from narrows.app.compute import explain_betas, explain_by
+from narrows.app.request import Request
+from narrows.app.shelf import Shelf
+from narrows.viz.canvas import figure_bytes
+from narrows.viz.series import plot_series
+from narrows.viz.text import plot_text
+from narrows.viz.trace import plot_rate, plot_trace
+
+HERE = Path(__file__).parent
+REVIEW = "The plot is thin, but the acting is superb."
+PREMISE = "A tired nurse sleeps on a bench outside the hospital."
+HYPOTHESIS = "The nurse is wide awake."
+PAGES = (("page_light", "light", 1180), ("page_dark", "dark", 1180), ("page_narrow", "light", 420))
+COLOURS = 128  # of a picture: enough for its shades, and a fraction of the bytes
+
+
+def save_png(name: str, content: bytes) -> None:
+    """Write a picture with few colours, which makes a small file."""
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(HERE / f"{name}.png", optimize=True)
+
+
+def draw_figures(shelf: Shelf) -> None:
+    """Draw one map, methods and labels beside each other, layers, betas, the rate and the trace."""
+    review = Request(REVIEW)
+    labels = [explain_by("narrows", replace(review, target=label), shelf) for label in ("positive", "negative")]
+    methods = [explain_by(name, replace(review, target="positive"), shelf) for name in ("narrows", "ig", "occlusion")]
+    pair = Explainer.from_pretrained("nli", readout="information")
+    layers = pair.across_layers({"text": PREMISE, "text_pair": HYPOTHESIS}, target="contradiction")
+    betas = explain_betas(Request(REVIEW), shelf, lambda _, __: None)
+    series = list(betas.values())
+    contradiction: Attribution = layers[pair.layer]
+    figures: dict[str, Any] = {
+        "map": plot_text([contradiction.to_dict()]),
+        "labels": plot_text(labels),
+        "methods": plot_text(methods),
+        "layers": plot_series(layers.to_dicts(), [str(result.layer) for result in layers], "layer", "all"),
+        "betas": plot_series(series, list(betas), "beta"),
+        "rate": plot_rate({"beta": series}),
+        "trace": plot_trace({f"beta {beta}": betas[beta] for beta in ("1e-3", "1e-1", "1")}),
+    }
+    for name, figure in figures.items():
+        save_png(name, figure_bytes(figure, "png"))
+
+
+def draw_page(shelf: Shelf) -> None:
+    """Take pictures of the page: light, dark, in a narrow window."""
+    from playwright.sync_api import sync_playwright
+
+    from narrows.app.server import stoppable
+
+    ready, told = threading.Event(), []
+    run, stop = stoppable(shelf, 0, lambda address: (told.append(address), ready.set()))  # type: ignore[func-returns-value]
+    threading.Thread(target=run, daemon=True).start()
+    ready.wait()
+    with sync_playwright() as started:
+        arguments = ["--headless", "--no-sandbox", "--disable-gpu"]
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        for name, scheme, width in (
+            ("page_light", "light", 1180),
+            ("page_dark", "dark", 1180),
+            ("page_narrow", "light", 420),
+        ):
+            page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+            page.set_default_timeout(600_000)
+            page.goto(told[0])
+            page.get_by_label("Text", exact=True).fill(REVIEW)
+            page.get_by_role("button", name="Explain").click()
+            page.locator("#map .map").wait_for()
+            if name == "page_dark":
+                page.get_by_role("tab", name="Remove tokens").click()
+                page.locator("#tokens [data-tokens]").filter(has_text="superb").click()
+                page.locator("#tokens .gone").wait_for()
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(1000)
+            save_png(name, page.screenshot(full_page=True))
+        browser.close()
+    stop()
+
+
+if __name__ == "__main__":
+    offered = Shelf(["sentiment", "topic", "nli", "rte"], device="cpu")
+    if "figures" in sys.argv[1:]:
+        draw_figures(offered)
+    if "page" in sys.argv[1:]:
+        draw_page(offered)

@@ -1,0 +1,187 @@
+"""Parts of pages: for notebooks, which need the style sheet with each, and for a page that has it already."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from narrows.errors import InputError
+from narrows.schema import AttributionDict
+from narrows.viz import caption
+from narrows.viz.files import are_layers
+from narrows.viz.html import Json, fill, heat_values, map_values, style_sheet
+from narrows.viz.spans import content, visible
+from narrows.viz.text import heading
+from narrows.viz.trace import rate_points
+
+_SHOWN = 50  # results of a list; a notebook is no place for thousands
+_WIDTH, _HEIGHT = 300, 100  # of the drawing of a removal
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What taking tokens away by hand did to a prediction, and what a map's own order would have done.
+
+    Attributes:
+        removed: Positions of the tokens that are gone.
+        probabilities: Label to probability without them.
+        by_hand: p(target) after so many tokens had been removed, in the order of the clicks: (tokens gone, p).
+        morf: The same, most relevant first: the degradation test.
+        lerf: The same, least relevant first.
+    """
+
+    removed: tuple[int, ...]
+    probabilities: Mapping[str, float]
+    by_hand: tuple[tuple[int, float], ...]
+    morf: tuple[tuple[int, float], ...]
+    lerf: tuple[tuple[int, float], ...]
+
+
+def render_list(attributions: Sequence[AttributionDict]) -> str:
+    """Draw a list of results for a notebook: one text at several layers as a heat map, others below each other.
+
+    Args:
+        attributions: Saved results.
+
+    Returns:
+        HTML without a document around it; of a long list the first ones.
+    """
+    if attributions and are_layers(attributions):
+        first = map_values(attributions[0])
+        return fill("heat.html.j2", {"map": first, "heat": heat_values(attributions), "style": style_sheet()})
+    shown = attributions[:_SHOWN]
+    maps = [{**map_values(one), "p": f"{one['probabilities'].get(one['target'], 0.0):.3f}"} for one in shown]
+    return fill("list.html.j2", {"maps": maps, "hidden": len(attributions) - len(shown), "style": style_sheet()})
+
+
+def render_map_part(attribution: AttributionDict) -> str:
+    """Draw one result for a page that holds the style sheet: prediction, map, strongest words, trace.
+
+    Args:
+        attribution: A saved result.
+
+    Returns:
+        HTML without a document around it.
+    """
+    return fill("part_map.html.j2", {"map": map_values(attribution)})
+
+
+def render_heat_part(attributions: Sequence[AttributionDict]) -> str:
+    """Draw one text at several layers for a page that holds the style sheet.
+
+    Args:
+        attributions: One saved result per layer.
+
+    Returns:
+        HTML without a document around it.
+    """
+    return fill("part_heat.html.j2", {"heat": heat_values(attributions)})
+
+
+def render_series_part(attributions: Sequence[AttributionDict], rows: Sequence[str], what: str) -> str:
+    """Draw one text over a series of settings for a page that holds the style sheet: each as shaded text.
+
+    Above them stands the rate-distortion curve that they make: what is left of p(target) against the bits that pass.
+
+    Args:
+        attributions: One saved result per setting, each with a scale of its own.
+        rows: What to call each, for instance ``1e-4``.
+        what: What differs between them, for instance ``beta``.
+
+    Returns:
+        HTML without a document around it.
+    """
+    maps = [
+        {**map_values(one), "row": visible(row), "p": _probability_now(one)}
+        for one, row in zip(attributions, rows, strict=True)
+    ]
+    return fill("part_series.html.j2", {"maps": maps, "what": visible(what), "rate": _rate(attributions)})
+
+
+def render_beside_part(attributions: Sequence[AttributionDict], note: str | None = None) -> str:
+    """Draw results side by side for a page that holds the style sheet; in a narrow window they stand in a column.
+
+    Args:
+        attributions: Saved results, each with a scale of its own.
+        note: A sentence about them.
+
+    Returns:
+        HTML without a document around it.
+    """
+    maps = [{**map_values(one), "heading": visible(heading(one))} for one in attributions]
+    return fill("part_beside.html.j2", {"maps": maps, "note": None if note is None else visible(note)})
+
+
+def render_removal_part(attribution: AttributionDict, removal: Removal) -> str:
+    """Draw a text whose tokens are buttons, and how p(target) fell as they were taken away.
+
+    Args:
+        attribution: The map, in its saved form.
+        removal: What is gone, and what that did.
+
+    Returns:
+        HTML without a document around it; a token that is gone is struck through, and pressed for a screen reader.
+
+    Raises:
+        InputError: If a position is none of a content token.
+    """
+    spans = content(attribution)
+    known = {position for span in spans for position in span.tokens}
+    if not known >= set(removal.removed):
+        raise InputError(f"only tokens of the text can be removed, not those at {set(removal.removed) - known}")
+    target = attribution["target"]
+    before, now = attribution["probabilities"][target], removal.probabilities[target]
+    lines = [_line("lerf", removal.lerf, len(known)), _line("morf", removal.morf, len(known))]
+    hand = _line("hand", removal.by_hand, len(known))
+    values = {
+        "map": map_values(attribution),
+        "target": visible(target),
+        "predicted": visible(max(removal.probabilities, key=removal.probabilities.__getitem__)),
+        "p": f"{now:.3f}",
+        "change": f"{now - before:+.3f}" if removal.removed else "nothing removed yet",
+        "width": round(100 * now, 1),
+        "gone": len(removal.removed),
+        "content": len(known),
+        "removed": _gone(removal.removed, [span.tokens for span in spans]),
+        "lines": [*lines, hand],
+        "dots": [dict(zip("xy", point.split(","), strict=True)) for point in hand["points"].split()],
+        "alt": (
+            f"p({visible(target)}) against tokens removed, 0 to {len(known)}: by hand (dots), in the order of this "
+            "map, most relevant first (line), and least relevant first (dashes)"
+        ),
+    }
+    return fill("part_removal.html.j2", values)
+
+
+def _probability_now(attribution: AttributionDict) -> str | None:
+    """Return p(target) through the bottleneck at its last step, None for a method without one."""
+    trace = attribution["trace"]
+    return f"{math.exp(-trace[-1]['cross_entropy']):.3f}" if trace else None
+
+
+def _rate(attributions: Sequence[AttributionDict]) -> Json | None:
+    """Return the rate-distortion curve of a series laid into its drawing, bits on a logarithmic axis; None without."""
+    points = rate_points(attributions)
+    if len(points) < 2 or points[0][0] == points[-1][0]:
+        return None
+    low, high = math.log(points[0][0]), math.log(points[-1][0])
+    laid = [(_WIDTH * (math.log(bits) - low) / (high - low), _HEIGHT * (1 - p)) for bits, p in points]
+    dots = [{"x": f"{x:.1f}", "y": f"{y:.1f}"} for x, y in laid]
+    return {
+        "points": " ".join(f"{dot['x']},{dot['y']}" for dot in dots),
+        "dots": dots,
+        "low": caption.bits(points[0][0]),
+        "high": caption.bits(points[-1][0]),
+    }
+
+
+def _gone(removed: Collection[int], groups: Sequence[tuple[int, ...]]) -> list[str]:
+    return [" ".join(map(str, group)) for group in groups if set(group) <= set(removed)]
+
+
+def _line(kind: str, points: Sequence[tuple[int, float]], content_tokens: int) -> Json:
+    """Return a curve laid into the drawing: tokens gone across, p upward."""
+    across = _WIDTH / max(1, content_tokens)
+    laid = [f"{across * count:.1f},{_HEIGHT * (1 - min(1.0, max(0.0, p))):.1f}" for count, p in points]
+    return {"kind": kind, "points": " ".join(laid)}

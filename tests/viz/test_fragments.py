@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from saved_results import CASES, build, hostile, layers, pair, review, special, tokens_of
+
+from narrows.errors import InputError
+from narrows.schema import AttributionDict
+from narrows.viz.fragments import (
+    Removal,
+    render_beside_part,
+    render_heat_part,
+    render_list,
+    render_map_part,
+    render_removal_part,
+    render_series_part,
+)
+
+OURS = (
+    "div style section p b bdi span i table thead tbody tfoot tr th td h2 details summary pre "
+    "svg line rect polyline circle figure figcaption"
+)
+ELEMENTS = re.compile(rf"<(?!/?(?:{OURS.replace(' ', '|')})\b)")
+
+
+def untouched(attribution: AttributionDict, **changes: object) -> Removal:
+    p = attribution["probabilities"][attribution["target"]]
+    return replace(Removal((), attribution["probabilities"], ((0, p),), (), ()), **changes)  # type: ignore[arg-type]
+
+
+def test_no_element_is_made_by_a_text(attribution: AttributionDict) -> None:
+    others = [render_list([attribution, attribution]), render_beside_part([attribution], "<b>note</b>")]
+    for html in (*others, render_map_part(attribution), render_removal_part(attribution, untouched(attribution))):
+        assert not ELEMENTS.search(html)
+        assert "<b>note" not in html
+        assert "\x1b" not in html
+
+
+def test_a_list_shows_every_result_and_says_how_many_it_leaves_out() -> None:
+    html = render_list([make() for make in CASES.values()])
+    assert html.count('<section class="row">') == len(CASES)
+    assert html.count("<style>") == 1
+    assert "(p = 0.986), narrows, layer 4" in html
+    long = render_list([review()] * 60)
+    assert long.count('<section class="row">') == 50
+    assert "10 more results are not shown" in long
+    assert '<section class="row">' not in render_list([])
+
+
+def test_a_list_of_layers_is_a_heat_map() -> None:
+    html = render_list(layers())
+    assert "Heat map, tokens by layers" in html
+    assert html.count('<td class="number t ') == 6 * 13
+    assert "<style>" not in render_heat_part(layers())
+
+
+def test_a_token_of_a_cut_word_says_what_the_whole_word_has() -> None:
+    text = "unbelievable film"
+    first, second, film = tokens_of("unbeliev able film", [3.0, 5.0, 1.0])
+    second.update(token="##able", start=8, end=12)
+    film.update(start=13, end=17)
+    tokens = [special("[CLS]", 1.0), first, second, film]
+    word = {"word": "unbelievable", "start": 0, "end": 12, "segment": 0, "bits": 8.0, "score": 8.0}
+    other = {"word": "film", "start": 13, "end": 17, "segment": 0, "bits": 1.0, "score": 1.0}
+    html = render_map_part(build(text, tokens, words=[word, other]))
+    assert html.count("; the word unbelievable: 8.00 bits, rank 1 of 2 words") == 2
+    assert "the word film" not in html
+
+
+def test_what_is_gone_is_struck_through_and_pressed() -> None:
+    saved = review()
+    now = {"positive": 0.25, "negative": 0.75}
+    html = render_removal_part(
+        saved, untouched(saved, removed=(10,), probabilities=now, by_hand=((0, 0.99), (1, 0.25)))
+    )
+    assert re.findall(r'gone" role="button" aria-pressed="true"[^>]*data-tokens="(\d+)"', html) == ["10"]
+    assert html.count('aria-pressed="false"') == 10
+    assert "<b>0.250</b>, -0.736; predicted: <b>negative</b>; 1 of 11 tokens removed" in html
+    assert 'points="0.0,1.0 27.3,75.0"' in html
+
+
+def test_only_tokens_of_the_text_can_be_gone() -> None:
+    with pytest.raises(InputError, match="only tokens of the text"):
+        render_removal_part(review(), untouched(review(), removed=(0,)))
+
+
+def test_side_by_side_each_has_its_heading() -> None:
+    html = render_beside_part([review(), pair()], "Kendall's tau 0.5")
+    assert "positive (p = 0.986), narrows, layer 4" in html
+    assert "contradiction (p = 0.947), narrows, layer 4" in html
+    assert "Kendall&#39;s tau 0.5" in html
+    assert "&lt;img src=x" in render_beside_part([hostile()])
+
+
+def test_a_series_shows_each_setting_and_the_curve_that_they_make() -> None:
+    first = review()
+    trace = [{**first["trace"][-1], "cross_entropy": 0.0, "information": 1.0}]
+    strong: AttributionDict = {**first, "trace": trace}  # type: ignore[typeddict-item]
+    html = render_series_part([first, strong], ["1e-3", "10"], "beta")
+    assert html.count('<section class="row">') == 2
+    assert "beta <b>1e-3</b>" in html
+    assert "p(positive) through the bottleneck = 1.000" in html
+    assert 'points="0.0,0.0 300.0,' in html
+    assert "Rate and distortion" not in render_series_part([first], ["1"], "beta")
+    assert "<script" not in render_series_part([hostile(), hostile()], ["<script>", "b"], "<script>")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from saved_results import build, pair, review, signed, silent, tokens_of
+
+from narrows.schema import AttributionDict
+from narrows.viz.latex import escape_latex, render_latex
+
+COMMANDS = re.compile(
+    r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater)\{\}|\\[&%$#_{}]|\{\[\}|\{\}"
+)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
+def test_nothing_in_a_text_acts_on_latex(text: str) -> None:
+    left = COMMANDS.sub("", escape_latex(text))
+    assert not set(left) & set("\\&%$#_{}~^\n")
+    assert "--" not in left or "-{}-" in escape_latex(text)
+
+
+def test_a_ligature_is_two_characters() -> None:
+    assert escape_latex("a--b ``c''") == "a-{}-b `{}`c'{}'"
+
+
+def test_groups_are_closed(attribution: AttributionDict) -> None:
+    bare = re.sub(r"\\[{}]", "", render_latex(attribution))
+    depth = 0
+    for character in bare:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+
+
+def test_stripped_of_its_commands_it_is_the_text() -> None:
+    lines = render_latex(review()).splitlines()
+    body = next(line for line in lines if line.startswith("The"))
+    plain = re.sub(r"\\colorbox\[HTML\]\{\w+\}\{(?:\\color\{white\})?\\strut ([^}]*)\}\\allowbreak\{\}", r"\1", body)
+    assert plain == r"The plot is thin, but the acting is superb.\par"
+
+
+def test_shades_unit_and_sign() -> None:
+    assert r"\colorbox[HTML]{0B4A93}{\color{white}\strut superb}" in render_latex(review())
+    assert "information (bits): 0 " in render_latex(review())
+    assert "-6.80 against" in render_latex(signed())
+    assert "every token has 0 bits" in render_latex(silent())
+    assert len([line for line in render_latex(pair()).splitlines() if line.endswith(r"\par")]) == 2
+
+
+def test_a_label_is_escaped() -> None:
+    saved = build("a b", tokens_of("a b", [1.0, 2.0]), target="50%_x", probabilities={"50%_x": 0.5})
+    assert r"\textbf{50\%\_x}" in render_latex(saved)
