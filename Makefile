@@ -37,6 +37,7 @@ lint: $(VENV)/.installed-dev  ## ruff and mypy
 
 bench: $(VENV)/.installed-dev  ## measure speed against the naive implementation
 	$(BIN)/python benchmarks/measure.py
+	@$(BIN)/python benchmarks/table.py
 
 # make reproduce DATA=DIR LIMIT=50; killed or finished, the same line goes on where it stopped.
 LIMIT ?= 50

@@ -24,7 +24,7 @@ from narrows.models.encoding import encode, token_limit
 from narrows.models.targets import class_labels, find_label
 
 
-def settings_grid(name: str, blocks: int) -> Iterator[tuple[int, str | None, Settings]]:
+def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str | None, Settings]]:
     """List the settings of one question.
 
     Args:
@@ -50,6 +50,12 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int, str | None, Set
             for granularity in ("token", "feature"):
                 for readout in ("information", "signed"):
                     yield middle, None, {"samples": 2, "granularity": granularity, "readout": readout}  # type: ignore[typeddict-item]
+        case "path":
+            inner, every = list(range(1, blocks)), list(range(blocks))
+            for layers, points in ((inner, 2), (every, 2), (every, 5), ([1], 5), ([middle], 3), ([blocks - 1], 3)):
+                yield layers, None, {"readout": "evidence", "points": points}
+            for points in (1, 3):
+                yield inner, None, {"readout": "evidence", "points": points}
         case "prior":
             for prior in (None, "instance"):
                 yield middle, prior, {"samples": 2}
@@ -59,17 +65,20 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int, str | None, Set
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("questions", nargs="+", choices=["beta", "layer", "samples", "readout", "prior"])
+    parser.add_argument("questions", nargs="+", choices=["beta", "layer", "samples", "readout", "path", "prior"])
     parser.add_argument("--model", default="sentiment")
     parser.add_argument("--dataset", default="sst2")
+    parser.add_argument("--split", help="default: the one that results are reported on; choose on another")
+    parser.add_argument("--max-tokens", type=int)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path("out/defaults.json"))
     options = parser.parse_args()
     base = Explainer.from_pretrained(options.model)
     model, tokenizer = base.model, base.tokenizer
-    examples = datasets.load(options.dataset, None, options.data_dir, options.limit)
-    encodings = [encode(tokenizer, example, token_limit(model, tokenizer)) for example in examples]
+    examples = datasets.load(options.dataset, options.split, options.data_dir, options.limit)
+    limit = options.max_tokens or token_limit(model, tokenizer)
+    encodings = [encode(tokenizer, example, limit) for example in examples]
     labels = class_labels(model, model.config.num_labels)
     gold = [find_label(str(example.label), labels) for example in examples]
 
@@ -81,7 +90,8 @@ def main() -> None:
     print(json.dumps(rows[-1]), flush=True)
     for question in options.questions:
         for layer, prior, settings in settings_grid(question, base.blocks):
-            explainer = Explainer(model, tokenizer, layer, base.prior if prior is None else prior, **settings)
+            chosen = base.prior if prior is None else prior
+            explainer = Explainer(model, tokenizer, layer, chosen, max_tokens=limit, **settings)
             start = time.perf_counter()
             attributions = explainer(list(examples), "gold")
             seconds = time.perf_counter() - start

@@ -1,7 +1,9 @@
-"""Measure the speed of Narrows against the obvious implementation, side by side in one run.
+"""Measure the speed of Narrows against the obvious implementation and other methods, side by side in one run.
 
-Only the ratios count: absolute times depend on the machine and on who else uses it. Weights are random, for speed does
-not depend on them. Prints a table and writes the figures with their environment as JSON.
+Only the ratios count: absolute times depend on the machine and on who else uses it. Writes the figures with their
+environment as JSON; `python benchmarks/table.py` prints them.
+
+    python benchmarks/measure.py --size base --tokens 32 128 --rounds 3
 """
 
 from __future__ import annotations
@@ -9,125 +11,126 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 import transformers
 from naive import explain_naively
-from rich.console import Console
-from rich.table import Table
-from transformers import BertConfig, BertForSequenceClassification
+from workload import SIZES, Workload
 
-from narrows import __version__
-from narrows.config import PRESETS, BottleneckConfig
-from narrows.models.split import Network, borrowed, run_prefix
-from narrows.models.targets import negative_log_likelihood
-from narrows.optimize import optimize
-from narrows.prior import Gaussian
+from narrows import Prior, __version__
+from narrows.evaluation.cost import measured
+from narrows.methods.registry import Spec
+from narrows.models.blocks import find_blocks
 
-SIZES = {  # blocks, hidden, heads
-    "minilm": (6, 384, 12),
-    "base": (12, 768, 12),
+NAIVE = "naive"
+# By name, the method. At one layer, as the paper has it, unless the name says otherwise.
+CONTENDERS = {
+    "narrows, the same settings": "iba:layer={layer}:beta=0.1",
+    "narrows, information": "narrows:layer={layer}:readout=information",
+    "narrows, fast, one layer": "narrows:layer={layer}",
+    "narrows, fast": "narrows",
+    "narrows, best": "narrows:preset=best",
+    "IG, 10 steps": "ig",
+    "IG, 50 steps": "ig:steps=50",
+    "LIME, 100 samples": "lime",
+    "KernelSHAP, 100 samples": "kernel_shap",
+    "occlusion": "occlusion",
 }
-BETA = 0.1
 
 
-def build(size: str) -> BertForSequenceClassification:
-    """Build a BERT of a size with random weights.
-
-    Args:
-        size: A key of SIZES.
-
-    Returns:
-        The classifier, in evaluation mode, its weights trainable.
-    """
-    blocks, hidden, heads = SIZES[size]
-    torch.manual_seed(0)
-    config = BertConfig(
-        num_hidden_layers=blocks, hidden_size=hidden, num_attention_heads=heads, intermediate_size=4 * hidden
-    )
-    return BertForSequenceClassification(config).eval()
-
-
-def contenders(size: str, tokens: int, batch: int) -> dict[str, tuple[int, Callable[[], object]]]:
+def contenders(work: Workload) -> dict[str, tuple[int, Callable[[], object]]]:
     """Prepare what is compared.
 
     Args:
-        size: A key of SIZES.
-        tokens: Tokens per text.
-        batch: Texts that Narrows takes together.
+        work: The classifier and its texts.
 
     Returns:
         By name, the number of texts that a call explains, and the call.
     """
-    model = build(size)
-    network = Network.of(model)
-    layer = round(0.75 * len(network.blocks))
-    prior = Gaussian(torch.zeros(model.config.hidden_size), torch.ones(model.config.hidden_size))
-    ids = torch.randint(1000, 20_000, (batch, tokens))
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    first = {name: value[:1] for name, value in inputs.items()}
-    identical = BottleneckConfig(granularity="feature", beta=BETA, steps=10, samples=10)
+    model, texts = work.classifier.model, len(work.batch)
+    blocks = find_blocks(model)
+    layer = round(0.75 * len(blocks))
+    prior = Prior.load(work.classifier.prior or "").at(layer)
+    ids = torch.tensor([work.batch.encodings[0].features["input_ids"]])
+    first = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     def naive() -> object:
-        return explain_naively(model, network.blocks[layer - 1], first, prior.mean, prior.std, 0, BETA)
+        mean, std = prior.mean.to(model.dtype), prior.std.to(model.dtype)
+        return explain_naively(model, blocks[layer - 1], first, mean, std, 0, 0.1)
 
-    def narrows(config: BottleneckConfig) -> Callable[[], object]:
-        def call() -> object:
-            with borrowed(model, 0):
-                prefix = run_prefix(network, inputs, [layer])
-                nll = negative_log_likelihood(network, prefix, inputs, layer, [0] * batch)
-                real = inputs["attention_mask"].bool()
-                return optimize(nll, prefix.activations[layer], prior, real, config, list(range(batch)))
+    def method(spec: str) -> Callable[[], object]:
+        explain = Spec.parse(spec.format(layer=layer)).make(0)
+        return lambda: explain(work.classifier, work.batch, [0] * texts)
 
-        return call
+    return {NAIVE: (1, naive), **{name: (texts, method(spec)) for name, spec in CONTENDERS.items()}}
 
+
+def measure(work: Workload, rounds: int) -> dict[str, dict[str, float]]:
+    """Time the contenders in turn, several rounds, after a short warm-up of all but the naive one.
+
+    Args:
+        work: The classifier and its texts.
+        rounds: How often each is timed.
+
+    Returns:
+        By name: median seconds per text of the wall clock and of the processor, forward-equivalents per text, and how
+        many times as fast as the naive one, by either clock.
+    """
+    calls = contenders(work)
+    wall: dict[str, list[float]] = {name: [] for name in calls}
+    processor: dict[str, list[float]] = {name: [] for name in calls}
+    forwards: dict[str, float] = {}
+    for _ in range(rounds):
+        for name, (texts, call) in calls.items():
+            started, used = time.perf_counter(), time.process_time()
+            with measured(work.classifier.model) as cost:
+                call()
+            wall[name].append((time.perf_counter() - started) / texts)
+            processor[name].append((time.process_time() - used) / texts)
+            forwards[name] = cost.forward_equivalents / texts
+    naive = median(wall[NAIVE]), median(processor[NAIVE])
     return {
-        "naive": (1, naive),
-        "narrows, identical": (batch, narrows(identical)),
-        "narrows, default": (batch, narrows(PRESETS["fast"])),
+        name: {
+            "seconds": median(wall[name]),
+            "processor_seconds": median(processor[name]),
+            "forward_equivalents": forwards[name],
+            "times_naive": naive[0] / median(wall[name]),
+            "times_naive_processor": naive[1] / median(processor[name]),
+        }
+        for name in calls
     }
 
 
-def measure(size: str, tokens: int, batch: int, rounds: int) -> dict[str, object]:
-    """Time the contenders in turn, several rounds.
+def matrix_rate(size: str, dtype: torch.dtype, seconds: float = 1.0) -> float:
+    """Measure the rate of the matrix product that a feed-forward layer of a size makes, in GFLOP per processor second.
 
     Args:
         size: A key of SIZES.
-        tokens: Tokens per text.
-        batch: Texts that Narrows takes together.
-        rounds: How often each is timed, after one call to warm up.
+        dtype: Of the numbers.
+        seconds: How long.
 
     Returns:
-        Median seconds per text of each, and how many times as fast as naive.
+        The rate.
     """
-    calls = contenders(size, tokens, batch)
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds + 1):
-        for name, (texts, call) in calls.items():
-            start = time.perf_counter()
-            call()
-            if turn:
-                seconds[name].append((time.perf_counter() - start) / texts)
-    medians = {name: median(times) for name, times in seconds.items()}
-    ratios = {name: medians["naive"] / value for name, value in medians.items()}
-    return {"size": size, "tokens": tokens, "batch": batch, "seconds_per_text": medians, "times_naive": ratios}
+    hidden = SIZES[size][1]
+    left, right = torch.randn(1_280, hidden, dtype=dtype), torch.randn(4 * hidden, hidden, dtype=dtype)
+    torch.nn.functional.linear(left, right)
+    start, count = time.process_time(), 0
+    while time.process_time() - start < seconds:
+        torch.nn.functional.linear(left, right)
+        count += 1
+    return 2 * 1_280 * 4 * hidden**2 * count / (time.process_time() - start) / 1e9
 
 
-def main() -> None:
-    """Measure, print and save."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", choices=SIZES, default="minilm")
-    parser.add_argument("--tokens", type=int, nargs="+", default=[32, 128])
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("out/benchmark.json"))
-    options = parser.parse_args()
-    results = [measure(options.size, tokens, options.batch, options.rounds) for tokens in options.tokens]
-    environment = {
+def environment() -> dict[str, Any]:
+    """Describe what the figures hang on."""
+    return {
         "narrows": __version__,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
@@ -135,15 +138,35 @@ def main() -> None:
         "processor": platform.machine(),
         "threads": torch.get_num_threads(),
     }
-    table = Table("model", "tokens", "method", "seconds per text", "times naive", title="10 steps, layer at 3/4")
-    for result in results:
-        for name, seconds in result["seconds_per_text"].items():
-            ratio = result["times_naive"][name]
-            table.add_row(str(result["size"]), str(result["tokens"]), name, f"{seconds:.3f}", f"{ratio:.1f}")
-    Console().print(table)
+
+
+def main() -> None:
+    """Measure and save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=SIZES, default="base")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[32, 128])
+    parser.add_argument("--texts", type=int, default=4, help="that a method gets together; the naive one gets one")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--out", type=Path, default=Path("out/benchmark.json"))
+    options = parser.parse_args()
+    dtype = getattr(torch, options.dtype)
+    results = []
+    for tokens in options.tokens:
+        print(f"{options.size}, {tokens} tokens", flush=True)
+        figures = measure(Workload.of(options.size, tokens, options.texts, dtype), options.rounds)
+        results.append({"size": options.size, "tokens": tokens, "texts": options.texts, "methods": figures})
+    report = {
+        "environment": environment(),
+        "dtype": options.dtype,
+        "rounds": options.rounds,
+        "matrix_gflops": matrix_rate(options.size, dtype),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "results": results,
+    }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"environment": environment, "results": results}, indent=2) + "\n")
-    Console(stderr=True).print(f"wrote {options.out}")
+    options.out.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"wrote {options.out}")
 
 
 if __name__ == "__main__":

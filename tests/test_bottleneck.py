@@ -139,7 +139,7 @@ def test_gradient_of_the_whole_loss_equals_finite_differences(
     with borrowed(model, 0):
         prefix = run_prefix(network, inputs, [1])
         x = prefix.activations[1]
-        nll = negative_log_likelihood(network, prefix, inputs, 1, [0, 2])
+        nll = negative_log_likelihood(network, prefix, inputs, 1, torch.tensor([0, 2]))
         mean, std = some(16, seed=4), some(16, seed=5).abs() + 0.3
         noise = mean + std * some(2, 3, *x.shape[1:], seed=6)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from narrows.explainer import Explainer
 from narrows.models.corpus import estimate_prior
 from narrows.optimize import NoiseSource, text_seed
 from narrows.prior import Prior
+from narrows.window import WINDOW
 from tiny import Classifier
 
 TEXTS = ["a good film", "bad", "the acting is superb, it is not a bad film", "not very good", "it is"]
@@ -674,3 +676,22 @@ def test_a_model_of_several_labels_at_once_is_refused(bert: Classifier) -> None:
     bert[0].config.problem_type = "multi_label_classification"
     with pytest.raises(ModelError, match="several labels at once"):
         explainer_of(bert)(TEXTS[0])
+
+
+def test_a_stream_of_ten_thousand_texts_holds_no_more_than_a_few_batches(bert: Classifier) -> None:
+    explainer = Explainer(*bert, layer=2, prior="instance", points=1)
+    alive: weakref.WeakSet[Attribution] = weakref.WeakSet()
+    most, read = 0, 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for number in range(10_000):
+            read += 1
+            yield f"good {number}"
+
+    for count, attribution in enumerate(explainer(texts(), batch_size=50), 1):
+        alive.add(attribution)
+        most = max(most, len(alive))
+        assert read - count <= WINDOW * 50
+    assert count == 10_000
+    assert most <= WINDOW * 50 + 1

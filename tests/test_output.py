@@ -22,6 +22,7 @@ MAP: AttributionDict = {
     "predicted": "positive",
     "probabilities": {"negative": 0.25, "positive": 0.75},
     "layer": 2,
+    "layers": [2],
     "total_bits": 1.5,
     "carried_bits": 9.0,
     "truncated": 0,

@@ -136,5 +136,8 @@ def test_the_trace_leads_from_the_open_mask_to_the_closed_one(bert: Classifier) 
     assert len(information) == 5
     assert information == sorted(information, reverse=True)
     assert information[0] == attribution.carried_bits
+    curve = attribution.rate_curve()
+    assert [point.bits for point in curve] == information[::-1]
+    assert curve[-1].probability == pytest.approx(attribution.probabilities[attribution.target], rel=1e-5)
     p = attribution.probabilities[attribution.target]
     assert math.exp(-attribution.trace[0].cross_entropy) == pytest.approx(p, rel=1e-5)

@@ -22,7 +22,7 @@ MODELS = {
 }
 IMDB_TOKENS = 96  # reviews are cut where the demo model was trained: 2 cores would need days for all of their tokens
 FURTHER = "few-"  # before the name of a data set: the folder of the further methods
-FEW = 0.12  # share of the texts that sweeps and further methods get
+FEW = 0.08  # share of the texts that sweeps and further methods get
 
 
 @dataclass(frozen=True)

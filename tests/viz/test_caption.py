@@ -68,3 +68,20 @@ def test_the_meaning_names_bits_and_the_sign_only_where_there_is_one() -> None:
     assert "against" not in caption.what_a_bit_is(signed=False)
     assert "against" in caption.what_a_bit_is(signed=True)
     assert caption.unit(False) == "information (bits)"
+
+
+def test_evidence_has_a_unit_and_a_meaning_of_its_own() -> None:
+    config = {"readout": "evidence", "points": 3}
+    result = build("a", [special("[CLS]", -0.5)], config=config, layers=[1, 2, 3])
+    kind = caption.kind(result)
+    assert caption.unit(True, kind) == "evidence for the target (bits)"
+    assert "log2 p(target)" in caption.meaning(True, kind)
+    assert "3 points" in (caption.needed(result) or "")
+    assert not caption.counts_needed(kind) and caption.counts_needed("narrows")
+    assert caption.where(result) == "layers 1 to 3"
+
+
+def test_a_file_of_an_earlier_version_knows_one_layer() -> None:
+    result = build("a", [])
+    del result["layers"]  # type: ignore[misc]
+    assert caption.where(result) == "layer 4"

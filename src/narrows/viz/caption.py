@@ -239,7 +239,7 @@ def what_a_bit_is(signed: bool) -> str:
 
 
 def needed(attribution: AttributionDict) -> str | None:
-    """Return the sentence that says how many bits the prediction needed, or how much evidence all tokens give.
+    """Return the sentence that says how many bits the prediction needed, or how well the evidence adds up.
 
     Args:
         attribution: A saved result.
@@ -248,9 +248,11 @@ def needed(attribution: AttributionDict) -> str | None:
         The sentence; None for a method whose scores are no bits.
     """
     if kind(attribution) == EVIDENCE:
-        p = attribution["probabilities"].get(attribution["target"])
-        now = "" if p is None else f", where p({attribution['target']}) is {p:.3f}"
-        return f"All tokens together give {total(attribution)[1]} bits{now}."
+        points = attribution["config"].get("points", "a few")
+        return (
+            f"Measured at {points} points on the way, per layer. With more of them, the evidence of all tokens adds up "
+            "to the whole rise."
+        )
     if not in_bits(attribution["method"]):
         return None
     used, carried = attribution["total_bits"], attribution["carried_bits"]
@@ -263,18 +265,14 @@ def needed(attribution: AttributionDict) -> str | None:
     )
 
 
-def total(attribution: AttributionDict) -> tuple[str, str]:
-    """Return what all tokens have together, in bits, with a word for it.
+def quantity(method: str) -> str:
+    """Return what is read off each token, for a heading."""
+    return "Evidence" if method == EVIDENCE else "Information" if in_bits(method) else "Score"
 
-    Args:
-        attribution: A saved result whose scores are bits.
 
-    Returns:
-        The word and the number.
-    """
-    if kind(attribution) == EVIDENCE:
-        return "together", bits(sum(token["score"] for token in attribution["tokens"]), signed=True)
-    return "needed", bits(attribution["total_bits"])
+def counts_needed(method: str) -> bool:
+    """Tell whether the bits of all tokens add up to what the prediction needed."""
+    return in_bits(method) and method != EVIDENCE
 
 
 def truncation(attribution: AttributionDict) -> str | None:

@@ -280,9 +280,9 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
     return {
         "layers": [layer["layer"] for layer in attributions],
         "rows": rows,
-        "in_bits": caption.in_bits(method),
-        "needed": [caption.total(layer)[1] for layer in attributions],
-        "whole": caption.total(attributions[0])[0],
+        "quantity": caption.quantity(method),
+        "with_total": caption.counts_needed(method),
+        "needed": [caption.bits(layer["total_bits"]) for layer in attributions],
         "carried": [_known(layer["carried_bits"]) for layer in attributions],
         "legend": _legend(scale, method),
         "meaning": visible(caption.meaning(signed, method)),

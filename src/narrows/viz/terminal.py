@@ -240,7 +240,7 @@ class _LayerMap:
         yield Text()
         names = [canvas.line(label) for label in labels(first)]
         widest = max((Text(name).cell_len for name in names), default=0)
-        name_width = max(len(caption.total(first)[0]), min(widest, options.max_width // 3, 24)) + 1
+        name_width = max(len("needed"), min(widest, options.max_width // 3, 24)) + 1
         per_table = max(1, (options.max_width - name_width) // (_CELL + 1))
         for start in range(0, len(self.attributions), per_table):
             yield _layer_table(self.attributions[start : start + per_table], names, name_width, canvas)
@@ -252,13 +252,14 @@ class _LayerMap:
 def _layer_table(
     attributions: Sequence[AttributionDict], names: Sequence[str], name_width: int, canvas: _Canvas
 ) -> Table:
-    in_bits = caption.in_bits(canvas.method)
-    table = Table(box=None, padding=0, collapse_padding=True, show_edge=False, show_footer=in_bits)
-    whole, _ = caption.total(attributions[0])
-    table.add_column("layer", footer=whole, width=name_width, no_wrap=True, overflow="ellipsis")
+    with_total = caption.counts_needed(canvas.method)
+    table = Table(box=None, padding=0, collapse_padding=True, show_edge=False, show_footer=with_total)
+    table.add_column("layer", footer="needed", width=name_width, no_wrap=True, overflow="ellipsis")
     for attribution in attributions:
         table.add_column("", width=1, footer="")
-        table.add_column(str(attribution["layer"]), footer=caption.total(attribution)[1], justify="right", width=_CELL)
+        table.add_column(
+            str(attribution["layer"]), footer=caption.bits(attribution["total_bits"]), justify="right", width=_CELL
+        )
     for position, name in enumerate(names):
         special = attributions[0]["tokens"][position]["special"]
         cells: list[Text] = [Text(name, style="italic" if special else "")]

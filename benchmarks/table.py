@@ -1,0 +1,59 @@
+"""Print what `benchmarks/measure.py` measured, as a table for people or in Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = ("method", "s per text", "times naive", "by processor time", "forward-equivalents")
+
+
+def rows(result: dict[str, dict[str, dict[str, float]]]) -> list[tuple[str, ...]]:
+    """Write the figures of one workload.
+
+    Args:
+        result: As `measure.py` saves it.
+
+    Returns:
+        A row per method, in the order of COLUMNS.
+    """
+    return [
+        (
+            name,
+            f"{figures['seconds']:.3f}",
+            f"{figures['times_naive']:.1f}",
+            f"{figures['times_naive_processor']:.1f}",
+            f"{figures['forward_equivalents']:.1f}",
+        )
+        for name, figures in result["methods"].items()
+    ]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("report", type=Path, nargs="?", default=Path("out/benchmark.json"))
+    parser.add_argument("--markdown", action="store_true")
+    options = parser.parse_args()
+    report = json.loads(options.report.read_text())
+    for result in report["results"]:
+        threads = report["environment"]["threads"]
+        title = f"{result['size']}, {result['tokens']} tokens, {report['dtype']}, {threads} threads"
+        if options.markdown:
+            print(f"\n{title}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+            print("\n".join(f"| {' | '.join(row)} |" for row in rows(result)))
+            continue
+        table = Table(*COLUMNS, title=title)
+        for row in rows(result):
+            table.add_row(*row)
+        Console().print(table)
+    peak = report["peak_memory_bytes"] / 2**30
+    print(f"matrix product: {report['matrix_gflops']:.0f} GFLOP/s; peak memory {peak:.1f} GiB")
+
+
+if __name__ == "__main__":
+    main()

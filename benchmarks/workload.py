@@ -1,0 +1,78 @@
+"""What is timed: a BERT of a size with random weights, for speed does not depend on them, and texts of a length."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from narrows import Example, Prior
+from narrows.methods.method import Batch
+from narrows.models.blocks import identify
+from narrows.models.loading import Classifier
+
+SIZES = {  # blocks, hidden, heads
+    "minilm": (6, 384, 12),
+    "base": (12, 768, 12),
+}
+WORDS = 2_000
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A classifier and texts for it.
+
+    Attributes:
+        classifier: Random weights, a tokenizer of one token per word, and a prior.
+        batch: Texts of one length.
+    """
+
+    classifier: Classifier
+    batch: Batch
+
+    @classmethod
+    def of(cls, size: str, tokens: int, texts: int, dtype: torch.dtype) -> Workload:
+        """Make a workload.
+
+        Args:
+            size: A key of SIZES.
+            tokens: Tokens per text, [CLS] and [SEP] among them.
+            texts: How many.
+            dtype: Of the weights.
+
+        Returns:
+            The workload.
+        """
+        blocks, hidden, heads = SIZES[size]
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=WORDS + 5,
+            num_hidden_layers=blocks,
+            hidden_size=hidden,
+            num_attention_heads=heads,
+            intermediate_size=4 * hidden,
+        )
+        model = BertForSequenceClassification(config).eval().to(dtype)
+        shape = (blocks + 1, hidden)
+        path = Path(tempfile.mkdtemp()) / "prior.safetensors"
+        Prior(torch.zeros(shape), torch.ones(shape), 1, identify(model)).save(path)
+        classifier = Classifier(model, _tokenizer(), size, path)
+        ids = torch.randint(WORDS, (texts, tokens - 2)).tolist()
+        examples = [Example(" ".join(f"w{number}" for number in row)) for row in ids]
+        return cls(classifier, Batch.of(classifier, examples))
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {token: place for place, token in enumerate([*special, *(f"w{number}" for number in range(WORDS))])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, special, strict=True)))
