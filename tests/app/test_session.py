@@ -44,6 +44,7 @@ def test_the_python_lines_make_the_same_map(session: Session, shelf: Shelf) -> N
         exec(lines, names)
         assert names["attribution"].to_dict() == own.saved
         assert len(names["layers"]) == 4
+        assert "Heat map, tokens by layers" in names["layers"]._repr_html_()
 
 
 def test_layers_and_betas_are_computed_once_and_say_how_far_they_are(
