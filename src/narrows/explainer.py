@@ -20,10 +20,13 @@ from narrows.config import Preset, Settings, choose_config
 from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning
 from narrows.example import Example
 from narrows.models.blocks import check_layer, identify, text_config
-from narrows.models.encoding import Encoding, batches_by_length, collate, encode, padding_id, token_limit
+from narrows.models.encoding import Encoding, collate, encode, padding_id, token_limit
 from narrows.models.finite import check_finite, check_sound
+from narrows.models.leak import check_cut
 from narrows.models.loading import load_classifier
-from narrows.models.split import Network, Prefix, borrowed, run_prefix
+from narrows.models.network import Network
+from narrows.models.padding import batches_for
+from narrows.models.split import Prefix, borrowed, run_prefix
 from narrows.models.targets import Target, class_labels, negative_log_likelihood, resolve_target
 from narrows.optimize import OptimizedBottleneck, optimize, text_seed
 from narrows.prior import Gaussian, Prior, instance_prior, residual_prior
@@ -113,7 +116,7 @@ class Explainer:
         self.prior = self._choose_prior(prior)
         limits = (max_tokens, token_limit(model, tokenizer))
         self._limit = min((limit for limit in limits if limit is not None), default=None)
-        self._check_prior_at(self.layer)
+        self._check_layer(self.layer)
 
     @classmethod
     def from_pretrained(
@@ -226,7 +229,7 @@ class Explainer:
         first = 1 if self.prior == "residual" else 0
         chosen = range(first, self.blocks + 1) if layers is None else layers
         for layer in chosen:
-            self._check_prior_at(check_layer(layer, self.blocks))
+            self._check_layer(check_layer(layer, self.blocks))
         example = Example.of(item)
         batch = _Batch([example], [encode(self.tokenizer, example, self._limit)], [target])
         return [attributions[0] for attributions in self._explain(batch, chosen)]
@@ -248,9 +251,10 @@ class Explainer:
         loaded.check_model(identify(self.model))
         return loaded
 
-    def _check_prior_at(self, layer: int) -> None:
+    def _check_layer(self, layer: int) -> None:
         if self.prior == "residual" and layer == 0:
             raise LayerError(f"the residual prior needs a layer before: choose layer 1 to {self.blocks}")
+        check_cut(self._network, self.tokenizer, layer)
 
     def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int) -> Iterator[Attribution]:
         """Explain window by window: within one, texts of like length share batches; they come out in their order."""
@@ -259,7 +263,7 @@ class Explainer:
         for window in self._windows(requests, batch_size):
             done: dict[int, Attribution] = {}
             lengths = [len(encoding) for encoding in window.encodings]
-            for rows in batches_by_length(lengths, batch_size, self._row_limit):
+            for rows in batches_for(self.model, self.tokenizer, lengths, batch_size, self._row_limit):
                 (attributions,) = self._explain(window.take(rows), [self.layer])
                 done.update(zip(rows, attributions, strict=True))
             yield from (done[row] for row in range(len(lengths)))
@@ -355,7 +359,7 @@ class Explainer:
         scores: Tensor,
     ) -> list[Attribution]:
         labels = class_labels(self.model, prefix.logits.shape[-1])
-        probabilities = log_softmax(prefix.logits.double(), dim=-1).exp().cpu()
+        probabilities = log_softmax(prefix.logits.cpu().double(), dim=-1).exp()  # Apple's GPUs know no float64
         cross_entropy, total_bits = bottleneck.cross_entropy.cpu(), (bottleneck.total_nats / NATS_PER_BIT).cpu()
         attributions = []
         for row, (example, encoding) in enumerate(zip(batch.examples, batch.encodings, strict=True)):

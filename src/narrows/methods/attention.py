@@ -14,10 +14,13 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from narrows.errors import ModelError
 from narrows.methods.method import Batch, Method, Scores
-from narrows.models.encoding import batches_by_length, collate, padding_id
+from narrows.models.encoding import collate, padding_id
+from narrows.models.layout import Inputs
 from narrows.models.loading import Classifier
+from narrows.models.network import Network
+from narrows.models.padding import batches_for
 from narrows.models.predict import BATCH_SIZE
-from narrows.models.split import Inputs, Network, borrowed
+from narrows.models.split import borrowed
 
 ATTENTION_TOKENS = 2_048  # per pass: every block keeps heads * tokens weights for each of them
 
@@ -47,7 +50,7 @@ def rollout() -> Method:
         scores: dict[int, Scores] = {}
         # Where the head reads is told by a gradient; the caller may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad(), borrowed(model, padding), _showing_attention(model):
-            for rows in batches_by_length(lengths, BATCH_SIZE, ATTENTION_TOKENS):
+            for rows in batches_for(model, classifier.tokenizer, lengths, BATCH_SIZE, ATTENTION_TOKENS):
                 inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
                 values = _flow(_look(network, inputs)).cpu().double().numpy()
                 scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, values, strict=True)}

@@ -10,10 +10,12 @@ from narrows.errors import LayerError
 from narrows.explainer import DEFAULT_DEPTH
 from narrows.methods.method import Batch, Method, Scores, text_generator
 from narrows.models.blocks import check_layer
-from narrows.models.encoding import batches_by_length, collate, padding_id
+from narrows.models.encoding import collate, padding_id
 from narrows.models.loading import Classifier
+from narrows.models.network import Network
+from narrows.models.padding import batches_for
 from narrows.models.predict import BATCH_SIZE, BATCH_TOKENS
-from narrows.models.split import Network, borrowed, run_prefix
+from narrows.models.split import borrowed, run_prefix
 
 
 def random_scores(seed: int = 0) -> Method:
@@ -58,7 +60,7 @@ def update_norm(layer: int | None = None) -> Method:
         lengths = [len(encoding) for encoding in batch.encodings]
         scores: dict[int, Scores] = {}
         with torch.inference_mode(), borrowed(model, padding):
-            for rows in batches_by_length(lengths, BATCH_SIZE, BATCH_TOKENS):
+            for rows in batches_for(model, classifier.tokenizer, lengths, BATCH_SIZE, BATCH_TOKENS):
                 inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
                 activations = run_prefix(network, inputs, [place - 1, place]).activations
                 update = activations[place].cpu().double() - activations[place - 1].cpu().double()

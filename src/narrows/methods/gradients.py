@@ -20,10 +20,12 @@ from narrows.errors import InputError, ModelError
 from narrows.explainer import DEFAULT_DEPTH
 from narrows.methods.method import Batch, Method, Scores, content_positions, load_captum, text_generator
 from narrows.models.blocks import check_layer
-from narrows.models.encoding import batches_by_length, collate, padding_id
+from narrows.models.encoding import collate, padding_id
 from narrows.models.loading import Classifier
+from narrows.models.network import Network
+from narrows.models.padding import batches_for
 from narrows.models.predict import BATCH_SIZE, BATCH_TOKENS
-from narrows.models.split import Network, borrowed, forward_logits, run_prefix, run_suffix
+from narrows.models.split import borrowed, forward_logits, run_prefix, run_suffix
 
 Baseline = Literal["pad", "mask"]
 """What the content tokens are replaced with: [PAD] or [MASK]. Special tokens stay what they are."""
@@ -219,7 +221,7 @@ def _method(attribute: Callable[[_Texts], Tensor], expansion: int = 1, alone: bo
         scores: dict[int, Scores] = {}
         # The caller may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad(), borrowed(model, padding):
-            for rows in batches_by_length(lengths, most, BATCH_TOKENS // expansion):
+            for rows in batches_for(model, classifier.tokenizer, lengths, most, BATCH_TOKENS // expansion):
                 part = batch.take(rows)
                 inputs = collate(part.encodings, padding, model.device)
                 wanted = torch.tensor([targets[row] for row in rows], device=model.device)

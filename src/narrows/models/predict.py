@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.models.encoding import Encoding, batches_by_length, collate, padding_id
+from narrows.models.encoding import Encoding, collate, padding_id
+from narrows.models.padding import batches_for
 from narrows.models.split import borrowed, forward_logits
 
 BATCH_SIZE = 128
@@ -34,10 +35,11 @@ def predict(
     padding = padding_id(model, tokenizer)
     encodings = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
     result: NDArray[np.float64] | None = None
+    lengths = [len(encoding) for encoding in encodings]
     with borrowed(model, padding), torch.inference_mode():
-        for rows in batches_by_length([len(encoding) for encoding in encodings], BATCH_SIZE, BATCH_TOKENS):
+        for rows in batches_for(model, tokenizer, lengths, BATCH_SIZE, BATCH_TOKENS):
             inputs = collate([encodings[row] for row in rows], padding, model.device)
-            p = softmax(forward_logits(model, inputs).double(), dim=-1).cpu().numpy()
+            p = softmax(forward_logits(model, inputs).cpu().double(), dim=-1).numpy()  # Apple's GPUs know no float64
             if result is None:
                 result = np.empty((len(encodings), p.shape[1]))
             result[rows] = p

@@ -11,7 +11,9 @@ from torch.nn.functional import log_softmax
 from narrows.errors import TargetError
 from narrows.example import Example
 from narrows.models.blocks import text_config
-from narrows.models.split import Inputs, Network, Prefix, repeat_inputs, run_suffix
+from narrows.models.layout import Inputs
+from narrows.models.network import Network
+from narrows.models.split import Prefix, repeat_inputs, run_suffix
 from narrows.optimize import NegativeLogLikelihood
 
 Target = str | int | None
