@@ -15,6 +15,7 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import tiny
+from narrows.target import Blank, Contrast, Distribution, Tag, Target
 
 Kind = Literal["encoder", "decoder", "encoder and decoder"]
 TokenizerName = Literal["wordpiece", "bytes", "bytes without specials", "pieces", "pieces, class last"]
@@ -430,6 +431,109 @@ REFUSALS = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class TaskRow:
+    """A task, on one family's model, and what is asked of it.
+
+    Attributes:
+        name: What the task is called.
+        stem: The family.
+        head: End of the model's class.
+        asked: Texts and targets.
+        target: How a target is written, for the page.
+        sizes: Arguments of the configuration beside the family's own.
+        tied: Its input and output embeddings are one.
+    """
+
+    name: str
+    stem: str
+    head: str
+    asked: tuple[tuple[Any, Target], ...]
+    target: str
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    tied: bool = False
+
+
+CLASS = (("a good film, not bad", None), ("bad", "neutral"), ("a film", Contrast(0, 2)), ("it is", Distribution()))
+WORD = (("a good film, not bad", Tag("film")), ("bad", Tag(0, "neutral")), ("a film", Tag("a", Contrast(0, 2))))
+PAIRS = ((("a good film", "bad"), None), (("it is", "a very good film"), "negative"))
+QUESTION = (({"question": "is it bad", "context": "a good film, not bad"}, None), (("is it", "bad film"), "film"))
+NEXT = (("a good film", None), ("it is", " bad"), ("a film", Contrast(20, 30)))
+TWO_ENDS = {"num_labels": 2, "id2label": {0: "start", 1: "end"}}
+ONE_OF, WORDS, ANSWERS = (
+    "a label, None, Contrast, Distribution",
+    "Tag(word, label)",
+    "None, the answer, Answer(start, end)",
+)
+FILLINGS, NEXTS = "None, a word, Blank(index, word)", "None, a continuation, Contrast"
+
+TASKS = (
+    TaskRow("one class out of several", "Bert", "ForSequenceClassification", CLASS, ONE_OF),
+    TaskRow("one class out of several", "T5", "ForSequenceClassification", CLASS, ONE_OF),
+    TaskRow("one class out of several", "XLNet", "ForSequenceClassification", CLASS, ONE_OF),
+    TaskRow("one class out of several", "Llama", "ForSequenceClassification", CLASS, ONE_OF),
+    TaskRow("pairs", "Bert", "ForSequenceClassification", PAIRS, ONE_OF),
+    TaskRow("pairs", "XLNet", "ForSequenceClassification", PAIRS, ONE_OF),
+    TaskRow("pairs", "Roberta", "ForSequenceClassification", PAIRS, ONE_OF),
+    TaskRow("pairs", "Bart", "ForSequenceClassification", PAIRS, ONE_OF),
+    TaskRow(
+        "several labels at once",
+        "Bert",
+        "ForSequenceClassification",
+        CLASS,
+        ONE_OF,
+        {"problem_type": "multi_label_classification"},
+    ),
+    TaskRow(
+        "a number",
+        "Roberta",
+        "ForSequenceClassification",
+        (("a good film", None), ("bad", None)),
+        "None",
+        {"num_labels": 1, "id2label": {0: "score"}},
+    ),
+    TaskRow("token classification", "Bert", "ForTokenClassification", WORD, WORDS),
+    TaskRow("token classification", "DebertaV2", "ForTokenClassification", WORD, WORDS),
+    TaskRow("token classification", "T5", "ForTokenClassification", WORD, WORDS),
+    TaskRow("token classification", "XLNet", "ForTokenClassification", WORD, WORDS),
+    TaskRow("question answering", "Bert", "ForQuestionAnswering", QUESTION, ANSWERS, TWO_ENDS),
+    TaskRow("question answering", "Bart", "ForQuestionAnswering", QUESTION, ANSWERS, TWO_ENDS),
+    TaskRow(
+        "question answering", "Longformer", "ForQuestionAnswering", QUESTION, ANSWERS, {**TWO_ENDS, "sep_token_id": 2}
+    ),
+    TaskRow(
+        "masked language model",
+        "Bert",
+        "ForMaskedLM",
+        (("a [MASK] film", None), ("[MASK] good film [MASK]", Blank(1, "bad"))),
+        FILLINGS,
+        tied=True,
+    ),
+    TaskRow(
+        "masked language model",
+        "ModernBert",
+        "ForMaskedLM",
+        (("a [MASK] film", "good"), ("it is not [MASK]", Contrast("good", "bad"))),
+        FILLINGS,
+        tied=True,
+    ),
+    TaskRow(
+        "masked language model",
+        "Roberta",
+        "ForMaskedLM",
+        (("a<mask> film", None), ("<mask>", None)),
+        FILLINGS,
+        tied=True,
+    ),
+    TaskRow("causal language model", "GPT2", "LMHeadModel", NEXT, NEXTS, tied=True),
+    TaskRow("causal language model", "Llama", "ForCausalLM", NEXT, NEXTS),
+    TaskRow("causal language model", "Qwen3", "ForCausalLM", NEXT, NEXTS),
+    TaskRow("causal language model", "Gemma2", "ForCausalLM", NEXT, NEXTS, tied=True),
+    TaskRow("causal language model", "Mixtral", "ForCausalLM", NEXT, NEXTS),
+    TaskRow("causal language model", "OPT", "ForCausalLM", NEXT, NEXTS, tied=True),
+)
+
+
 def tokenizer(name: TokenizerName) -> PreTrainedTokenizerFast:
     match name:
         case "wordpiece":
@@ -454,3 +558,9 @@ def build(row: Family | Refusal, head: str = "ForSequenceClassification", **chan
 
 def classifier(row: Family) -> tiny.Classifier:
     return build(row), tokenizer(row.tokenizer)
+
+
+def of_task(stem: str, head: str, **sizes: Any) -> tiny.Classifier:
+    """A model of a family with another head, and the family's tokenizer."""
+    row = next(row for row in FAMILIES if row.stem == stem)
+    return build(row, head, **sizes), tokenizer(row.tokenizer)

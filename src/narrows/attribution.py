@@ -116,6 +116,15 @@ class Attribution:
         """What the layer carries: bits through the open mask, before anything was optimised; None without a trace."""
         return self.trace[0].information if self.trace else None
 
+    @property
+    def segment_bits(self) -> dict[str, float]:
+        """Bits of each part: ``text``, ``text_pair`` where there is one, and the ``special`` tokens."""
+        names = {0: "text", 1: "text_pair", None: "special"}
+        totals = {"text": 0.0, **({} if self.text_pair is None else {"text_pair": 0.0}), "special": 0.0}
+        for segment, bits in zip(self.segments, self.bits.tolist(), strict=True):
+            totals[names[segment]] += bits
+        return totals
+
     def words(self) -> list[Word]:
         """Sum the tokens of each word, by their offsets into the original string.
 

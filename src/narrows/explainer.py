@@ -4,60 +4,48 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import repeat
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, TracePoint
 from narrows.bottleneck import NATS_PER_BIT, token_bits
 from narrows.config import Preset, Settings, choose_config
-from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning
-from narrows.example import Example
+from narrows.errors import InputError, LayerError, NarrowsWarning
+from narrows.example import Example, Item
 from narrows.models.blocks import check_layer, identify, text_config
-from narrows.models.encoding import Encoding, collate, encode, padding_id, token_limit
+from narrows.models.encoding import collate, padding_id
 from narrows.models.finite import check_finite, check_sound
 from narrows.models.leak import check_cut
 from narrows.models.loading import load_classifier
+from narrows.models.long_text import LongTexts, merge
 from narrows.models.network import Network
 from narrows.models.padding import batches_for
+from narrows.models.pipelines import unpack_pipeline
+from narrows.models.reader import Reader
 from narrows.models.split import Prefix, borrowed, run_prefix
-from narrows.models.targets import Target, class_labels, negative_log_likelihood, resolve_target
+from narrows.models.targets import negative_log_likelihood
+from narrows.models.task import Question, Resolved
 from narrows.optimize import OptimizedBottleneck, optimize, text_seed
 from narrows.prior import Gaussian, Prior, instance_prior, residual_prior
 from narrows.readout import read_out
+from narrows.target import Target
 
 if TYPE_CHECKING:
+    from transformers import Pipeline
     from typing_extensions import Unpack
 
-Item = Example | str | tuple[str, str] | Mapping[str, Any]
 PriorChoice = Prior | str | Path | None
 
 DEFAULT_DEPTH = 0.75  # the paper's layer 9 of 12
 SUFFIX_TOKENS = 32_768  # tokens that go through the suffix together; bounds the memory of a batch
 WINDOW = 4  # batches of a stream that are sorted by length together, and come out together
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Texts that share their forward passes."""
-
-    examples: list[Example]
-    encodings: list[Encoding]
-    targets: list[Target]
-
-    def take(self, rows: Sequence[int]) -> _Batch:
-        """Pick some of the texts."""
-        return _Batch(
-            [self.examples[row] for row in rows],
-            [self.encodings[row] for row in rows],
-            [self.targets[row] for row in rows],
-        )
 
 
 class Explainer:
@@ -88,19 +76,22 @@ class Explainer:
         *,
         preset: Preset = "fast",
         max_tokens: int | None = None,
+        long_texts: LongTexts = "truncate",
         **settings: Unpack[Settings],
     ) -> None:
         """Prepare to explain a classifier.
 
         Args:
-            model: Any Hugging Face encoder or decoder with a sequence classification head.
+            model: Any Hugging Face encoder or decoder that classifies, tags, answers, or fills or continues texts.
             tokenizer: Its fast tokenizer.
             layer: Where the bottleneck stands, 0 to the number of blocks; None = after three quarters of the blocks, as
                 in the paper.
             prior: A `Prior`, the path of a saved one, ``"instance"`` or ``"residual"``; None = ``"instance"``, with a
                 warning.
             preset: The settings to start from.
-            max_tokens: Cut longer texts, special tokens counted; None = where the model's own limit is.
+            max_tokens: What is a long text, special tokens counted; None = what is longer than the model takes.
+            long_texts: ``"truncate"`` cuts a long text, with a warning unless ``max_tokens`` asks for it; ``"windows"``
+                reads it in overlapping windows and takes their mean; ``"error"`` refuses it.
             **settings: Fields of `BottleneckConfig` that differ from the preset.
 
         Raises:
@@ -114,8 +105,7 @@ class Explainer:
         self._network = Network.of(model)
         self.layer = round(DEFAULT_DEPTH * self.blocks) if layer is None else check_layer(layer, self.blocks)
         self.prior = self._choose_prior(prior)
-        limits = (max_tokens, token_limit(model, tokenizer))
-        self._limit = min((limit for limit in limits if limit is not None), default=None)
+        self._reader = Reader(model, tokenizer, max_tokens, long_texts)
         self._check_layer(self.layer)
 
     @classmethod
@@ -148,6 +138,27 @@ class Explainer:
         classifier = load_classifier(name, device)
         chosen = classifier.prior if prior is None else prior
         return cls(classifier.model, classifier.tokenizer, layer, chosen, preset=preset, **settings)
+
+    @classmethod
+    def from_pipeline(
+        cls, pipe: Pipeline, layer: int | None = None, prior: PriorChoice = None, **settings: Unpack[Settings]
+    ) -> Explainer:
+        """Prepare to explain what a pipeline of transformers predicts.
+
+        Args:
+            pipe: A pipeline for texts: text-classification, token-classification, question-answering, fill-mask or
+                text-generation.
+            layer: As for `Explainer`.
+            prior: As for `Explainer`.
+            **settings: Fields of `BottleneckConfig` that differ from the preset ``fast``.
+
+        Returns:
+            The explainer of its model, with its tokenizer.
+
+        Raises:
+            ModelError: If the pipeline is for anything else.
+        """
+        return cls(*unpack_pipeline(pipe), layer, prior, **settings)
 
     @property
     def blocks(self) -> int:
@@ -192,22 +203,23 @@ class Explainer:
             TargetError: If the model has no such label.
             NumericsError: If the model computes NaN or infinity.
         """
+        several = isinstance(target, (list, tuple))
         if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
-            if target is not None and not isinstance(target, (str, int)):
+            if several:
                 raise InputError("one text takes one target, not a list of them")
-            return next(self._stream([(cast("Item", inputs), target)], 1))
+            return next(self._stream([(cast("Item", inputs), cast("Target", target))], 1))
         if not isinstance(inputs, Iterable):
             raise InputError(f"expected a text, a pair, a row or an iterable of these, not {type(inputs).__name__}")
         items = inputs
         listed = isinstance(items, (list, tuple))
-        if target is None or isinstance(target, (str, int)):
-            stream = self._stream(zip(items, repeat(target), strict=False), batch_size)
+        if not several:
+            stream = self._stream(zip(items, repeat(cast("Target", target)), strict=False), batch_size)
         elif not isinstance(items, (list, tuple)):
             raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
-        elif len(target) != len(items):
-            raise InputError(f"{len(items)} texts but {len(target)} targets")
+        elif len(cast("Sequence[Target]", target)) != len(items):
+            raise InputError(f"{len(items)} texts but {len(cast('Sequence[Target]', target))} targets")
         else:
-            stream = self._stream(zip(items, target, strict=True), batch_size)
+            stream = self._stream(zip(items, cast("Sequence[Target]", target), strict=True), batch_size)
         return list(stream) if listed else stream
 
     def across_layers(
@@ -230,9 +242,8 @@ class Explainer:
         chosen = range(first, self.blocks + 1) if layers is None else layers
         for layer in chosen:
             self._check_layer(check_layer(layer, self.blocks))
-        example = Example.of(item)
-        batch = _Batch([example], [encode(self.tokenizer, example, self._limit)], [target])
-        return [attributions[0] for attributions in self._explain(batch, chosen)]
+        asked = self._reader.ask(item, target)
+        return [merge(asked.pieces, attributions) for attributions in self._explain(asked.questions, chosen)]
 
     def _choose_prior(self, prior: PriorChoice) -> Prior | Literal["instance", "residual"]:
         if prior is None:
@@ -260,86 +271,66 @@ class Explainer:
         """Explain window by window: within one, texts of like length share batches; they come out in their order."""
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
-        for window in self._windows(requests, batch_size):
+        for window in self._reader.windows(requests, WINDOW * batch_size, WINDOW * self._row_limit):
+            questions = [question for asked in window for question in asked.questions]
             done: dict[int, Attribution] = {}
-            lengths = [len(encoding) for encoding in window.encodings]
+            lengths = [len(question.encoding) for question in questions]
             for rows in batches_for(self.model, self.tokenizer, lengths, batch_size, self._row_limit):
-                (attributions,) = self._explain(window.take(rows), [self.layer])
+                (attributions,) = self._explain([questions[row] for row in rows], [self.layer])
                 done.update(zip(rows, attributions, strict=True))
-            yield from (done[row] for row in range(len(lengths)))
-
-    def _windows(self, requests: Iterable[tuple[Item, Target]], batch_size: int) -> Iterator[_Batch]:
-        """Cut a stream into pieces of a few batches: large enough to sort by length, small enough to wait for."""
-        window = _Batch([], [], [])
-        tokens = 0
-        for item, target in requests:
-            example = Example.of(item)
-            encoding = encode(self.tokenizer, example, self._limit)
-            window.examples.append(example)
-            window.encodings.append(encoding)
-            window.targets.append(target)
-            tokens += len(encoding)
-            if len(window.examples) >= WINDOW * batch_size or tokens >= WINDOW * self._row_limit:
-                yield window
-                window, tokens = _Batch([], [], []), 0
-        if window.examples:
-            yield window
+            finished = iter([done[row] for row in range(len(questions))])
+            yield from (merge(asked.pieces, list(islice(finished, len(asked.questions)))) for asked in window)
 
     @property
     def _row_limit(self) -> int:
         return max(SUFFIX_TOKENS // self.config.samples, 1)
 
-    def _explain(self, batch: _Batch, layers: Sequence[int]) -> list[list[Attribution]]:
+    def _explain(self, batch: Sequence[Question], layers: Sequence[int]) -> list[list[Attribution]]:
         """Explain a batch at some layers: the algorithm.
 
         Args:
-            batch: Texts, encoded.
+            batch: Texts, encoded, and what is asked of each.
             layers: Where the bottleneck stands, one after the other.
 
         Returns:
             For each layer the attributions of the batch.
         """
         padding = padding_id(self.model, self.tokenizer)
+        examples = [question.example for question in batch]
         # 1. Encode: tokens, padded on the right, and which of them are real.
-        inputs = collate(batch.encodings, padding, self.model.device)
+        inputs = collate([question.encoding for question in batch], padding, self.model.device)
         real = inputs["attention_mask"].bool()
         # The caller may have switched gradients off; the masks need them.
-        with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, padding):
+        with ExitStack() as guest:
+            guest.enter_context(torch.inference_mode(False))
+            guest.enter_context(torch.enable_grad())
+            guest.enter_context(borrowed(self.model, padding))
+            guest.enter_context(self._reader.task.reading(batch))
             # 2. Prefix: one plain pass gives the activations and the prediction.
             needed = set(layers) | ({layer - 1 for layer in layers} if self.prior == "residual" else set())
             prefix = run_prefix(self._network, inputs, sorted(needed))
-            check_finite(prefix, real, batch.examples)
-            targets = self._resolve(batch, prefix)
+            check_finite(prefix, real, examples)
+            answers = [
+                self._reader.task.resolve(question, logits)
+                for question, logits in zip(batch, prefix.logits, strict=True)
+            ]
             explained = []
             for layer in layers:
                 # 3. Prior: what an uninformative activation would look like there.
                 activation = prefix.activations[layer]
                 prior = self._prior_at(layer, prefix, real)
                 # 4. Optimise: as much noise as the prediction survives.
-                nll = negative_log_likelihood(self._network, prefix, inputs, layer, targets)
-                seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in batch.examples]
+                goals = [answer.goal for answer in answers]
+                nll = negative_log_likelihood(self._network, prefix, inputs, layer, goals)
+                seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in examples]
                 bottleneck = optimize(nll, activation, prior, real, self.config, seeds)
                 # 5. Read out: bits per token.
                 bits = token_bits(bottleneck.nats, real)
                 sound = torch.isfinite(bits).all(dim=1)
-                check_sound(sound, batch.examples, f"the optimisation at layer {layer} gave NaN or infinity")
+                check_sound(sound, examples, f"the optimisation at layer {layer} gave NaN or infinity")
                 scores = read_out(self.config.readout, bits, nll, activation, prior)
-                explained.append(self._attributions(batch, prefix, targets, layer, bottleneck, bits, scores))
+                explained.append(self._attributions(batch, answers, layer, bottleneck, bits, scores))
         return explained
-
-    def _resolve(self, batch: _Batch, prefix: Prefix) -> list[int]:
-        if prefix.logits.shape[-1] < 2:
-            raise ModelError(f"{type(self.model).__name__} gives one number, not classes: there is no label to explain")
-        if text_config(self.model).problem_type == "multi_label_classification":
-            raise ModelError(
-                "the model gives several labels at once; so far only one class out of several is explained"
-            )
-        labels = class_labels(self.model, prefix.logits.shape[-1])
-        predicted = prefix.logits.argmax(dim=-1).tolist()
-        return [
-            resolve_target(target, example, best, labels)
-            for target, example, best in zip(batch.targets, batch.examples, predicted, strict=True)
-        ]
 
     def _prior_at(self, layer: int, prefix: Prefix, real: Tensor) -> Gaussian:
         if isinstance(self.prior, Prior):
@@ -350,32 +341,30 @@ class Explainer:
 
     def _attributions(
         self,
-        batch: _Batch,
-        prefix: Prefix,
-        targets: Sequence[int],
+        batch: Sequence[Question],
+        answers: Sequence[Resolved],
         layer: int,
         bottleneck: OptimizedBottleneck,
         bits: Tensor,
         scores: Tensor,
     ) -> list[Attribution]:
-        labels = class_labels(self.model, prefix.logits.shape[-1])
-        probabilities = log_softmax(prefix.logits.cpu().double(), dim=-1).exp()  # Apple's GPUs know no float64
         cross_entropy, total_bits = bottleneck.cross_entropy.cpu(), (bottleneck.total_nats / NATS_PER_BIT).cpu()
         attributions = []
-        for row, (example, encoding) in enumerate(zip(batch.examples, batch.encodings, strict=True)):
+        for row, (question, answer) in enumerate(zip(batch, answers, strict=True)):
             trace = zip(cross_entropy[:, row].tolist(), total_bits[:, row].tolist(), strict=True)
+            encoding = question.encoding
             attributions.append(
                 Attribution(
-                    text=example.text,
-                    text_pair=example.text_pair,
+                    text=question.example.text,
+                    text_pair=question.example.text_pair,
                     tokens=encoding.tokens,
                     offsets=encoding.offsets,
                     segments=encoding.segments,
                     bits=bits[row, : len(encoding)].cpu().numpy(),
                     scores=scores[row, : len(encoding)].cpu().numpy(),
-                    target=labels[targets[row]],
-                    predicted=labels[int(probabilities[row].argmax())],
-                    probabilities=dict(zip(labels, probabilities[row].tolist(), strict=True)),
+                    target=answer.target,
+                    predicted=answer.predicted,
+                    probabilities=dict(answer.probabilities),
                     layer=layer,
                     trace=tuple(TracePoint(step, ce, total) for step, (ce, total) in enumerate(trace)),
                     truncated=encoding.truncated,

@@ -18,7 +18,7 @@ from narrows.models.layout import Inputs
 from narrows.models.network import Network
 from narrows.models.split import Prefix, borrowed, run_prefix, run_suffix
 
-PROBE = "a b a b"
+PROBE = "a b"  # twice, as a pair: what answers questions needs two texts
 _SOUND: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
 
 
@@ -41,7 +41,7 @@ def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layer: int) 
     if layer in sound:
         return
     padding = padding_id(network.model, tokenizer)
-    inputs = collate([encode(tokenizer, Example(PROBE), None)], padding, network.model.device)
+    inputs = collate([encode(tokenizer, Example(PROBE, PROBE), None)], padding, network.model.device)
     with borrowed(network.model, padding):
         prefix = run_prefix(network, inputs, [layer])
         if _text_reaches_head(network, prefix, inputs, layer):

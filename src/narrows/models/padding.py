@@ -63,7 +63,7 @@ def sees_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
     """
     if model not in _KNOWN:
         padding = padding_id(model, tokenizer)
-        short, long = (encode(tokenizer, Example(text), None) for text in PROBES)
+        short, long = (encode(tokenizer, Example(text, text), None) for text in PROBES)
         with borrowed(model, padding), torch.no_grad():
             alone = forward_head(model, collate([short], padding, model.device))[0]
             padded = forward_head(model, collate([short, long], padding, model.device))[0]
