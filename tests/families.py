@@ -93,6 +93,11 @@ class Refusal:
     sizes: Mapping[str, Any]
     says: str
     layers: tuple[int, ...] = field(default=())  # empty: refused at any layer
+    reason: str = ""  # for the page, where the line says less
+
+    @property
+    def because(self) -> str:
+        return self.reason or self.says
 
 
 FAMILIES = (
@@ -393,6 +398,7 @@ REFUSALS = (
         "Funnel",
         {"vocab_size": VOCABULARY, "block_sizes": [1, 1, 1], "d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 32},
         "it shortens the text between its blocks",
+        reason="it shortens the text between its blocks, so that a place belongs to several tokens",
     ),
     Refusal("CANINE", "Canine", ENCODER, "it merges characters between its blocks"),
     Refusal(
@@ -412,8 +418,15 @@ REFUSALS = (
         "BigBird",
         {**ENCODER, "block_size": 4, "attention_type": "block_sparse"},
         "its sparse attention depends on the length of the text",
+        reason="its sparse attention depends on the length of the text; `attention_type='original_full'` works",
     ),
-    Refusal("SqueezeBERT", "SqueezeBert", {**ENCODER, "embedding_size": 16}, "block 1 .* is not run"),
+    Refusal(
+        "SqueezeBERT",
+        "SqueezeBert",
+        {**ENCODER, "embedding_size": 16},
+        "block 1 .* is not run",
+        reason="its blocks run in a way that no hook sees",
+    ),
     Refusal(
         "DeBERTa v2 xlarge, layers 0 and 1",
         "DebertaV2",
@@ -426,6 +439,7 @@ REFUSALS = (
             "conv_act": "gelu",
         },
         "its head also gets the text by a way around that layer",
+        reason="a convolution takes the embeddings around block 1; layers from 2 on work",
         layers=(0, 1),
     ),
 )

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from narrows.errors import ModelError
+from narrows.models.blocks import text_config
 from narrows.models.encoding import Encoding, collate, padding_id
 from narrows.models.padding import batches_for
 from narrows.models.split import borrowed, forward_logits
@@ -31,7 +33,16 @@ def predict(
 
     Returns:
         Softmax of the logits, (texts, classes).
+
+    Raises:
+        ModelError: If the model does not choose one class out of several.
     """
+    config = text_config(model)
+    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+        raise ModelError(
+            f"{type(model).__name__} does not choose one class out of several: it can be explained, but its predictions "
+            "cannot be compared"
+        )
     padding = padding_id(model, tokenizer)
     encodings = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
     result: NDArray[np.float64] | None = None
