@@ -20,7 +20,7 @@ from narrows.schema import AttributionDict, TokenDict
 from narrows.viz.figure import plot_map
 from narrows.viz.html import render_fragment, render_page
 from narrows.viz.terminal import render_map
-from narrows.words import Word, group_tokens, trim_span
+from narrows.words import Word, group_tokens, word_span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +143,7 @@ class Attribution:
     def _word(self, text: str, segment: int, tokens: tuple[int, ...]) -> Word:
         chosen = list(tokens)
         spans = [offset for token in tokens if (offset := self.offsets[token]) is not None]
-        start, end = trim_span(text, min(span[0] for span in spans), max(span[1] for span in spans))
+        start, end = word_span(text, spans)
         bits, score = float(self.bits[chosen].sum()), float(self.scores[chosen].sum())
         return Word(text[start:end], start, end, segment, tokens, bits, score)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from narrows.errors import ModelError
 from narrows.example import Example
 from narrows.models import predict as module
 from narrows.models.encoding import Encoding, encode, padding_id

@@ -53,9 +53,15 @@ def find_stacks(model: nn.Module) -> list[list[nn.Module]]:
 
     Raises:
         LayerError: If no list of modules, or more than one, could be the blocks.
-        ModelError: If the model is known to have no blocks that a bottleneck could stand between.
+        ModelError: If the model is known to have no blocks that a bottleneck could stand between, or if its weights are
+            not in memory.
     """
     config = text_config(model)
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ModelError(
+            f"weights of {type(model).__name__} are not in memory: load it without offloading, say with "
+            "device_map={'': 'cpu'}"
+        )
     if reason := _refusal(config):
         raise ModelError(f"{type(model).__name__} cannot be explained: {reason}")
     expected = getattr(config, "num_hidden_layers", None)
@@ -140,18 +146,10 @@ def identify(model: nn.Module) -> ModelIdentity:
 
     Returns:
         Its name, sizes and a few of its weights.
-
-    Raises:
-        ModelError: If its weights are not in memory.
     """
     config, stacks = text_config(model), find_stacks(model)
     probes = []
-    for name, parameter in sorted(model.named_parameters()):
-        if parameter.is_meta:
-            raise ModelError(
-                f"the weights of {type(model).__name__} are not in memory ({name} is on the meta device): "
-                "load it without offloading, say with device_map={'': 'cpu'}"
-            )
+    for _, parameter in sorted(model.named_parameters()):
         flat = parameter.detach().reshape(-1)
         last = flat.numel() - 1
         probes.append(flat[[place * last // (PROBED_WEIGHTS - 1) for place in range(PROBED_WEIGHTS)]].float().cpu())

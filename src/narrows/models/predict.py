@@ -40,8 +40,8 @@ def predict(
     config = text_config(model)
     if config.problem_type == "multi_label_classification" or config.num_labels == 1:
         raise ModelError(
-            f"{type(model).__name__} does not choose one class out of several: it can be explained, but its predictions "
-            "cannot be compared"
+            f"{type(model).__name__} does not choose one class out of several: it can be explained, but its "
+            "predictions cannot be compared"
         )
     padding = padding_id(model, tokenizer)
     encodings = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]

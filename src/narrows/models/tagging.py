@@ -14,7 +14,7 @@ from narrows.models.goals import At
 from narrows.models.targets import class_labels
 from narrows.models.task import Question, Resolved, choose, list_probabilities
 from narrows.target import Tag
-from narrows.words import group_tokens, trim_span
+from narrows.words import group_tokens, word_span
 
 MOST_WORDS = 8  # that a message lists
 
@@ -95,6 +95,6 @@ def _words_of(question: Question) -> list[tuple[int, str]]:
     spans = [offset for position in positions if (offset := encoding.offsets[position]) is not None]
     words = []
     for group in group_tokens(text, spans):
-        start, end = trim_span(text, min(spans[t][0] for t in group), max(spans[t][1] for t in group))
+        start, end = word_span(text, [spans[token] for token in group])
         words.append((positions[group[0]], text[start:end]))
     return words
