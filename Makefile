@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chromium lint bench reproduce clean
+.PHONY: help demo serve test chromium lint bench reproduce test-oldest models-page clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ OUT ?= out/reproduction
 reproduce: $(VENV)/.installed-dev  ## the paper's experiments: DATA=DIR [LIMIT=50] [RUNS=DIR] [OUT=DIR]
 	@test -n "$(DATA)" || { echo "say where the data lies: make reproduce DATA=DIR [LIMIT=50]" >&2; exit 2; }
 	$(BIN)/python benchmarks/reproduction/run.py --data "$(DATA)" --limit $(LIMIT) --runs "$(RUNS)" --out "$(OUT)"
+
+models-page: $(VENV)/.installed-dev  ## write docs/models.md from the matrix of the tests
+	$(BIN)/python docs/write_models.py
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,7 +15,8 @@ import reference
 from narrows.bottleneck import direction, information, insert_noise, token_bits
 from narrows.example import Example
 from narrows.models.encoding import collate, encode, padding_id
-from narrows.models.split import Network, borrowed, run_prefix
+from narrows.models.network import Network
+from narrows.models.split import borrowed, run_prefix
 from narrows.models.targets import negative_log_likelihood
 from tiny import Classifier
 

@@ -6,7 +6,7 @@ import string
 from collections.abc import Callable
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -21,6 +21,10 @@ from transformers import (
     RobertaConfig,
     RobertaForSequenceClassification,
 )
+
+from narrows.models.leak import check_cut
+from narrows.models.network import Network
+from narrows.models.padding import sees_padding
 
 Classifier = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
@@ -76,6 +80,34 @@ def byte_tokenizer(roberta: bool) -> PreTrainedTokenizerFast:
     )
 
 
+def piece_tokenizer(class_last: bool = False) -> PreTrainedTokenizerFast:
+    """SentencePiece's unigram model, trained on a few lines, with </s> at the end, or <sep> <cls> as XLNet has them."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    specials = ["<pad>", "<unk>", "</s>", "<mask>", "<sep>", "<cls>"]
+    lines = ["a good film, not bad", "the acting is superb", "it is very good", string.printable]
+    trainer = trainers.UnigramTrainer(vocab_size=160, special_tokens=specials, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(lines, trainer)
+    end = "<sep> <cls>" if class_last else "</s>"
+    between = "<sep>" if class_last else "</s>"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {end}", pair=f"$A {between} $B {end}", special_tokens=list(zip(specials, range(6), strict=True))
+    )
+    names = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "</s>", "mask_token": "<mask>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names)
+
+
+def probed(classifier: Classifier) -> Classifier:
+    """Have a model tried out as it is at its first use, for tests that count what is run after that."""
+    sees_padding(*classifier)
+    network = Network.of(classifier[0])
+    for layer in range(len(network.blocks) + 1):
+        check_cut(network, classifier[1], layer)
+    return classifier
+
+
 LABELS = {"num_labels": 3, "id2label": {0: "negative", 1: "neutral", 2: "positive"}}
 ENCODER = {"num_hidden_layers": BLOCKS, "hidden_size": HIDDEN, "num_attention_heads": 2, "intermediate_size": 32}
 
@@ -118,14 +150,18 @@ FAMILIES: dict[str, tuple[Callable[[int], PreTrainedModel], Callable[[], PreTrai
 }
 
 
-def classifier(family: str, seed: int = 0) -> Classifier:
-    """Build a classifier whose logits depend visibly on its text: weights are drawn larger than usual."""
-    build, make_tokenizer = FAMILIES[family]
-    tokenizer = make_tokenizer()
-    torch.manual_seed(seed)
-    model = build(len(tokenizer))
+def draw_weights(model: PreTrainedModel) -> PreTrainedModel:
+    """Draw weights larger than usual, so that what a model computes depends visibly on its text."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0.0, 1.0 if "embed" in name or "wte" in name else 0.4)
-    return model.eval(), tokenizer
+    return model.eval()
+
+
+def classifier(family: str, seed: int = 0) -> Classifier:
+    """Build a classifier of random weights."""
+    build, make_tokenizer = FAMILIES[family]
+    tokenizer = make_tokenizer()
+    torch.manual_seed(seed)
+    return draw_weights(build(len(tokenizer))), tokenizer

@@ -17,18 +17,26 @@ if TYPE_CHECKING:
     from narrows.errors import NarrowsError
     from narrows.example import Example
     from narrows.explainer import Explainer
+    from narrows.layer_bottleneck import LayerInformationBottleneck
     from narrows.models.corpus import estimate_prior
     from narrows.prior import Prior
+    from narrows.target import Answer, Blank, Contrast, Distribution, Tag
     from narrows.words import Word
 
 _HOME = {
+    "Answer": "narrows.target",
     "Attribution": "narrows.attribution",
     "Attributions": "narrows.attribution",
+    "Blank": "narrows.target",
     "BottleneckConfig": "narrows.config",
+    "Contrast": "narrows.target",
+    "Distribution": "narrows.target",
     "Example": "narrows.example",
     "Explainer": "narrows.explainer",
+    "LayerInformationBottleneck": "narrows.layer_bottleneck",
     "NarrowsError": "narrows.errors",
     "Prior": "narrows.prior",
+    "Tag": "narrows.target",
     "Word": "narrows.words",
     "estimate_prior": "narrows.models.corpus",
 }
@@ -39,9 +47,15 @@ __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "Attributions",
     "Word",
     "Example",
+    "Contrast",
+    "Distribution",
+    "Tag",
+    "Answer",
+    "Blank",
     "Prior",
     "estimate_prior",
     "BottleneckConfig",
+    "LayerInformationBottleneck",
     "NarrowsError",
 ]
 

@@ -23,7 +23,7 @@ from narrows.viz.files import are_layers, render_file
 from narrows.viz.fragments import render_list
 from narrows.viz.html import render_fragment, render_page
 from narrows.viz.terminal import render_layers, render_map
-from narrows.words import Word, group_tokens, trim_span
+from narrows.words import Word, group_tokens, word_span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,6 +154,15 @@ class Attribution:
         points = [RatePoint(point.information, math.exp(-point.cross_entropy)) for point in self.trace]
         return sorted(points, key=lambda point: point.bits)
 
+    @property
+    def segment_bits(self) -> dict[str, float]:
+        """Bits of each part: ``text``, ``text_pair`` where there is one, and the ``special`` tokens."""
+        names = {0: "text", 1: "text_pair", None: "special"}
+        totals = {"text": 0.0, **({} if self.text_pair is None else {"text_pair": 0.0}), "special": 0.0}
+        for segment, bits in zip(self.segments, self.bits.tolist(), strict=True):
+            totals[names[segment]] += bits
+        return totals
+
     def words(self) -> list[Word]:
         """Sum the tokens of each word, by their offsets into the original string.
 
@@ -172,7 +181,7 @@ class Attribution:
     def _word(self, text: str, segment: int, tokens: tuple[int, ...]) -> Word:
         chosen = list(tokens)
         spans = [offset for token in tokens if (offset := self.offsets[token]) is not None]
-        start, end = trim_span(text, min(span[0] for span in spans), max(span[1] for span in spans))
+        start, end = word_span(text, spans)
         bits, score = float(self.bits[chosen].sum()), float(self.scores[chosen].sum())
         return Word(text[start:end], start, end, segment, tokens, bits, score)
 

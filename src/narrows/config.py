@@ -45,6 +45,7 @@ class Settings(TypedDict, total=False):
     depths: tuple[float, ...] | None
     learning_rate: float
     initial_alpha: float
+    max_tokens_per_batch: int | None
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class BottleneckConfig:
         depths: Where the map is read, from 0, the embeddings, to 1, the last block; None = by the readout, `DEPTHS`.
         learning_rate: Of Adam.
         initial_alpha: 5 opens the mask to 0.9933.
+        max_tokens_per_batch: Most tokens, noise copies and padding counted, that go through the model together; None =
+            by the memory that is free. Halved whenever memory runs out. No map depends on it.
 
     Raises:
         InputError: If a value is out of its range.
@@ -85,6 +88,7 @@ class BottleneckConfig:
     depths: tuple[float, ...] | None = None
     learning_rate: float = 1.0
     initial_alpha: float = 5.0
+    max_tokens_per_batch: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, choices in (

@@ -9,7 +9,13 @@ from typing import Any
 
 from narrows.errors import InputError
 
-PAIR_COLUMNS = (("text", "text_pair"), ("premise", "hypothesis"), ("sentence1", "sentence2"), ("question", "sentence"))
+PAIR_COLUMNS = (
+    ("text", "text_pair"),
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question", "sentence"),
+    ("question", "context"),
+)
 SINGLE_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label", "gold_label")
 
@@ -51,7 +57,7 @@ class Example:
         Args:
             item: An `Example`, a string, a tuple of two strings, or a mapping with the columns ``text`` and
                 ``text_pair`` (also ``premise``/``hypothesis``, ``sentence1``/``sentence2``,
-                ``question``/``sentence`` or ``sentence``) and, where known, ``label``.
+                ``question``/``sentence``, ``question``/``context`` or ``sentence``) and, where known, ``label``.
 
         Returns:
             The example.
@@ -79,6 +85,10 @@ class Example:
             if column in row:
                 return cls(row[column], label=label)
         raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, row)) or 'nothing'}")
+
+
+Item = Example | str | tuple[str, str] | Mapping[str, Any]
+"""Whatever `Example.of` reads."""
 
 
 def sample(examples: Iterable[Example], count: int, seed: int) -> list[Example]:

@@ -4,36 +4,47 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions, TracePoint
 from narrows.config import Preset, Settings, choose_config
-from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning
-from narrows.example import Example
+from narrows.errors import InputError, LayerError, NarrowsWarning
+from narrows.example import Example, Item
 from narrows.models.blocks import check_layer, identify, text_config
-from narrows.models.encoding import Encoding, collate, encode, padding_id, token_limit
+from narrows.models.encoding import collate, padding_id
 from narrows.models.finite import check_finite, check_sound
+from narrows.models.goals import judge
+from narrows.models.leak import check_cut
 from narrows.models.loading import load_classifier
+from narrows.models.long_text import LongTexts, merge
 from narrows.models.memory import TokenBudget
-from narrows.models.split import Network, Prefix, borrowed, run_prefix
-from narrows.models.targets import Target, class_labels, negative_log_likelihood, resolve_target, target_nll
+from narrows.models.network import Network
+from narrows.models.padding import run_in_batches
+from narrows.models.pipelines import unpack_pipeline
+from narrows.models.reader import Reader
+from narrows.models.split import Prefix, borrowed, run_prefix
+from narrows.models.targets import negative_log_likelihood
+from narrows.models.task import Question, Resolved
 from narrows.optimize import text_seed
 from narrows.prior import Gaussian, Prior, instance_prior, residual_prior
 from narrows.readout import Bottleneck, Reading, mean_reading, read_out
-from narrows.window import Item, Window, is_pair, windows
+from narrows.target import Target
 
 if TYPE_CHECKING:
+    from transformers import Pipeline
     from typing_extensions import Unpack
 
 PriorChoice = Prior | str | Path | None
+
+WINDOW = 4  # batches of a stream that are sorted by length together, and come out together
 
 
 class Explainer:
@@ -65,26 +76,26 @@ class Explainer:
         *,
         preset: Preset = "fast",
         max_tokens: int | None = None,
-        max_tokens_per_batch: int | None = None,
+        long_texts: LongTexts = "truncate",
         **settings: Unpack[Settings],
     ) -> None:
         """Prepare to explain a classifier.
 
         Args:
-            model: Any Hugging Face encoder or decoder with a sequence classification head.
+            model: Any Hugging Face encoder or decoder that classifies, tags, answers, or fills or continues texts.
             tokenizer: Its fast tokenizer.
             layer: Where the bottleneck stands, 0 to the number of blocks; of several, the map is the mean of their
                 maps; None = by the readout, see `narrows.config.DEPTHS`.
             prior: A `Prior`, the path of a saved one, ``"instance"`` or ``"residual"``; None = ``"instance"``, with a
                 warning.
             preset: The settings to start from.
-            max_tokens: Cut longer texts, special tokens counted; None = where the model's own limit is.
-            max_tokens_per_batch: Most tokens, noise copies and padding counted, that go through the model together;
-                None = by the memory that is free. Halved whenever memory runs out.
+            max_tokens: What is a long text, special tokens counted; None = what is longer than the model takes.
+            long_texts: ``"truncate"`` cuts a long text, with a warning unless ``max_tokens`` asks for it; ``"windows"``
+                reads it in overlapping windows and takes their mean; ``"error"`` refuses it.
             **settings: Fields of `BottleneckConfig` that differ from the preset.
 
         Raises:
-            LayerError: If a layer is out of range.
+            LayerError: If the layer is out of range.
             PriorError: If the prior belongs to another model.
             InputError: If a setting is out of its range.
         """
@@ -93,10 +104,10 @@ class Explainer:
         self.config = choose_config(preset, **settings)
         self._network = Network.of(model)
         self.prior = self._choose_prior(prior)
-        limits = (max_tokens, token_limit(model, tokenizer))
-        self._limit = min((limit for limit in limits if limit is not None), default=None)
+        self._reader = Reader(model, tokenizer, max_tokens, long_texts)
         self.layers = self._choose_layers(layer)
-        self._budget = TokenBudget.of(model) if max_tokens_per_batch is None else TokenBudget(max_tokens_per_batch)
+        most = self.config.max_tokens_per_batch
+        self._budget = TokenBudget.of(model) if most is None else TokenBudget(most)
 
     @classmethod
     def from_pretrained(
@@ -114,7 +125,7 @@ class Explainer:
 
         Args:
             name: A demo model (``narrows models`` lists them), an id on the Hub, or a folder.
-            layer: Where the bottleneck stands; None = by the readout.
+            layer: As for `Explainer`.
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
             preset: The settings to start from.
             device: Where to run; None = the first GPU where there is one, else the CPU.
@@ -131,6 +142,31 @@ class Explainer:
         chosen = classifier.prior if prior is None else prior
         model, tokenizer = classifier.model, classifier.tokenizer
         return cls(model, tokenizer, layer, chosen, preset=preset, max_tokens=max_tokens, **settings)
+
+    @classmethod
+    def from_pipeline(
+        cls,
+        pipe: Pipeline,
+        layer: int | Sequence[int] | None = None,
+        prior: PriorChoice = None,
+        **settings: Unpack[Settings],
+    ) -> Explainer:
+        """Prepare to explain what a pipeline of transformers predicts.
+
+        Args:
+            pipe: A pipeline for texts: text-classification, token-classification, question-answering, fill-mask or
+                text-generation.
+            layer: As for `Explainer`.
+            prior: As for `Explainer`.
+            **settings: Fields of `BottleneckConfig` that differ from the preset ``fast``.
+
+        Returns:
+            The explainer of its model, with its tokenizer.
+
+        Raises:
+            ModelError: If the pipeline is for anything else.
+        """
+        return cls(*unpack_pipeline(pipe), layer, prior, **settings)
 
     @property
     def blocks(self) -> int:
@@ -180,22 +216,23 @@ class Explainer:
             TargetError: If the model has no such label.
             NumericsError: If the model computes NaN or infinity.
         """
-        if isinstance(inputs, (str, Example, Mapping)) or is_pair(inputs):
-            if target is not None and not isinstance(target, (str, int)):
+        several = isinstance(target, (list, tuple))
+        if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
+            if several:
                 raise InputError("one text takes one target, not a list of them")
-            return next(self._stream([(cast("Item", inputs), target)], 1))
+            return next(self._stream([(cast("Item", inputs), cast("Target", target))], 1))
         if not isinstance(inputs, Iterable):
             raise InputError(f"expected a text, a pair, a row or an iterable of these, not {type(inputs).__name__}")
         items = inputs
         listed = isinstance(items, (list, tuple))
-        if target is None or isinstance(target, (str, int)):
-            stream = self._stream(zip(items, repeat(target), strict=False), batch_size)
+        if not several:
+            stream = self._stream(zip(items, repeat(cast("Target", target)), strict=False), batch_size)
         elif not isinstance(items, (list, tuple)):
             raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
-        elif len(target) != len(items):
-            raise InputError(f"{len(items)} texts but {len(target)} targets")
+        elif len(cast("Sequence[Target]", target)) != len(items):
+            raise InputError(f"{len(items)} texts but {len(cast('Sequence[Target]', target))} targets")
         else:
-            stream = self._stream(zip(items, target, strict=True), batch_size)
+            stream = self._stream(zip(items, cast("Sequence[Target]", target), strict=True), batch_size)
         return Attributions(stream) if listed else stream
 
     def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
@@ -214,10 +251,11 @@ class Explainer:
         """
         first = 1 if self.prior == "residual" else 0
         chosen = self._checked(range(first, self.blocks + 1) if layers is None else layers)
-        example = Example.of(item)
-        batch = Window([example], [self._encode(example)], [target])
-        ((_, explained),) = self._in_batches(batch, [(layer,) for layer in chosen], 1)
-        return Attributions(attributions[0] for attributions in explained)
+        asked = self._reader.ask(item, target)
+        groups = [(layer,) for layer in chosen]
+        return Attributions(
+            merge(asked.pieces, attributions) for attributions in self._in_batches(asked.questions, groups, 1)
+        )
 
     def _choose_prior(self, prior: PriorChoice) -> Prior | Literal["instance", "residual"]:
         if prior is None:
@@ -248,82 +286,85 @@ class Explainer:
         checked = tuple(check_layer(layer, self.blocks) for layer in layers)
         if self.prior == "residual" and 0 in checked:
             raise LayerError(f"the residual prior needs a layer before: choose layer 1 to {self.blocks}")
+        for layer in checked:
+            check_cut(self._network, self.tokenizer, layer)
         return checked
 
     def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int) -> Iterator[Attribution]:
         """Explain window by window: within one, texts of like length share batches; they come out in their order."""
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
-        for window in windows(requests, self._encode, batch_size, self._budget.tokens // self.config.copies):
-            done: dict[int, Attribution] = {}
-            for rows, explained in self._in_batches(window, [self.layers], batch_size):
-                done.update(zip(rows, explained[0], strict=True))
-            yield from (done[row] for row in range(len(window.examples)))
-
-    def _encode(self, example: Example) -> Encoding:
-        return encode(self.tokenizer, example, self._limit)
+        tokens = self._budget.tokens // self.config.copies
+        for window in self._reader.windows(requests, WINDOW * batch_size, WINDOW * max(tokens, 1)):
+            questions = [question for asked in window for question in asked.questions]
+            (attributions,) = self._in_batches(questions, [self.layers], batch_size)
+            finished = iter(attributions)
+            yield from (merge(asked.pieces, list(islice(finished, len(asked.questions)))) for asked in window)
 
     def _in_batches(
-        self, window: Window, groups: Sequence[tuple[int, ...]], batch_size: int
-    ) -> Iterator[tuple[list[int], list[list[Attribution]]]]:
-        """Explain texts in batches that fit into memory."""
-        lengths = [len(encoding) for encoding in window.encodings]
-        return self._budget.run(
-            lengths, batch_size, lambda rows: self._explain(window.take(rows), groups), self.config.copies
-        )
+        self, questions: Sequence[Question], groups: Sequence[tuple[int, ...]], batch_size: int
+    ) -> list[list[Attribution]]:
+        """Explain texts in batches that fit into memory, for each group of layers in the order of the texts."""
 
-    def _explain(self, batch: Window, groups: Sequence[tuple[int, ...]]) -> list[list[Attribution]]:
+        def explain(rows: list[int]) -> list[list[Attribution]]:
+            return self._explain([questions[row] for row in rows], groups)
+
+        lengths = [len(question.encoding) for question in questions]
+        batches = run_in_batches(
+            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, self.config.copies
+        )
+        done: list[dict[int, Attribution]] = [{} for _ in groups]
+        for rows, explained in batches:
+            for own, attributions in zip(done, explained, strict=True):
+                own.update(zip(rows, attributions, strict=True))
+        return [[own[row] for row in range(len(questions))] for own in done]
+
+    def _explain(self, batch: Sequence[Question], groups: Sequence[tuple[int, ...]]) -> list[list[Attribution]]:
         """Explain a batch at some layers: the algorithm.
 
         Args:
-            batch: Texts, encoded.
+            batch: Texts, encoded, and what is asked of each.
             groups: Layers whose maps are averaged, group by group.
 
         Returns:
             For each group the attributions of the batch.
         """
         padding = padding_id(self.model, self.tokenizer)
+        examples = [question.example for question in batch]
         layers = sorted({layer for group in groups for layer in group})
         # 1. Encode: tokens, padded on the right, and which of them are real.
-        inputs = collate(batch.encodings, padding, self.model.device)
+        inputs = collate([question.encoding for question in batch], padding, self.model.device)
         real = inputs["attention_mask"].bool()
         # The caller may have switched gradients off; the masks need them.
-        with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, padding):
+        with ExitStack() as guest:
+            guest.enter_context(torch.inference_mode(False))
+            guest.enter_context(torch.enable_grad())
+            guest.enter_context(borrowed(self.model, padding))
+            guest.enter_context(self._reader.task.reading(batch))
             # 2. Prefix: one plain pass gives the activations and the prediction.
             needed = {*layers, *(layer - 1 for layer in layers if self.prior == "residual")}
             prefix = run_prefix(self._network, inputs, sorted(needed))
-            check_finite(prefix, real, batch.examples)
-            targets = self._resolve(batch, prefix)
-            wanted = torch.tensor(targets, device=prefix.logits.device)
-            untouched = target_nll(prefix.logits, wanted)
-            seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in batch.examples]
+            check_finite(prefix, real, examples)
+            answers = [
+                self._reader.task.resolve(question, logits)
+                for question, logits in zip(batch, prefix.logits, strict=True)
+            ]
+            goals = [answer.goal for answer in answers]
+            untouched = judge(goals, prefix.logits.unsqueeze(1)).squeeze(1)
+            seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in examples]
             readings: dict[int, Reading] = {}
             for layer in layers:
                 # 3. Prior: what an uninformative activation would look like there.
                 prior = self._prior_at(layer, prefix, real)
                 # 4. Bottleneck: what comes after it judges what it lets pass.
-                nll = negative_log_likelihood(self._network, prefix, inputs, layer, wanted)
+                nll = negative_log_likelihood(self._network, prefix, inputs, layer, goals)
                 bottleneck = Bottleneck(nll, prefix.activations[layer], prior, real, seeds, untouched)
                 # 5. Read out: open or narrow it, and score every token.
                 reading = readings[layer] = read_out(bottleneck, self.config)
                 sound = torch.isfinite(reading.bits).all(dim=1) & torch.isfinite(reading.scores).all(dim=1)
-                check_sound(sound, batch.examples, f"the bottleneck at layer {layer} gave NaN or infinity")
+                check_sound(sound, examples, f"the bottleneck at layer {layer} gave NaN or infinity")
         means = [(group, mean_reading([readings[layer] for layer in group])) for group in groups]
-        return [self._attributions(batch, prefix, targets, group, reading) for group, reading in means]
-
-    def _resolve(self, batch: Window, prefix: Prefix) -> list[int]:
-        if prefix.logits.shape[-1] < 2:
-            raise ModelError(f"{type(self.model).__name__} gives one number, not classes: there is no label to explain")
-        if text_config(self.model).problem_type == "multi_label_classification":
-            raise ModelError(
-                "the model gives several labels at once; so far only one class out of several is explained"
-            )
-        labels = class_labels(self.model, prefix.logits.shape[-1])
-        predicted = prefix.logits.argmax(dim=-1).tolist()
-        return [
-            resolve_target(target, example, best, labels)
-            for target, example, best in zip(batch.targets, batch.examples, predicted, strict=True)
-        ]
+        return [self._attributions(batch, answers, group, reading) for group, reading in means]
 
     def _prior_at(self, layer: int, prefix: Prefix, real: Tensor) -> Gaussian:
         if isinstance(self.prior, Prior):
@@ -333,27 +374,26 @@ class Explainer:
         return instance_prior(prefix.activations[layer].float(), real)
 
     def _attributions(
-        self, batch: Window, prefix: Prefix, targets: Sequence[int], layers: tuple[int, ...], reading: Reading
+        self, batch: Sequence[Question], answers: Sequence[Resolved], layers: tuple[int, ...], reading: Reading
     ) -> list[Attribution]:
-        labels = class_labels(self.model, prefix.logits.shape[-1])
-        probabilities = log_softmax(prefix.logits.double(), dim=-1).exp().cpu()
         bits, scores = reading.bits.cpu().numpy(), reading.scores.cpu().numpy()
         cross_entropy, total_bits = reading.cross_entropy.cpu(), reading.total_bits.cpu()
         attributions = []
-        for row, (example, encoding) in enumerate(zip(batch.examples, batch.encodings, strict=True)):
+        for row, (question, answer) in enumerate(zip(batch, answers, strict=True)):
             trace = zip(cross_entropy[:, row].tolist(), total_bits[:, row].tolist(), strict=True)
+            encoding = question.encoding
             attributions.append(
                 Attribution(
-                    text=example.text,
-                    text_pair=example.text_pair,
+                    text=question.example.text,
+                    text_pair=question.example.text_pair,
                     tokens=encoding.tokens,
                     offsets=encoding.offsets,
                     segments=encoding.segments,
                     bits=bits[row, : len(encoding)],
                     scores=scores[row, : len(encoding)],
-                    target=labels[targets[row]],
-                    predicted=labels[int(probabilities[row].argmax())],
-                    probabilities=dict(zip(labels, probabilities[row].tolist(), strict=True)),
+                    target=answer.target,
+                    predicted=answer.predicted,
+                    probabilities=dict(answer.probabilities),
                     layer=layers[-1],
                     layers=layers,
                     trace=tuple(TracePoint(step, ce, total) for step, (ce, total) in enumerate(trace)),
@@ -370,7 +410,11 @@ class Explainer:
         name = text_config(self.model)._name_or_path or type(self.model).__name__
         about = {"model": name, "blocks": self.blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
         settings = asdict(self.config)
-        del settings["depths"]  # the layers tell
+        del settings["depths"], settings["max_tokens_per_batch"]  # the layers tell; the map does not depend on it
         if beta is not None:
             settings["beta"] = float(f"{beta:.6g}")  # float32 carries no more
         return {**about, "prior": prior, **settings, "beta_rule": rule}
+
+
+def _is_pair(inputs: Any) -> bool:
+    return isinstance(inputs, tuple) and len(inputs) == 2 and all(isinstance(text, str) for text in inputs)

@@ -70,6 +70,21 @@ def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]
     return groups
 
 
+def word_span(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Find where a word stands that some tokens make up together.
+
+    Args:
+        text: The original string.
+        spans: Start and end of each of its tokens.
+
+    Returns:
+        The span of what is visible of them; tokens of white space that go with the word do not stretch it.
+    """
+    trimmed = [trim_span(text, *span) for span in spans]
+    visible = [span for span in trimmed if span[0] < span[1]] or trimmed
+    return min(start for start, _ in visible), max(end for _, end in visible)
+
+
 def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
     """Take the white space off both ends of a span, and take in the accents that follow it.
 

@@ -19,12 +19,18 @@ from narrows.example import Example
 from narrows.explainer import Explainer
 from narrows.models.blocks import find_blocks
 from narrows.models.encoding import collate, encode, padding_id
+from narrows.models.network import Network
 from narrows.models.predict import predict
-from narrows.models.split import Network, borrowed, run_prefix, run_suffix
+from narrows.models.split import borrowed, run_prefix, run_suffix
 from narrows.prior import Prior
 from tiny import BLOCKS, Classifier
 
 TEXTS = ["good", "the film is not bad", "a bad act", "very very good film", "superb"]
+
+
+@pytest.fixture
+def any_classifier(family: str, make_classifier: Callable[..., Classifier]) -> Classifier:
+    return tiny.probed(make_classifier(family))
 
 
 def inputs_of(classifier: Classifier) -> dict[str, Tensor]:

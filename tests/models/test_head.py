@@ -19,7 +19,8 @@ from narrows.models import split
 from narrows.models.blocks import find_blocks
 from narrows.models.encoding import collate, encode, padding_id
 from narrows.models.head import as_read_by_head, share_computed
-from narrows.models.split import Network, borrowed, forward_logits, run_prefix, run_suffix
+from narrows.models.network import Network
+from narrows.models.split import borrowed, forward_logits, run_prefix, run_suffix
 from tiny import Classifier
 
 TEXTS = ["good", "the film is not bad, it is good", "a bad act"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from narrows.errors import ModelError
 from narrows.example import Example
 from narrows.models import predict as module
 from narrows.models.encoding import Encoding, encode, padding_id
@@ -84,3 +85,10 @@ def test_the_model_is_left_as_it_was(bert: Classifier) -> None:
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert found == pytest.approx(predict(*bert, encoded(bert)))  # dropout had no say
+
+
+def test_models_that_do_not_choose_one_class_are_refused(bert: Classifier) -> None:
+    model, tokenizer = bert
+    model.config.problem_type = "multi_label_classification"
+    with pytest.raises(ModelError, match="does not choose one class out of several"):
+        predict(model, tokenizer, [encode(tokenizer, Example("good"), None)])

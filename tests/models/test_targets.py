@@ -14,7 +14,8 @@ import reference
 from narrows.errors import TargetError
 from narrows.example import Example
 from narrows.models.encoding import collate, encode, padding_id
-from narrows.models.split import Network, borrowed, run_prefix
+from narrows.models.network import Network
+from narrows.models.split import borrowed, run_prefix
 from narrows.models.targets import class_labels, find_label, negative_log_likelihood, resolve_target
 from tiny import Classifier
 

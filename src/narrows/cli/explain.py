@@ -119,8 +119,6 @@ def _show(attributions: list[Attribution], layers: bool, as_json: bool, html: Pa
     from narrows.viz.terminal import render_layers, render_map
 
     saved = [attribution.to_dict() for attribution in attributions]
-    if saved[0]["truncated"]:
-        say("warning", f"the text is longer than the model takes: {saved[0]['truncated']} tokens were cut off")
     if as_json:
         several = {"text": saved[0]["text"], "text_pair": saved[0]["text_pair"], "layers": saved}
         typer.echo(json.dumps(several if layers else saved[0], ensure_ascii=False))

@@ -57,7 +57,7 @@ def measured(model: nn.Module) -> Iterator[Cost]:
     rows: dict[str, float] = {"forward": 0.0, "backward": 0.0}
     cost = Cost()
     with ExitStack() as cleanup:
-        for block in blocks:
+        for block in dict.fromkeys(blocks):  # one hook per module, also for one that stands for several blocks
             cleanup.callback(block.register_forward_hook(_count_into(rows)).remove)
         start = _now(model)
         try:

@@ -22,7 +22,8 @@ from narrows.evaluation.statistics import kendall_tau, mean_defined
 from narrows.methods.method import Batch, Method, Scores, content_positions
 from narrows.models.encoding import collate, padding_id
 from narrows.models.loading import Classifier
-from narrows.models.split import Network, borrowed, forward_logits
+from narrows.models.network import Network
+from narrows.models.split import borrowed, forward_logits
 
 
 @dataclass(frozen=True)

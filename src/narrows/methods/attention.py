@@ -15,10 +15,13 @@ from transformers import PretrainedConfig, PreTrainedModel
 from narrows.errors import ModelError
 from narrows.methods.method import Batch, Method, Scores
 from narrows.models.encoding import collate, padding_id
+from narrows.models.layout import Inputs
 from narrows.models.loading import Classifier
 from narrows.models.memory import TokenBudget
+from narrows.models.network import Network
+from narrows.models.padding import run_in_batches
 from narrows.models.predict import BATCH_SIZE
-from narrows.models.split import Inputs, Network, borrowed
+from narrows.models.split import borrowed
 
 ATTENTION_TOKENS = 2_048  # per pass: every block keeps heads * tokens weights for each of them
 
@@ -46,6 +49,7 @@ def rollout() -> Method:
         padding = padding_id(model, classifier.tokenizer)
         lengths = [len(encoding) for encoding in batch.encodings]
         scores: dict[int, Scores] = {}
+        reader = (model, classifier.tokenizer)
 
         def flows(rows: list[int]) -> Scores:
             inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
@@ -53,7 +57,7 @@ def rollout() -> Method:
 
         # Where the head reads is told by a gradient; the caller may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad(), borrowed(model, padding), _showing_attention(model):
-            for rows, values in TokenBudget(ATTENTION_TOKENS).run(lengths, BATCH_SIZE, flows):
+            for rows, values in run_in_batches(reader, TokenBudget(ATTENTION_TOKENS), lengths, BATCH_SIZE, flows):
                 scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, values, strict=True)}
         return [scores[row] for row in range(len(batch))]
 

@@ -13,8 +13,10 @@ from narrows.models.blocks import check_layer
 from narrows.models.encoding import collate, padding_id
 from narrows.models.loading import Classifier
 from narrows.models.memory import TokenBudget
+from narrows.models.network import Network
+from narrows.models.padding import run_in_batches
 from narrows.models.predict import BATCH_SIZE, BATCH_TOKENS
-from narrows.models.split import Network, borrowed, run_prefix
+from narrows.models.split import borrowed, run_prefix
 
 
 def random_scores(seed: int = 0) -> Method:
@@ -58,6 +60,7 @@ def update_norm(layer: int | None = None) -> Method:
         padding = padding_id(model, classifier.tokenizer)
         lengths = [len(encoding) for encoding in batch.encodings]
         scores: dict[int, Scores] = {}
+        reader = (model, classifier.tokenizer)
 
         def moves(rows: list[int]) -> Scores:
             inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
@@ -67,7 +70,7 @@ def update_norm(layer: int | None = None) -> Method:
             return norms
 
         with torch.inference_mode(), borrowed(model, padding):
-            for rows, norms in TokenBudget(BATCH_TOKENS).run(lengths, BATCH_SIZE, moves):
+            for rows, norms in run_in_batches(reader, TokenBudget(BATCH_TOKENS), lengths, BATCH_SIZE, moves):
                 scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, norms, strict=True)}
         return [scores[row] for row in range(len(batch))]
 

@@ -23,8 +23,10 @@ from narrows.models.blocks import check_layer
 from narrows.models.encoding import collate, padding_id
 from narrows.models.loading import Classifier
 from narrows.models.memory import TokenBudget
+from narrows.models.network import Network
+from narrows.models.padding import run_in_batches
 from narrows.models.predict import BATCH_SIZE, BATCH_TOKENS
-from narrows.models.split import Network, borrowed, forward_logits, run_prefix, run_suffix
+from narrows.models.split import borrowed, forward_logits, run_prefix, run_suffix
 
 Baseline = Literal["pad", "mask"]
 """What the content tokens are replaced with: [PAD] or [MASK]. Special tokens stay what they are."""
@@ -218,6 +220,7 @@ def _method(attribute: Callable[[_Texts], Tensor], expansion: int = 1, alone: bo
         padding = padding_id(model, classifier.tokenizer)
         lengths = [len(encoding) for encoding in batch.encodings]
         scores: dict[int, Scores] = {}
+        reader = (model, classifier.tokenizer)
 
         def attributed(rows: list[int]) -> Scores:
             part = batch.take(rows)
@@ -227,7 +230,7 @@ def _method(attribute: Callable[[_Texts], Tensor], expansion: int = 1, alone: bo
 
         # The caller may have switched gradients off.
         with torch.inference_mode(False), torch.enable_grad(), borrowed(model, padding):
-            for rows, values in TokenBudget(BATCH_TOKENS).run(lengths, most, attributed, expansion):
+            for rows, values in run_in_batches(reader, TokenBudget(BATCH_TOKENS), lengths, most, attributed, expansion):
                 scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, values, strict=True)}
         return [scores[row] for row in range(len(batch))]
 

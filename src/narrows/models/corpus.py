@@ -11,7 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.example import Example
 from narrows.models.blocks import identify
 from narrows.models.encoding import collate, encode, padding_id, token_limit
-from narrows.models.split import Network, borrowed, run_prefix
+from narrows.models.network import Network
+from narrows.models.split import borrowed, run_prefix
 from narrows.prior import Prior
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from narrows.errors import InputError, ModelError
 from narrows.example import Example
@@ -69,6 +69,9 @@ def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | N
 def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
     """Tokenize a text or a pair, by the tokenizer's own pair encoding.
 
+    A text that brings its own first special token, as chat templates write it, gets no other special tokens. Special
+    tokens that are written in a text, but for the mask token, are special like any other.
+
     Args:
         tokenizer: A fast tokenizer; the others know no offsets.
         example: What to tokenize.
@@ -81,26 +84,82 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
         ModelError: If the tokenizer knows no offsets.
         InputError: If not one token comes of the text.
     """
-    if not tokenizer.is_fast:
-        raise ModelError(f"{type(tokenizer).__name__} knows no offsets: a fast tokenizer is needed")
+    _check_offsets(tokenizer)
     texts = (example.text, example.text_pair)
+    starts = [token for token in (tokenizer.bos_token, tokenizer.cls_token) if token]
+    add = not example.text.startswith(tuple(starts))
     with _left_as_it_was(tokenizer):
-        cut = full = tokenizer(*texts, verbose=False)
+        cut = full = tokenizer(*texts, add_special_tokens=add, verbose=False)
         if limit is not None and len(full["input_ids"]) > limit:
-            cut = tokenizer(*texts, truncation="longest_first", max_length=limit, verbose=False)
-    backend = cut.encodings[0]
+            cut = tokenizer(*texts, add_special_tokens=add, truncation="longest_first", max_length=limit, verbose=False)
+    return _as_encoding(tokenizer, cut, example, len(full["input_ids"]) - len(cut["input_ids"]))
+
+
+def encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
+    """Tokenize a text without any special tokens.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        text: The text.
+
+    Returns:
+        The encoding.
+
+    Raises:
+        ModelError: If the tokenizer knows no offsets.
+        InputError: If not one token comes of the text.
+    """
+    _check_offsets(tokenizer)
+    with _left_as_it_was(tokenizer):
+        return _as_encoding(tokenizer, tokenizer(text, add_special_tokens=False, verbose=False), Example(text), 0)
+
+
+def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
+    """Pick some of the tokens of an encoded text.
+
+    Args:
+        encoding: The text.
+        positions: Of the tokens that are kept, in order.
+
+    Returns:
+        The text of these tokens alone.
+    """
+    return Encoding(
+        features={name: [values[i] for i in positions] for name, values in encoding.features.items()},
+        tokens=tuple(encoding.tokens[i] for i in positions),
+        offsets=tuple(encoding.offsets[i] for i in positions),
+        segments=tuple(encoding.segments[i] for i in positions),
+        truncated=encoding.truncated,
+    )
+
+
+def _check_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"{type(tokenizer).__name__} knows no offsets, so tokens cannot be told from words: a fast tokenizer is "
+            "needed, as AutoTokenizer.from_pretrained loads wherever there is one (a tokenizer.json)"
+        )
+
+
+def _as_encoding(tokenizer: PreTrainedTokenizerBase, given: BatchEncoding, example: Example, cut: int) -> Encoding:
+    """Read what a tokenizer gives for one text."""
+    backend = (given.encodings or [])[0]
+    ordinary = (tokenizer.mask_token_id, tokenizer.unk_token_id)
+    marks = {
+        index for index, token in tokenizer.added_tokens_decoder.items() if token.special and index not in ordinary
+    }
     segments = tuple(
-        None if special or segment is None else segment
-        for special, segment in zip(backend.special_tokens_mask, backend.sequence_ids, strict=True)
+        None if special or segment is None or index in marks else segment
+        for special, segment, index in zip(backend.special_tokens_mask, backend.sequence_ids, backend.ids, strict=True)
     )
     if all(segment is None for segment in segments):
         raise InputError(f"the tokenizer makes no token of the text {example.text!r:.60}")
     return Encoding(
-        features={name: list(values) for name, values in cut.items()},
+        features={name: list(values) for name, values in given.items()},
         tokens=tuple(backend.tokens),
         offsets=tuple(None if s is None else offset for s, offset in zip(segments, backend.offsets, strict=True)),
         segments=segments,
-        truncated=len(full["input_ids"]) - len(cut["input_ids"]),
+        truncated=cut,
     )
 
 

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from narrows.errors import ModelError
+from narrows.models.blocks import text_config
 from narrows.models.encoding import Encoding, collate, padding_id
 from narrows.models.memory import MOST_TOKENS, TokenBudget
+from narrows.models.padding import run_in_batches
 from narrows.models.split import borrowed, forward_logits
 
 BATCH_SIZE = 128
@@ -31,7 +34,16 @@ def predict(
 
     Returns:
         Softmax of the logits, (texts, classes).
+
+    Raises:
+        ModelError: If the model does not choose one class out of several.
     """
+    config = text_config(model)
+    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+        raise ModelError(
+            f"{type(model).__name__} does not choose one class out of several: it can be explained, but its "
+            "predictions cannot be compared"
+        )
     padding = padding_id(model, tokenizer)
     encodings = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
     lengths = [len(encoding) for encoding in encodings]
@@ -39,11 +51,13 @@ def predict(
 
     def classify(rows: list[int]) -> NDArray[np.float64]:
         inputs = collate([encodings[row] for row in rows], padding, model.device)
-        p: NDArray[np.float64] = softmax(forward_logits(model, inputs).double(), dim=-1).cpu().numpy()
+        logits = forward_logits(model, inputs).cpu().double()  # Apple's GPUs know no float64
+        p: NDArray[np.float64] = softmax(logits, dim=-1).numpy()
         return p
 
     with borrowed(model, padding), torch.inference_mode():
-        for rows, p in TokenBudget(BATCH_TOKENS).run(lengths, BATCH_SIZE, classify):
+        budget = TokenBudget(BATCH_TOKENS)
+        for rows, p in run_in_batches((model, tokenizer), budget, lengths, BATCH_SIZE, classify):
             if result is None:
                 result = np.empty((len(encodings), p.shape[1]))
             result[rows] = p

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from transformers import PreTrainedTokenizerBase
 
 from narrows.errors import InputError
-from narrows.models.encoding import Encoding
+from narrows.models.encoding import Encoding, take
 
 Removal = Literal["delete", "mask", "attention"]
 
@@ -59,10 +59,4 @@ def remove(
         hidden = [0 if i in gone else attended for i, attended in enumerate(seen)]
         return replace(encoding, features={**features, "attention_mask": hidden})
     kept = [i for i in range(len(encoding)) if i not in gone]
-    return Encoding(
-        features={name: [values[i] for i in kept] for name, values in features.items()},
-        tokens=tuple(encoding.tokens[i] for i in kept),
-        offsets=tuple(encoding.offsets[i] for i in kept),
-        segments=tuple(encoding.segments[i] for i in kept),
-        truncated=encoding.truncated,
-    )
+    return take(encoding, kept)

@@ -17,38 +17,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from narrows.errors import ModelError
-from narrows.models.blocks import find_blocks, text_config
+from narrows.models.blocks import text_config
 from narrows.models.head import as_read_by_head, passive
+from narrows.models.layout import Inputs
+from narrows.models.network import Network, Place
 
-Inputs = Mapping[str, Tensor]
 Forward = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Network:
-    """A model and its blocks.
-
-    Attributes:
-        model: The user's model.
-        blocks: Its blocks; block 1 stands at index 0.
-    """
-
-    model: nn.Module
-    blocks: Sequence[nn.Module]
-
-    @classmethod
-    def of(cls, model: nn.Module) -> Network:
-        """Find the blocks of a model.
-
-        Args:
-            model: A Hugging Face model.
-
-        Returns:
-            The model with its blocks.
-        """
-        return cls(model, find_blocks(model))
 
 
 @dataclass(frozen=True)
@@ -57,13 +34,13 @@ class Prefix:
 
     Attributes:
         activations: Layer to activation, (batch, tokens, hidden).
-        logits: (batch, classes).
-        tuple_sizes: Per block, the length of the tuple that it returns, 0 where it returns the bare tensor.
+        logits: (batch, classes); for models with another head, see `forward_head`.
+        others: Per block, what it returns beside the activation; None where it returns the bare tensor.
     """
 
     activations: dict[int, Tensor]
     logits: Tensor
-    tuple_sizes: tuple[int, ...]
+    others: tuple[tuple[Any, ...] | None, ...]
 
 
 @contextmanager
@@ -97,6 +74,37 @@ def borrowed(model: nn.Module, padding_id: int) -> Iterator[None]:
             module.training = was_training
 
 
+def forward_head(model: nn.Module, inputs: Inputs) -> Tensor:
+    """Run a model with any head.
+
+    Args:
+        model: A model with a head.
+        inputs: Its tensors by name, (batch, tokens) each.
+
+    Returns:
+        Its logits: (batch, classes) of a classifier, (batch, tokens, classes) of a tagger or a language model,
+        (batch, tokens, 2) of a model that answers questions, where the answer starts and where it ends.
+
+    Raises:
+        ModelError: If its output holds no logits.
+    """
+    options: dict[str, Any] = {"return_dict": True}
+    # A cache of keys would be filled by blocks that the suffix passes over; attentions and hidden states would be
+    # collected from them if the configuration says so.
+    accepted = inspect.signature(model.forward).parameters
+    options |= {name: False for name in ("use_cache", "output_attentions", "output_hidden_states") if name in accepted}
+    with as_read_by_head(model):
+        output = model(**inputs, **options)
+    start, end = getattr(output, "start_logits", None), getattr(output, "end_logits", None)
+    logits = getattr(output, "logits", None) if start is None or end is None else torch.stack([start, end], dim=-1)
+    if not isinstance(logits, Tensor):
+        raise ModelError(
+            f"{type(model).__name__} has no head that can be explained: it gives no logits, of which a classification "
+            "head gives (batch, classes)"
+        )
+    return logits
+
+
 def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:
     """Run a classifier.
 
@@ -110,14 +118,8 @@ def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:
     Raises:
         ModelError: If its output holds no logits of that shape.
     """
-    options: dict[str, Any] = {"return_dict": True}
-    # A cache of keys would be filled by blocks that the suffix passes over; attentions and hidden states would be
-    # collected from them if the configuration says so.
-    accepted = inspect.signature(model.forward).parameters
-    options |= {name: False for name in ("use_cache", "output_attentions", "output_hidden_states") if name in accepted}
-    with as_read_by_head(model):
-        logits = getattr(model(**inputs, **options), "logits", None)
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
+    logits = forward_head(model, inputs)
+    if logits.ndim != 2:
         raise ModelError(
             f"{type(model).__name__} has no classification head: it gives no logits of shape (batch, classes)"
         )
@@ -134,28 +136,45 @@ def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefi
 
     Returns:
         Activations and logits.
+
+    Raises:
+        ModelError: If a block does not run, or runs more often than it is a block.
     """
-    kept: dict[int, Tensor] = {}
-    sizes = [0] * len(network.blocks)
+    wanted = {place for layer in layers for place in network.cut(layer)}
+    kept: dict[Place, Tensor] = {}
+    others: dict[int, tuple[Any, ...] | None] = {}
 
-    def keep_input(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        kept[0] = _hidden_states(args, kwargs)
+    def watch(block: nn.Module, indices: Sequence[int]) -> Iterator[RemovableHandle]:
+        begun, done = iter(indices), iter(indices)
 
-    def keep_output(index: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            sizes[index] = 0 if isinstance(output, Tensor) else len(output)
-            if index + 1 in layers:
-                kept[index + 1] = output if isinstance(output, Tensor) else output[0]
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            place = Place(_next_run(begun, block), given=True)
+            if place in wanted:
+                kept[place] = _hidden_states(args, kwargs)
 
-        return hook if index + 1 in layers else passive(hook)
+        def after(_: nn.Module, __: Any, output: Any) -> None:
+            index = _next_run(done, block)
+            others[index] = None if isinstance(output, Tensor) else tuple(output[1:])
+            if Place(index, given=False) in wanted:
+                kept[Place(index, given=False)] = output if isinstance(output, Tensor) else output[0]
+
+        looked_at = any(Place(index, given=False) in wanted for index in indices)
+        yield block.register_forward_pre_hook(passive(before), with_kwargs=True)
+        yield block.register_forward_hook(after if looked_at else passive(after))
 
     with torch.no_grad(), ExitStack() as hooks:
-        if 0 in layers:
-            hooks.callback(network.blocks[0].register_forward_pre_hook(keep_input, with_kwargs=True).remove)
-        for index, block in enumerate(network.blocks):
-            hooks.callback(block.register_forward_hook(keep_output(index)).remove)
-        logits = forward_logits(network.model, inputs)
-    return Prefix(kept, logits, tuple(sizes))
+        for block, indices in network.runs().items():
+            for handle in watch(block, indices):
+                hooks.callback(handle.remove)
+        logits = forward_head(network.model, inputs)
+    idle = [index + 1 for index in range(len(network.blocks)) if index not in others]
+    if idle:
+        raise ModelError(f"block {idle[0]} of {type(network.model).__name__} is not run: it cannot be explained")
+    return Prefix(
+        {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers},
+        logits,
+        tuple(others[index] for index in range(len(network.blocks))),
+    )
 
 
 def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor) -> Tensor:
@@ -164,20 +183,34 @@ def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, act
     Args:
         network: The model, borrowed.
         prefix: A plain run of it, which tells what its blocks return.
-        inputs: Its tensors by name, (batch, tokens) each, for the masks and the head.
+        inputs: Its tensors by name, (batch, tokens) each, for the masks and the head; each row of the plain run may be
+            repeated.
         layer: The cut: 0 = after the embeddings, n = after the n-th block.
         activation: What to put in there, (batch, tokens, hidden).
 
     Returns:
-        Logits, (batch, classes).
+        Logits, (batch, classes), or those of another head.
     """
+    places = network.cut(layer)
+    put_in = dict(zip(places, network.write(activation, inputs), strict=True))
+    rest = [_repeat_rows(others, len(prefix.logits), len(activation)) for others in prefix.others]
+    passed = {
+        index
+        for place, (start, _) in zip(places, network.stacks, strict=True)
+        for index in range(start, place.block + (not place.given))
+    }
     with ExitStack() as patches:
-        for index, block in enumerate(network.blocks[:layer]):
-            stand_in = _hand_on(activation if index == layer - 1 else None, prefix.tuple_sizes[index])
-            patches.enter_context(_replaced_forward(block, stand_in))
-        if layer == 0:
-            patches.enter_context(_replaced_input(network.blocks[0], activation))
-        return forward_logits(network.model, inputs)
+        for block, indices in network.runs().items():
+            stand_ins = [
+                _hand_on(put_in.get(Place(index, given=False)), rest[index]) if index in passed else None
+                for index in indices
+            ]
+            if any(stand_ins):
+                patches.enter_context(_replaced_forward(block, stand_ins))
+        for place, hidden in put_in.items():
+            if place.given:
+                patches.enter_context(_replaced_input(network.blocks[place.block], hidden))
+        return forward_head(network.model, inputs)
 
 
 def repeat_inputs(inputs: Inputs, copies: int) -> dict[str, Tensor]:
@@ -193,6 +226,13 @@ def repeat_inputs(inputs: Inputs, copies: int) -> dict[str, Tensor]:
     return {name: value.repeat_interleave(copies, dim=0) for name, value in inputs.items()}
 
 
+def _next_run(runs: Iterator[int], block: nn.Module) -> int:
+    index = next(runs, None)
+    if index is None:
+        raise ModelError(f"{type(block).__name__} runs more often than the configuration counts it as a block")
+    return index
+
+
 def _hidden_states(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     """Find the activation among the arguments of a block: the first by position, or by its name."""
     value = args[0] if args else kwargs.get("hidden_states")
@@ -201,38 +241,92 @@ def _hidden_states(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     return value
 
 
-def _hand_on(activation: Tensor | None, tuple_size: int) -> Forward:
-    """Make the stand-in for a block before the cut: it returns an activation, or else its input, as the block would."""
+def _repeat_rows(others: tuple[Any, ...] | None, texts: int, rows: int) -> tuple[Any, ...] | None:
+    """Repeat what a block returned beside the activation, where that has a row per text, for copies of the texts."""
+    if others is None or rows == texts:
+        return others
+    per_text = [isinstance(other, Tensor) and other.ndim > 0 and len(other) == texts for other in others]
+    return tuple(
+        other.repeat_interleave(rows // texts, dim=0) if repeated else other
+        for other, repeated in zip(others, per_text, strict=True)
+    )
+
+
+def _hand_on(activation: Tensor | None, others: tuple[Any, ...] | None) -> Forward:
+    """Make the stand-in for a block before the cut: it returns an activation, or else its input, as the block would.
+
+    What the block returned beside it in the plain run is returned again, for models that hand it from block to block
+    (T5's position bias).
+
+    Args:
+        activation: What to return; None = what it is given.
+        others: What to return beside it; None = nothing, not even a tuple.
+
+    Returns:
+        The stand-in.
+    """
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         output = _hidden_states(args, kwargs) if activation is None else activation
-        return (output, *[None] * (tuple_size - 1)) if tuple_size else output
+        return output if others is None else (output, *others)
 
     return forward
 
 
 @contextmanager
-def _replaced_forward(block: nn.Module, forward: Forward) -> Iterator[None]:
-    """Let a block compute something else, without the hooks that had their say in the prefix already."""
+def _replaced_forward(block: nn.Module, stand_ins: Sequence[Forward | None]) -> Iterator[None]:
+    """Let a block compute something else, without the hooks that had their say in the prefix already.
+
+    Args:
+        block: The block.
+        stand_ins: What it does in each of its runs; None = what it does by itself.
+
+    Yields:
+        Nothing.
+    """
+    runs = iter(stand_ins)
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        stand_in = next(runs, None)
+        if stand_in is not None:
+            return stand_in(*args, **kwargs)
+        with _attributes_of(block, before):
+            return block(*args, **kwargs)
+
     attributes = {"forward": forward, "_forward_hooks": OrderedDict(), "_forward_pre_hooks": OrderedDict()}
     before = {name: block.__dict__[name] for name in attributes if name in block.__dict__}
+    with _attributes_of(block, attributes):
+        yield
+
+
+@contextmanager
+def _attributes_of(block: nn.Module, attributes: Mapping[str, Any]) -> Iterator[None]:
+    """Set what a block's own dictionary holds of its forward and its hooks, and put back what was there."""
+    names = ("forward", "_forward_hooks", "_forward_pre_hooks")
+    before = {name: block.__dict__[name] for name in names if name in block.__dict__}
     try:
-        block.__dict__.update(attributes)
+        _set_attributes(block, names, attributes)
         yield
     finally:
-        for name in attributes:
-            del block.__dict__[name]
-        block.__dict__.update(before)
+        _set_attributes(block, names, before)
+
+
+def _set_attributes(block: nn.Module, names: Sequence[str], attributes: Mapping[str, Any]) -> None:
+    for name in names:
+        block.__dict__.pop(name, None)
+    block.__dict__.update(attributes)
 
 
 @contextmanager
 def _replaced_input(block: nn.Module, activation: Tensor) -> Iterator[None]:
-    """Give a block another activation than the one that the model hands it."""
+    """Give a block, in its first run, another activation than the one that the model hands it."""
+    pending = [activation]
 
     def put_in(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if args:
-            return (activation, *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": activation}
+        if not pending:
+            return args, kwargs
+        given = pending.pop()
+        return ((given, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": given})
 
     handle = block.register_forward_pre_hook(put_in, with_kwargs=True)
     try:

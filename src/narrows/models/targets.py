@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax
 
 from narrows.errors import TargetError
 from narrows.example import Example
 from narrows.models.blocks import text_config
-from narrows.models.split import Inputs, Network, Prefix, repeat_inputs, run_suffix
+from narrows.models.goals import Goal, judge
+from narrows.models.layout import Inputs
+from narrows.models.network import Network
+from narrows.models.split import Prefix, repeat_inputs, run_suffix
 from narrows.optimize import NegativeLogLikelihood
 
-Target = str | int | None
+Label = str | int | None
 """A label's name, its index, ``"gold"`` for the example's own label, or None for the predicted class."""
 
 GOLD = "gold"
@@ -64,7 +65,7 @@ def find_label(label: str | int, labels: Sequence[str]) -> int:
     raise TargetError(f"no label {label!r}: the model has {listed}")
 
 
-def resolve_target(target: Target, example: Example, predicted: int, labels: Sequence[str]) -> int:
+def resolve_target(target: Label, example: Example, predicted: int, labels: Sequence[str]) -> int:
     """Turn a target into the index of a class.
 
     Args:
@@ -89,7 +90,7 @@ def resolve_target(target: Target, example: Example, predicted: int, labels: Seq
 
 
 def negative_log_likelihood(
-    network: Network, prefix: Prefix, inputs: Inputs, layer: int, targets: Tensor
+    network: Network, prefix: Prefix, inputs: Inputs, layer: int, goals: Sequence[Goal]
 ) -> NegativeLogLikelihood:
     """Make the function that a bottleneck is judged by: how unlikely its output leaves each text's target.
 
@@ -98,7 +99,7 @@ def negative_log_likelihood(
         prefix: A plain run of it over the batch.
         inputs: The batch, tensors by name, (batch, tokens) each.
         layer: Where the bottleneck stands.
-        targets: Index of the target of every text, (batch,).
+        goals: What is to be kept of the output for every text.
 
     Returns:
         A function from activations (batch, samples, tokens, hidden) to -log p(target) in nats, (batch, samples),
@@ -108,20 +109,6 @@ def negative_log_likelihood(
     def nll(activation: Tensor) -> Tensor:
         batch, samples = activation.shape[:2]
         logits = run_suffix(network, prefix, repeat_inputs(inputs, samples), layer, activation.flatten(0, 1))
-        return target_nll(logits, targets.repeat_interleave(samples)).view(batch, samples)
+        return judge(goals, logits.view(batch, samples, *logits.shape[1:]))
 
     return nll
-
-
-def target_nll(logits: Tensor, targets: Tensor) -> Tensor:
-    """Tell how unlikely each text's target is.
-
-    Args:
-        logits: (rows, classes), of any floating dtype.
-        targets: Index of the target of each row, (rows,).
-
-    Returns:
-        -log p(target) in nats, (rows,), float32 or better.
-    """
-    log_p = log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1)
-    return -log_p.gather(1, targets.view(-1, 1)).squeeze(1)

@@ -16,7 +16,7 @@ from narrows.methods.method import Method, Scores, check_scores
 from narrows.methods.registry import Spec
 from narrows.models.loading import Classifier
 from narrows.models.removal import Removal, check_removal
-from narrows.models.targets import Target
+from narrows.models.targets import Label
 from narrows.run.instances import COLUMNS, Instances, Source, fingerprint
 from narrows.run.manifest import describe_model, versions
 from narrows.run.store import claim, locked, read_json, read_part, write_json, write_part
@@ -54,7 +54,7 @@ class Plan:
     source: Source
     methods: tuple[Spec, ...]
     removals: tuple[Removal, ...] = ("delete",)
-    target: Target = "gold"
+    target: Label = "gold"
     max_tokens: int | None = None
     labels: tuple[str, ...] | None = None
     batch_size: int = 32

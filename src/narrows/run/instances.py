@@ -19,7 +19,7 @@ from narrows.methods.method import Batch
 from narrows.models.encoding import Encoding
 from narrows.models.loading import Classifier
 from narrows.models.predict import predict
-from narrows.models.targets import Target, class_labels, resolve_target
+from narrows.models.targets import Label, class_labels, resolve_target
 from narrows.tables import read_examples
 
 COLUMNS = {
@@ -105,7 +105,7 @@ class Instances:
         cls,
         classifier: Classifier,
         examples: Sequence[Example],
-        target: Target = "gold",
+        target: Label = "gold",
         max_tokens: int | None = None,
         labels: Sequence[str] | None = None,
     ) -> Instances:
@@ -172,7 +172,7 @@ def fingerprint(examples: Sequence[Example]) -> str:
     return digest.hexdigest()
 
 
-def _check_targets(target: Target, examples: Sequence[Example], names: Sequence[str]) -> None:
+def _check_targets(target: Label, examples: Sequence[Example], names: Sequence[str]) -> None:
     try:
         for example in examples:
             resolve_target(target, example, 0, names)

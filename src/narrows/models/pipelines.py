@@ -1,0 +1,34 @@
+"""What transformers' pipelines hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from narrows.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import Pipeline
+
+EXPLAINED = ("text-classification", "token-classification", "question-answering", "fill-mask", "text-generation")
+INSTEAD = {"zero-shot-classification": "explain its model on the pair of text and hypothesis, target='entailment'"}
+
+
+def unpack_pipeline(pipe: Pipeline) -> tuple[Any, Any]:
+    """Take model and tokenizer out of a pipeline.
+
+    Args:
+        pipe: The pipeline.
+
+    Returns:
+        The model and its tokenizer.
+
+    Raises:
+        ModelError: If it is no pipeline whose predictions can be explained.
+    """
+    task = getattr(pipe, "task", None)
+    if task not in EXPLAINED:
+        instead = INSTEAD.get(str(task), f"those for {', '.join(EXPLAINED)} can")
+        raise ModelError(f"a pipeline for {task!r} cannot be explained as such: {instead}")
+    if pipe.tokenizer is None:
+        raise ModelError("the pipeline has no tokenizer")
+    return pipe.model, pipe.tokenizer
