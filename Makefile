@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chromium lint bench reproduce test-oldest models-page clean
+.PHONY: help demo serve test chromium lint bench reproduce models-page clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 demo: $(VENV)/.installed  ## explain a review with the bundled sentiment model
 	@$(BIN)/narrows explain "$(REVIEW)"

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from torch import Tensor
 
 import families
@@ -28,6 +30,9 @@ COPIES = 2
 QUICK = {"layer": 1, "prior": "instance", "steps": 2, "samples": 2}
 
 
+NEWEST = Version(transformers.__version__) >= Version("5.23")  # older ones have fewer families, and SDPA elsewhere
+
+
 @functools.cache
 def built(row: Family) -> Classifier:
     return families.classifier(row)
@@ -35,7 +40,10 @@ def built(row: Family) -> Classifier:
 
 @pytest.fixture(params=FAMILIES, ids=lambda row: row.name)
 def row(request: pytest.FixtureRequest) -> Family:
-    return request.param  # type: ignore[no-any-return]
+    row: Family = request.param
+    if not NEWEST and not hasattr(transformers, row.model_class):
+        pytest.skip(f"transformers {transformers.__version__} has no {row.model_class}")
+    return row
 
 
 def inputs_of(classifier: Classifier, texts: tuple[str, ...]) -> dict[str, Tensor]:
@@ -56,7 +64,8 @@ def test_the_model_is_tiny_and_has_its_blocks(row: Family) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == row.parameters
     assert len(Network.of(model).blocks) == row.blocks
     assert len(tokenizer) <= families.VOCABULARY
-    assert model._supports_sdpa == ("sdpa" in row.attention)
+    if NEWEST:
+        assert model._supports_sdpa == ("sdpa" in row.attention)
 
 
 def test_the_suffix_gives_the_models_own_logits_from_every_layer(row: Family) -> None:
@@ -65,6 +74,8 @@ def test_the_suffix_gives_the_models_own_logits_from_every_layer(row: Family) ->
     model, _ = classifier
     inputs = inputs_of(classifier, TEXTS)
     for attention in row.attention:
+        if attention == "sdpa" and not model._supports_sdpa:
+            continue
         model.set_attn_implementation(attention)
         with lent(classifier) as network:
             layers = range(row.blocks + 1)
