@@ -36,6 +36,7 @@ ORDER = [
     "readout",
     "layer_bottleneck",
     "models",
+    "result",
     "explainer",
     "methods",
     "evaluation",

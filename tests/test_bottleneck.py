@@ -15,6 +15,7 @@ import reference
 from narrows.bottleneck import direction, information, insert_noise, token_bits
 from narrows.example import Example
 from narrows.models.encoding import collate, encode, padding_id
+from narrows.models.goals import OneOf
 from narrows.models.network import Network
 from narrows.models.split import borrowed, run_prefix
 from narrows.models.targets import negative_log_likelihood
@@ -140,7 +141,7 @@ def test_gradient_of_the_whole_loss_equals_finite_differences(
     with borrowed(model, 0):
         prefix = run_prefix(network, inputs, [1])
         x = prefix.activations[1]
-        nll = negative_log_likelihood(network, prefix, inputs, 1, torch.tensor([0, 2]))
+        nll = negative_log_likelihood(network, prefix, inputs, 1, [OneOf(0), OneOf(2)])
         mean, std = some(16, seed=4), some(16, seed=5).abs() + 0.3
         noise = mean + std * some(2, 3, *x.shape[1:], seed=6)
 

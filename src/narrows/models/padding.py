@@ -90,6 +90,7 @@ def sees_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
             padded = forward_head(model, collate([short, long], padding, model.device))[0]
         if alone.ndim == 2:  # one row per token
             padded = padded[: len(alone)]
-        rounding = torch.finfo(alone.dtype).eps ** 0.5 * alone.abs().max()
+        eps = torch.finfo(alone.dtype).eps
+        rounding = min(100 * eps, eps**0.5) * alone.abs().max()
         _KNOWN[model] = bool((alone - padded).abs().max() > rounding)
     return _KNOWN[model]
