@@ -8,13 +8,14 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.example import Example
 from narrows.models.encoding import collate, encode, padding_id
 from narrows.models.memory import TokenBudget
-from narrows.models.split import borrowed, forward_head
+from narrows.models.network import Network
+from narrows.models.split import borrowed, run_prefix
 
 Result = TypeVar("Result")
 
@@ -80,17 +81,23 @@ def sees_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         tokenizer: Its tokenizer.
 
     Returns:
-        True if the logits differ by more than rounding.
+        True if activations or logits differ by more than rounding.
     """
     if model not in _KNOWN:
         padding = padding_id(model, tokenizer)
         short, long = (encode(tokenizer, Example(text, text), None) for text in PROBES)
+        network = Network.of(model)
+        layers = range(len(network.blocks) + 1)
         with borrowed(model, padding), torch.no_grad():
-            alone = forward_head(model, collate([short], padding, model.device))[0]
-            padded = forward_head(model, collate([short, long], padding, model.device))[0]
-        if alone.ndim == 2:  # one row per token
-            padded = padded[: len(alone)]
-        eps = torch.finfo(alone.dtype).eps
-        rounding = min(100 * eps, eps**0.5) * alone.abs().max()
-        _KNOWN[model] = bool((alone - padded).abs().max() > rounding)
+            alone = run_prefix(network, collate([short], padding, model.device), layers)
+            padded = run_prefix(network, collate([short, long], padding, model.device), layers)
+        # The logits alone may hide it: what every token has, at every layer, is compared.
+        _KNOWN[model] = any(
+            _differ(alone.activations[layer][0], padded.activations[layer][0, : len(short)]) for layer in layers
+        ) or _differ(alone.logits[0], padded.logits[0][: len(alone.logits[0])])
     return _KNOWN[model]
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    eps = torch.finfo(one.dtype).eps
+    return bool((one - other).abs().max() > min(100 * eps, eps**0.5) * one.abs().max())
