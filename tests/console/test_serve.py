@@ -1,4 +1,4 @@
-"""``narrows serve``: what keeps it from serving is one line. What it serves is tested in tests/app."""
+"""``narrows serve``: what keeps it from serving is one line. What it serves is tested in tests/page."""
 
 from __future__ import annotations
 
