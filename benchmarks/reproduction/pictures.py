@@ -29,7 +29,7 @@ def draw_all(out: Path) -> dict[str, Any]:
     pair: Any = {"text": PREMISE, "text_pair": HYPOTHESIS}
     facts: dict[str, Any] = {}
     for name, model, item in (("imdb", "sentiment", review), ("mnli", "nli", pair)):
-        explainer = Explainer.from_pretrained(model)
+        explainer = Explainer.from_pretrained(model, readout="information")
         layers = [attribution.to_dict() for attribution in explainer.across_layers(item)]
         rows = [f"layer {attribution['layer']}" for attribution in layers]
         save_figure(plot_series(layers, rows, "layer"), out / f"figure_3_layers_{name}")
