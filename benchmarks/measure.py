@@ -3,7 +3,7 @@
 Only the ratios count: absolute times depend on the machine and on who else uses it. Writes the figures with their
 environment as JSON; `python benchmarks/table.py` prints them.
 
-    python benchmarks/measure.py --size base --tokens 32 128 --rounds 3
+    python benchmarks/measure.py --size base --tokens 32 128 --rounds 3       # long on a CPU
 """
 
 from __future__ import annotations
@@ -143,9 +143,9 @@ def environment() -> dict[str, Any]:
 def main() -> None:
     """Measure and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, default="base")
+    parser.add_argument("--size", choices=SIZES, default="minilm", help="base takes long on a CPU")
     parser.add_argument("--tokens", type=int, nargs="+", default=[32, 128])
-    parser.add_argument("--texts", type=int, default=4, help="that a method gets together; the naive one gets one")
+    parser.add_argument("--texts", type=int, default=2, help="that a method gets together; the naive one gets one")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--out", type=Path, default=Path("out/benchmark.json"))
