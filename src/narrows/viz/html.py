@@ -294,23 +294,44 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
 def _curves(trace: Sequence[TraceDict]) -> list[Json]:
     if len(trace) < 2:
         return []
-    return [
-        _curve("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
-        _curve("information (bits)", [entry["information"] for entry in trace]),
+    drawn = [
+        _over_steps("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
+        _over_steps("information (bits)", [entry["information"] for entry in trace]),
     ]
+    rate = _rate_curve(trace)
+    return drawn if rate is None else [*drawn, rate]
 
 
-def _curve(name: str, values: Sequence[float]) -> Json:
+def _over_steps(name: str, values: Sequence[float]) -> Json:
     """Return one curve of the trace laid into a box, steps across, zero at the bottom."""
-    finite = [(step, value) for step, value in enumerate(values) if math.isfinite(value)]
-    top = max((value for _, value in finite), default=0.0) or 1.0
-    points = " ".join(
-        f"{_CURVE_WIDTH * step / (len(values) - 1):.1f},{_CURVE_HEIGHT * (1 - max(0.0, value) / top):.1f}"
-        for step, value in finite
-    )
-    first, last = caption.bits(values[0]), caption.bits(values[-1])
+    top = max((value for value in values if math.isfinite(value)), default=0.0) or 1.0
     steps = len(values) - 1
-    return {"name": name, "points": points, "steps": steps, "first": first, "last": last}
+    points = [(step / steps, value / top) for step, value in enumerate(values) if math.isfinite(value)]
+    first, last = caption.bits(values[0]), caption.bits(values[-1])
+    return {"points": _laid_out(points), "label": f"{name} over {steps} steps: {first} to {last}"}
+
+
+def _rate_curve(trace: Sequence[TraceDict]) -> Json | None:
+    """Return the rate-distortion curve: bits that pass, logarithmic, across, and what is left of p(target) upwards."""
+    kept = sorted(
+        (entry["information"], math.exp(-entry["cross_entropy"]))
+        for entry in trace
+        if 0 < entry["information"] < math.inf and math.isfinite(entry["cross_entropy"])
+    )
+    if len(kept) < 2 or kept[0][0] == kept[-1][0]:
+        return None
+    least, most = kept[0][0], kept[-1][0]
+    points = [(math.log(bits / least) / math.log(most / least), _unit_interval(p)) for bits, p in kept]
+    first, last = (f"{p:.3f} at {caption.bits(bits)}" for bits, p in (kept[0], kept[-1]))
+    return {
+        "points": _laid_out(points),
+        "label": f"p(target) that is left, over the bits that pass (logarithmic): {first} to {last}",
+    }
+
+
+def _laid_out(points: Sequence[tuple[float, float]]) -> str:
+    """Return points of the unit square as SVG has them in the box of a curve, upside down."""
+    return " ".join(f"{_CURVE_WIDTH * x:.1f},{_CURVE_HEIGHT * (1 - max(0.0, y)):.1f}" for x, y in points)
 
 
 def _known(value: float | None) -> str:
