@@ -1,4 +1,4 @@
-"""What is timed: a BERT of a size with random weights, for speed does not hang on them, or a demo model and real texts."""
+"""What is timed: a BERT of a size with random weights, for speed does not hang on them, or a demo model on texts."""
 
 from __future__ import annotations
 
