@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -285,6 +285,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         "needed": [caption.bits(layer["total_bits"]) for layer in attributions],
         "carried": [_known(layer["carried_bits"]) for layer in attributions],
         "legend": _legend(scale, method),
+        "rates": _rate_curves({caption.place(layer["layer"]): layer["trace"] for layer in attributions}),
         "meaning": visible(caption.meaning(signed, method)),
         "places": places,
         "origin": visible(caption.origin(attributions[0]["method"], places)),
@@ -298,8 +299,7 @@ def _curves(trace: Sequence[TraceDict]) -> list[Json]:
         _over_steps("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
         _over_steps("information (bits)", [entry["information"] for entry in trace]),
     ]
-    rate = _rate_curve(trace)
-    return drawn if rate is None else [*drawn, rate]
+    return [*drawn, *_rate_curves({"p(target) that is left, over the bits that pass (logarithmic)": trace})]
 
 
 def _over_steps(name: str, values: Sequence[float]) -> Json:
@@ -311,22 +311,37 @@ def _over_steps(name: str, values: Sequence[float]) -> Json:
     return {"points": _laid_out(points), "label": f"{name} over {steps} steps: {first} to {last}"}
 
 
-def _rate_curve(trace: Sequence[TraceDict]) -> Json | None:
-    """Return the rate-distortion curve: bits that pass, logarithmic, across, and what is left of p(target) upwards."""
-    kept = sorted(
+def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
+    """Return rate-distortion curves: bits that pass, logarithmic, across, and what is left of p(target) upwards.
+
+    Args:
+        traces: From the name of a curve to its trace.
+
+    Returns:
+        The curves, all on the same axis; those of fewer than two points are left out.
+    """
+    kept = {name: points for name, trace in traces.items() if len(points := _rate_points(trace)) > 1}
+    every = [bits for points in kept.values() for bits, _ in points]
+    if not every or min(every) == max(every):
+        return []
+    least, span = min(every), math.log(max(every) / min(every))
+    return [
+        {
+            "points": _laid_out([(math.log(bits / least) / span, _unit_interval(p)) for bits, p in points]),
+            "label": f"{name}: {points[0][1]:.3f} at {caption.bits(points[0][0])}"
+            f" to {points[-1][1]:.3f} at {caption.bits(points[-1][0])}",
+        }
+        for name, points in kept.items()
+    ]
+
+
+def _rate_points(trace: Sequence[TraceDict]) -> list[tuple[float, float]]:
+    """Return the bits that pass and p(target), the fewest bits first, where a logarithm can be drawn."""
+    return sorted(
         (entry["information"], math.exp(-entry["cross_entropy"]))
         for entry in trace
         if 0 < entry["information"] < math.inf and math.isfinite(entry["cross_entropy"])
     )
-    if len(kept) < 2 or kept[0][0] == kept[-1][0]:
-        return None
-    least, most = kept[0][0], kept[-1][0]
-    points = [(math.log(bits / least) / math.log(most / least), _unit_interval(p)) for bits, p in kept]
-    first, last = (f"{p:.3f} at {caption.bits(bits)}" for bits, p in (kept[0], kept[-1]))
-    return {
-        "points": _laid_out(points),
-        "label": f"p(target) that is left, over the bits that pass (logarithmic): {first} to {last}",
-    }
 
 
 def _laid_out(points: Sequence[tuple[float, float]]) -> str:
