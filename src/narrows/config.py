@@ -86,7 +86,7 @@ class BottleneckConfig:
     samples: int = 10
     seed: int = 0
     readout: Readout = "evidence"
-    points: int = 4
+    points: int = 5
     rounds: int = 1
     depths: tuple[float, ...] | None = None
     learning_rate: float = 1.0
@@ -143,7 +143,7 @@ def _is_number(value: object) -> bool:
 
 PRESETS: dict[Preset, BottleneckConfig] = {
     "fast": BottleneckConfig(),
-    "best": BottleneckConfig(rounds=3),
+    "best": BottleneckConfig(points=3, rounds=3),
     "paper": BottleneckConfig(readout="information", granularity="feature", beta=1e-5, steps=10, samples=10),
 }
 
