@@ -46,6 +46,7 @@ class Settings(TypedDict, total=False):
     learning_rate: float
     initial_alpha: float
     max_tokens_per_batch: int | None
+    features: bool
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class BottleneckConfig:
         initial_alpha: 5 opens the mask to 0.9933.
         max_tokens_per_batch: Most tokens, noise copies and padding counted, that go through the model together; None =
             by the memory that is free. Halved whenever memory runs out. No map depends on it.
+        features: Keep the map of every feature of a token too, `Attribution.features`.
 
     Raises:
         InputError: If a value is out of its range.
@@ -89,6 +91,7 @@ class BottleneckConfig:
     learning_rate: float = 1.0
     initial_alpha: float = 5.0
     max_tokens_per_batch: int | None = None
+    features: bool = False
 
     def __post_init__(self) -> None:
         for name, value, choices in (
