@@ -1,13 +1,13 @@
 """Load: many reviews through a run, with memory, speed and the displayed time left against the truth.
 
-    python benchmarks/load.py measure --data ../shared/data --out out/load/cut --texts 1200 --max-tokens 128
-    python benchmarks/load.py measure --data ../shared/data --out out/load/whole --texts 400
-    python benchmarks/load.py measure --data ../shared/data --out out/load/tiny --texts 25000 --model tiny --max-tokens 128
+    python benchmarks/load.py measure --data DATA --out out/load/cut --texts 1200 --max-tokens 128
+    python benchmarks/load.py measure --data DATA --out out/load/whole --texts 400
+    python benchmarks/load.py measure --data DATA --out out/load/tiny --texts 25000 --max-tokens 128 --model tiny
     python benchmarks/load.py plot out/load/* --out docs/scale
 
-The 6,000 reviews of IMDB's test split are drawn in a random order and repeated as often as is needed; a repeated text is
-explained anew. Each measurement is a run like any other: stopped, it goes on, and what it wrote are its parts. The model
-``tiny`` has random weights; it shows what the run itself costs.
+The 6,000 reviews of IMDB's test split are drawn in a random order and repeated as often as is needed; a repeated text
+is explained anew. Each measurement is a run like any other: stopped, it goes on, and what it wrote are its parts. The
+model ``tiny`` has random weights; it shows what the run itself costs.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Recorder:
         self._path, self._next = path, 0.0
 
     def __call__(self, progress: Progress) -> None:
+        """Write a line, if a second has passed."""
         if progress.seconds < self._next and progress.done != 1:
             return
         self._next = progress.seconds + 1

@@ -141,8 +141,8 @@ class Attribution:
     def rate_curve(self) -> list[RatePoint]:
         """Set the bits that pass the bottleneck against what is left of the prediction, along the trace.
 
-        The optimised readouts trade one for the other step by step; ``evidence`` opens all masks together, at the points
-        that the setting says. A curve that stays high far to the left tells that few bits suffice.
+        The optimised readouts trade one for the other step by step; ``evidence`` opens all masks together, at the
+        points that the setting says. A curve that stays high far to the left tells that few bits suffice.
 
         Returns:
             The points, fewest bits first; empty without a trace.

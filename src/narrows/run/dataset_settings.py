@@ -1,4 +1,4 @@
-"""The settings of a run that explains a whole data set. Light on purpose: the command line makes its options from them."""
+"""The settings of a run over a data set. Light on purpose: the command line makes its options from them."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ class DatasetSettings(ExplainSettings):
     shard: Annotated[str, "Do one share of the parts, as 2/8; 'narrows merge' puts the shares together."] = "1/1"
     strict: Annotated[bool, "Stop at the first text that cannot be explained."] = False
     engine: Annotated[Engine, "This process, or a pool of workers on Ray."] = "local"
-    address: Annotated[str | None, "With ray: a cluster to join ('auto', or HOST:PORT); default: start a local one."] = (
-        None
-    )
+    address: Annotated[
+        str | None, "With ray: a cluster to join ('auto', or HOST:PORT); default: start a local one."
+    ] = None
     workers: Annotated[int, "With ray: most workers, each with the model."] = 2
     gpus_per_worker: Annotated[float, "With ray: GPUs per worker; a part of one lets workers share it."] = 0
     threads: Annotated[int | None, "Threads per worker; default: all cores here, 1 with ray."] = None

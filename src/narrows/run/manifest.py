@@ -89,7 +89,8 @@ def describe_run(classifier: Classifier, prior: Prior | str, settings: dict[str,
     model = classifier.model
     labels = class_labels(model, int(model.config.num_labels or 0))
     described = describe_model(classifier, labels)
-    del described["prior_sha256"]  # the prior that is used may be another
+    for name in ("prior_sha256", "device"):  # another prior may be used; another machine may go on
+        del described[name]
     backend = classifier.tokenizer.backend_tokenizer
     return {
         "model": {**described, "tokenizer_sha256": hashlib.sha256(backend.to_str().encode()).hexdigest()},

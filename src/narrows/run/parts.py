@@ -1,4 +1,4 @@
-"""The files of a run over a data set: one row per text in Parquet, written whole, and able to tell what they were made of."""
+"""The files of a run over a data set: one row per text, written whole, and able to tell what they were made of."""
 
 from __future__ import annotations
 
@@ -22,6 +22,36 @@ FOLDER = "parts"
 PARTIAL = ".partial"  # a name that starts with a dot is overlooked by whoever reads the folder as one table
 OWN = ("beta", "windows")  # settings that a text has to itself
 RECEIPT = b"narrows"  # where a part keeps its receipt, in the metadata of its schema
+
+# What every part has; numbers per token are lists. docs/scale.md says what each one is.
+COLUMNS = {
+    "id": "int64",
+    "text": "string",
+    "text_pair": "string",
+    "gold": "string",
+    "tokens": "[string]",
+    "starts": "[int32]",
+    "ends": "[int32]",
+    "segments": "[int32]",
+    "special": "[bool_]",
+    "bits": "[float32]",
+    "scores": "[float32]",
+    "target": "string",
+    "predicted": "string",
+    "labels": "[string]",
+    "probabilities": "[float64]",
+    "layer": "int32",
+    "layers": "[int32]",
+    "total_bits": "float64",
+    "truncated": "int32",
+    "cross_entropy": "[float64]",
+    "information": "[float64]",
+    "beta": "float64",
+    "windows": "int32",
+    "config": "string",
+    "seed": "int64",
+    "error": "string",
+}
 
 Row = dict[str, Any]
 
@@ -279,38 +309,16 @@ def _text_row(number: int, text: str | None, pair: str | None, label: str | int 
 
 
 def _schema(arrow: Any, features: bool) -> Any:
-    text, whole, number, short = arrow.string(), arrow.int64(), arrow.float64(), arrow.int32()
-    of = arrow.list_
-    columns = {
-        "id": whole,
-        "text": text,
-        "text_pair": text,
-        "gold": text,
-        "tokens": of(text),
-        "starts": of(short),
-        "ends": of(short),
-        "segments": of(short),
-        "special": of(arrow.bool_()),
-        "bits": of(arrow.float32()),
-        "scores": of(arrow.float32()),
-        "target": text,
-        "predicted": text,
-        "labels": of(text),
-        "probabilities": of(number),
-        "layer": short,
-        "layers": of(short),
-        "total_bits": number,
-        "truncated": short,
-        "cross_entropy": of(number),
-        "information": of(number),
-        "beta": number,
-        "windows": short,
-        "config": text,
-        "seed": whole,
-        "error": text,
-        **({"features": of(of(arrow.float16()))} if features else {}),
-    }
+    columns = {name: _column_type(arrow, kind) for name, kind in COLUMNS.items()}
+    if features:
+        columns["features"] = arrow.list_(arrow.list_(arrow.float16()))
     return arrow.schema(list(columns.items()))
+
+
+def _column_type(arrow: Any, kind: str) -> Any:
+    if kind.startswith("["):
+        return arrow.list_(_column_type(arrow, kind[1:-1]))
+    return getattr(arrow, kind)()
 
 
 def _sync_folder(folder: Path) -> None:

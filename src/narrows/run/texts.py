@@ -1,4 +1,4 @@
-"""The texts of a run, as a stream that is cut into chunks of a fixed number of rows: one chunk, one part, one piece of work.
+"""The texts of a run, a stream that is cut into chunks of a fixed number of rows: one chunk makes one part.
 
 A row that cannot be read stands in its place as the error that it gave, so that numbers of rows never shift.
 """
@@ -209,7 +209,9 @@ def _hub(name: str, split: str) -> Iterator[Text]:
     try:
         library = import_module("datasets")
     except ImportError as error:
-        raise DependencyError(f"{name}: data sets of the Hub need the package datasets: pip install datasets") from error
+        raise DependencyError(
+            f"{name}: data sets of the Hub need the package datasets: pip install datasets"
+        ) from error
     try:
         rows = library.load_dataset(name, split=split, streaming=True)
     except Exception as error:  # the library raises errors of many others, all of which mean: not to be had

@@ -80,6 +80,7 @@ class Worker:
     Attributes:
         classifier: The model.
         explainer: Made of the model and the settings.
+        tokens: Most tokens that share a pass.
         about: What the maps depend on beside the texts, for the manifest.
     """
 
@@ -106,8 +107,8 @@ class Worker:
         self._reader = Reader(model, tokenizer, settings.max_tokens, settings.long_texts)
         elsewhere = MOST_TOKENS.get(model.device.type, MOST_TOKENS_ELSEWHERE)
         # Which texts share a pass must not depend on the memory that happens to be free.
-        self._tokens = settings.tokens_per_batch or elsewhere
-        given: Any = {**settings.config, "max_tokens_per_batch": self._tokens, "features": settings.features}
+        self.tokens = settings.tokens_per_batch or elsewhere
+        given: Any = {**settings.config, "max_tokens_per_batch": self.tokens, "features": settings.features}
         prior = self.classifier.prior if settings.prior is None else settings.prior
         self.explainer = Explainer(
             model,
@@ -125,7 +126,7 @@ class Worker:
         made_with = {
             **resolved,
             "layers": list(self.explainer.layers),
-            "tokens_per_batch": self._tokens,
+            "tokens_per_batch": self.tokens,
             "max_tokens": self._reader.limit,
             **{name: getattr(settings, name) for name in ("target", "long_texts", "rows_per_part", "batch_size")},
         }
@@ -223,8 +224,11 @@ class Worker:
 
         The longest batch goes first, so that a lack of memory shows at once; the others go in a random order, so that
         the speed on the first ones tells of the rest.
+
+        Yields:
+            Places of the texts of a batch.
         """
-        tokens = self._tokens // self.explainer.config.copies
+        tokens = self.tokens // self.explainer.config.copies
         batches = cut_batches(lengths, self._settings.batch_size, tokens)
         rest = batches[1:]
         random.Random(part).shuffle(rest)
