@@ -1,4 +1,4 @@
-"""The same parts from a cluster of several processes, of which one is killed; one cluster only, for it starts slowly."""
+"""The same parts from a cluster of several processes, one of which is killed; one cluster only, as it starts slowly."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ def test_strict_stops_at_an_error_and_without_it_the_run_goes_on(
 ) -> None:
     out = tmp_path / "out"
     for _ in range(2):  # the second time the part with the error is there already
-        with pytest.raises(InputError, match="text 4: text is empty"):
+        with pytest.raises(InputError, match=r"text 4: texts\.jsonl, line 5: text is empty"):
             explain_dataset(texts, out, SETTINGS, classifier=classifier, strict=True)
         assert present_parts(out) == [0, 1]
     assert explain_dataset(texts, out, SETTINGS, classifier=classifier)["result"]["errors"] == 2
@@ -429,7 +429,7 @@ def test_the_parts_load_in_duckdb(texts: Path, tmp_path: Path, classifier: Class
     duckdb = pytest.importorskip("duckdb")
     explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
     files = f"{tmp_path / 'out' / FOLDER}/*.parquet"
-    found = duckdb.sql(f"select count(*), count(error), sum(len(tokens)) from '{files}'").fetchone()
+    (found,) = duckdb.sql(f"select count(*), count(error), sum(len(tokens)) from '{files}'").fetchall()
     assert found == (20, 2, sum(len(row["tokens"] or ()) for row in rows_of(tmp_path / "out")))
 
 
@@ -558,6 +558,15 @@ def test_a_sample_is_the_same_every_time(texts: Path) -> None:
     source = Source(str(texts), limit=5, seed=3)
     assert list(source) == list(source)
     assert len(list(source)) == 5
+
+
+def test_where_a_file_lies_changes_nothing(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+    elsewhere = tmp_path / "elsewhere" / texts.name
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(texts.read_bytes())
+    for name, path in (("one", texts), ("other", elsewhere)):
+        explain_dataset(path, tmp_path / name, SETTINGS, classifier=classifier)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "other")
 
 
 def test_the_manifest_says_what_the_maps_were_made_with(texts: Path, tmp_path: Path, classifier: Classifier) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,7 @@ def run(config: DatasetSettings) -> None:
             manifest = explain_dataset(
                 source,
                 config.out,
-                config,
+                _for_gpus(config),
                 classifier=load_classifier(config.model, config.device),
                 engine=engine,
                 share=Share.parse(config.shard),
@@ -79,11 +80,21 @@ def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a run, finish
         typer.echo(f"{name:14} {value}")
 
 
+def _for_gpus(config: DatasetSettings) -> DatasetSettings:
+    """Fill the passes of GPUs that this process may not have itself."""
+    from narrows.models.memory import MOST_TOKENS_ELSEWHERE
+
+    if not config.gpus_per_worker or config.tokens_per_batch is not None:
+        return config
+    return replace(config, tokens_per_batch=MOST_TOKENS_ELSEWHERE)
+
+
 def _engine(config: DatasetSettings) -> Engine | None:
     if config.engine == "local":
         return None
-    from narrows.run.cluster import RayEngine
+    from narrows.run.cluster import RayEngine, load_ray
 
+    load_ray()  # that it is missing is told before a model is loaded
     return RayEngine(config.address, config.workers, config.gpus_per_worker, config.threads or 1, config.device)
 
 
@@ -94,7 +105,9 @@ def _bar() -> Iterator[Callable[[meter.Progress], None]]:
     bar = Progress(*columns, TextColumn("{task.fields[left]}"), console=Console(stderr=True))
 
     def report(progress: meter.Progress) -> None:
-        if not bar.tasks:  # no bar before there is work: what is wrong till then is told in one line
+        if not bar.tasks and not progress.rows and progress.seconds_left is None:
+            return  # no bar before some work is done: what is wrong till then is told in one line
+        if not bar.tasks:
             bar.start()
             bar.add_task("Explaining", total=1, left="")
         left = "" if progress.seconds_left is None else f"{_clock(progress.seconds_left)} left"

@@ -54,7 +54,7 @@ class Source:
         if path.is_dir():
             return _folder(path)
         if path.exists() or path.suffix.lower() in SUFFIXES:
-            return iter(read_examples(path))
+            return _file(path)
         if self.name.count("/") == 1:
             return _hub(self.name, self.split or "train")
         known = ", ".join(datasets.DATASETS)
@@ -198,11 +198,17 @@ def _given(item: Item) -> Text:
     return Example(example.text, example.text_pair, int(label))  # those of numpy, too
 
 
+def _file(path: Path) -> Iterator[Text]:
+    """Read a file; what is wrong with a row is told by the file's name, the same wherever the file lies."""
+    rows = read_examples(path)
+    return (DataError(str(row).replace(str(path), path.name, 1)) if isinstance(row, DataError) else row for row in rows)
+
+
 def _folder(folder: Path) -> Iterator[Text]:
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"{folder}: holds no file that ends in {', '.join(SUFFIXES)}")
-    return (row for path in paths for row in read_examples(path))
+    return (row for path in paths for row in _file(path))
 
 
 def _hub(name: str, split: str) -> Iterator[Text]:
