@@ -12,6 +12,7 @@ from command import Runner, assert_one_line
 
 from narrows.run import read_run
 from narrows.run.dataset import LOG
+from narrows.run.maps_page import extreme_maps
 from narrows.run.parts import part_file, present_parts
 from narrows.run.store import LOCK, MANIFEST
 
@@ -142,6 +143,13 @@ def test_the_evaluation_takes_a_run_as_scores(run: Runner, options: list[Any], m
     words = ["--dataset", texts, "--model", model, "--methods", "random", "--scores", folder, "--target", "predicted"]
     assert run("evaluate", *words, "--out", tmp_path / "evaluation").code == 0
     summary = json.loads((tmp_path / "evaluation" / "summary.json").read_text())
+    reported = run("report", folder)
+    assert (reported.code, reported.out) == (0, f"{folder / 'report.html'}\n")
+    page = (folder / "report.html").read_text()
+    assert all(word in page for word in ("most and the least bits", "acting"))
+    maps = extreme_maps(folder, 2)
+    expected = sorted(read_run(folder), key=lambda one: -one.total_bits)
+    assert [one["text"] for one in maps] == [one.text for one in [*expected[:2], *expected[-2:]]]
     assert list(summary["methods"]) == ["random", f"file:path={folder}"]
     texts.write_text("text,label\nanother text,positive\n")
     assert_one_line(run("evaluate", *words, "--out", tmp_path / "other"), "no row for 'another text'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def inspect(folder: str | Path) -> Inspection:
     damaged: list[str] = []
     made: list[Made] = []
     errors: dict[str, int] = {}
-    bits: list[float] = []
+    bits = array("d")  # eight bytes per text
     for part in present_parts(folder):
         try:
             made.append(check_part(part_file(folder, part)))
