@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import explain_worker
@@ -25,7 +26,7 @@ from hypothesis import strategies as st
 
 import tiny
 from narrows.attribution import Attribution
-from narrows.errors import DataError, InputError, NarrowsWarning, TargetError
+from narrows.errors import DataError, DependencyError, InputError, NarrowsWarning, TargetError
 from narrows.example import Example
 from narrows.explainer import Explainer
 from narrows.models.loading import Classifier
@@ -277,7 +278,7 @@ def test_a_full_disk_is_told_and_what_was_done_is_kept(
     def full(handle: int) -> None:
         nonlocal calls
         calls += 1
-        if calls > 4:  # a part takes two: of the file, and of the folder
+        if calls > 5:  # the manifest takes one; a part takes two: of the file, and of the folder
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(handle)
 
@@ -552,6 +553,22 @@ def test_a_folder_of_files_is_read_in_the_order_of_their_names(tmp_path: Path) -
     assert [type(row) for row in Given(["", "good"])] == [InputError, Example]
     with pytest.raises(DataError, match="holds no file"):
         list(Source(str(tmp_path / "sub"))) if (tmp_path / "sub").mkdir() is None else None
+
+
+def test_a_data_set_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(name: str, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
+        assert (name, split, streaming) == ("owner/reviews", "train", True)
+        return iter([{"text": "good", "label": np.int64(1)}, {"text": ""}])
+
+    hub = ModuleType("datasets")
+    hub.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", hub)
+    first, second = Source("owner/reviews")
+    assert first == Example("good", None, 1)
+    assert isinstance(second, InputError)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DependencyError, match="pip install datasets"):
+        iter(Source("owner/reviews"))
 
 
 def test_a_sample_is_the_same_every_time(texts: Path) -> None:

@@ -233,8 +233,11 @@ class _Ledger:
         """Enter a new part, here and, for people, with the time in a log that is no part of the result."""
         receipt = made[0]
         entry = {"time": round(time.time(), 1), "part": receipt.part, "rows": receipt.rows, "tokens": receipt.tokens}
-        with (self.out / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        try:
+            with (self.out / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise InputError(f"cannot write {self.out / LOG}: {error.strerror or error}") from error
         self._keep(made)
 
     def _keep(self, made: Made) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -49,7 +50,7 @@ class Source:
 
     def _rows(self) -> Iterator[Text]:
         if self.name in datasets.DATASETS:
-            return iter(datasets.load(self.name, self.split, self.data_dir))
+            return iter(_benchmark(self.name, self.split, self.data_dir))
         path = Path(self.name)
         if path.is_dir():
             return _folder(path)
@@ -196,6 +197,12 @@ def _given(item: Item) -> Text:
     if not hasattr(label, "__index__"):
         return InputError(f"the label must be a name or an index, not {label!r:.60}")
     return Example(example.text, example.text_pair, int(label))  # those of numpy, too
+
+
+@lru_cache(maxsize=1)
+def _benchmark(name: str, split: str | None, data_dir: Path | None) -> tuple[Example, ...]:
+    """Hold a benchmark, which is small, so that an archive is not unpacked at every look through it."""
+    return tuple(datasets.load(name, split, data_dir))
 
 
 def _file(path: Path) -> Iterator[Text]:
