@@ -68,7 +68,8 @@ class Recorder:
             return
         self._next = progress.seconds + 1
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**asdict(progress), "bytes": resident()}) + "\n")
+            own = {"bytes": resident(), "processor_seconds": time.process_time()}
+            file.write(json.dumps({**asdict(progress), **own}) + "\n")
 
 
 def resident() -> int:
@@ -94,15 +95,14 @@ def measure(data: Path, out: Path, texts: int, model: str, max_tokens: int | Non
     settings = ExplainSettings(max_tokens=max_tokens, prior="instance" if model == "tiny" else None)
     classifier = tiny() if model == "tiny" else load_classifier(model, "cpu")
     out.mkdir(parents=True, exist_ok=True)
+    figures = {"model": model, "max_tokens": max_tokens, "texts": texts}
+    (out / FIGURES).write_text(json.dumps(figures) + "\n", encoding="utf-8")
     start, processor = time.monotonic(), time.process_time()
     manifest = explain_dataset(
         Repeated(reviews, texts), out, settings, classifier=classifier, report=Recorder(out / SAMPLES)
     )
     size = sum(part_file(out, part).stat().st_size for part in present_parts(out))
-    figures = {
-        "model": model,
-        "max_tokens": max_tokens,
-        "texts": texts,
+    figures |= {
         "tokens": manifest["result"]["tokens"],
         "seconds": round(time.monotonic() - start, 1),
         "processor_seconds": round(time.process_time() - processor, 1),
@@ -130,7 +130,20 @@ def speeds(samples: list[dict[str, float]], texts: int, window: float = 15) -> I
 def time_left_error(samples: list[dict[str, float]]) -> float:
     """Largest error of the expected end after the first minute, as a share of the whole time: 0.1 = within 10 %."""
     end = samples[-1]["seconds"]
+    if samples[-1]["done"] < 1:
+        return float("nan")
     errors = [abs(s["seconds"] + s["seconds_left"] - end) / end for s in samples if s["seconds"] >= MINUTE]
+    return max(errors, default=float("nan"))
+
+
+def work_error(samples: list[dict[str, float]]) -> float:
+    """The same error in processor time, from the first minute of it on: what is left when others slow the machine."""
+    if samples[-1]["done"] < 1 or "processor_seconds" not in samples[0]:
+        return float("nan")
+    start, end = samples[0]["processor_seconds"], samples[-1]["processor_seconds"]
+    used = [(s["processor_seconds"] - start, s["done"] - samples[0]["done"]) for s in samples[1:]]
+    whole = 1 - samples[0]["done"]
+    errors = [abs(spent * whole / done / (end - start) - 1) for spent, done in used if spent >= MINUTE and done > 0]
     return max(errors, default=float("nan"))
 
 
@@ -150,22 +163,29 @@ def plot(folders: list[Path], out: Path) -> None:
         speed.set_ylabel("texts per second")
         speed.set_ylim(bottom=0)
         left.plot(seconds, [sample["seconds_left"] for sample in samples], label="displayed")
-        left.plot(seconds, [seconds[-1] - second for second in seconds], "k:", label="true")
+        if samples[-1]["done"] == 1:
+            left.plot(seconds, [seconds[-1] - second for second in seconds], "k:", label="true")
         left.axvline(MINUTE, color="0.7", linewidth=0.8)
         left.set_ylabel("time left, s")
         left.set_xlabel("seconds since the start")
-        left.set_ylim(0, 1.5 * seconds[-1])
+        left.set_ylim(0, 1.5 * max(seconds[-1], samples[-1]["seconds_left"]))
         left.legend(frameon=False)
         half = [sample["bytes"] for sample in samples if sample["seconds"] >= seconds[-1] / 2]
         about = {
             **figures,
-            "texts_per_second": round(figures["texts"] / seconds[-1], 2),
-            "tokens_per_second": round(figures["tokens"] / seconds[-1]),
-            "bytes_per_text": round(figures["bytes"] / figures["texts"]),
+            "done": round(samples[-1]["done"], 3),
+            "texts_per_second": round(figures["texts"] * samples[-1]["done"] / seconds[-1], 3),
             "memory_growth_in_second_half": f"{half[-1] / half[0] - 1:+.1%}",
             "error_of_time_left_after_a_minute": f"{time_left_error(samples):.1%}",
-            "hours_for_25,000": round(FULL * seconds[-1] / figures["texts"] / 3600, 2),
+            "the_same_in_processor_time": f"{work_error(samples):.1%}",
         }
+        if samples[-1]["done"] == 1:
+            about["processor_seconds_per_text"] = round(figures["processor_seconds"] / figures["texts"], 4)
+            about["tokens_per_processor_second"] = round(figures["tokens"] / figures["processor_seconds"])
+            about["bytes_per_text"] = round(figures["bytes"] / figures["texts"])
+            about["processor_hours_for_25,000"] = round(
+                FULL * figures["processor_seconds"] / figures["texts"] / 3600, 2
+            )
         print(json.dumps(about))
     out.mkdir(parents=True, exist_ok=True)
     for suffix in ("png", "svg"):
