@@ -155,7 +155,8 @@ def plot(folders: list[Path], out: Path) -> None:
         seconds = [sample["seconds"] for sample in samples]
         memory, speed, left = axes[:, column]
         length = f"cut to {figures['max_tokens']} tokens" if figures["max_tokens"] else "whole"
-        memory.set_title(f"{figures['model']}: {figures['texts']:,} reviews, {length}", fontsize=10)
+        done = "" if samples[-1]["done"] == 1 else f"{samples[-1]['done']:.0%} of "
+        memory.set_title(f"{figures['model']}: {done}{figures['texts']:,} reviews, {length}", fontsize=9)
         memory.plot(seconds, [sample["bytes"] / 2**20 for sample in samples])
         memory.set_ylabel("memory, MiB")
         memory.set_ylim(bottom=0)
