@@ -115,6 +115,8 @@ class BottleneckConfig:
             raise InputError(f"learning_rate must be above 0, not {self.learning_rate!r}")
         if self.depths is not None and not (self.depths and all(_is_number(d) and 0 <= d <= 1 for d in self.depths)):
             raise InputError(f"depths must be numbers from 0 to 1, at least one, not {self.depths!r}")
+        if self.features and self.rounds > 1:
+            raise InputError("features are read in one round: choose rounds=1")
         if not _is_number(self.initial_alpha):
             raise InputError(f"initial_alpha must be a finite number, not {self.initial_alpha!r}")
 
