@@ -82,6 +82,8 @@ class Attribution:
         method: The name of the method.
         config: Settings that make the result again.
         layers: All layers whose maps were averaged.
+        features: (tokens, hidden), float16, bits, which add up to the scores; None unless the setting ``features`` asks
+            for them. They are not part of the saved form.
 
     Raises:
         InputError: If the lengths do not fit, or a number is not finite, or bits are below 0.
@@ -103,6 +105,7 @@ class Attribution:
     method: str = "narrows"
     config: dict[str, Any] = field(default_factory=dict)
     layers: tuple[int, ...] = ()
+    features: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers) or (self.layer,))
@@ -138,9 +141,8 @@ class Attribution:
     def rate_curve(self) -> list[RatePoint]:
         """Set the bits that pass the bottleneck against what is left of the prediction, along the trace.
 
-        The optimised readouts trade one for the other step by step; the straight path of ``evidence`` opens all masks
-        together, with as many points as the setting ``points`` says. A curve that stays high far to the left tells
-        that few bits suffice.
+        The optimised readouts trade one for the other step by step; ``evidence`` opens all masks together, at the
+        points that the setting says. A curve that stays high far to the left tells that few bits suffice.
 
         Returns:
             The points, fewest bits first; empty without a trace.
@@ -295,11 +297,10 @@ class Attribution:
             InputError: If the file is missing or holds something else.
         """
         name = Path(path)
-        suffix = _saved_format(path)
-        if not name.is_file():
+        if _saved_format(path) and not name.is_file():
             raise InputError(f"no such file: {path}")
         try:
-            if suffix == ".json":
+            if name.suffix == ".json":
                 return cls.from_dict(json.loads(name.read_text(encoding="utf-8")))
             with safe_open(str(name), framework="numpy") as file:
                 return cls.from_dict(json.loads((file.metadata() or {})["attribution"]))

@@ -47,6 +47,7 @@ class Settings(TypedDict, total=False):
     learning_rate: float
     initial_alpha: float
     max_tokens_per_batch: int | None
+    features: bool
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class BottleneckConfig:
         initial_alpha: 5 opens the mask to 0.9933.
         max_tokens_per_batch: Most tokens, noise copies and padding counted, that go through the model together; None =
             by the memory that is free. Halved whenever memory runs out. No map depends on it.
+        features: Keep the map of every feature of a token too, `Attribution.features`.
 
     Raises:
         InputError: If a value is out of its range.
@@ -92,6 +94,7 @@ class BottleneckConfig:
     learning_rate: float = 1.0
     initial_alpha: float = 5.0
     max_tokens_per_batch: int | None = None
+    features: bool = False
 
     def __post_init__(self) -> None:
         for name, value, choices in (
@@ -112,6 +115,8 @@ class BottleneckConfig:
             raise InputError(f"learning_rate must be above 0, not {self.learning_rate!r}")
         if self.depths is not None and not (self.depths and all(_is_number(d) and 0 <= d <= 1 for d in self.depths)):
             raise InputError(f"depths must be numbers from 0 to 1, at least one, not {self.depths!r}")
+        if self.features and self.rounds > 1:
+            raise InputError("features are read in one round: choose rounds=1")
         if not _is_number(self.initial_alpha):
             raise InputError(f"initial_alpha must be a finite number, not {self.initial_alpha!r}")
 

@@ -387,7 +387,8 @@ class Explainer:
         name = text_config(self.model)._name_or_path or type(self.model).__name__
         about = {"model": name, "blocks": self.blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
         settings = asdict(self.config)
-        del settings["depths"], settings["max_tokens_per_batch"]  # the layers tell; the map does not depend on it
+        for name in ("depths", "max_tokens_per_batch", "features"):  # the layers tell; the map does not depend on them
+            del settings[name]
         return {**about, "prior": prior, **settings, "beta_rule": rule}
 
 

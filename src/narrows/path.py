@@ -28,11 +28,13 @@ class StraightPath:
 
     Attributes:
         evidence: Bits per token, (batch, tokens); above 0 = speaks for the target; 0 at padding.
+        features: The same for every feature of a token, (batch, tokens, hidden), which add up to its evidence.
         masks: lambda at each point, (points,), rising, float64.
         cross_entropy: -log p(target) at each point in nats, (points, batch).
     """
 
     evidence: Tensor
+    features: Tensor
     masks: Tensor
     cross_entropy: Tensor
 
@@ -62,8 +64,9 @@ def follow_path(
     # Weighted only after the way back, where a small number may not fit in half precision.
     (gradient,) = torch.autograd.grad(-cross_entropy.sum(), [opened])
     integral = torch.einsum("p,bpth->bth", weights.to(x), gradient.to(x))
-    evidence = (integral * (x - mean)).sum(dim=-1) * real / NATS_PER_BIT
-    return StraightPath(evidence, masks, cross_entropy.detach().to(x).T)
+    nats = integral * (x - mean)
+    evidence = nats.sum(dim=-1) * real / NATS_PER_BIT
+    return StraightPath(evidence, nats * real.unsqueeze(-1) / NATS_PER_BIT, masks, cross_entropy.detach().to(x).T)
 
 
 def gauss_legendre(points: int) -> tuple[Tensor, Tensor]:

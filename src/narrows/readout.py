@@ -52,6 +52,8 @@ class Reading:
         cross_entropy: Nats along the way, (points, batch).
         total_bits: Information of all tokens along the way, (points, batch).
         beta: Weight of the information, (batch,); None where it had none.
+        features: The map of every feature of a token, (batch, tokens, hidden), bits, which add up to its score; None
+            where the setting ``features`` does not ask for it.
     """
 
     bits: Tensor
@@ -59,6 +61,7 @@ class Reading:
     cross_entropy: Tensor
     total_bits: Tensor
     beta: Tensor | None
+    features: Tensor | None = None
 
 
 def read_out(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
@@ -88,6 +91,7 @@ def mean_reading(readings: Sequence[Reading]) -> Reading:
         return torch.stack([part(reading) for reading in readings]).mean(dim=0)
 
     betas = [reading.beta for reading in readings if reading.beta is not None]
+    features = [reading.features for reading in readings if reading.features is not None]
     scores = mean(lambda reading: reading.scores)
     return Reading(
         bits=scores.abs(),
@@ -95,6 +99,7 @@ def mean_reading(readings: Sequence[Reading]) -> Reading:
         cross_entropy=mean(lambda reading: reading.cross_entropy),
         total_bits=mean(lambda reading: reading.total_bits),
         beta=torch.stack(betas).mean(dim=0) if betas else None,
+        features=torch.stack(features).mean(dim=0) if features else None,
     )
 
 
@@ -110,7 +115,8 @@ def read_information(bottleneck: Bottleneck, config: BottleneckConfig) -> Readin
     """
     found = optimize(bottleneck.nll, bottleneck.activation, bottleneck.prior, bottleneck.real, config, bottleneck.seeds)
     bits = token_bits(found.nats, bottleneck.real)
-    return Reading(bits, bits, found.cross_entropy, found.total_nats / NATS_PER_BIT, found.beta)
+    features = found.nats / NATS_PER_BIT if config.features else None
+    return Reading(bits, bits, found.cross_entropy, found.total_nats / NATS_PER_BIT, found.beta, features)
 
 
 def read_signed(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
@@ -125,7 +131,8 @@ def read_signed(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
     """
     plain = read_information(bottleneck, config)
     towards = evidence_direction(bottleneck.nll, bottleneck.activation, bottleneck.prior)
-    return replace(plain, scores=plain.bits * towards)
+    features = None if plain.features is None else plain.features * towards.unsqueeze(-1)
+    return replace(plain, scores=plain.bits * towards, features=features)
 
 
 def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
@@ -154,6 +161,7 @@ def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
         cross_entropy=torch.cat([bottleneck.untouched.to(wide).unsqueeze(0), path.cross_entropy.flip(0)]),
         total_bits=torch.stack([passing(alpha).sum(dim=-1) for alpha in alphas]),
         beta=None,
+        features=path.features if config.features else None,
     )
 
 

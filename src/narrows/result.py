@@ -31,6 +31,7 @@ def make_attributions(
     """
     bits, scores = reading.bits.cpu().numpy(), reading.scores.cpu().numpy()
     cross_entropy, total_bits = reading.cross_entropy.cpu(), reading.total_bits.cpu()
+    features = None if reading.features is None else reading.features.half().cpu().numpy()
     attributions = []
     for row, (question, answer) in enumerate(zip(batch, answers, strict=True)):
         trace = zip(cross_entropy[:, row].tolist(), total_bits[:, row].tolist(), strict=True)
@@ -53,6 +54,7 @@ def make_attributions(
                 trace=tuple(TracePoint(step, ce, total) for step, (ce, total) in enumerate(trace)),
                 truncated=encoding.truncated,
                 config={**record, **own},
+                features=None if features is None else features[row, : len(encoding)],
             )
         )
     return attributions

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from narrows import __version__
-from narrows.cli import evaluate, explain, models, prior, report, serve
+from narrows.cli import dataset, evaluate, explain, models, prior, report, serve
 from narrows.cli.terminal import say
 from narrows.errors import NarrowsError, NarrowsWarning
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (explain, serve, prior, evaluate, report, models):
+for module in (explain, dataset, serve, prior, evaluate, report, models):
     app.add_typer(module.commands)
 
 INTERRUPTED = 130  # what shells give a program that was stopped by Ctrl-C

@@ -17,8 +17,14 @@ def report(
     method: Annotated[str | None, typer.Option(help="Method whose best and worst maps are shown.")] = None,
 ) -> None:
     """Write a page (report.html), figures (PNG and SVG) and tables of what runs found."""
+    from narrows.run.maps_page import is_dataset_run, write_maps_page
     from narrows.run.report import write_report
 
+    if is_dataset_run(folder):
+        page = write_maps_page(folder, out)
+        typer.echo(f"narrows: wrote {page}", err=True)
+        typer.echo(page)
+        return
     page, *others = write_report(folder, out, method)
     typer.echo(f"narrows: wrote {page} and {len(others)} figures and tables beside it", err=True)
     typer.echo(page)

@@ -7,7 +7,7 @@ score is shared among our tokens by the characters that they have in common with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -20,6 +20,7 @@ import numpy as np
 from narrows.errors import DataError, DependencyError, InputError
 from narrows.example import Example
 from narrows.methods.method import Batch, Method, Scores, content_positions
+from narrows.methods.run_folder import RunFolder
 from narrows.models.encoding import Encoding
 from narrows.models.loading import Classifier
 from narrows.tables import Row, check_file, read_rows
@@ -59,7 +60,7 @@ def from_file(path: str) -> Method:
     off. Where a text stands in several rows, the first counts.
 
     Args:
-        path: As for `read_scores`.
+        path: As for `read_scores`; or the folder of ``narrows run``, of which only what is asked for is read.
 
     Returns:
         The method. It looks up every text by its string and raises a `DataError` for one that has no row, or whose
@@ -68,14 +69,12 @@ def from_file(path: str) -> Method:
     Raises:
         DataError: If the file is missing or malformed; names file and line.
     """
-    rows: dict[tuple[str, str | None], ScoredText] = {}
-    for row in read_scores(Path(str(path))):
-        rows.setdefault((row.example.text, row.example.text_pair), row)
+    find = _finder(Path(str(path)))
 
     def explain(classifier: Classifier, batch: Batch, targets: Sequence[int]) -> list[Scores]:
         scores = []
         for example, encoding in zip(batch.examples, batch.encodings, strict=True):
-            row = rows.get((example.text, example.text_pair))
+            row = find(example)
             if row is None:
                 both = "text and text_pair" if example.text_pair is not None else "text (and no text_pair)"
                 raise DataError(f"{path}: no row for {example.text!r:.60}: each text needs one with the same {both}")
@@ -86,6 +85,22 @@ def from_file(path: str) -> Method:
         return scores
 
     return explain
+
+
+def _finder(path: Path) -> Callable[[Example], ScoredText | None]:
+    """Make what finds the row of a text."""
+    if path.is_dir():
+        folder = RunFolder.of(path)
+
+        def find(example: Example) -> ScoredText | None:
+            row = folder.find(example.text, example.text_pair)
+            return None if row is None else _scored_text(row)
+
+        return find
+    rows: dict[tuple[str, str | None], ScoredText] = {}
+    for row in read_scores(path):
+        rows.setdefault((row.example.text, row.example.text_pair), row)
+    return lambda example: rows.get((example.text, example.text_pair))
 
 
 def read_scores(path: Path) -> list[ScoredText]:

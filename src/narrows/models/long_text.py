@@ -122,16 +122,20 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
         return first
     size = len(pieces.whole)
     count, bits, scores = np.zeros(size), np.zeros(size), np.zeros(size)
+    features = None if first.features is None else np.zeros((size, first.features.shape[1]))
     for places, own in zip(pieces.places, attributions, strict=True):
         chosen = list(places)
         count[chosen] += 1
         bits[chosen] += own.bits
         scores[chosen] += own.scores
+        if features is not None and own.features is not None:
+            features[chosen] += own.features
     probabilities = {
         label: float(np.mean([own.probabilities[label] for own in attributions])) for label in first.probabilities
     }
     betas = [own.config["beta"] for own in attributions]
     beta = betas[0] if "auto" in betas else float(np.mean(betas))  # evidence has none
+    mean = None if features is None else (features / count[:, None]).astype(np.float16)
     return replace(
         first,
         tokens=pieces.whole.tokens,
@@ -143,4 +147,5 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
         probabilities=probabilities,
         trace=(),
         config={**first.config, "beta": beta, "windows": len(attributions)},
+        features=mean,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,8 +15,11 @@ from torch import nn
 from narrows import __version__
 from narrows.models.blocks import find_blocks, text_config
 from narrows.models.loading import Classifier
+from narrows.models.targets import class_labels
+from narrows.prior import Prior
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "captum", "lime", "scikit-learn", "peft", "pyarrow")
+COMPUTE_MAPS = ("narrows", "torch", "transformers", "tokenizers", "numpy", "pyarrow")
 
 
 def hash_weights(model: nn.Module) -> str:
@@ -69,6 +73,47 @@ def describe_model(classifier: Classifier, labels: Sequence[str]) -> dict[str, A
         "device": str(model.device.type),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
+
+
+def describe_run(classifier: Classifier, prior: Prior | str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Describe what maps are made with, the texts aside.
+
+    Args:
+        classifier: The model.
+        prior: What an uninformative activation looks like.
+        settings: By their names.
+
+    Returns:
+        Plain values; the same ones, the same maps.
+    """
+    model = classifier.model
+    labels = class_labels(model, int(model.config.num_labels or 0))
+    described = describe_model(classifier, labels)
+    for name in ("prior_sha256", "device"):  # another prior may be used; another machine may go on
+        del described[name]
+    backend = classifier.tokenizer.backend_tokenizer
+    return {
+        "model": {**described, "tokenizer_sha256": hashlib.sha256(backend.to_str().encode()).hexdigest()},
+        "prior": prior.digest if isinstance(prior, Prior) else prior,
+        "config": settings,
+        "versions": {name: version for name, version in versions().items() if name in COMPUTE_MAPS},
+    }
+
+
+def digest(content: dict[str, Any]) -> str:
+    """Hash plain values.
+
+    Args:
+        content: What JSON can hold.
+
+    Returns:
+        SHA-256, in hexadecimal digits, whatever the order of the keys.
+
+    Example:
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -68,7 +68,9 @@ class EvaluateSettings(RunSettings):
     methods: Annotated[
         str, "Methods to compare, with commas; options behind colons: narrows,ig:steps=50,lime:samples=1000."
     ] = "narrows,iba,ig,lime,random"
-    scores: Annotated[tuple[str, ...], "File with scores of another tool (text, tokens, scores); again for more."] = ()
+    scores: Annotated[
+        tuple[str, ...], "File with scores (text, tokens, scores), or folder of narrows run; again for more."
+    ] = ()
 
     @property
     def method_names(self) -> tuple[str, ...]:
