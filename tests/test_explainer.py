@@ -549,7 +549,7 @@ def test_signed_scores_are_bits_with_the_sign_of_a_finite_difference(
         if layer == 0:
             handle = blocks[0].register_forward_pre_hook(lambda _, args: (towards_the_mean(args[0]), *args[1:]))
         else:
-            handle = blocks[layer - 1].register_forward_hook(lambda _, __, output: towards_the_mean(output))
+            handle = tiny.register_on_output(blocks[layer - 1], towards_the_mean)
         with torch.no_grad():
             value = model(**inputs).logits.log_softmax(dim=-1)[0, target].item()
         handle.remove()
