@@ -23,6 +23,8 @@ from narrows.evaluation.statistics import bootstrap_interval
 from narrows.models.encoding import encode, token_limit
 from narrows.models.targets import class_labels, find_label
 
+THREE = (1 / 6, 3 / 6, 5 / 6)  # depths
+
 
 def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str | None, Settings]]:
     """List the settings of one question.
@@ -51,11 +53,10 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str
                 for readout in ("information", "signed"):
                     yield middle, None, {"samples": 2, "granularity": granularity, "readout": readout}  # type: ignore[typeddict-item]
         case "path":
-            inner, every = list(range(1, blocks)), list(range(blocks))
-            for layers, points in ((inner, 2), (every, 2), (every, 5), ([1], 5), ([middle], 3), ([blocks - 1], 3)):
+            inner, every, three = list(range(1, blocks)), list(range(blocks)), [round(d * blocks) for d in THREE]
+            several = [(three, points) for points in (2, 3, 4, 10)]
+            for layers, points in (*several, (inner, 2), (inner, 5), (every, 5), (three[:1], 5), (three[1:2], 5)):
                 yield layers, None, {"readout": "evidence", "points": points}
-            for points in (1, 3):
-                yield inner, None, {"readout": "evidence", "points": points}
         case "prior":
             for prior in (None, "instance"):
                 yield middle, prior, {"samples": 2}

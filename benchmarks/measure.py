@@ -4,6 +4,7 @@ Only the ratios count: absolute times depend on the machine and on who else uses
 environment as JSON; `python benchmarks/table.py` prints them.
 
     python benchmarks/measure.py --size base --tokens 32 128 --rounds 3       # long on a CPU
+    python benchmarks/measure.py --dataset sst2 --data-dir DATA --texts 500 --methods "narrows, fast" "IG, 10 steps"
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 import transformers
 from naive import explain_naively
-from workload import SIZES, Workload
+from workload import REAL, SIZES, Workload
 
 from narrows import Prior, __version__
 from narrows.evaluation.cost import measured
@@ -45,7 +46,7 @@ CONTENDERS = {
 
 
 def contenders(work: Workload) -> dict[str, tuple[int, Callable[[], object]]]:
-    """Prepare what is compared.
+    """Prepare what is compared. The naive implementation explains one text, that of median length.
 
     Args:
         work: The classifier and its texts.
@@ -57,12 +58,12 @@ def contenders(work: Workload) -> dict[str, tuple[int, Callable[[], object]]]:
     blocks = find_blocks(model)
     layer = round(0.75 * len(blocks))
     prior = Prior.load(work.classifier.prior or "").at(layer)
-    ids = torch.tensor([work.batch.encodings[0].features["input_ids"]])
-    first = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    ids = torch.tensor([work.batch.encodings[work.middle].features["input_ids"]])
+    one = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     def naive() -> object:
         mean, std = prior.mean.to(model.dtype), prior.std.to(model.dtype)
-        return explain_naively(model, blocks[layer - 1], first, mean, std, 0, 0.1)
+        return explain_naively(model, blocks[layer - 1], one, mean, std, 0, 0.1)
 
     def method(spec: str) -> Callable[[], object]:
         explain = Spec.parse(spec.format(layer=layer)).make(0)
@@ -71,18 +72,22 @@ def contenders(work: Workload) -> dict[str, tuple[int, Callable[[], object]]]:
     return {NAIVE: (1, naive), **{name: (texts, method(spec)) for name, spec in CONTENDERS.items()}}
 
 
-def measure(work: Workload, rounds: int) -> dict[str, dict[str, float]]:
-    """Time the contenders in turn, several rounds, after a short warm-up of all but the naive one.
+def measure(work: Workload, names: Sequence[str], rounds: int) -> dict[str, dict[str, float]]:
+    """Time the contenders in turn, several rounds.
 
     Args:
         work: The classifier and its texts.
+        names: Of the contenders beside the naive one.
         rounds: How often each is timed.
 
     Returns:
-        By name: median seconds per text of the wall clock and of the processor, forward-equivalents per text, and how
-        many times as fast as the naive one, by either clock.
+        By name: median seconds per text of the wall clock and of the processor, forward-equivalents per text, how
+        many times as fast as the naive one, by either clock, and arithmetic done in the blocks, GFLOP per processor
+        second (not of the naive one, whose gradients of the weights are not counted).
     """
-    calls = contenders(work)
+    every = contenders(work)
+    calls = {name: every[name] for name in (NAIVE, *names)}
+    work_per_forward = gigaflops(work)
     wall: dict[str, list[float]] = {name: [] for name in calls}
     processor: dict[str, list[float]] = {name: [] for name in calls}
     forwards: dict[str, float] = {}
@@ -102,23 +107,40 @@ def measure(work: Workload, rounds: int) -> dict[str, dict[str, float]]:
             "forward_equivalents": forwards[name],
             "times_naive": naive[0] / median(wall[name]),
             "times_naive_processor": naive[1] / median(processor[name]),
+            "gflops": 0.0 if name == NAIVE else work_per_forward * forwards[name] / median(processor[name]),
         }
         for name in calls
     }
 
 
-def matrix_rate(size: str, dtype: torch.dtype, seconds: float = 1.0) -> float:
-    """Measure the rate of the matrix product that a feed-forward layer of a size makes, in GFLOP per processor second.
+def gigaflops(work: Workload) -> float:
+    """Count the arithmetic of one text's way through all blocks: twice their weights and the attention's products.
 
     Args:
-        size: A key of SIZES.
+        work: The classifier and its texts.
+
+    Returns:
+        Thousand million multiplications and additions per text, mean.
+    """
+    blocks = find_blocks(work.classifier.model)
+    hidden = work.classifier.model.config.hidden_size
+    weights = sum(parameter.numel() for block in blocks for parameter in block.parameters() if parameter.ndim == 2)
+    lengths = [len(encoding) for encoding in work.batch.encodings]
+    each = [2 * weights * length + 4 * len(blocks) * hidden * length**2 for length in lengths]
+    return sum(each) / len(each) / 1e9
+
+
+def matrix_rate(hidden: int, dtype: torch.dtype, seconds: float = 1.0) -> float:
+    """Measure the rate of the matrix product that a feed-forward layer makes, in GFLOP per processor second.
+
+    Args:
+        hidden: Size of the activations.
         dtype: Of the numbers.
         seconds: How long.
 
     Returns:
         The rate.
     """
-    hidden = SIZES[size][1]
     left, right = torch.randn(1_280, hidden, dtype=dtype), torch.randn(4 * hidden, hidden, dtype=dtype)
     torch.nn.functional.linear(left, right)
     start, count = time.process_time(), 0
@@ -140,27 +162,48 @@ def environment() -> dict[str, Any]:
     }
 
 
+def workloads(options: argparse.Namespace) -> Iterator[tuple[str, Workload]]:
+    """Make what is timed.
+
+    Args:
+        options: Of the command line.
+
+    Yields:
+        Name and workload.
+    """
+    dtype = getattr(torch, options.dtype)
+    if options.dataset:
+        work = Workload.real(options.dataset, options.texts, options.data_dir)
+        work.classifier.model.to(dtype)
+        yield f"{options.dataset}, {work.tokens:.0f} tokens on average", work
+        return
+    for tokens in options.tokens:
+        yield f"{options.size}, {tokens} tokens", Workload.of(options.size, tokens, options.texts, dtype)
+
+
 def main() -> None:
     """Measure and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="minilm", help="base takes long on a CPU")
     parser.add_argument("--tokens", type=int, nargs="+", default=[32, 128])
+    parser.add_argument("--dataset", choices=REAL, help="a demo model and real texts in place of random ones")
+    parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--texts", type=int, default=2, help="that a method gets together; the naive one gets one")
+    parser.add_argument("--methods", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--out", type=Path, default=Path("out/benchmark.json"))
     options = parser.parse_args()
-    dtype = getattr(torch, options.dtype)
     results = []
-    for tokens in options.tokens:
-        print(f"{options.size}, {tokens} tokens", flush=True)
-        figures = measure(Workload.of(options.size, tokens, options.texts, dtype), options.rounds)
-        results.append({"size": options.size, "tokens": tokens, "texts": options.texts, "methods": figures})
+    for name, work in workloads(options):
+        print(name, flush=True)
+        rate = matrix_rate(work.classifier.model.config.hidden_size, getattr(torch, options.dtype))
+        figures = measure(work, options.methods, options.rounds)
+        results.append({"workload": name, "texts": options.texts, "matrix_gflops": rate, "methods": figures})
     report = {
         "environment": environment(),
         "dtype": options.dtype,
         "rounds": options.rounds,
-        "matrix_gflops": matrix_rate(options.size, dtype),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "results": results,
     }

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = ("method", "s per text", "times naive", "by processor time", "forward-equivalents")
+COLUMNS = ("method", "s per text", "times naive", "by processor time", "forward-equivalents", "share of matrix rate")
 
 
-def rows(result: dict[str, dict[str, dict[str, float]]]) -> list[tuple[str, ...]]:
+def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """Write the figures of one workload.
 
     Args:
@@ -28,6 +29,7 @@ def rows(result: dict[str, dict[str, dict[str, float]]]) -> list[tuple[str, ...]
             f"{figures['times_naive']:.1f}",
             f"{figures['times_naive_processor']:.1f}",
             f"{figures['forward_equivalents']:.1f}",
+            f"{figures['gflops'] / result['matrix_gflops']:.0%}" if figures["gflops"] else "",
         )
         for name, figures in result["methods"].items()
     ]
@@ -42,7 +44,7 @@ def main() -> None:
     report = json.loads(options.report.read_text())
     for result in report["results"]:
         threads = report["environment"]["threads"]
-        title = f"{result['size']}, {result['tokens']} tokens, {report['dtype']}, {threads} threads"
+        title = f"{result['workload']}, {report['dtype']}, {threads} threads"
         if options.markdown:
             print(f"\n{title}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
             print("\n".join(f"| {' | '.join(row)} |" for row in rows(result)))
@@ -52,7 +54,8 @@ def main() -> None:
             table.add_row(*row)
         Console().print(table)
     peak = report["peak_memory_bytes"] / 2**30
-    print(f"matrix product: {report['matrix_gflops']:.0f} GFLOP/s; peak memory {peak:.1f} GiB")
+    rates = ", ".join(f"{result['matrix_gflops']:.0f}" for result in report["results"])
+    print(f"matrix products: {rates} GFLOP per processor second; peak memory {peak:.1f} GiB")
 
 
 if __name__ == "__main__":

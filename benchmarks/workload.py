@@ -1,4 +1,4 @@
-"""What is timed: a BERT of a size with random weights, for speed does not depend on them, and texts of a length."""
+"""What is timed: a BERT of a size with random weights, for speed does not hang on them, or a demo model on texts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from narrows import Example, Prior
+from narrows import Example, Prior, datasets
 from narrows.methods.method import Batch
 from narrows.models.blocks import identify
-from narrows.models.loading import Classifier
+from narrows.models.loading import Classifier, load_classifier
 
 SIZES = {  # blocks, hidden, heads
     "minilm": (6, 384, 12),
     "base": (12, 768, 12),
 }
 WORDS = 2_000
+REAL = {"sst2": "sentiment", "imdb": "sentiment", "ag_news": "topic"}  # data set, demo model
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Workload:
     """A classifier and texts for it.
 
     Attributes:
-        classifier: Random weights, a tokenizer of one token per word, and a prior.
-        batch: Texts of one length.
+        classifier: The model, its tokenizer and a prior.
+        batch: The texts.
     """
 
     classifier: Classifier
@@ -64,6 +65,32 @@ class Workload:
         ids = torch.randint(WORDS, (texts, tokens - 2)).tolist()
         examples = [Example(" ".join(f"w{number}" for number in row)) for row in ids]
         return cls(classifier, Batch.of(classifier, examples))
+
+    @classmethod
+    def real(cls, dataset: str, texts: int, data: Path) -> Workload:
+        """Take a demo model and texts of its own data set.
+
+        Args:
+            dataset: A key of REAL.
+            texts: How many, drawn at random.
+            data: Folder with the published files.
+
+        Returns:
+            The workload.
+        """
+        classifier = load_classifier(REAL[dataset])
+        return cls(classifier, Batch.of(classifier, list(datasets.load(dataset, None, data, texts))))
+
+    @property
+    def middle(self) -> int:
+        """The position of a text of median length."""
+        lengths = [len(encoding) for encoding in self.batch.encodings]
+        return sorted(range(len(lengths)), key=lengths.__getitem__)[len(lengths) // 2]
+
+    @property
+    def tokens(self) -> float:
+        """Tokens per text, mean."""
+        return sum(map(len, self.batch.encodings)) / len(self.batch)
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:

@@ -19,7 +19,7 @@ Preset = Literal["fast", "best", "paper"]
 PAPER_DEPTH = 0.75  # after layer 9 of 12
 # Relative depths at which a map is read, unless layers are named: docs/faithfulness.md.
 DEPTHS: dict[Readout, tuple[float, ...]] = {
-    "evidence": (1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6),
+    "evidence": (1 / 6, 3 / 6, 5 / 6),
     "information": (PAPER_DEPTH,),
     "signed": (PAPER_DEPTH,),
 }
@@ -84,7 +84,7 @@ class BottleneckConfig:
     samples: int = 10
     seed: int = 0
     readout: Readout = "evidence"
-    points: int = 2
+    points: int = 4
     depths: tuple[float, ...] | None = None
     learning_rate: float = 1.0
     initial_alpha: float = 5.0
@@ -125,7 +125,7 @@ class BottleneckConfig:
 
         Example:
             >>> BottleneckConfig().layers(12), PRESETS["paper"].layers(12)
-            ((2, 4, 6, 8, 10), (9,))
+            ((2, 6, 10), (9,))
         """
         depths = DEPTHS[self.readout] if self.depths is None else self.depths
         return tuple(sorted({round(depth * blocks) for depth in depths}))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from saved_results import HOSTILE
 from saved_summaries import method, run, runs, sweep
 
@@ -15,6 +17,7 @@ from narrows.errors import DependencyError, InputError
 from narrows.schema import RunSummary
 from narrows.viz.canvas import figure_svg
 from narrows.viz.curves import (
+    pareto_front,
     plot_comparison,
     plot_cost,
     plot_degradation,
@@ -188,6 +191,14 @@ def test_comparison_sorts_by_the_mean_over_the_data_sets() -> None:
             assert [list(line.get_xdata()) for line in drawn] == [own["drop_11_interval"], [own["drop_11"]]]
 
 
+@given(points=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
+def test_the_pareto_front_is_what_no_other_point_beats(points: list[tuple[int, int]]) -> None:
+    def beaten(cost: int, gain: int) -> bool:
+        return any((c <= cost and g > gain) or (c < cost and g >= gain) for c, g in points)
+
+    assert pareto_front(points) == sorted({point for point in points if not beaten(*point)})
+
+
 def test_cost_is_logarithmic_and_names_stand_at_the_points() -> None:
     summary = runs(12, 1)[0]
     (panel,) = panels_of(figure := plot_cost([summary]))
@@ -195,7 +206,9 @@ def test_cost_is_logarithmic_and_names_stand_at_the_points() -> None:
     for own in summary["methods"].values():
         line = lines[own["label"]]
         assert (list(line.get_xdata()), list(line.get_ydata())) == ([own["forward_equivalents"]], [own["drop_11"]])
-    assert sorted(text.get_text() for text in panel.texts) == sorted(lines)
+    assert sorted(text.get_text() for text in panel.texts) == sorted(
+        own["label"] for own in summary["methods"].values()
+    )
     for text in panel.texts:
         own = next(own for own in summary["methods"].values() if own["label"] == text.get_text())
         assert text.xy == (own["forward_equivalents"], own["drop_11"])  # type: ignore[attr-defined]

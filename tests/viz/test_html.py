@@ -12,7 +12,7 @@ from jinja2 import StrictUndefined, UndefinedError
 from saved_results import CASES, build, layers, special, tokens_of
 
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
+from narrows.schema import AttributionDict, TraceDict
 from narrows.viz import html
 from narrows.viz.shade import shade
 from narrows.viz.spans import segments, visible
@@ -190,13 +190,34 @@ def test_tokens_can_be_reached_by_keyboard(attribution: AttributionDict) -> None
 def test_the_trace_is_drawn_from_its_first_to_its_last_step() -> None:
     reader = read(html.render_page([CASES["review"]()]))
     curves = [a["points"] for tag, a in reader.elements if tag == "polyline"]
-    assert len(curves) == 2
+    assert len(curves) == 3
     points = [tuple(map(float, point.split(","))) for point in (curves[1] or "").split()]
     assert len(points) == 11
     assert points[0] == (0.0, 0.0)  # all that the layer carries: the top
     assert points[-1][0] == 240.0
     assert points[-1][1] > 50  # nearly closed
     assert "polyline" not in html.render_page([CASES["silent"]()])
+
+
+def test_the_rate_curve_has_the_bits_on_a_logarithmic_axis_and_p_from_0_to_1() -> None:
+    bits_and_nats = [(1000.0, 0.0), (1.0, 0.6931471805599453), (10.0, 0.6931471805599453), (0.0, 3.0)]
+    trace = [
+        {"step": step, "cross_entropy": nats, "information": bits} for step, (bits, nats) in enumerate(bits_and_nats)
+    ]
+    page = html.render_page([build("one", tokens_of("one", [1.0]), trace=trace)])
+    curve = [a["points"] for tag, a in read(page).elements if tag == "polyline"][2]
+    assert curve == "0.0,28.0 80.0,28.0 240.0,0.0"  # what lets no bit pass has no place on such an axis
+    assert "(logarithmic): 0.500 at 1.00 to 1.000 at 1,000<" in page
+
+
+def test_the_rate_curves_of_all_layers_share_an_axis() -> None:
+    def steps(*bits: float) -> list[TraceDict]:
+        return [{"step": step, "cross_entropy": 0.0, "information": each} for step, each in enumerate(bits)]
+
+    traces = [steps(1.0, 10.0), steps(10.0, 100.0), steps(5.0)]
+    results = [layer | {"trace": trace} for layer, trace in zip(layers(3), traces, strict=True)]
+    curves = [a["points"] for tag, a in read(html.render_layers_page(results)).elements if tag == "polyline"]
+    assert curves == ["0.0,0.0 120.0,0.0", "120.0,0.0 240.0,0.0"]  # one point makes no curve
 
 
 def test_settings_are_there_for_reproduction() -> None:

@@ -6,12 +6,12 @@ One panel per data set, laid out for the page of a paper. A method has the same 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from narrows.errors import InputError
 from narrows.schema import MethodSummary, RunSummary
-from narrows.viz.canvas import INK, paper_style, save_figure, settle
+from narrows.viz.canvas import INK, LINES, paper_style, save_figure, settle
 from narrows.viz.labels import place_labels
 from narrows.viz.panels import (
     COLOURS,
@@ -189,7 +189,8 @@ def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
 def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
     """Draw what methods find against what they cost: drop at 11 % over forward-equivalents per text, logarithmic.
 
-    Where a method costs nothing, the axis is linear below 1. Intervals are left to `plot_comparison`.
+    A line joins the Pareto front: the methods than which none is both as cheap and better. Where a method costs
+    nothing, the axis is linear below 1. Intervals are left to `plot_comparison`.
 
     Args:
         summaries: One per data set.
@@ -207,6 +208,9 @@ def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
         for name, method in summary["methods"].items():
             cost = method["forward_equivalents"]
             panel.plot([cost], gaps([method["drop_11"]]), **look_of[name].marks())
+        front = pareto_front([(m["forward_equivalents"], m["drop_11"]) for m in summary["methods"].values()])
+        if len(front) > 1:
+            panel.step(*zip(*front, strict=True), where="post", color=LINES, linewidth=0.8, zorder=0.5)
         panel.margins(y=0.15)
         _cost_axis(panel, [method["forward_equivalents"] for method in summary["methods"].values()])
     name_axes(panels, "forward-equivalents per text", _DROP_UP)
@@ -218,6 +222,26 @@ def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
         }
         place_labels(panel, points)
     return figure
+
+
+def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Pick the points than which no other costs at most as much and gains more.
+
+    Args:
+        points: Cost and gain; those that are not finite are left out.
+
+    Returns:
+        The front, by rising cost and gain.
+
+    Example:
+        >>> pareto_front([(8.0, 0.3), (1.0, 0.1), (20.0, 0.2), (8.0, 0.2)])
+        [(1.0, 0.1), (8.0, 0.3)]
+    """
+    front: list[tuple[float, float]] = []
+    for cost, gain in sorted((p for p in points if all(map(math.isfinite, p))), key=lambda p: (p[0], -p[1])):
+        if not front or gain > front[-1][1]:
+            front.append((cost, gain))
+    return front
 
 
 def _curve(method: MethodSummary, measure: Measure, order: Order) -> list[float]:

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -290,6 +290,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         "needed": [caption.bits(layer["total_bits"]) for layer in attributions],
         "carried": [_known(layer["carried_bits"]) for layer in attributions],
         "legend": _legend(scale, method),
+        "rates": _rate_curves({caption.place(layer["layer"]): layer["trace"] for layer in attributions}),
         "meaning": visible(caption.meaning(signed, method)),
         "places": places,
         "origin": visible(caption.origin(attributions[0]["method"], places)),
@@ -299,23 +300,58 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
 def _curves(trace: Sequence[TraceDict]) -> list[Json]:
     if len(trace) < 2:
         return []
+    drawn = [
+        _over_steps("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
+        _over_steps("information (bits)", [entry["information"] for entry in trace]),
+    ]
+    return [*drawn, *_rate_curves({"p(target) that is left, over the bits that pass (logarithmic)": trace})]
+
+
+def _over_steps(name: str, values: Sequence[float]) -> Json:
+    """Return one curve of the trace laid into a box, steps across, zero at the bottom."""
+    top = max((value for value in values if math.isfinite(value)), default=0.0) or 1.0
+    steps = len(values) - 1
+    points = [(step / steps, value / top) for step, value in enumerate(values) if math.isfinite(value)]
+    first, last = caption.bits(values[0]), caption.bits(values[-1])
+    return {"points": _laid_out(points), "label": f"{name} over {steps} steps: {first} to {last}"}
+
+
+def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
+    """Return rate-distortion curves: bits that pass, logarithmic, across, and what is left of p(target) upwards.
+
+    Args:
+        traces: From the name of a curve to its trace.
+
+    Returns:
+        The curves, all on the same axis; those of fewer than two points are left out.
+    """
+    kept = {name: points for name, trace in traces.items() if len(points := _rate_points(trace)) > 1}
+    every = [bits for points in kept.values() for bits, _ in points]
+    if not every or min(every) == max(every):
+        return []
+    least, span = min(every), math.log(max(every) / min(every))
     return [
-        _curve("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
-        _curve("information (bits)", [entry["information"] for entry in trace]),
+        {
+            "points": _laid_out([(math.log(bits / least) / span, _unit_interval(p)) for bits, p in points]),
+            "label": f"{name}: {points[0][1]:.3f} at {caption.bits(points[0][0])}"
+            f" to {points[-1][1]:.3f} at {caption.bits(points[-1][0])}",
+        }
+        for name, points in kept.items()
     ]
 
 
-def _curve(name: str, values: Sequence[float]) -> Json:
-    """Return one curve of the trace laid into a box, steps across, zero at the bottom."""
-    finite = [(step, value) for step, value in enumerate(values) if math.isfinite(value)]
-    top = max((value for _, value in finite), default=0.0) or 1.0
-    points = " ".join(
-        f"{_CURVE_WIDTH * step / (len(values) - 1):.1f},{_CURVE_HEIGHT * (1 - max(0.0, value) / top):.1f}"
-        for step, value in finite
+def _rate_points(trace: Sequence[TraceDict]) -> list[tuple[float, float]]:
+    """Return the bits that pass and p(target), the fewest bits first, where a logarithm can be drawn."""
+    return sorted(
+        (entry["information"], math.exp(-entry["cross_entropy"]))
+        for entry in trace
+        if 0 < entry["information"] < math.inf and math.isfinite(entry["cross_entropy"])
     )
-    first, last = caption.bits(values[0]), caption.bits(values[-1])
-    steps = len(values) - 1
-    return {"name": name, "points": points, "steps": steps, "first": first, "last": last}
+
+
+def _laid_out(points: Sequence[tuple[float, float]]) -> str:
+    """Return points of the unit square as SVG has them in the box of a curve, upside down."""
+    return " ".join(f"{_CURVE_WIDTH * x:.1f},{_CURVE_HEIGHT * (1 - max(0.0, y)):.1f}" for x, y in points)
 
 
 def _known(value: float | None) -> str:
