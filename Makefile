@@ -18,7 +18,7 @@ serve: $(VENV)/.installed-app  ## serve the page on this machine
 	@$(BIN)/narrows serve
 
 test: $(VENV)/.installed-dev chromium  ## run the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 # What decides whether a model is read right, without the pictures and the page. Some modules of old transformers use
 # torch.jit, which torch itself by now calls deprecated when they are loaded.
