@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -299,6 +300,7 @@ def test_what_ships_is_small_and_complete(name: str) -> None:
         *("README.md", "card.json", "adapter_config.json", "adapter_model.safetensors", "prior.safetensors")
     }
     assert sum(files.values()) <= 3 * MEGABYTE
+    assert None not in json.loads((model.folder / "adapter_config.json").read_text("utf-8")).values()
     assert {value.dtype for value in load_file(model.folder / "adapter_model.safetensors").values()} == {torch.float16}
 
 
