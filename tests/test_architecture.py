@@ -34,6 +34,7 @@ ORDER = [
     "optimize",
     "path",
     "readout",
+    "rounds",
     "layer_bottleneck",
     "models",
     "result",

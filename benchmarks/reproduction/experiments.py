@@ -13,6 +13,7 @@ TABLE = (
     *("layer_ig", "gradient_x_input", "saliency", "gradient_shap", "rollout", f"update_norm:{PAPER_LAYER}"),
     "ig:baseline=mask",
 )
+COMPARED = ("random", "ig", f"iba:{PAPER_LAYER}", "lime", "narrows", "narrows:preset=best")
 COSTLY = ("occlusion", "kernel_shap")  # one pass per token, and 100 passes by one: on fewer texts
 MODELS = {
     "imdb": "sentiment",
@@ -23,7 +24,12 @@ MODELS = {
     "sst2": "sentiment",  # not in the paper
 }
 IMDB_TOKENS = 96  # reviews are cut where the demo model was trained: 2 cores would need days for all of their tokens
-FURTHER = "few-"  # before the name of a data set: the folder of the further methods
+FURTHER = "few-"  # before the name of a data set: the folder of the costly methods
+# Other ways to remove tokens, and another target: folder before the name of a data set, options, methods.
+OTHERWISE = {
+    "mask-": (("--removal", "mask"), (*COMPARED, "lime:removal=mask")),
+    "predicted-": (("--target", "predicted"), COMPARED),
+}
 FEW = 0.2  # share of the texts that the costly methods get
 SWEPT = 0.08  # and the sweeps
 
@@ -54,9 +60,9 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
     """
     few, swept = max(2, round(FEW * limit)), max(2, round(SWEPT * limit))
 
-    def compare(folder: str, count: int, methods: tuple[str, ...]) -> list[Experiment]:
-        options = ("--methods", ",".join(methods))
-        return [_command("evaluate", folder.format(name), name, data, runs, count, options) for name in MODELS]
+    def compare(folder: str, count: int, methods: tuple[str, ...], *options: str) -> list[Experiment]:
+        chosen = ("--methods", ",".join(methods), *options)
+        return [_command("evaluate", folder.format(name), name, data, runs, count, chosen) for name in MODELS]
 
     layers = [
         _command("sweep layers", f"layers-{name}", name, data, runs, swept, ("--method", "iba:samples=2"))
@@ -64,7 +70,12 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
     ]
     beta = ("--method", f"iba:{PAPER_LAYER}:samples=2")
     betas = [_command("sweep beta", f"beta-{name}", name, data, runs, swept, beta) for name in ("mnli_matched", "rte")]
-    return [*compare("{}", limit, TABLE), *layers, *betas, *compare(FURTHER + "{}", few, COSTLY)]
+    otherwise = [
+        command
+        for folder, (options, methods) in OTHERWISE.items()
+        for command in compare(folder + "{}", swept, methods, *options)
+    ]
+    return [*compare("{}", limit, TABLE), *layers, *betas, *compare(FURTHER + "{}", few, COSTLY), *otherwise]
 
 
 def _command(

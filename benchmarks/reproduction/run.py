@@ -1,4 +1,4 @@
-"""Run the paper's experiments on the demo models and write up what comes out: docs/reproduction.md is made by this.
+"""Run the paper's experiments on the demo models; docs/reproduction.md and docs/faithfulness.md are written by this.
 
     python benchmarks/reproduction/run.py --data DIR --limit 500 --runs runs --out docs
 
@@ -45,7 +45,7 @@ def main() -> None:
     if not options.write_up:
         check_all(options.data, options.runs / "checks", options.limit)
         found.write_text(json.dumps(draw_all(pictures), indent=1) + "\n")
-    print(write_up(listed, options.data, options.runs, options.out))
+    print(*write_up(listed, options.data, options.runs, options.out), sep="\n")
 
 
 if __name__ == "__main__":

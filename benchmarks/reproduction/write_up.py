@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from experiments import FURTHER, IMDB_TOKENS, LAYER, MODELS, PAPER_LAYER, Experiment
+from experiments import FURTHER, IMDB_TOKENS, LAYER, MODELS, OTHERWISE, PAPER_LAYER, Experiment
 
 from narrows.errors import DataError
 from narrows.models import bundled
@@ -20,7 +20,17 @@ from narrows.schema import MethodSummary, RunSummary
 from narrows.viz.canvas import save_figure
 
 IBA, RELEASED = f"iba:{PAPER_LAYER}", f"iba_released:{PAPER_LAYER}"
-NAMES = {"imdb": "IMDB", "mnli_matched": "MNLI-m", "mnli_mismatched": "MNLI-mm", "ag_news": "AG News", "rte": "RTE"}
+PAGES = ("reproduction.md", "faithfulness.md")
+CHECKS = ("rationales", "randomised", "seeds", "ceiling")
+OURS = ("narrows", "narrows:preset=best")
+NAMES = {
+    "imdb": "IMDB",
+    "mnli_matched": "MNLI-m",
+    "mnli_mismatched": "MNLI-mm",
+    "ag_news": "AG News",
+    "rte": "RTE",
+    "sst2": "SST-2",
+}
 # Table 1 of the paper: drop of p(gold) at 11 %, BERT-base.
 PAPER = {
     "random": {"imdb": 0.011, "mnli_matched": 0.106, "mnli_mismatched": 0.106, "ag_news": 0.008, "rte": 0.012},
@@ -40,8 +50,8 @@ CLAIMS = (
 )
 
 
-def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) -> Path:
-    """Write reproduction.md and its figures.
+def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) -> list[Path]:
+    """Write reproduction.md, faithfulness.md and their figures.
 
     Args:
         listed: The experiments.
@@ -50,7 +60,7 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
         out: Folder of the write-up.
 
     Returns:
-        The page.
+        The pages.
     """
     pictures = out / "reproduction"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -65,31 +75,39 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
     figures = _figures(summaries, results, pictures)
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": _number, "cell": _cell}
-    source = (Path(__file__).parent / "reproduction.md.j2").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(
-        names=NAMES,
-        tables=tables,
-        further=further,
-        labels=_labels([*tables.values(), *further.values()]),
-        paper=PAPER,
-        claims=[_claim(tables, *claim) for claim in CLAIMS],
-        layers=_best(summaries, results, "layer"),
-        betas=_best(summaries, results, "beta"),
-        figures=figures,
-        pictures=sorted(path.name for path in pictures.glob("figure_*.png")),
-        checks={name: _json(runs / "checks" / f"{name}.json") for name in ("rationales", "randomised", "seeds")},
-        facts=_json(runs / "pictures.json"),
-        cards={name: bundled.find(name).card() for name in sorted(set(MODELS.values()))},
-        commands=_commands(listed, data, runs),
-        versions=next(iter(results.values())).manifest["versions"],
-        tokens=IMDB_TOKENS,
-        layer=LAYER,
-        iba=IBA,
-        released=RELEASED,
-    )
-    path = out / "reproduction.md"
-    path.write_text(page.strip() + "\n", encoding="utf-8")
-    return path
+    values = {
+        "names": NAMES,
+        "tables": tables,
+        "further": further,
+        "otherwise": {
+            folder: {name: summaries[folder + name] for name in MODELS if folder + name in summaries}
+            for folder in OTHERWISE
+        },
+        "labels": _labels([*tables.values(), *further.values()]),
+        "paper": PAPER,
+        "claims": [_claim(tables, *claim) for claim in CLAIMS],
+        "leads": {own: _leads(tables, own) for own in OURS},
+        "layers": _best(summaries, results, "layer"),
+        "betas": _best(summaries, results, "beta"),
+        "figures": figures,
+        "pictures": sorted(path.name for path in pictures.glob("figure_*.png")),
+        "checks": {name: _json(runs / "checks" / f"{name}.json") for name in CHECKS},
+        "facts": _json(runs / "pictures.json"),
+        "cards": {name: bundled.find(name).card() for name in sorted(set(MODELS.values()))},
+        "commands": _commands(listed, data, runs),
+        "versions": next(iter(results.values())).manifest["versions"],
+        "tokens": IMDB_TOKENS,
+        "layer": LAYER,
+        "iba": IBA,
+        "released": RELEASED,
+    }
+    pages = []
+    for name in PAGES:
+        source = (Path(__file__).parent / f"{name}.j2").read_text(encoding="utf-8")
+        page = environment.from_string(source).render(values)
+        (out / name).write_text(page.strip() + "\n", encoding="utf-8")
+        pages.append(out / name)
+    return pages
 
 
 def _figures(summaries: Mapping[str, RunSummary], results: Mapping[str, Results], pictures: Path) -> list[str]:
@@ -128,6 +146,13 @@ def _claim(tables: Mapping[str, RunSummary], method: str, other: str, text: str)
                 verdict = "yes" if low > 0 else "no" if high < 0 else "open"
                 verdicts[dataset] = {"difference": sign * pair["difference"], "low": low, "high": high, "is": verdict}
     return {"text": text, "verdicts": verdicts}
+
+
+def _leads(tables: Mapping[str, RunSummary], own: str) -> list[dict[str, Any]]:
+    """Hold one method against every other, on every data set."""
+    others = dict.fromkeys(name for summary in tables.values() for name in summary["methods"] if name != own)
+    claims = [{"name": other, **_claim(tables, own, other, other)} for other in others]
+    return [claim for claim in claims if claim["verdicts"]]
 
 
 def _best(

@@ -42,6 +42,7 @@ class Settings(TypedDict, total=False):
     seed: int
     readout: Readout
     points: int
+    rounds: int
     depths: tuple[float, ...] | None
     learning_rate: float
     initial_alpha: float
@@ -63,6 +64,7 @@ class BottleneckConfig:
             direction of the token's evidence.
         points: On the straight path, per layer; only ``evidence`` takes it. Steps, samples, beta and granularity
             belong to the other readouts, which optimise.
+        rounds: How often evidence is read, from the second time on with the strongest tokens closed (`narrows.rounds`).
         depths: Where the map is read, from 0, the embeddings, to 1, the last block; None = by the readout, `DEPTHS`.
         learning_rate: Of Adam.
         initial_alpha: 5 opens the mask to 0.9933.
@@ -85,6 +87,7 @@ class BottleneckConfig:
     seed: int = 0
     readout: Readout = "evidence"
     points: int = 4
+    rounds: int = 1
     depths: tuple[float, ...] | None = None
     learning_rate: float = 1.0
     initial_alpha: float = 5.0
@@ -97,9 +100,12 @@ class BottleneckConfig:
         ):
             if value not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-        for name, count in (("steps", self.steps), ("samples", self.samples), ("points", self.points)):
+        for name in ("steps", "samples", "points", "rounds"):
+            count = getattr(self, name)
             if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
                 raise InputError(f"{name} must be at least 1, not {count!r}")
+        if self.rounds > 1 and self.readout != "evidence":
+            raise InputError(f"rounds belong to the readout evidence, not to {self.readout}")
         if self.beta != "auto" and not (_is_number(self.beta) and self.beta >= 0):
             raise InputError(f"beta must be 'auto' or a number of at least 0, not {self.beta!r}")
         if not (_is_number(self.learning_rate) and self.learning_rate > 0):
@@ -137,7 +143,7 @@ def _is_number(value: object) -> bool:
 
 PRESETS: dict[Preset, BottleneckConfig] = {
     "fast": BottleneckConfig(),
-    "best": BottleneckConfig(points=5, depths=(0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6)),
+    "best": BottleneckConfig(rounds=3),
     "paper": BottleneckConfig(readout="information", granularity="feature", beta=1e-5, steps=10, samples=10),
 }
 
@@ -172,5 +178,5 @@ def choose_config(preset: Preset, **settings: Unpack[Settings]) -> BottleneckCon
     if optimized and settings.get("readout", start.readout) == "evidence":
         if "readout" in settings:
             raise InputError(f"the readout evidence optimises nothing: {', '.join(optimized)} belong to the others")
-        start = replace(start, readout="information", depths=None)
+        start = replace(start, readout="information", rounds=1)
     return replace(start, **settings)

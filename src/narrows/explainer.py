@@ -19,7 +19,7 @@ from narrows.config import Preset, Settings, choose_config
 from narrows.errors import InputError, LayerError, NarrowsWarning
 from narrows.example import Example, Item
 from narrows.models.blocks import check_layer, identify, text_config
-from narrows.models.encoding import collate, padding_id
+from narrows.models.encoding import collate, content_mask, padding_id
 from narrows.models.finite import check_finite, check_sound
 from narrows.models.goals import judge
 from narrows.models.leak import check_cut
@@ -35,8 +35,9 @@ from narrows.models.targets import negative_log_likelihood
 from narrows.models.task import Question
 from narrows.optimize import text_seed
 from narrows.prior import Gaussian, Prior, instance_prior, residual_prior
-from narrows.readout import Bottleneck, Reading, mean_reading, read_out
+from narrows.readout import Bottleneck
 from narrows.result import make_attributions
+from narrows.rounds import read_layers
 from narrows.target import Target
 
 if TYPE_CHECKING:
@@ -353,19 +354,24 @@ class Explainer:
             goals = [answer.goal for answer in answers]
             untouched = judge(goals, prefix.logits.unsqueeze(1)).squeeze(1)
             seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in examples]
-            readings: dict[int, Reading] = {}
+            bottlenecks: dict[int, Bottleneck] = {}
             for layer in layers:
                 # 3. Prior: what an uninformative activation would look like there.
                 prior = self._prior_at(layer, prefix, real)
                 # 4. Bottleneck: what comes after it judges what it lets pass.
                 nll = negative_log_likelihood(self._network, prefix, inputs, layer, goals)
-                bottleneck = Bottleneck(nll, prefix.activations[layer], prior, real, seeds, untouched)
-                # 5. Read out: open or narrow it, and score every token.
-                reading = readings[layer] = read_out(bottleneck, self.config)
-                sound = torch.isfinite(reading.bits).all(dim=1) & torch.isfinite(reading.scores).all(dim=1)
-                check_sound(sound, examples, f"the bottleneck at layer {layer} gave NaN or infinity")
-        means = [(group, mean_reading([readings[layer] for layer in group])) for group in groups]
-        return [make_attributions(batch, answers, group, reading, self._record()) for group, reading in means]
+                bottlenecks[layer] = Bottleneck(nll, prefix.activations[layer], prior, real, seeds, untouched)
+            # 5. Read out: open or narrow them, and score every token.
+            content = content_mask([question.encoding for question in batch], real.device)
+            readings = [read_layers([bottlenecks[layer] for layer in group], content, self.config) for group in groups]
+        for group, reading in zip(groups, readings, strict=True):
+            sound = torch.isfinite(reading.bits).all(dim=1) & torch.isfinite(reading.scores).all(dim=1)
+            check_sound(sound, examples, f"the bottleneck at layer {', '.join(map(str, group))} gave NaN or infinity")
+        record = self._record()
+        return [
+            make_attributions(batch, answers, group, reading, record)
+            for group, reading in zip(groups, readings, strict=True)
+        ]
 
     def _prior_at(self, layer: int, prefix: Prefix, real: Tensor) -> Gaussian:
         if isinstance(self.prior, Prior):

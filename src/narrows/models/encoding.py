@@ -215,3 +215,21 @@ def collate(encodings: Sequence[Encoding], padding: int, device: torch.device) -
             if name != "attention_mask":
                 rows.setdefault(name, []).append(values + [padding if name == "input_ids" else 0] * gap)
     return {name: torch.tensor(values, device=device) for name, values in rows.items()}
+
+
+def content_mask(encodings: Sequence[Encoding], device: torch.device) -> Tensor:
+    """Tell the tokens of the texts from special ones and from padding on the right.
+
+    Args:
+        encodings: The texts of a batch.
+        device: Where the tensor goes.
+
+    Returns:
+        True where a token is part of a text, (batch, tokens).
+    """
+    length = max(len(encoding) for encoding in encodings)
+    rows = [
+        [segment is not None for segment in encoding.segments] + [False] * (length - len(encoding))
+        for encoding in encodings
+    ]
+    return torch.tensor(rows, device=device)

@@ -248,7 +248,12 @@ def needed(attribution: AttributionDict) -> str | None:
         The sentence; None for a method whose scores are no bits.
     """
     if kind(attribution) == EVIDENCE:
-        points = attribution["config"].get("points", "a few")
+        points, rounds = attribution["config"].get("points", "a few"), attribution["config"].get("rounds", 1)
+        if rounds > 1:
+            return (
+                f"Measured at {points} points on the way, per layer, in {rounds} rounds: a strong token is closed once "
+                "it is found, and what the others say without it decides which comes next."
+            )
         return (
             f"Measured at {points} points on the way, per layer. With more of them, the evidence of all tokens adds up "
             "to the whole rise."

@@ -1,0 +1,130 @@
+"""Evidence in rounds, against the same done by hand, one text at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from narrows import Explainer, Prior
+from narrows.config import BottleneckConfig, choose_config
+from narrows.errors import InputError
+from narrows.evaluation.degradation import removal_counts
+from narrows.path import follow_path
+from narrows.prior import Gaussian
+from narrows.readout import Bottleneck
+from narrows.rounds import closed_shares, pick_strongest, read_layers
+from tiny import Classifier
+
+TOKENS, HIDDEN = 14, 5
+PRIOR = Gaussian(torch.full((HIDDEN,), 0.3), torch.ones(HIDDEN))
+
+
+def make_bottleneck(seed: int, content: Tensor) -> Bottleneck:
+    """A head whose -log p(target) is no sum over tokens, so that closing one changes the others."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(*content.shape, HIDDEN, generator=draw)
+    one, two = torch.randn(2, HIDDEN, generator=draw)
+
+    def nll(activation: Tensor) -> Tensor:
+        return torch.nn.functional.softplus(-(activation @ one).tanh().sum(-1) * (activation @ two).tanh().sum(-1))
+
+    real = torch.ones_like(content)
+    return Bottleneck(nll, x, PRIOR, real, [0] * len(content), nll(x.unsqueeze(1)).squeeze(1))
+
+
+def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], rounds: int, points: int) -> list[float]:
+    """Scores of one text: plain lists, one round after the other."""
+
+    def evidence(closed: list[int]) -> list[float]:
+        total = torch.zeros(TOKENS)
+        for bottleneck in bottlenecks:
+            x = bottleneck.activation[row : row + 1].clone()
+            x[0, closed] = PRIOR.mean
+            total += follow_path(bottleneck.nll, x, PRIOR, torch.ones(1, TOKENS, dtype=torch.bool), points).evidence[0]
+        return (total / len(bottlenecks)).tolist()
+
+    first = found = evidence([])
+    closed: list[int] = []
+    groups = []
+    for done in range(1, rounds):
+        target = max(1, int(len(content) * done / (9 * (rounds - 1)) + 0.5))
+        left = sorted((i for i in content if i not in closed), key=lambda i: (-found[i], i))
+        group = left[: max(0, target - len(closed))]
+        groups.append([(i, found[i]) for i in group])
+        closed += group
+        found = evidence(closed)
+    scores = [(a + b) / 2 for a, b in zip(first, found, strict=True)] if rounds > 1 else first
+    below = [i for i in content if i not in closed]
+    for group in reversed(groups):
+        if group and below:
+            floor = max(scores[i] for i in below)
+            lift = max(0.0, floor + 1e-5 * abs(floor) - min(own for _, own in group))
+        else:
+            lift = 0.0
+        for i, own in group:
+            scores[i] = own + lift
+        below += [i for i, _ in group]
+    return scores
+
+
+@given(seed=st.integers(0, 200), rounds=st.integers(1, 4), special=st.integers(0, 12))
+def test_rounds_are_those_made_by_hand(seed: int, rounds: int, special: int) -> None:
+    content = torch.ones(2, TOKENS, dtype=torch.bool)
+    content[0, :1] = False
+    content[1, : special + 1] = False  # as few as one token of the second text
+    bottlenecks = [make_bottleneck(seed, content), make_bottleneck(seed + 1000, content)]
+    reading = read_layers(bottlenecks, content, BottleneckConfig(points=3, rounds=rounds))
+    for row in range(2):
+        expected = by_hand(bottlenecks, row, content[row].nonzero().flatten().tolist(), rounds, 3)
+        torch.testing.assert_close(reading.scores[row], torch.tensor(expected), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(reading.bits, reading.scores.abs())
+
+
+@given(seed=st.integers(0, 50))
+def test_what_is_closed_first_ranks_first(seed: int) -> None:
+    content = torch.ones(1, TOKENS, dtype=torch.bool)
+    bottlenecks = [make_bottleneck(seed, content)]
+    once = read_layers(bottlenecks, content, BottleneckConfig())
+    twice = read_layers(bottlenecks, content, BottleneckConfig(rounds=2))
+    count = removal_counts(TOKENS)[1]
+    assert set(once.scores[0].topk(count).indices.tolist()) == set(twice.scores[0].topk(count).indices.tolist())
+
+
+@given(content=st.integers(1, 600))
+def test_the_last_round_begins_where_the_degradation_test_looks_first(content: int) -> None:
+    last = closed_shares(3)[-1]
+    picked = pick_strongest(torch.zeros(1, content), torch.ones(1, content, dtype=torch.bool), torch.tensor([10**6]))
+    assert picked.all()
+    assert max(1, int(content * last + 0.5)) == removal_counts(content)[1]
+
+
+@given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=9), wanted=st.integers(-1, 10), seed=st.integers(0, 9))
+def test_the_strongest_are_picked_by_score_then_position(scores: list[int], wanted: int, seed: int) -> None:
+    candidates = torch.rand(len(scores), generator=torch.Generator().manual_seed(seed)) < 0.7
+    picked = pick_strongest(torch.tensor([scores]).float(), candidates.unsqueeze(0), torch.tensor([wanted]))
+    ranked = sorted((i for i in range(len(scores)) if candidates[i]), key=lambda i: (-scores[i], i))
+    assert picked[0].nonzero().flatten().tolist() == sorted(ranked[: max(0, wanted)])
+
+
+TEXTS = ["a good film", "bad", "the acting is superb, it is not a bad film, it is very good and the film is superb"]
+
+
+def test_the_preset_best_is_the_same_alone_and_padded(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
+    explainer = Explainer(*bert, prior=make_prior(bert[0]), preset="best")
+    assert explainer.config.rounds == 3
+    for together, text in zip(explainer(TEXTS), TEXTS, strict=True):
+        alone = explainer(text)
+        assert alone.scores == pytest.approx(together.scores, abs=1e-5)
+
+
+def test_rounds_belong_to_evidence() -> None:
+    with pytest.raises(InputError, match="rounds belong to the readout evidence, not to information"):
+        BottleneckConfig(readout="information", rounds=2)
+    with pytest.raises(InputError, match="rounds must be at least 1, not 0"):
+        BottleneckConfig(rounds=0)
+    assert choose_config("best", beta=0.1).rounds == 1
