@@ -173,10 +173,11 @@ def explained(classifier: tiny.Classifier, prior: Prior, case: Case, preset: Any
 
 def test_the_best_maps_are_the_evidence_written_out(case: Case, make_prior: Callable[..., Prior]) -> None:
     classifier, prior = built(case, make_prior)
-    got = explained(classifier, prior, case, "best")
-    assert got.layers == (0, 1, 2)
+    explained(classifier, prior, case, "best")  # in rounds, which tests/test_rounds.py writes out
+    got = explained(classifier, prior, case, "best", rounds=1)
+    assert len(got.layers) > 1
     suffixes = [Suffix(case, *classifier, layer) for layer in got.layers]
-    parts = [suffix.evidence(prior.mean[suffix.layer].double(), points=5) for suffix in suffixes]
+    parts = [suffix.evidence(prior.mean[suffix.layer].double(), got.config["points"]) for suffix in suffixes]
     assert len(got.tokens) == len(parts[0])
     np.testing.assert_allclose(got.scores, np.mean(parts, axis=0), rtol=1e-5, atol=1e-5)
     assert np.abs(got.scores).max() > 1e-2

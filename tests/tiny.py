@@ -38,8 +38,7 @@ WORDS = ["good", "bad", "film", "the", "a", "not", "very", "it", "is", "act", "#
 def wordpiece_tokenizer(token_types: bool = True) -> PreTrainedTokenizerFast:
     """WordPiece over a few words and all ASCII characters, with BERT's special tokens and pair encoding."""
     pieces = [*string.ascii_lowercase, *string.digits, *string.punctuation, *[f"##{c}" for c in string.ascii_lowercase]]
-    tokens = dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *pieces])  # "a" is both
-    vocabulary = {token: i for i, token in enumerate(tokens)}
+    vocabulary = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *pieces])}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

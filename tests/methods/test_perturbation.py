@@ -122,7 +122,7 @@ def test_kernel_shap_comes_to_the_shapley_values(bert: Any) -> None:
     batch = Batch.of(classifier, [Example("a very good film")])
     (scores,) = kernel_shap(samples=2000)(classifier, batch, [2])
     exact = shapley(classifier, batch.encodings[0], 2)
-    assert np.abs(exact).max() > 0.03
+    assert np.abs(exact).max() > 0.05
     np.testing.assert_allclose(scores, exact, atol=0.01)
 
 
