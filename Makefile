@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chromium lint bench reproduce models-page clean
+.PHONY: help demo serve test test-oldest chromium lint bench reproduce models-page clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
 
 demo: $(VENV)/.installed  ## explain a review with the bundled sentiment model
 	@$(BIN)/narrows explain "$(REVIEW)"
@@ -17,7 +18,13 @@ serve: $(VENV)/.installed-app  ## serve the page on this machine
 	@$(BIN)/narrows serve
 
 test: $(VENV)/.installed-dev chromium  ## run the whole test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+
+# What decides whether a model is read right, without the pictures and the page. Some modules of old transformers use
+# torch.jit, which torch itself by now calls deprecated when they are loaded.
+test-oldest: $(OLDEST)/.installed  ## run the fast part of the suite against the oldest versions that are supported
+	$(OLDEST)/bin/python -m pytest -q -W 'ignore:`torch.jit:DeprecationWarning' \
+		tests/models tests/methods tests/console tests/finetune tests/test_*.py
 
 # The page is tested in a real browser. Where none can be had those tests are skipped, and this says so; it never fails.
 chromium:
@@ -51,7 +58,7 @@ models-page: $(VENV)/.installed-dev  ## write docs/models.md from the matrix of 
 	$(BIN)/python docs/write_models.py
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -72,3 +79,10 @@ $(VENV)/.installed-app: pyproject.toml constraints.txt $(VENV)/.torch
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-app
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt torch
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
+		--editable ".[demo,evaluate,finetune]" hypothesis pytest
+	@touch $@

@@ -24,6 +24,7 @@ Each row is a tiny random model of that architecture which the tests build from 
 each implementation of attention named they check that the model after the bottleneck gives the model's own logits to
 1e-5, that nothing of the text gets past the bottleneck, and that a text gets the same map alone, in a batch, and with a
 tokenizer that pads on the left or on the right; once more in bfloat16, but where the remark says otherwise.
+`make test-oldest` checks the same with transformers 5.0.0, the oldest supported, which does not have EuroBERT yet.
 
 A model that is not here is found by its structure, too (docs/method.md), and the two checks that can be made on any
 model are made at its first use: that nothing gets past the bottleneck, and whether padding changes its predictions; if

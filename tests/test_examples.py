@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -23,10 +22,16 @@ def test_there_is_something_to_run() -> None:
         ("nli_across_layers.py", "the strongest word is", {"layers.svg", "layers.html"}),
     ],
 )
-def test_an_example_runs(name: str, says: str, pictures: set[str], tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), str(tmp_path)]
-    environment = {**os.environ, "COLUMNS": "100"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert says in done.stdout
+def test_an_example_runs(
+    name: str,
+    says: str,
+    pictures: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, str(tmp_path)])
+    monkeypatch.setenv("COLUMNS", "100")
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    assert says in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == pictures

@@ -549,7 +549,7 @@ def test_signed_scores_are_bits_with_the_sign_of_a_finite_difference(
         if layer == 0:
             handle = blocks[0].register_forward_pre_hook(lambda _, args: (towards_the_mean(args[0]), *args[1:]))
         else:
-            handle = blocks[layer - 1].register_forward_hook(lambda _, __, output: towards_the_mean(output))
+            handle = tiny.register_on_output(blocks[layer - 1], towards_the_mean)
         with torch.no_grad():
             value = model(**inputs).logits.log_softmax(dim=-1)[0, target].item()
         handle.remove()
@@ -674,14 +674,14 @@ def test_across_layers_runs_the_prefix_once(bert: Classifier) -> None:
     assert len(calls) == 1
 
 
-def test_a_stream_of_ten_thousand_texts_holds_no_more_than_a_few_batches(bert: Classifier) -> None:
+def test_a_stream_of_thousands_of_texts_holds_no_more_than_a_few_batches(bert: Classifier) -> None:
     explainer = Explainer(*bert, layer=2, prior="instance", points=1)
     alive: weakref.WeakSet[Attribution] = weakref.WeakSet()
     most, read = 0, 0
 
     def texts() -> Iterator[str]:
         nonlocal read
-        for number in range(10_000):
+        for number in range(2_000):
             read += 1
             yield f"good {number}"
 
@@ -689,5 +689,5 @@ def test_a_stream_of_ten_thousand_texts_holds_no_more_than_a_few_batches(bert: C
         alive.add(attribution)
         most = max(most, len(alive))
         assert read - count <= WINDOW * 50
-    assert count == 10_000
+    assert count == 2_000
     assert most <= WINDOW * 50 + 1

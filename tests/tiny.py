@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -106,6 +108,15 @@ def probed(classifier: Classifier) -> Classifier:
     for layer in range(len(network.blocks) + 1):
         check_cut(network, classifier[1], layer)
     return classifier
+
+
+def register_on_output(block: nn.Module, change: Callable[[Tensor], Tensor]) -> RemovableHandle:
+    """Have a hook change a block's output: a tensor, or, with some transformers, the first of a tuple."""
+
+    def hook(_: nn.Module, __: object, output: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+        return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
+
+    return block.register_forward_hook(hook)
 
 
 LABELS = {"num_labels": 3, "id2label": {0: "negative", 1: "neutral", 2: "positive"}}

@@ -12,7 +12,7 @@ import pytest
 from command import TEXTS, Runner, assert_one_line
 
 import tiny
-from narrows import Attribution, __version__
+from narrows import Attribution, Contrast, Explainer, __version__
 from narrows.models.corpus import estimate_prior
 
 
@@ -70,6 +70,30 @@ def test_options_reach_the_result(run: Runner, options: list[object]) -> None:
     assert saved["config"]["beta"] == 0.25
     assert saved["config"]["readout"] == "signed"
     assert saved["config"]["steps"] == 3
+
+
+def test_a_contrast_is_explained_as_in_python(run: Runner, options: list[object], model: Path, tmp_path: Path) -> None:
+    asked = ["--target", "positive", "--against", "0", "--readout", "evidence", *options[:4]]
+    saved = json.loads(run("explain", TEXTS[0], "--json", *asked).out)
+    assert saved["target"] == "positive rather than negative"
+    explainer = Explainer.from_pretrained(str(model), prior=model.parent / "prior.safetensors")
+    expected = explainer(TEXTS[0], Contrast("positive", "negative"))
+    assert [token["score"] for token in saved["tokens"]] == pytest.approx(expected.scores.tolist(), abs=1e-5)
+    assert expected.scores.tolist() != pytest.approx(explainer(TEXTS[0], "positive").scores.tolist(), abs=1e-3)
+    layers = json.loads(run("explain", TEXTS[0], "--json", "--layer", "all", *asked).out)["layers"]
+    assert {layer["target"] for layer in layers} == {"positive rather than negative"}
+    source, out = tmp_path / "texts.txt", tmp_path / "maps.jsonl"
+    source.write_text("\n".join(TEXTS), encoding="utf-8")
+    assert run("explain", "--file", source, "--out", out, *asked).code == 0
+    first, *others = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert {row["target"] for row in others} == {"positive rather than negative"}
+    assert [token["score"] for token in first["tokens"]] == pytest.approx(expected.scores.tolist(), abs=1e-4)
+
+
+def test_a_contrast_is_shown(run: Runner, options: list[object]) -> None:
+    result = run("explain", TEXTS[0], "--target", "positive", "--against", "negative", *options[:4])
+    assert result.code == 0
+    assert "positive rather than negative" in result.out
 
 
 def test_a_pair_keeps_its_segments(run: Runner, options: list[object]) -> None:
@@ -189,6 +213,12 @@ BAD_INPUT: dict[str, tuple[list[object], list[str]]] = {
     "negative layer": (["good", "--layer", "-1"], ["layer -1 is out of range", "0 to 3"]),
     "layer no number": (["good", "--layer", "last"], ["layers must be numbers such as 1,3,5 or 0-6"]),
     "unknown label": (["good", "--target", "great"], ["no label 'great'", "negative (0), neutral (1), positive (2)"]),
+    "unknown label against": (
+        ["good", "--target", "positive", "--against", "great"],
+        ["no label 'great'", "neutral (1)"],
+    ),
+    "a label against itself": (["good", "--target", "neutral", "--against", "Neutral"], ["neutral was given twice"]),
+    "against what is predicted": (["good", "--against", "neutral"], ["--against goes with --target"]),
     "gold without label": (["good", "--target", "gold"], ["needs a label"]),
     "beta no number": (["good", "--beta", "big"], ["--beta must be 'auto' or a number"]),
     "beta below zero": (["good", "--beta", "-1"], ["beta must be 'auto' or a number of at least 0"]),

@@ -147,6 +147,7 @@ def test_tokens_of_another_text_are_refused(tokens: list[str], message: str) -> 
 
 
 LETTERS = st.sampled_from("aegzGZ \u00e9\u00df\u4e2d#.,'\u20ac\U0001f44d")
+KNOWN = st.sampled_from("aegzGZ \u00e9#.,'")  # to every tokenizer
 TEXTS = st.text(LETTERS, min_size=1, max_size=24).filter(str.strip)
 MARKS = st.sampled_from(["", "##", "\u2581", "\u0120"])
 
@@ -211,7 +212,7 @@ def test_sums_over_words_stay(family: str, cut: Any, pair: bool) -> None:
 
 @pytest.mark.parametrize("other", sorted(TOKENIZERS))
 @pytest.mark.parametrize("family", sorted(TOKENIZERS))
-@given(text=st.text(LETTERS.filter(lambda c: c not in "\u4e2d\U0001f44d\u20ac\u00df"), min_size=1).filter(str.strip))
+@given(text=st.text(KNOWN, min_size=1).filter(str.strip))
 def test_the_tokens_of_one_tokenizer_reach_another(family: str, other: str, text: str) -> None:
     theirs = encode(TOKENIZERS[other], Example(text), None)
     content = content_positions(theirs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -82,7 +83,10 @@ def test_loading_says_nothing_and_draws_no_random_numbers(
     assert torch.equal(torch.rand(3), expected)
     assert transformers.logging.get_verbosity() == verbosity
     assert transformers.utils.logging.is_progress_bar_enabled() == bars
-    assert capfd.readouterr() == ("", "")
+    said = capfd.readouterr()
+    # Before 0.23 tokenizers tells that the vocabulary of the tiny base, which has two tokens twice, leaves out two ids.
+    assert [line for line in said.out.splitlines() if not line.startswith("The OrderedVocab")] == []
+    assert said.err == ""
 
 
 def test_only_the_one_warning_of_peft_is_kept_away() -> None:
@@ -299,6 +303,7 @@ def test_what_ships_is_small_and_complete(name: str) -> None:
         *("README.md", "card.json", "adapter_config.json", "adapter_model.safetensors", "prior.safetensors")
     }
     assert sum(files.values()) <= 3 * MEGABYTE
+    assert None not in json.loads((model.folder / "adapter_config.json").read_text("utf-8")).values()
     assert {value.dtype for value in load_file(model.folder / "adapter_model.safetensors").values()} == {torch.float16}
 
 

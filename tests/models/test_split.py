@@ -241,7 +241,7 @@ def test_hooks_of_the_users_own_on_a_block_act_once(any_classifier: Classifier) 
     inputs = inputs_of(any_classifier)
     steering = torch.randn(tiny.HIDDEN)
     with lent(any_classifier) as network, torch.no_grad():
-        network.blocks[1].register_forward_hook(lambda _, __, output: output + steering)
+        tiny.register_on_output(network.blocks[1], lambda output: output + steering)
         network.blocks[1].register_forward_pre_hook(lambda _, args: (args[0] * 1.5, *args[1:]))
         expected = model(**inputs).logits
         prefix = run_prefix(network, inputs, ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import urllib.error
@@ -18,6 +19,11 @@ from narrows.app.shelf import Shelf
 pytest.importorskip("gradio", reason="the page needs the extra app")
 playwright = pytest.importorskip("playwright.sync_api", reason="driving a browser needs playwright")
 CHROMIUM = find_chromium()
+# Not ours: Gradio leaves event loops open when it builds a page, and sets what pandas will take away.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+]
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
 
 MARKUP = "<script>alert(1)</script> <img src=x onerror=alert(2)> {{7*7}} ${alert(3)}"
@@ -40,13 +46,15 @@ def address(shelf: Shelf) -> Iterator[str]:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert ready.wait(PATIENCE / 1000)
+    gc.collect()  # what was left open, while it is forgiven
     yield told[0]
     stop()
     thread.join(60)
+    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def chromium(address: str) -> Iterator[Any]:  # closed before the server, which waits for open pages
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS), timeout=PATIENCE)
         yield browser

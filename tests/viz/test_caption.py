@@ -59,8 +59,17 @@ def test_shares_do_not_exceed_the_whole(attribution: AttributionDict) -> None:
 
 def test_the_target_is_listed_however_improbable() -> None:
     probabilities = {f"label {number}": (20 - number) / 210 for number in range(20)}
-    listed = caption.classes(build("a", [], probabilities=probabilities, target="label 19"), 3)
+    listed = caption.classes(build("a", [], probabilities=probabilities, predicted="label 0", target="label 19"), 3)
     assert [label for label, _ in listed] == ["label 0", "label 1", "label 2", "label 19"]
+
+
+def test_what_has_no_probability_is_listed_all_the_same() -> None:
+    contrast = build("a", [], target="negative rather than positive")
+    assert caption.classes(contrast, 1)[1:] == [("negative rather than positive", None)]
+    assert caption.probability(contrast) == ""
+    number = build("a", [], probabilities={}, target="0.53", predicted="0.53")
+    assert caption.classes(number, 3) == [("0.53", None)]
+    assert caption.probability(CASES["review"]()) == "p = 0.986"
 
 
 def test_the_meaning_names_bits_and_the_sign_only_where_there_is_one() -> None:

@@ -43,6 +43,7 @@ def test_a_list_shows_every_result_and_says_how_many_it_leaves_out() -> None:
     assert html.count('<section class="row">') == len(CASES)
     assert html.count("<style>") == 1
     assert "(p = 0.986), narrows, layer 4" in html
+    assert "<b>a rather than b</b>, narrows" in render_list([{**review(), "target": "a rather than b"}])
     long = render_list([review()] * 60)
     assert long.count('<section class="row">') == 50
     assert "10 more results are not shown" in long

@@ -174,6 +174,13 @@ def test_probabilities_are_numbers_and_bars() -> None:
     assert [a["width"] for tag, a in reader.elements if tag == "rect" and a["class"] == "filled"] == ["98.6", "1.4"]
 
 
+def test_a_target_without_a_probability_is_named_without_a_bar() -> None:
+    page = html.render_page([{**CASES["review"](), "target": "positive rather than negative"}])
+    assert re.search(r'class="chosen">positive rather than negative</th><td class="number"></td><td></td>', page)
+    assert len([a for tag, a in read(page).elements if tag == "rect" and a["class"] == "filled"]) == 2
+    assert "not shown" not in page
+
+
 def test_tokens_can_be_reached_by_keyboard(attribution: AttributionDict) -> None:
     for tag, attributes in read(html.render_page([attribution])).elements:
         if "data-tip" in attributes:

@@ -49,6 +49,13 @@ def test_shades_unit_and_sign() -> None:
     assert len([line for line in render_latex(pair()).splitlines() if line.endswith(r"\par")]) == 2
 
 
+def test_only_a_target_that_has_a_probability_gets_one() -> None:
+    assert r"\textbf{positive} ($p = 0.986$)\par" in render_latex(review())
+    assert r"\textbf{positive rather than negative}\par" in render_latex(
+        {**review(), "target": "positive rather than negative"}
+    )
+
+
 def test_a_label_is_escaped() -> None:
     saved = build("a b", tokens_of("a b", [1.0, 2.0]), target="50%_x", probabilities={"50%_x": 0.5})
     assert r"\textbf{50\%\_x}" in render_latex(saved)

@@ -159,3 +159,12 @@ def test_labels_beyond_the_first_are_counted() -> None:
     output = printed(render_map({**CASES["review"](), "probabilities": probabilities, "target": "label 19"}))
     assert re.search(r"target +label 19 +p = 0.005", output)
     assert "15 more labels are not shown" in output
+
+
+def test_a_target_without_a_probability_is_named_all_the_same() -> None:
+    output = printed(render_map({**CASES["review"](), "target": "positive rather than negative"}))
+    assert re.search(r"^predicted +positive +p = 0.986$", output, re.MULTILINE)
+    assert re.search(r"^target +positive rather than negative *$", output, re.MULTILINE)
+    assert "not shown" not in output
+    number = printed(render_map({**CASES["review"](), "probabilities": {}, "predicted": "0.53", "target": "0.53"}))
+    assert re.search(r"^predicted, target +0.53 *$", number, re.MULTILINE)

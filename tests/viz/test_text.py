@@ -65,6 +65,12 @@ def test_the_heading_tells_target_probability_and_origin() -> None:
     assert heading(review()) == "positive (p = 0.986), narrows, layer 4"
 
 
+def test_the_heading_of_a_contrast_has_no_probability() -> None:
+    assert heading({**review(), "target": "negative rather than positive"}) == (
+        "negative rather than positive, narrows, layer 4"
+    )
+
+
 def test_hostile_text_is_drawn_as_text() -> None:
     drawn = words_on(hostile())
     assert "<script>" in drawn

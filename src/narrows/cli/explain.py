@@ -23,6 +23,7 @@ from narrows.config import Granularity, Preset, Readout, choose_config
 from narrows.errors import DataError, InputError
 from narrows.example import Example
 from narrows.run.settings import parse_layers
+from narrows.target import Contrast, Target
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
@@ -40,6 +41,7 @@ def explain(  # noqa: PLR0913 - every option of the command
         str | None, typer.Option(help="Bottleneck after this block, or several (1,3,5 or 1-5); 'all': one map each.")
     ] = None,
     target: Annotated[str | None, typer.Option(help="Label to explain; default: the predicted one.")] = None,
+    against: Annotated[str | None, typer.Option(help="Explain why --target rather than this label.")] = None,
     prior: Annotated[str | None, typer.Option(help="File of a prior, 'instance' or 'residual'.")] = None,
     preset: Annotated[Preset, typer.Option(help="Settings to start from.")] = "fast",
     readout: Annotated[Readout | None, typer.Option(help="Evidence, or information with or without a sign.")] = None,
@@ -64,6 +66,7 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--file and --out go together")
     if file is not None and (pair is not None or html is not None or as_json or layer == "all"):
         raise InputError("--file takes neither --pair, --html, --json nor --layer all; pairs stand in the file")
+    asked = _parse_target(target, against)
     if html is not None:
         from narrows.output import check_writable
 
@@ -84,10 +87,18 @@ def explain(  # noqa: PLR0913 - every option of the command
     layers = None if layer is None or layer == "all" else parse_layers(layer)
     explainer = _load_explainer(model, layers, prior, preset, device, settings)
     if file is not None and out is not None:
-        _explain_file(explainer, file, out, target, batch_size)
+        _explain_file(explainer, file, out, asked, batch_size)
     elif example is not None:
-        attributions = explainer.across_layers(example, target) if layer == "all" else [explainer(example, target)]
+        attributions = explainer.across_layers(example, asked) if layer == "all" else [explainer(example, asked)]
         _show(attributions, layer == "all", as_json, html)
+
+
+def _parse_target(target: str | None, against: str | None) -> str | Contrast | None:
+    if against is None:
+        return target
+    if target is None:
+        raise InputError("--against goes with --target: name the label to explain")
+    return Contrast(target, against)
 
 
 def _parse_beta(beta: str | None) -> float | str | None:
@@ -144,7 +155,7 @@ def _check_files(file: Path, out: Path) -> None:
     check_writable(out)
 
 
-def _explain_file(explainer: Explainer, file: Path, out: Path, target: str | None, batch_size: int) -> None:
+def _explain_file(explainer: Explainer, file: Path, out: Path, target: Target, batch_size: int) -> None:
     """Explain every text of a file; malformed rows are told at the end and do not stop the others."""
     from narrows.maps import map_writer
     from narrows.output import partial_path

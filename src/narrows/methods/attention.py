@@ -25,7 +25,8 @@ from narrows.models.split import borrowed
 
 ATTENTION_TOKENS = 2_048  # per pass: every block keeps heads * tokens weights for each of them
 
-INSTALLED = "_output_capturing_hooks_installed"  # transformers' own mark on a model whose attentions it records
+# What transformers leaves on modules whose attentions it has recorded: its own mark, or, in 5.0, their plain forward.
+LEFT_BEHIND = ("_output_capturing_hooks_installed", "forward")
 
 
 def rollout() -> Method:
@@ -141,8 +142,8 @@ def _look(network: Network, inputs: Inputs) -> _Looks:
 def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
     """Have a model compute attention weights that can be seen, which only the plain implementation does.
 
-    transformers records attentions by hooks that it installs at the first request and leaves in place; they are taken
-    out again.
+    transformers records attentions by hooks that it installs at the first request and leaves in place; older ones
+    by other forwards, which they take out, but leave the plain one on the module. Both are undone.
 
     Args:
         model: The model.
@@ -155,7 +156,7 @@ def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
     configs = list({id(config): config for config in held if isinstance(config, PretrainedConfig)}.values())
     implementations = [config._attn_implementation for config in configs]
     hooks = [set(module._forward_hooks) for module in modules]
-    marked = [INSTALLED in module.__dict__ for module in modules]
+    left = [[name for name in LEFT_BEHIND if name not in module.__dict__] for module in modules]
     try:
         # Not by the public setter: it passes over some models that read their configuration at every call, and it
         # cannot put back parts that differ from the whole.
@@ -165,8 +166,8 @@ def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
     finally:
         for config, implementation in zip(configs, implementations, strict=True):
             config._attn_implementation_internal = implementation
-        for module, known, was_marked in zip(modules, hooks, marked, strict=True):
+        for module, known, names in zip(modules, hooks, left, strict=True):
             for key in set(module._forward_hooks) - known:
                 del module._forward_hooks[key]
-            if not was_marked:
-                module.__dict__.pop(INSTALLED, None)
+            for name in names:
+                module.__dict__.pop(name, None)

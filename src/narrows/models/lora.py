@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,10 @@ def save(model: Any, out: Path) -> None:
     settings = model.peft_config["default"]
     settings.base_model_name_or_path, settings.inference_mode = bundled.BASE_ID, True
     settings.save_pretrained(str(out))
+    # What is not set is left out: an older peft warns of every setting that it does not know.
+    path = out / bundled.ADAPTER_CONFIG
+    given = {name: value for name, value in json.loads(path.read_text("utf-8")).items() if value is not None}
+    path.write_text(json.dumps(given, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _state(model: Any) -> dict[str, torch.Tensor]:

@@ -289,7 +289,7 @@ def truncation(attribution: AttributionDict) -> str | None:
     return f"{what} cut off: the text is longer than the model takes, and the map ends where the model stopped reading."
 
 
-def classes(attribution: AttributionDict, count: int) -> list[tuple[str, float]]:
+def classes(attribution: AttributionDict, count: int) -> list[tuple[str, float | None]]:
     """Return the most probable labels, the target among them whatever its probability.
 
     Args:
@@ -297,10 +297,26 @@ def classes(attribution: AttributionDict, count: int) -> list[tuple[str, float]]
         count: How many labels to return at most, the target not counted.
 
     Returns:
-        Labels and probabilities, most probable first.
+        Labels and probabilities, most probable first; then what is predicted or explained and has no probability of its
+        own: a number, a contrast.
     """
     ranked = sorted(attribution["probabilities"].items(), key=lambda item: -item[1])
-    return [item for rank, item in enumerate(ranked) if rank < count or item[0] == attribution["target"]]
+    listed = [item for rank, item in enumerate(ranked) if rank < count or item[0] == attribution["target"]]
+    others = dict.fromkeys((attribution["predicted"], attribution["target"]))
+    return [*listed, *((name, None) for name in others if name not in attribution["probabilities"])]
+
+
+def probability(attribution: AttributionDict) -> str:
+    """Return the probability of the target; of one that has none, a number or a contrast, nothing.
+
+    Args:
+        attribution: A saved result.
+
+    Returns:
+        "p = 0.986", or the empty string.
+    """
+    p = attribution["probabilities"].get(attribution["target"])
+    return "" if p is None else f"p = {p:.3f}"
 
 
 def magnitude(attribution: AttributionDict) -> float:

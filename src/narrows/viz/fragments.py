@@ -51,7 +51,7 @@ def render_list(attributions: Sequence[AttributionDict]) -> str:
         first = map_values(attributions[0])
         return fill("heat.html.j2", {"map": first, "heat": heat_values(attributions), "style": style_sheet()})
     shown = attributions[:_SHOWN]
-    maps = [{**map_values(one), "p": f"{one['probabilities'].get(one['target'], 0.0):.3f}"} for one in shown]
+    maps = [{**map_values(one), "p": caption.probability(one)} for one in shown]
     return fill("list.html.j2", {"maps": maps, "hidden": len(attributions) - len(shown), "style": style_sheet()})
 
 

@@ -153,6 +153,7 @@ def map_values(attribution: AttributionDict) -> Json:
     words = _word_notes(attribution, signed)
     order = sorted((span for span in spans if span.score), key=lambda span: -abs(span.score))
     ranks = {span.tokens: rank for rank, span in enumerate(order, start=1)}
+    listed = caption.classes(attribution, _LABELS)
     names = ["text", "text_pair"] if attribution["text_pair"] is not None else [None]
     return {
         "paragraphs": [
@@ -165,10 +166,14 @@ def map_values(attribution: AttributionDict) -> Json:
         "long": sum(map(len, segments(attribution))) > _LONG,
         "special": [_cell(span, scale, method, whole, {}, {}) for span in unplaced(attribution)],
         "classes": [
-            {"label": visible(label), "p": f"{probability:.3f}", "width": round(100 * _unit_interval(probability), 1)}
-            for label, probability in caption.classes(attribution, _LABELS)
+            {
+                "label": visible(label),
+                "p": "" if probability is None else f"{probability:.3f}",
+                "width": None if probability is None else round(100 * _unit_interval(probability), 1),
+            }
+            for label, probability in listed
         ],
-        "hidden": len(attribution["probabilities"]) - len(caption.classes(attribution, _LABELS)),
+        "hidden": len(attribution["probabilities"]) - len([p for _, p in listed if p is not None]),
         "predicted": visible(attribution["predicted"]),
         "target": visible(attribution["target"]),
         "origin": visible(caption.origin(attribution["method"], caption.where(attribution))),

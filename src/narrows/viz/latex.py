@@ -51,6 +51,7 @@ def render_latex(attribution: AttributionDict) -> str:
     Returns:
         A group that can stand in a figure or a table; needs ``\usepackage{xcolor}``.
     """
+    p = caption.probability(attribution)
     signed, method = is_signed([attribution]), caption.kind(attribution)
     scale = Scale.of((span.score for span in content(attribution)), signed)
     lines = [
@@ -58,17 +59,13 @@ def render_latex(attribution: AttributionDict) -> str:
         rf"% {escape_latex(caption.origin(attribution['method'], caption.where(attribution)))}, narrows "
         rf"{escape_latex(attribution['narrows_version'])}",
         r"{\setlength{\fboxsep}{1pt}\setlength{\parindent}{0pt}\raggedright",
-        rf"\textbf{{{escape_latex(attribution['target'])}}} ($p = {_p(attribution):.3f}$)\par\smallskip",
+        rf"\textbf{{{escape_latex(attribution['target'])}}}{p and f' (${p}$)'}\par\smallskip",
     ]
     for segment in range(len(segments(attribution))):
         spans = cut(attribution, segment)
         lines.append(f"{''.join(_box(span, scale) for span in spans)}\\par")
     lines += [rf"\smallskip\footnotesize {_legend(scale, method)}\par}}", ""]
     return "\n".join(lines)
-
-
-def _p(attribution: AttributionDict) -> float:
-    return attribution["probabilities"].get(attribution["target"], 0.0)
 
 
 def _box(span: Span, scale: Scale) -> str:

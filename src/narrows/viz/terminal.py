@@ -159,7 +159,8 @@ def _heading(attribution: AttributionDict, canvas: _Canvas, where: str) -> Group
     table.add_column()
     table.add_column(overflow="fold")
     table.add_column(justify="right")
-    for label, probability in caption.classes(attribution, count=4):
+    listed = caption.classes(attribution, count=4)
+    for label, probability in listed:
         role = [
             name
             for name, holder in (("predicted", attribution["predicted"]), ("target", attribution["target"]))
@@ -168,10 +169,10 @@ def _heading(attribution: AttributionDict, canvas: _Canvas, where: str) -> Group
         table.add_row(
             Text(", ".join(role)),
             Text(canvas.line(label), style="bold" if role else ""),
-            Text(f"p = {probability:.3f}"),
+            Text("" if probability is None else f"p = {probability:.3f}"),
         )
     made = caption.origin(attribution["method"], where)
-    hidden = len(attribution["probabilities"]) - table.row_count
+    hidden = len(attribution["probabilities"]) - len([p for _, p in listed if p is not None])
     if hidden > 0:
         made += f"; {hidden} more {'label is' if hidden == 1 else 'labels are'} not shown"
     return Group(table, Text(canvas.line(made), style="dim"))

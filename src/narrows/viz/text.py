@@ -110,9 +110,9 @@ def heading(attribution: AttributionDict) -> str:
     Returns:
         One line, not escaped.
     """
-    probability = attribution["probabilities"].get(attribution["target"], math.nan)
+    p = caption.probability(attribution)
     made = caption.origin(attribution["method"], caption.where(attribution))
-    return f"{attribution['target']} (p = {probability:.3f}), {made}"
+    return f"{attribution['target']}{p and f' ({p})'}, {made}"
 
 
 def _measure() -> Callable[[str], float]:
