@@ -54,7 +54,8 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str
                     yield middle, None, {"samples": 2, "granularity": granularity, "readout": readout}  # type: ignore[typeddict-item]
         case "path":
             inner, every, three = list(range(1, blocks)), list(range(blocks)), [round(d * blocks) for d in THREE]
-            several = [(three, points) for points in (2, 3, 4, 10)]
+            several = [(three, points) for points in (2, 3, 4, 5, 10)]
+            yield three, None, {"readout": "evidence", "points": 3, "rounds": 3}
             for layers, points in (*several, (inner, 2), (inner, 5), (every, 5), (three[:1], 5), (three[1:2], 5)):
                 yield layers, None, {"readout": "evidence", "points": points}
         case "prior":
