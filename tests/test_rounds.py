@@ -127,4 +127,6 @@ def test_rounds_belong_to_evidence() -> None:
         BottleneckConfig(readout="information", rounds=2)
     with pytest.raises(InputError, match="rounds must be at least 1, not 0"):
         BottleneckConfig(rounds=0)
+    with pytest.raises(InputError, match="features are read in one round"):
+        BottleneckConfig(rounds=2, features=True)
     assert choose_config("best", beta=0.1).rounds == 1

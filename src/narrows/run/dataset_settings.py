@@ -15,7 +15,7 @@ LongTexts = Literal["truncate", "windows", "error"]
 Engine = Literal["local", "ray"]
 
 # Settings that `narrows.config.choose_config` takes.
-_CONFIG = ("preset", "readout", "granularity", "points", "beta", "steps", "samples", "seed")
+_CONFIG = ("preset", "readout", "granularity", "points", "rounds", "beta", "steps", "samples", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class ExplainSettings:
     readout: Annotated[Readout | None, "Evidence, or information with or without a sign."] = None
     granularity: Annotated[Granularity | None, "One mask per token, or per feature."] = None
     points: Annotated[int | None, "Points on the path of 'evidence', per layer."] = None
+    rounds: Annotated[int | None, "How often 'evidence' is read."] = None
     beta: Annotated[str | None, "Weight of the information: 'auto' or a number."] = None
     steps: Annotated[int | None, "Updates of the mask."] = None
     samples: Annotated[int | None, "Noise copies per step."] = None
