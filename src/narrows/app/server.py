@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -110,16 +111,26 @@ def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Ca
     """
     listener = _listen(port)
     try:
-        server = uvicorn.Server(uvicorn.Config(make_app(shelf), log_level="warning", access_log=False))
+        # An open page holds its connection: the server is not to wait for its visitors to leave.
+        config = uvicorn.Config(make_app(shelf), log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
     except BaseException:
         listener.close()
         raise
 
+    def while_serving(_: logging.LogRecord) -> bool:
+        return not server.should_exit  # that open pages were left is no error
+
     def run() -> None:
+        log = logging.getLogger("uvicorn.error")
         with listener:
             listener.listen()
             ready(f"http://{HOST}:{listener.getsockname()[1]}")
-            server.run(sockets=[listener])
+            log.addFilter(while_serving)
+            try:
+                server.run(sockets=[listener])
+            finally:
+                log.removeFilter(while_serving)
 
     def stop() -> None:
         server.should_exit = True
