@@ -55,7 +55,7 @@ def main() -> None:
         Console().print(table)
     peak = report["peak_memory_bytes"] / 2**30
     rates = ", ".join(f"{result['matrix_gflops']:.0f}" for result in report["results"])
-    print(f"matrix products: {rates} GFLOP per processor second; peak memory {peak:.1f} GiB")
+    print(f"\nmatrix products: {rates} GFLOP per processor second; peak memory {peak:.1f} GiB")
 
 
 if __name__ == "__main__":
