@@ -210,7 +210,7 @@ def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
             panel.plot([cost], gaps([method["drop_11"]]), **look_of[name].marks())
         front = pareto_front([(m["forward_equivalents"], m["drop_11"]) for m in summary["methods"].values()])
         if len(front) > 1:
-            panel.step(*zip(*front, strict=True), where="post", color=LINES, linewidth=0.8, zorder=0.5)
+            panel.step(*zip(*front, strict=True), where="post", color=LINES, alpha=0.2, linewidth=2.5, zorder=0.5)
         panel.margins(y=0.15)
         _cost_axis(panel, [method["forward_equivalents"] for method in summary["methods"].values()])
     name_axes(panels, "forward-equivalents per text", _DROP_UP)
