@@ -24,9 +24,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         with pytest.raises(SystemExit) as stop:
             cli.main()
         captured = capfd.readouterr()
-        return Run(int(stop.value.code or 0), captured.out, captured.err)
+        return Run(int(stop.value.code or 0), without_holes(captured.out), captured.err)
 
     return command
+
+
+def without_holes(said: str) -> str:
+    """Leave out what tokenizers 0.22 says on stdout of the tiny vocabulary, in which two numbers are not used."""
+    return "".join(line for line in said.splitlines(keepends=True) if not line.startswith("The OrderedVocab"))
 
 
 @pytest.fixture(scope="module")
