@@ -72,6 +72,10 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
             results[path.parent.name] = Results.read(path.parent)
     tables = {name: summaries[name] for name in MODELS if name in summaries}
     further = {name: summaries[FURTHER + name] for name in MODELS if FURTHER + name in summaries}
+    otherwise = {
+        folder: {name: summaries[folder + name] for name in MODELS if folder + name in summaries}
+        for folder in OTHERWISE
+    }
     figures = _figures(summaries, results, pictures)
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": _number, "cell": _cell}
@@ -79,11 +83,8 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
         "names": NAMES,
         "tables": tables,
         "further": further,
-        "otherwise": {
-            folder: {name: summaries[folder + name] for name in MODELS if folder + name in summaries}
-            for folder in OTHERWISE
-        },
-        "labels": _labels([*tables.values(), *further.values()]),
+        "otherwise": otherwise,
+        "labels": _labels([s for group in (tables, further, *otherwise.values()) for s in group.values()]),
         "paper": PAPER,
         "claims": [_claim(tables, *claim) for claim in CLAIMS],
         "leads": {own: _leads(tables, own) for own in OURS},
