@@ -18,19 +18,12 @@ from narrows.run.report import draw, find_sweep
 from narrows.run.results import Results, write_summary
 from narrows.schema import MethodSummary, RunSummary
 from narrows.viz.canvas import save_figure
+from narrows.viz.summary import DATASETS
 
 IBA, RELEASED = f"iba:{PAPER_LAYER}", f"iba_released:{PAPER_LAYER}"
 PAGES = ("reproduction.md", "faithfulness.md")
 CHECKS = ("rationales", "randomised", "seeds", "ceiling")
 OURS = ("narrows", "narrows:preset=best")
-NAMES = {
-    "imdb": "IMDB",
-    "mnli_matched": "MNLI-m",
-    "mnli_mismatched": "MNLI-mm",
-    "ag_news": "AG News",
-    "rte": "RTE",
-    "sst2": "SST-2",
-}
 # Table 1 of the paper: drop of p(gold) at 11 %, BERT-base.
 PAPER = {
     "random": {"imdb": 0.011, "mnli_matched": 0.106, "mnli_mismatched": 0.106, "ag_news": 0.008, "rte": 0.012},
@@ -80,7 +73,7 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": _number, "cell": _cell}
     values = {
-        "names": NAMES,
+        "names": DATASETS,
         "tables": tables,
         "further": further,
         "otherwise": otherwise,
