@@ -24,17 +24,38 @@ TOKENS, HIDDEN = 14, 5
 PRIOR = Gaussian(torch.full((HIDDEN,), 0.3), torch.ones(HIDDEN))
 
 
-def make_bottleneck(seed: int, content: Tensor) -> Bottleneck:
-    """A head whose -log p(target) is no sum over tokens, so that closing one changes the others."""
+def block(x: Tensor) -> Tensor:
+    """What lies between two layers: every token sees all others."""
+    return torch.tanh(x + x.mean(dim=-2, keepdim=True))
+
+
+def make_bottlenecks(seed: int, content: Tensor, layers: int) -> list[Bottleneck]:
     draw = torch.Generator().manual_seed(seed)
     x = torch.randn(*content.shape, HIDDEN, generator=draw)
+    made = []
+    for layer in range(1, layers + 1):
+        made.append(make_bottleneck(seed + 1000 * layer, layer, layers, x, content))
+        x = block(x)
+    return made
+
+
+def make_bottleneck(seed: int, layer: int, layers: int, x: Tensor, content: Tensor) -> Bottleneck:
+    """A head whose -log p(target) is no sum over tokens, so that closing one changes the others."""
+    draw = torch.Generator().manual_seed(seed)
     one, two = torch.randn(2, HIDDEN, generator=draw)
 
     def nll(activation: Tensor) -> Tensor:
         return torch.nn.functional.softplus(-(activation @ one).tanh().sum(-1) * (activation @ two).tanh().sum(-1))
 
     real = torch.ones_like(content)
-    return Bottleneck(nll, x, PRIOR, real, [0] * len(content), nll(x.unsqueeze(1)).squeeze(1))
+
+    def onward(activation: Tensor) -> dict[int, Tensor]:
+        carried = {}
+        for deeper in range(layer + 1, layers + 1):
+            carried[deeper] = activation = block(activation)
+        return carried
+
+    return Bottleneck(layer, nll, onward, x, PRIOR, real, [0] * len(content), nll(x.unsqueeze(1)).squeeze(1))
 
 
 def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], rounds: int, points: int) -> list[float]:
@@ -42,9 +63,10 @@ def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], rounds:
 
     def evidence(closed: list[int]) -> list[float]:
         total = torch.zeros(TOKENS)
-        for bottleneck in bottlenecks:
-            x = bottleneck.activation[row : row + 1].clone()
-            x[0, closed] = PRIOR.mean
+        x = bottlenecks[0].activation[row : row + 1].clone()
+        x[0, closed] = PRIOR.mean
+        for number, bottleneck in enumerate(bottlenecks):
+            x = block(x) if number else x
             total += follow_path(bottleneck.nll, x, PRIOR, torch.ones(1, TOKENS, dtype=torch.bool), points).evidence[0]
         return (total / len(bottlenecks)).tolist()
 
@@ -72,12 +94,12 @@ def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], rounds:
     return scores
 
 
-@given(seed=st.integers(0, 200), rounds=st.integers(1, 4), special=st.integers(0, 12))
-def test_rounds_are_those_made_by_hand(seed: int, rounds: int, special: int) -> None:
+@given(seed=st.integers(0, 200), rounds=st.integers(1, 4), special=st.integers(0, 12), layers=st.integers(1, 3))
+def test_rounds_are_those_made_by_hand(seed: int, rounds: int, special: int, layers: int) -> None:
     content = torch.ones(2, TOKENS, dtype=torch.bool)
     content[0, :1] = False
     content[1, : special + 1] = False  # as few as one token of the second text
-    bottlenecks = [make_bottleneck(seed, content), make_bottleneck(seed + 1000, content)]
+    bottlenecks = make_bottlenecks(seed, content, layers)
     reading = read_layers(bottlenecks, content, BottleneckConfig(points=3, rounds=rounds))
     for row in range(2):
         expected = by_hand(bottlenecks, row, content[row].nonzero().flatten().tolist(), rounds, 3)
@@ -88,7 +110,7 @@ def test_rounds_are_those_made_by_hand(seed: int, rounds: int, special: int) -> 
 @given(seed=st.integers(0, 50))
 def test_what_is_closed_first_ranks_first(seed: int) -> None:
     content = torch.ones(1, TOKENS, dtype=torch.bool)
-    bottlenecks = [make_bottleneck(seed, content)]
+    bottlenecks = make_bottlenecks(seed, content, 1)
     once = read_layers(bottlenecks, content, BottleneckConfig())
     twice = read_layers(bottlenecks, content, BottleneckConfig(rounds=2))
     count = removal_counts(TOKENS)[1]
@@ -116,7 +138,7 @@ TEXTS = ["a good film", "bad", "the acting is superb, it is not a bad film, it i
 
 def test_the_preset_best_is_the_same_alone_and_padded(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
     explainer = Explainer(*bert, prior=make_prior(bert[0]), preset="best")
-    assert explainer.config.rounds == 3
+    assert explainer.config.rounds == 4
     for together, text in zip(explainer(TEXTS), TEXTS, strict=True):
         alone = explainer(text)
         assert alone.scores == pytest.approx(together.scores, abs=1e-5)

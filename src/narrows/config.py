@@ -148,7 +148,7 @@ def _is_number(value: object) -> bool:
 
 PRESETS: dict[Preset, BottleneckConfig] = {
     "fast": BottleneckConfig(),
-    "best": BottleneckConfig(points=3, rounds=3),
+    "best": BottleneckConfig(points=3, rounds=4),
     "paper": BottleneckConfig(readout="information", granularity="feature", beta=1e-5, steps=10, samples=10),
 }
 

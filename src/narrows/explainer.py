@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
@@ -30,7 +31,7 @@ from narrows.models.network import Network
 from narrows.models.padding import run_in_batches
 from narrows.models.pipelines import unpack_pipeline
 from narrows.models.reader import Reader
-from narrows.models.split import Prefix, borrowed, run_prefix
+from narrows.models.split import Prefix, borrowed, carry, run_prefix
 from narrows.models.targets import negative_log_likelihood
 from narrows.models.task import Question
 from narrows.optimize import text_seed
@@ -360,7 +361,10 @@ class Explainer:
                 prior = self._prior_at(layer, prefix, real)
                 # 4. Bottleneck: what comes after it judges what it lets pass.
                 nll = negative_log_likelihood(self._network, prefix, inputs, layer, goals)
-                bottlenecks[layer] = Bottleneck(nll, prefix.activations[layer], prior, real, seeds, untouched)
+                deeper = [other for other in layers if other > layer]
+                onward = partial(carry, self._network, prefix, inputs, layer, layers=deeper)
+                activation = prefix.activations[layer]
+                bottlenecks[layer] = Bottleneck(layer, nll, onward, activation, prior, real, seeds, untouched)
             # 5. Read out: open or narrow them, and score every token.
             content = content_mask([question.encoding for question in batch], real.device)
             readings = [read_layers([bottlenecks[layer] for layer in group], content, self.config) for group in groups]

@@ -26,7 +26,9 @@ class Bottleneck:
     """The place where a batch of texts is narrowed.
 
     Attributes:
+        layer: Where it stands: 0 = after the embeddings, n = after the n-th block.
         nll: -log p(target) of activations, in nats.
+        carry: What becomes of an activation, (batch, tokens, hidden), at the deeper layers that are read as well.
         activation: X, (batch, tokens, hidden).
         prior: Mean and deviation, broadcastable to X.
         real: True where a token is not padding, (batch, tokens).
@@ -34,7 +36,9 @@ class Bottleneck:
         untouched: -log p(target) of the texts as they are, nats, (batch,).
     """
 
+    layer: int
     nll: NegativeLogLikelihood
+    carry: Callable[[Tensor], Mapping[int, Tensor]]
     activation: Tensor
     prior: Gaussian
     real: Tensor

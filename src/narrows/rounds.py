@@ -3,7 +3,8 @@
 Where two words say the same, either can do without the other, and evidence that is read once, with every other token
 open, may be shared out badly. So it can be read again with the strongest tokens closed (their mask at 0, the prior's
 mean in their place), and what the others say without them decides which come next. Tokens are closed inside of the
-bottleneck only: none is deleted from the text.
+bottleneck only, at the first layer that is read, from where the model carries on without what they say; none is deleted
+from the text.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def read_layers(bottlenecks: Sequence[Bottleneck], content: Tensor, config: Bott
         strongest = pick_strongest(reading.scores, content & ~closed, wanted)
         taken.append((strongest, reading.scores))
         closed = closed | strongest
-        reading = _read_all([_close(bottleneck, closed) for bottleneck in bottlenecks], config)
+        reading = _read_all(close(bottlenecks, closed), config)
     if not taken:
         return first
     scores = (first.scores + reading.scores) / 2
@@ -91,6 +92,23 @@ def pick_strongest(scores: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor
     return (place < wanted.unsqueeze(1)) & candidates
 
 
+def close(bottlenecks: Sequence[Bottleneck], closed: Tensor) -> list[Bottleneck]:
+    """Put the prior's mean in the place of some tokens at the first layer, and go on from there to the deeper ones.
+
+    Args:
+        bottlenecks: Where the texts are narrowed, one per layer, the first layer first.
+        closed: True where a token is closed, (batch, tokens).
+
+    Returns:
+        The same bottlenecks with what arrives at each of them without the closed tokens.
+    """
+    first, *deeper = bottlenecks
+    mean = first.prior.mean.to(first.activation).expand_as(first.activation)
+    shut = torch.where(closed.unsqueeze(-1), mean, first.activation)
+    carried = first.carry(shut) if deeper else {}
+    return [replace(first, activation=shut), *(replace(each, activation=carried[each.layer]) for each in deeper)]
+
+
 def _read_all(bottlenecks: Sequence[Bottleneck], config: BottleneckConfig) -> Reading:
     return mean_reading([read_out(bottleneck, config) for bottleneck in bottlenecks])
 
@@ -98,13 +116,6 @@ def _read_all(bottlenecks: Sequence[Bottleneck], config: BottleneckConfig) -> Re
 def _count(content: Tensor, share: float) -> Tensor:
     """Count the tokens of a share of each text: to the nearest, at least one, as the degradation test does."""
     return torch.floor(content.sum(dim=1) * share + 0.5).clamp(min=1).long()
-
-
-def _close(bottleneck: Bottleneck, closed: Tensor) -> Bottleneck:
-    """Put the prior's mean in the place of some tokens."""
-    activation = bottleneck.activation
-    mean = bottleneck.prior.mean.to(activation).expand_as(activation)
-    return replace(bottleneck, activation=torch.where(closed.unsqueeze(-1), mean, activation))
 
 
 def _lift(evidence: Tensor, strongest: Tensor, scores: Tensor, below: Tensor) -> Tensor:

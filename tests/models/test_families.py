@@ -22,7 +22,7 @@ from narrows.models.encoding import collate, encode, padding_id
 from narrows.models.leak import check_cut
 from narrows.models.network import Network
 from narrows.models.padding import sees_padding
-from narrows.models.split import borrowed, repeat_inputs, run_prefix, run_suffix
+from narrows.models.split import borrowed, carry, repeat_inputs, run_prefix, run_suffix
 from tiny import Classifier
 
 TEXTS = ("a good film, not bad", "bad", "the acting is superb it is")
@@ -92,6 +92,24 @@ def test_the_suffix_gives_the_models_own_logits_from_every_layer(row: Family) ->
                 moved = run_suffix(network, prefix, inputs, layer, activation.roll(1, dims=-1))
                 assert (moved - expected).abs().max() > 1e-3
                 check_cut(network, classifier[1], layer)
+
+
+def test_what_is_carried_on_is_what_the_model_makes_of_it(row: Family) -> None:
+    """From every layer: the model's own activations deeper down, and from them the logits that the first one gives."""
+    classifier = built(row)
+    inputs = inputs_of(classifier, TEXTS)
+    with lent(classifier) as network:
+        layers = range(row.blocks + 1)
+        prefix = run_prefix(network, inputs, layers)
+        for layer in layers[:-1]:
+            own, deeper = prefix.activations[layer], layers[layer + 1 :]
+            for other, activation in carry(network, prefix, inputs, layer, own, deeper).items():
+                torch.testing.assert_close(activation, prefix.activations[other], rtol=1e-5, atol=1e-5)
+            moved = own.roll(1, dims=-1)
+            expected = run_suffix(network, prefix, inputs, layer, moved)
+            for other, activation in carry(network, prefix, inputs, layer, moved, deeper).items():
+                got = run_suffix(network, prefix, inputs, other, activation)
+                torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_half_precision_gives_the_models_own_logits_and_finite_bits(row: Family) -> None:

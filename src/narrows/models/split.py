@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -141,31 +141,7 @@ def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefi
         ModelError: If a block does not run, or runs more often than it is a block.
     """
     wanted = {place for layer in layers for place in network.cut(layer)}
-    kept: dict[Place, Tensor] = {}
-    others: dict[int, tuple[Any, ...] | None] = {}
-
-    def watch(block: nn.Module, indices: Sequence[int]) -> Iterator[RemovableHandle]:
-        begun, done = iter(indices), iter(indices)
-
-        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            place = Place(_next_run(begun, block), given=True)
-            if place in wanted:
-                kept[place] = _hidden_states(args, kwargs)
-
-        def after(_: nn.Module, __: Any, output: Any) -> None:
-            index = _next_run(done, block)
-            others[index] = None if isinstance(output, Tensor) else tuple(output[1:])
-            if Place(index, given=False) in wanted:
-                kept[Place(index, given=False)] = output if isinstance(output, Tensor) else output[0]
-
-        looked_at = any(Place(index, given=False) in wanted for index in indices)
-        yield block.register_forward_pre_hook(passive(before), with_kwargs=True)
-        yield block.register_forward_hook(after if looked_at else passive(after))
-
-    with torch.no_grad(), ExitStack() as hooks:
-        for block, indices in network.runs().items():
-            for handle in watch(block, indices):
-                hooks.callback(handle.remove)
+    with torch.no_grad(), _watched(network, wanted) as (kept, others):
         logits = forward_head(network.model, inputs)
     idle = [index + 1 for index in range(len(network.blocks)) if index not in others]
     if idle:
@@ -191,14 +167,9 @@ def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, act
     Returns:
         Logits, (batch, classes), or those of another head.
     """
-    places = network.cut(layer)
-    put_in = dict(zip(places, network.write(activation, inputs), strict=True))
+    put_in = dict(zip(network.cut(layer), network.write(activation, inputs), strict=True))
     rest = [_repeat_rows(others, len(prefix.logits), len(activation)) for others in prefix.others]
-    passed = {
-        index
-        for place, (start, _) in zip(places, network.stacks, strict=True)
-        for index in range(start, place.block + (not place.given))
-    }
+    passed = _passed(network, layer)
     with ExitStack() as patches:
         for block, indices in network.runs().items():
             stand_ins = [
@@ -213,6 +184,32 @@ def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, act
         return forward_head(network.model, inputs)
 
 
+def carry(
+    network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor, layers: Sequence[int]
+) -> dict[int, Tensor]:
+    """Run what comes after a layer, on an activation of one's own, and keep what becomes of it at deeper layers.
+
+    Args:
+        network: The model, borrowed.
+        prefix: A plain run of it, which tells what its blocks return.
+        inputs: Its tensors by name, (batch, tokens) each.
+        layer: The cut.
+        activation: What to put in there, (batch, tokens, hidden).
+        layers: The deeper layers to keep.
+
+    Returns:
+        Layer to activation, (batch, tokens, hidden).
+    """
+    cuts = {deeper: network.cut(deeper) for deeper in layers}
+    # A decoder that reads the text as well is cut at its input both times: what is put in is found there again.
+    put_in = dict(zip(network.cut(layer), network.write(activation, inputs), strict=True))
+    wanted = {place for cut in cuts.values() for place in cut} - set(put_in)
+    with torch.no_grad(), _watched(network, wanted, _passed(network, layer)) as (kept, _):
+        run_suffix(network, prefix, inputs, layer, activation)
+    found = {**put_in, **kept}
+    return {deeper: network.read([found[place] for place in cut], inputs) for deeper, cut in cuts.items()}
+
+
 def repeat_inputs(inputs: Inputs, copies: int) -> dict[str, Tensor]:
     """Repeat every row, for the noise copies: rows 0 to copies - 1 belong to the first text.
 
@@ -224,6 +221,57 @@ def repeat_inputs(inputs: Inputs, copies: int) -> dict[str, Tensor]:
         Tensors by name, (batch * copies, tokens) each.
     """
     return {name: value.repeat_interleave(copies, dim=0) for name, value in inputs.items()}
+
+
+@contextmanager
+def _watched(
+    network: Network, wanted: Set[Place], passed: Set[int] = frozenset()
+) -> Iterator[tuple[dict[Place, Tensor], dict[int, tuple[Any, ...] | None]]]:
+    """Keep what passes through a model while it runs once.
+
+    Args:
+        network: The model, borrowed.
+        wanted: The places whose activation is kept.
+        passed: Blocks that stand-ins are run for, which no hook sees.
+
+    Yields:
+        Place to activation, and block to what it returned beside the activation, both filled by the run.
+    """
+    kept: dict[Place, Tensor] = {}
+    others: dict[int, tuple[Any, ...] | None] = {}
+
+    def watch(block: nn.Module, indices: Sequence[int]) -> Iterator[RemovableHandle]:
+        begun, done = iter(indices), iter(indices)
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            place = Place(_next_run(begun, block), given=True)
+            if place in wanted:
+                kept[place] = _hidden_states(args, kwargs)
+
+        def after(_: nn.Module, __: Any, output: Any) -> None:
+            index = _next_run(done, block)
+            others[index] = None if isinstance(output, Tensor) else tuple(output[1:])
+            if Place(index, given=False) in wanted:
+                kept[Place(index, given=False)] = output if isinstance(output, Tensor) else output[0]
+
+        looked_at = any(Place(index, given=False) in wanted for index in indices)
+        yield block.register_forward_pre_hook(passive(before), with_kwargs=True)
+        yield block.register_forward_hook(after if looked_at else passive(after))
+
+    with ExitStack() as hooks:
+        for block, indices in network.runs().items():
+            for handle in watch(block, [index for index in indices if index not in passed]):
+                hooks.callback(handle.remove)
+        yield kept, others
+
+
+def _passed(network: Network, layer: int) -> set[int]:
+    """Tell which blocks come before a cut."""
+    return {
+        index
+        for place, (start, _) in zip(network.cut(layer), network.stacks, strict=True)
+        for index in range(start, place.block + (not place.given))
+    }
 
 
 def _next_run(runs: Iterator[int], block: nn.Module) -> int:
