@@ -16,21 +16,23 @@ from typing import Any
 import numpy as np
 
 from narrows import Explainer, datasets
-from narrows.config import Settings
+from narrows.config import MIDDLE, Settings
 from narrows.evaluation.degradation import Array, Curves, degrade
 from narrows.evaluation.metrics import area, drop
 from narrows.evaluation.statistics import bootstrap_interval
 from narrows.models.encoding import encode, token_limit
 from narrows.models.targets import class_labels, find_label
 
+QUESTIONS = ("beta", "layer", "samples", "readout", "path", "stretch", "rounds", "prior")
 THREE = (1 / 6, 3 / 6, 5 / 6)  # depths
+WHOLE = (0.0, 1.0)
 
 
 def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str | None, Settings]]:
     """List the settings of one question.
 
     Args:
-        name: The question: ``beta``, ``layer``, ``samples``, ``readout`` or ``prior``.
+        name: The question, one of QUESTIONS.
         blocks: Number of blocks of the model.
 
     Yields:
@@ -53,11 +55,20 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str
                 for readout in ("information", "signed"):
                     yield middle, None, {"samples": 2, "granularity": granularity, "readout": readout}  # type: ignore[typeddict-item]
         case "path":
-            inner, every, three = list(range(1, blocks)), list(range(blocks)), [round(d * blocks) for d in THREE]
-            several = [(three, points) for points in (2, 3, 4, 5, 10)]
-            yield three, None, {"readout": "evidence", "points": 3, "rounds": 3}
-            for layers, points in (*several, (inner, 2), (inner, 5), (every, 5), (three[:1], 5), (three[1:2], 5)):
-                yield layers, None, {"readout": "evidence", "points": points}
+            inner, three = list(range(1, blocks)), [round(d * blocks) for d in THREE]
+            for layers, points in ((three, 3), (three, 5), (three, 10), (inner, 2), (three[:1], 5), (three[1:2], 5)):
+                yield layers, None, {"readout": "evidence", "points": points, "rounds": 1, "stretch": WHOLE}
+        case "stretch":
+            three = [round(d * blocks) for d in THREE]
+            for stretch in (WHOLE, (0.1, 0.9), (0.2, 0.8), (0.05, 0.75)):
+                yield three, None, {"readout": "evidence", "points": 3, "rounds": 4, "stretch": stretch}
+        case "rounds":
+            three = [round(d * blocks) for d in THREE]
+            for points, rounds in ((3, 1), (1, 4), (3, 2), (3, 3)):
+                yield three, None, {"readout": "evidence", "points": points, "rounds": rounds, "stretch": MIDDLE}
+            for rounds in (2, 3, 5):
+                deeper: Settings = {"readout": "evidence", "points": 3, "rounds": rounds, "reread": "deeper"}
+                yield three, None, {**deeper, "stretch": MIDDLE}
         case "prior":
             for prior in (None, "instance"):
                 yield middle, prior, {"samples": 2}
@@ -67,7 +78,7 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("questions", nargs="+", choices=["beta", "layer", "samples", "readout", "path", "prior"])
+    parser.add_argument("questions", nargs="+", choices=QUESTIONS)
     parser.add_argument("--model", default="sentiment")
     parser.add_argument("--dataset", default="sst2")
     parser.add_argument("--split", help="default: the one that results are reported on; choose on another")

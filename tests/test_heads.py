@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,16 +135,17 @@ class Suffix:
         """Of (rows, tokens, hidden), (rows,)."""
         return self.case.log_p(self._run(len(activations), lambda _: activations), self.own)
 
-    def evidence(self, mean: Tensor, points: int) -> np.ndarray:
+    def evidence(self, mean: Tensor, points: int, stretch: Sequence[float]) -> np.ndarray:
         """Bits per token: each mask moved alone, up and down, wherever all stand together on the path."""
         step, tokens = 1e-5, len(self.x)
         evidence = torch.zeros(tokens, dtype=torch.float64)
+        length = stretch[1] - stretch[0]
         moves = step * torch.cat([torch.eye(tokens), -torch.eye(tokens)]).double()
         for place, weight in zip(*np.polynomial.legendre.leggauss(points), strict=True):
-            masks = (place + 1) / 2 + moves
+            masks = stretch[0] + length * (place + 1) / 2 + moves
             with torch.no_grad():
                 log_p = self.log_p(mean + masks.unsqueeze(-1) * (self.x - mean))
-            evidence += weight / 2 * (log_p[:tokens] - log_p[tokens:]) / (2 * step) / math.log(2)
+            evidence += length * weight / 2 * (log_p[:tokens] - log_p[tokens:]) / (2 * step) / math.log(2)
         return evidence.numpy()
 
     def two_logits(self, activation: reference.Matrix) -> tuple[list[float], Any]:
@@ -177,7 +178,8 @@ def test_the_best_maps_are_the_evidence_written_out(case: Case, make_prior: Call
     got = explained(classifier, prior, case, "best", rounds=1)
     assert len(got.layers) > 1
     suffixes = [Suffix(case, *classifier, layer) for layer in got.layers]
-    parts = [suffix.evidence(prior.mean[suffix.layer].double(), got.config["points"]) for suffix in suffixes]
+    path = got.config["points"], got.config["stretch"]
+    parts = [suffix.evidence(prior.mean[suffix.layer].double(), *path) for suffix in suffixes]
     assert len(got.tokens) == len(parts[0])
     np.testing.assert_allclose(got.scores, np.mean(parts, axis=0), rtol=1e-5, atol=1e-5)
     assert np.abs(got.scores).max() > 1e-2

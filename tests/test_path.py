@@ -101,9 +101,9 @@ def test_the_map_of_several_layers_is_the_mean_of_theirs(
 ) -> None:
     model, tokenizer = any_classifier
     prior = make_prior(model)
-    several = Explainer(model, tokenizer, [1, 2], prior)(TEXTS)
+    several = Explainer(model, tokenizer, [1, 2], prior, rounds=1)(TEXTS)
     for row, text in enumerate(TEXTS):
-        parts = [Explainer(model, tokenizer, layer, prior)(text) for layer in (1, 2)]
+        parts = [Explainer(model, tokenizer, layer, prior, rounds=1)(text) for layer in (1, 2)]
         mean = (parts[0].scores + parts[1].scores) / 2
         assert several[row].scores.tolist() == pytest.approx(mean.tolist(), abs=1e-5)
         assert several[row].bits.tolist() == pytest.approx(abs(mean).tolist(), abs=1e-5)
@@ -114,7 +114,7 @@ def test_evidence_adds_up_at_every_layer_of_a_transformer(
     any_classifier: Classifier, make_prior: Callable[..., Prior]
 ) -> None:
     model, tokenizer = any_classifier
-    explainer = Explainer(model, tokenizer, prior=make_prior(model), points=300)
+    explainer = Explainer(model, tokenizer, prior=make_prior(model), preset="complete", points=300)
     for attribution in explainer.across_layers("a very bad film"):
         # The last point of the trace is the most closed one: hardly anything is open there.
         closed = attribution.trace[-1].cross_entropy
@@ -131,7 +131,7 @@ def test_evidence_does_not_depend_on_the_seed(bert: Classifier) -> None:
 
 def test_the_trace_leads_from_the_open_mask_to_the_closed_one(bert: Classifier) -> None:
     model, tokenizer = bert
-    attribution = Explainer(model, tokenizer, prior="instance", points=4)(TEXTS[1])
+    attribution = Explainer(model, tokenizer, prior="instance", preset="complete", points=4)(TEXTS[1])
     information = [point.information for point in attribution.trace]
     assert len(information) == 5
     assert information == sorted(information, reverse=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from narrows import Explainer, Prior
-from narrows.config import BottleneckConfig, choose_config
+from narrows.config import BottleneckConfig, Reread, choose_config
 from narrows.errors import InputError
 from narrows.evaluation.degradation import removal_counts
 from narrows.path import follow_path
@@ -58,23 +58,29 @@ def make_bottleneck(seed: int, layer: int, layers: int, x: Tensor, content: Tens
     return Bottleneck(layer, nll, onward, x, PRIOR, real, [0] * len(content), nll(x.unsqueeze(1)).squeeze(1))
 
 
-def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], rounds: int, points: int) -> list[float]:
+def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], config: BottleneckConfig) -> list[float]:
     """Scores of one text: plain lists, one round after the other."""
 
     def evidence(closed: list[int]) -> list[float]:
-        total = torch.zeros(TOKENS)
+        total, read = torch.zeros(TOKENS), 0
         x = bottlenecks[0].activation[row : row + 1].clone()
         x[0, closed] = PRIOR.mean
         for number, bottleneck in enumerate(bottlenecks):
             x = block(x) if number else x
-            total += follow_path(bottleneck.nll, x, PRIOR, torch.ones(1, TOKENS, dtype=torch.bool), points).evidence[0]
-        return (total / len(bottlenecks)).tolist()
+            if closed and config.reread == "deeper" and number == 0 and len(bottlenecks) > 1:
+                continue
+            real = torch.ones(1, TOKENS, dtype=torch.bool)
+            total += follow_path(bottleneck.nll, x, PRIOR, real, config.points, config.stretch).evidence[0]
+            read += 1
+        return (total / read).tolist()
+
+    rounds = config.rounds
 
     first = found = evidence([])
     closed: list[int] = []
     groups = []
     for done in range(1, rounds):
-        target = max(1, int(len(content) * done / (9 * (rounds - 1)) + 0.5))
+        target = max(1, int(len(content) * done / (9 * rounds) + 0.5))
         left = sorted((i for i in content if i not in closed), key=lambda i: (-found[i], i))
         group = left[: max(0, target - len(closed))]
         groups.append([(i, found[i]) for i in group])
@@ -94,15 +100,22 @@ def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], rounds:
     return scores
 
 
-@given(seed=st.integers(0, 200), rounds=st.integers(1, 4), special=st.integers(0, 12), layers=st.integers(1, 3))
-def test_rounds_are_those_made_by_hand(seed: int, rounds: int, special: int, layers: int) -> None:
+@given(
+    seed=st.integers(0, 200),
+    rounds=st.integers(1, 4),
+    special=st.integers(0, 12),
+    layers=st.integers(1, 3),
+    reread=st.sampled_from(["all", "deeper"]),
+)
+def test_rounds_are_those_made_by_hand(seed: int, rounds: int, special: int, layers: int, reread: Reread) -> None:
     content = torch.ones(2, TOKENS, dtype=torch.bool)
     content[0, :1] = False
     content[1, : special + 1] = False  # as few as one token of the second text
     bottlenecks = make_bottlenecks(seed, content, layers)
-    reading = read_layers(bottlenecks, content, BottleneckConfig(points=3, rounds=rounds))
+    config = BottleneckConfig(points=3, rounds=rounds, reread=reread, stretch=(0.1, 0.7))
+    reading = read_layers(bottlenecks, content, config)
     for row in range(2):
-        expected = by_hand(bottlenecks, row, content[row].nonzero().flatten().tolist(), rounds, 3)
+        expected = by_hand(bottlenecks, row, content[row].nonzero().flatten().tolist(), config)
         torch.testing.assert_close(reading.scores[row], torch.tensor(expected), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(reading.bits, reading.scores.abs())
 
@@ -113,16 +126,18 @@ def test_what_is_closed_first_ranks_first(seed: int) -> None:
     bottlenecks = make_bottlenecks(seed, content, 1)
     once = read_layers(bottlenecks, content, BottleneckConfig())
     twice = read_layers(bottlenecks, content, BottleneckConfig(rounds=2))
-    count = removal_counts(TOKENS)[1]
+    count = max(1, int(TOKENS / 18 + 0.5))
     assert set(once.scores[0].topk(count).indices.tolist()) == set(twice.scores[0].topk(count).indices.tolist())
 
 
-@given(content=st.integers(1, 600))
-def test_the_last_round_begins_where_the_degradation_test_looks_first(content: int) -> None:
-    last = closed_shares(3)[-1]
-    picked = pick_strongest(torch.zeros(1, content), torch.ones(1, content, dtype=torch.bool), torch.tensor([10**6]))
-    assert picked.all()
-    assert max(1, int(content * last + 0.5)) == removal_counts(content)[1]
+@given(content=st.integers(1, 600), rounds=st.integers(2, 9))
+def test_the_rounds_pick_what_the_degradation_test_looks_at_first(content: int, rounds: int) -> None:
+    """None of them closes more than the first ninth, and the last one has its part of it left to pick."""
+    shares = closed_shares(rounds)
+    assert shares == sorted(shares)
+    assert len(shares) == rounds - 1
+    assert max(1, int(content * shares[-1] + 0.5)) <= removal_counts(content)[1]
+    assert shares[-1] * rounds / (rounds - 1) == pytest.approx(1 / 9)
 
 
 @given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=9), wanted=st.integers(-1, 10), seed=st.integers(0, 9))

@@ -149,7 +149,7 @@ class Attribution:
 
         Example:
             >>> from narrows import Explainer
-            >>> explainer = Explainer.from_pretrained("sentiment", layer=4, points=3)
+            >>> explainer = Explainer.from_pretrained("sentiment", layer=4, preset="complete", points=3)
             >>> [round(point.probability, 1) for point in explainer("A gorgeous, witty film.").rate_curve()]
             [0.9, 1.0, 1.0, 1.0]
         """

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 Granularity = Literal["feature", "token"]
 Readout = Literal["evidence", "information", "signed"]
-Preset = Literal["fast", "best", "paper"]
+Reread = Literal["all", "deeper"]
+Preset = Literal["fast", "best", "complete", "paper"]
 
 PAPER_DEPTH = 0.75  # after layer 9 of 12
 # Relative depths at which a map is read, unless layers are named: docs/faithfulness.md.
@@ -43,6 +44,8 @@ class Settings(TypedDict, total=False):
     readout: Readout
     points: int
     rounds: int
+    reread: Reread
+    stretch: tuple[float, float]
     depths: tuple[float, ...] | None
     learning_rate: float
     initial_alpha: float
@@ -66,6 +69,10 @@ class BottleneckConfig:
         points: On the straight path, per layer; only ``evidence`` takes it. Steps, samples, beta and granularity
             belong to the other readouts, which optimise.
         rounds: How often evidence is read, from the second time on with the strongest tokens closed (`narrows.rounds`).
+        reread: Where later rounds read: at ``all`` layers, or at the ``deeper`` ones, without the first, where a way there
+            and back costs most.
+        stretch: The masks between which the path is followed; (0, 1) = the whole of it, whose evidence adds up to the rise
+            of log2 p(target) from the prior's mean to the text.
         depths: Where the map is read, from 0, the embeddings, to 1, the last block; None = by the readout, `DEPTHS`.
         learning_rate: Of Adam.
         initial_alpha: 5 opens the mask to 0.9933.
@@ -90,6 +97,8 @@ class BottleneckConfig:
     readout: Readout = "evidence"
     points: int = 5
     rounds: int = 1
+    reread: Reread = "all"
+    stretch: tuple[float, float] = (0.0, 1.0)
     depths: tuple[float, ...] | None = None
     learning_rate: float = 1.0
     initial_alpha: float = 5.0
@@ -100,6 +109,7 @@ class BottleneckConfig:
         for name, value, choices in (
             ("granularity", self.granularity, get_args(Granularity)),
             ("readout", self.readout, get_args(Readout)),
+            ("reread", self.reread, get_args(Reread)),
         ):
             if value not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
@@ -115,6 +125,12 @@ class BottleneckConfig:
             raise InputError(f"learning_rate must be above 0, not {self.learning_rate!r}")
         if self.depths is not None and not (self.depths and all(_is_number(d) and 0 <= d <= 1 for d in self.depths)):
             raise InputError(f"depths must be numbers from 0 to 1, at least one, not {self.depths!r}")
+        if not (
+            len(self.stretch) == 2
+            and all(map(_is_number, self.stretch))
+            and 0 <= self.stretch[0] < self.stretch[1] <= 1
+        ):
+            raise InputError(f"stretch must be two rising numbers from 0 to 1, not {self.stretch!r}")
         if self.features and self.rounds > 1:
             raise InputError("features are read in one round: choose rounds=1")
         if not _is_number(self.initial_alpha):
@@ -146,9 +162,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
+# The middle of the path, where a prediction is made: docs/defaults.md.
+MIDDLE = (0.2, 0.8)
+
 PRESETS: dict[Preset, BottleneckConfig] = {
-    "fast": BottleneckConfig(),
-    "best": BottleneckConfig(points=3, rounds=4),
+    "fast": BottleneckConfig(points=3, rounds=2, reread="deeper", stretch=MIDDLE),
+    "best": BottleneckConfig(points=3, rounds=4, stretch=MIDDLE),
+    "complete": BottleneckConfig(points=10),
     "paper": BottleneckConfig(readout="information", granularity="feature", beta=1e-5, steps=10, samples=10),
 }
 
@@ -157,9 +177,11 @@ def choose_config(preset: Preset, **settings: Unpack[Settings]) -> BottleneckCon
     """Start from a preset and change some settings.
 
     Args:
-        preset: ``fast``, the default settings; ``best``, the most faithful maps; or ``paper``, the paper's settings.
+        preset: ``fast``, the default settings; ``best``, the most faithful maps; ``complete``, evidence along the whole
+            path, which adds up; or ``paper``, the paper's settings.
         **settings: Fields of `BottleneckConfig`. One of the optimisation, such as beta, asks for the readout
-            ``information`` unless a readout is named.
+            ``information`` unless a readout is named. Unless a number of rounds is named, what cannot be read in
+            rounds, another readout or the features, is read in one.
 
     Returns:
         The configuration.
@@ -184,4 +206,6 @@ def choose_config(preset: Preset, **settings: Unpack[Settings]) -> BottleneckCon
         if "readout" in settings:
             raise InputError(f"the readout evidence optimises nothing: {', '.join(optimized)} belong to the others")
         start = replace(start, readout="information", rounds=1)
+    if settings.get("features") or settings.get("readout", start.readout) != "evidence":
+        start = replace(start, rounds=1)
     return replace(start, **settings)

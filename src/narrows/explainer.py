@@ -387,12 +387,12 @@ class Explainer:
     def _record(self) -> dict[str, Any]:
         """Give what makes a result again: the model, the prior and the settings."""
         prior = f"corpus {self.prior.digest}" if isinstance(self.prior, Prior) else self.prior
-        rule = "auto" if self.config.beta == "auto" else "fixed"
         name = text_config(self.model)._name_or_path or type(self.model).__name__
         about = {"model": name, "blocks": self.blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
-        settings = asdict(self.config)
+        settings = asdict(self.config) | {"stretch": list(self.config.stretch)}  # as JSON has it
         for name in ("depths", "max_tokens_per_batch", "features"):  # the layers tell; the map does not depend on them
             del settings[name]
+        rule = "auto" if self.config.beta == "auto" else "fixed"
         return {**about, "prior": prior, **settings, "beta_rule": rule}
 
 

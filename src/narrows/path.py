@@ -6,7 +6,9 @@ an activation that says nothing, lambda = 0, to that of the text, lambda = 1. On
     evidence_t = integral over lambda from 0 to 1 of the derivative of log2 p(target | T) to the mask of token t
 
 for every token, and the evidence of all tokens adds up to the whole rise. That is integrated gradients (Sundararajan et
-al. 2017) at an inner layer, from the mean of the prior.
+al. 2017) at an inner layer, from the mean of the prior. The integral can be confined to a stretch of the path, from
+lambda = a to lambda = b; then it adds up to the rise from T(a) to T(b). Near its ends the path says little: at first
+the activation is like none that the model knows, in the end a model that is sure is flat.
 """
 
 from __future__ import annotations
@@ -39,8 +41,13 @@ class StraightPath:
     cross_entropy: Tensor
 
 
-def follow_path(
-    nll: NegativeLogLikelihood, activation: Tensor, prior: Gaussian, real: Tensor, points: int
+def follow_path(  # noqa: PLR0913 - what the bottleneck is, and what of the path is followed
+    nll: NegativeLogLikelihood,
+    activation: Tensor,
+    prior: Gaussian,
+    real: Tensor,
+    points: int,
+    stretch: tuple[float, float] = (0.0, 1.0),
 ) -> StraightPath:
     """Integrate the evidence of a batch of texts by the Gauss-Legendre rule; all points share one pass there and back.
 
@@ -50,6 +57,7 @@ def follow_path(
         prior: Its mean, broadcastable to X, is where the path starts.
         real: True where a token is not padding, (batch, tokens).
         points: Points of the rule.
+        stretch: The masks from which to which it is followed.
 
     Returns:
         The evidence and the points.
@@ -57,7 +65,7 @@ def follow_path(
     wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
     x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
     mean = prior.mean.to(x).expand_as(x)
-    masks, weights = gauss_legendre(points)
+    masks, weights = gauss_legendre(points, stretch)
     opened = masks.to(x).view(1, -1, 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
     opened = opened.to(activation.dtype).requires_grad_()  # (batch, points, tokens, hidden)
     cross_entropy = nll(opened)  # (batch, points)
@@ -69,18 +77,20 @@ def follow_path(
     return StraightPath(evidence, nats * real.unsqueeze(-1) / NATS_PER_BIT, masks, cross_entropy.detach().to(x).T)
 
 
-def gauss_legendre(points: int) -> tuple[Tensor, Tensor]:
-    """Give the points and weights of the Gauss-Legendre rule on the way from 0 to 1.
+def gauss_legendre(points: int, stretch: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
+    """Give the points and weights of the Gauss-Legendre rule on a stretch of the way from 0 to 1.
 
     Args:
         points: How many.
+        stretch: Where it begins and ends.
 
     Returns:
-        Points, rising, and weights, which add up to 1, (points,) each, float64.
+        Points, rising, and weights, which add up to the length of the stretch, (points,) each, float64.
 
     Example:
         >>> gauss_legendre(1)
         (tensor([0.5000], dtype=torch.float64), tensor([1.], dtype=torch.float64))
     """
     places, weights = np.polynomial.legendre.leggauss(points)
-    return torch.from_numpy((places + 1) / 2), torch.from_numpy(weights / 2)
+    start, end = stretch
+    return torch.from_numpy(start + (end - start) * (places + 1) / 2), torch.from_numpy((end - start) * weights / 2)

@@ -144,14 +144,15 @@ def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
 
     Args:
         bottleneck: Where the texts are narrowed; nothing is optimised and no noise is drawn.
-        config: Number of points on the path, and how far open the open mask is.
+        config: Number of points on the path, its stretch, and how far open the open mask is.
 
     Returns:
-        Maps that add up to the rise of log2 p(target) from the prior's mean to the text. Along the way stand the open
+        Maps that add up to the rise of log2 p(target) on the stretch: on the whole path, from the prior's mean to the
+        text. Along the way stand the open
         mask, then the points of the path, most open first.
     """
     x, real, prior = bottleneck.activation, bottleneck.real, bottleneck.prior
-    path = follow_path(bottleneck.nll, x, prior, real, config.points)
+    path = follow_path(bottleneck.nll, x, prior, real, config.points, config.stretch)
     wide = torch.where(real.unsqueeze(-1), x.detach().to(path.evidence), 0.0)
     mean, std = prior.mean.to(wide), prior.std.to(wide)
 

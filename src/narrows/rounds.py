@@ -18,7 +18,7 @@ from torch import Tensor
 from narrows.config import BottleneckConfig
 from narrows.readout import Bottleneck, Reading, mean_reading, read_out
 
-CLOSED = 1 / 9  # of the content tokens, when the last round begins
+NINTH = 1 / 9  # of the content tokens: what the rounds pick, each its part, and the degradation test looks at first
 EDGE = 1e-5  # by which part a token that was closed stays above those that were not
 
 
@@ -28,7 +28,7 @@ def read_layers(bottlenecks: Sequence[Bottleneck], content: Tensor, config: Bott
     Args:
         bottlenecks: Where the texts are narrowed, one per layer.
         content: True where a token is part of a text and may be closed, (batch, tokens).
-        config: The readout, and the number of rounds.
+        config: The readout, the number of rounds, and whether later ones leave out the first layer.
 
     Returns:
         The maps. In one round, the mean of what is read at the layers. In several, the score of a token that was closed
@@ -44,7 +44,9 @@ def read_layers(bottlenecks: Sequence[Bottleneck], content: Tensor, config: Bott
         strongest = pick_strongest(reading.scores, content & ~closed, wanted)
         taken.append((strongest, reading.scores))
         closed = closed | strongest
-        reading = _read_all(close(bottlenecks, closed), config)
+        narrowed = close(bottlenecks, closed)
+        deeper = narrowed[1:] if config.reread == "deeper" else []
+        reading = _read_all(deeper or narrowed, config)
     if not taken:
         return first
     scores = (first.scores + reading.scores) / 2
@@ -56,19 +58,19 @@ def read_layers(bottlenecks: Sequence[Bottleneck], content: Tensor, config: Bott
 
 
 def closed_shares(rounds: int) -> list[float]:
-    """Give the share of the content tokens that is closed after each round but the last, in equal steps to a ninth.
+    """Give the share of the content tokens that is closed after each round but the last, in equal steps.
 
     Args:
-        rounds: How often evidence is read.
+        rounds: How often evidence is read; each picks as much of the first ninth.
 
     Returns:
         Rising shares.
 
     Example:
         >>> closed_shares(1), [round(share, 3) for share in closed_shares(3)]
-        ([], [0.056, 0.111])
+        ([], [0.037, 0.074])
     """
-    return [CLOSED * done / (rounds - 1) for done in range(1, rounds)]
+    return [NINTH * done / rounds for done in range(1, rounds)]
 
 
 def pick_strongest(scores: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:

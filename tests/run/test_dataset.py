@@ -377,7 +377,7 @@ def test_settings_that_are_left_out_and_the_same_spelled_out_are_the_same(
 @pytest.mark.parametrize("readout", ["evidence", "information", "signed"])
 @pytest.mark.parametrize("layer", ["2", "1-2"])
 def test_features_add_up_to_the_scores(tmp_path: Path, classifier: Classifier, readout: Any, layer: str) -> None:
-    settings = ExplainSettings(prior="instance", readout=readout, layer=layer, features=True)
+    settings = ExplainSettings(prior="instance", readout=readout, layer=layer, rounds=1, features=True)
     explain_dataset(some_texts(4), tmp_path / "out", settings, classifier=classifier)
     plain = replace(settings, features=False)
     explain_dataset(some_texts(4), tmp_path / "plain", plain, classifier=classifier)
