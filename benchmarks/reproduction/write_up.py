@@ -81,6 +81,7 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
         "paper": PAPER,
         "claims": [_claim(tables, *claim) for claim in CLAIMS],
         "leads": {own: _leads(tables, own) for own in OURS},
+        "few_leads": {own: _leads(further, own) for own in OURS},
         "layers": _best(summaries, results, "layer"),
         "betas": _best(summaries, results, "beta"),
         "figures": figures,

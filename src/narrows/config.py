@@ -69,10 +69,10 @@ class BottleneckConfig:
         points: On the straight path, per layer; only ``evidence`` takes it. Steps, samples, beta and granularity
             belong to the other readouts, which optimise.
         rounds: How often evidence is read, from the second time on with the strongest tokens closed (`narrows.rounds`).
-        reread: Where later rounds read: at ``all`` layers, or at the ``deeper`` ones, without the first, where a way there
-            and back costs most.
-        stretch: The masks between which the path is followed; (0, 1) = the whole of it, whose evidence adds up to the rise
-            of log2 p(target) from the prior's mean to the text.
+        reread: Where later rounds read: at ``all`` layers, or at the ``deeper`` ones, without the first, where a way
+            there and back costs most.
+        stretch: The masks between which the path is followed; (0, 1) = the whole of it, whose evidence adds up to the
+            rise of log2 p(target) from the prior's mean to the text.
         depths: Where the map is read, from 0, the embeddings, to 1, the last block; None = by the readout, `DEPTHS`.
         learning_rate: Of Adam.
         initial_alpha: 5 opens the mask to 0.9933.

@@ -41,7 +41,7 @@ class StraightPath:
     cross_entropy: Tensor
 
 
-def follow_path(  # noqa: PLR0913 - what the bottleneck is, and what of the path is followed
+def follow_path(
     nll: NegativeLogLikelihood,
     activation: Tensor,
     prior: Gaussian,

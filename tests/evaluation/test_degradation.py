@@ -112,7 +112,7 @@ def test_curves_are_those_of_one_forward_per_text_and_removal(
     found = degrade(*classifier, encodings, maps, TARGETS, removal)  # type: ignore[arg-type]
     expected = degrade_by_hand(classifier, encodings, maps, removal)
     for name in ("morf", "lerf"):
-        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-6)
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-5)
         decisions = f"{name}_decisions"
         assert getattr(found, decisions).tolist() == getattr(expected, decisions).tolist()
     assert len(set(found.morf_decisions.ravel().tolist())) > 1
@@ -124,7 +124,7 @@ def test_tokens_of_equal_score_go_by_position_in_both_orders(bert: Classifier) -
     flat = degrade(*bert, [encoding], [np.zeros(6)], [0])
     for k, count in enumerate(removal_counts(4)):
         p = left_of(bert, encoding, list(range(1, 1 + count)), "delete")[0]
-        assert flat.morf[0, k] == pytest.approx(p, abs=1e-6)
+        assert flat.morf[0, k] == pytest.approx(p, abs=1e-5)
     assert flat.morf.tolist() == flat.lerf.tolist()
     tied = degrade(*bert, [encoding], [[0, 1, 2, 2, 1, 0]], [0])
     strict = degrade(*bert, [encoding], [[0, 1.9, 3.1, 3.0, 1.8, 0]], [0])
@@ -140,8 +140,8 @@ def test_a_text_gets_the_same_curves_alone_as_among_others(any_classifier: Class
     together = degrade(*any_classifier, encodings, maps, TARGETS, removal)  # type: ignore[arg-type]
     for text, own in enumerate(zip(encodings, maps, TARGETS, strict=True)):
         alone = degrade(*any_classifier, *([part] for part in own), removal)  # type: ignore[arg-type]
-        assert together.morf[text] == pytest.approx(alone.morf[0], abs=1e-6)
-        assert together.lerf[text] == pytest.approx(alone.lerf[0], abs=1e-6)
+        assert together.morf[text] == pytest.approx(alone.morf[0], abs=1e-5)
+        assert together.lerf[text] == pytest.approx(alone.lerf[0], abs=1e-5)
 
 
 def test_a_text_of_one_token_has_two_states(bert: Classifier) -> None:
@@ -149,7 +149,7 @@ def test_a_text_of_one_token_has_two_states(bert: Classifier) -> None:
     encoding = encode(tokenizer, Example("good"), None)
     curves = degrade(*bert, [encoding], [np.array([0.0, 1.0, 0.0])], [2])
     whole, empty = (float(left_of(bert, encoding, gone, "delete")[2]) for gone in ([], [1]))
-    assert curves.morf[0] == pytest.approx([whole] + [empty] * 9, abs=1e-6)
+    assert curves.morf[0] == pytest.approx([whole] + [empty] * 9, abs=1e-5)
     assert curves.lerf.tolist() == curves.morf.tolist()
 
 
@@ -167,7 +167,7 @@ def test_special_tokens_are_never_removed_whatever_their_scores(bert: Classifier
     for text, (encoding, target) in enumerate(zip(encodings, TARGETS, strict=True)):
         content = [i for i, segment in enumerate(encoding.segments) if segment is not None]
         empty = left_of(bert, encoding, content, removal)[target]
-        assert one.morf[text, -1] == pytest.approx(empty, abs=1e-6)
+        assert one.morf[text, -1] == pytest.approx(empty, abs=1e-5)
         assert one.lerf[text, -1] == one.morf[text, -1]
         assert one.lerf[text, 0] == one.morf[text, 0]
 
@@ -178,7 +178,7 @@ def test_tokens_of_both_texts_of_a_pair_are_ranked_together(bert: Classifier) ->
     scores = [0, 0.1, 0.9, 0, 0.8, 0.2, 0]  # film, bad, act, good
     curves = degrade(*bert, [pair], [scores], [0])
     for k, gone in ((1, [2]), (4, [2, 4]), (6, [2, 4, 5])):
-        assert curves.morf[0, k] == pytest.approx(float(left_of(bert, pair, gone, "delete")[0]), abs=1e-6)
+        assert curves.morf[0, k] == pytest.approx(float(left_of(bert, pair, gone, "delete")[0]), abs=1e-5)
 
 
 def test_decisions_are_the_likeliest_classes_not_the_targets(bert: Classifier) -> None:

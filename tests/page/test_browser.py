@@ -90,7 +90,7 @@ def test_a_text_is_typed_explained_seen_at_another_layer_and_exported(
     page, seen = open_page(chromium, address)
     explain(page, TEXT)
     assert shown(page) == TEXT
-    assert "Measured at 5 points" in page.locator("#map").inner_text()
+    assert "Measured at 3 points" in page.locator("#map").inner_text()
     page.locator("#map .t").first.hover()
     tip = page.locator("#map .t").first.get_attribute("data-tip")
     assert "bits" in tip

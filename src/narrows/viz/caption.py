@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from narrows.schema import AttributionDict
 from narrows.viz.spans import content, visible
@@ -248,16 +249,7 @@ def needed(attribution: AttributionDict) -> str | None:
         The sentence; None for a method whose scores are no bits.
     """
     if kind(attribution) == EVIDENCE:
-        points, rounds = attribution["config"].get("points", "a few"), attribution["config"].get("rounds", 1)
-        if rounds > 1:
-            return (
-                f"Measured at {points} points on the way, per layer, in {rounds} rounds: a strong token is closed once "
-                "it is found, and what the others say without it decides which comes next."
-            )
-        return (
-            f"Measured at {points} points on the way, per layer. With more of them, the evidence of all tokens adds up "
-            "to the whole rise."
-        )
+        return _walked(attribution["config"])
     if not in_bits(attribution["method"]):
         return None
     used, carried = attribution["total_bits"], attribution["carried_bits"]
@@ -267,6 +259,23 @@ def needed(attribution: AttributionDict) -> str | None:
     carry = "carry" if len(attribution.get("layers", [])) > 1 else "carries"
     return (
         f"The prediction needed {bits(used)} bits of the {bits(carried)} bits that {where(attribution)} {carry}{part}."
+    )
+
+
+def _walked(config: Mapping[str, Any]) -> str:
+    """Return the sentence that says how evidence was read, and whether it adds up."""
+    points, rounds = config.get("points", "a few"), config.get("rounds", 1)
+    whole = config.get("stretch", [0, 1]) == [0, 1]
+    measured = f"Measured at {points} points {'on' if whole else 'in the middle of'} the way, per layer"
+    if rounds > 1:
+        return (
+            f"{measured}, in {rounds} rounds: a strong token is closed once it is found, and what the others say "
+            "without it decides which comes next."
+        )
+    return (
+        f"{measured}. With more of them, the evidence of all tokens adds up to the whole rise."
+        if whole
+        else f"{measured}."
     )
 
 
