@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/gallery.md: with ``--page``, those of the page too, in a Chromium of the system.
+"""Draws the pictures of docs/gallery.md: ``figures``, and those of the ``page``, in a Chromium of the system.
 
-python docs/gallery/draw.py [--page]
+python docs/gallery/draw.py figures page
 """
 
 from __future__ import annotations
@@ -74,11 +74,7 @@ def draw_page(shelf: Shelf) -> None:
     with sync_playwright() as started:
         arguments = ["--headless", "--no-sandbox", "--disable-gpu"]
         browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
-        for name, scheme, width in (
-            ("page_light", "light", 1180),
-            ("page_dark", "dark", 1180),
-            ("page_narrow", "light", 420),
-        ):
+        for name, scheme, width in PAGES:
             page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
             page.set_default_timeout(600_000)
             page.goto(told[0])
