@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from narrows.viz.canvas import INK, LINES
@@ -70,8 +71,7 @@ def place_labels(panel: Axes, points: Mapping[str, tuple[float, float]]) -> None
         width = _SIZE * _LETTER * len(name)
         boxes = {place: place.box(at[name], width) for place in _places()}
         taken = [*names, *(mark for other, mark in marks.items() if other != name)]
-        free = (p for p, box in boxes.items() if box.is_within(frame) and not any(map(box.meets, taken)))
-        place = next(free, _Place(_MARK + _GAP, 0, "left"))
+        place = min(boxes, key=partial(_crowd, boxes, frame, taken))  # the first that is free, else the emptiest
         names.append(boxes[place])
         leader = {"arrowstyle": "-", "linewidth": 0.4, "color": LINES, "shrinkA": 1, "shrinkB": 2}
         panel.annotate(
@@ -86,6 +86,12 @@ def place_labels(panel: Axes, points: Mapping[str, tuple[float, float]]) -> None
             arrowprops=leader if place.y else None,
             parse_math=False,
         )
+
+
+def _crowd(boxes: Mapping[_Place, _Box], frame: _Box, taken: Sequence[_Box], place: _Place) -> tuple[bool, int]:
+    """Tell how bad a place is: outside of the frame, then how much it covers."""
+    box = boxes[place]
+    return not box.is_within(frame), sum(map(box.meets, taken))
 
 
 def _places() -> Iterator[_Place]:
