@@ -52,7 +52,7 @@ def explain_naively(  # noqa: PLR0913 - the settings of the paper, spelled out
         kept = torch.sigmoid(alpha)
         r = (x - mean) / std
         information = -0.5 * (1 + 2 * logsigmoid(-alpha) - (kept * r) ** 2 - (1 - kept) ** 2)
-        mixed = kept * x + (1 - kept) * (mean + std * torch.randn_like(x))
+        mixed = (kept * x + (1 - kept) * (mean + std * torch.randn_like(x))).to(x.dtype)  # the mask is float32
         return mixed if isinstance(output, Tensor) else (mixed, *output[1:])
 
     handle = block.register_forward_hook(insert)
