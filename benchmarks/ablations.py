@@ -20,6 +20,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from agree import agree
 from choose_defaults import mean, summarize
 from torch import Tensor
 
@@ -27,7 +28,6 @@ from narrows import Attribution, Explainer, datasets
 from narrows.config import Settings
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
-from narrows.evaluation.statistics import kendall_tau
 from narrows.models.encoding import encode, token_limit
 from narrows.models.targets import class_labels, find_label
 from narrows.optimize import NoiseSource
@@ -102,15 +102,6 @@ def drawing(draw: Draw) -> Iterator[None]:
         yield
 
 
-def agreement(one: list[Attribution], other: list[Attribution]) -> float:
-    """Average Kendall's tau between the maps of two variants over the content tokens of each text."""
-    taus = []
-    for first, second in zip(one, other, strict=True):
-        content = [segment is not None for segment in first.segments]
-        taus.append(kendall_tau(first.scores[content], second.scores[content]))
-    return round(float(np.nanmean(taus)), 3)
-
-
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,7 +128,7 @@ def main() -> None:
             {
                 "variant": name,
                 "dataset": options.dataset,
-                "tau": agreement(reference, attributions),
+                "tau": round(agree(reference, attributions)["tau"], 3),
                 **summarize(degrade(base.model, base.tokenizer, encodings, [a.scores for a in attributions], gold)),
                 "forward_equivalents": round(cost.forward_equivalents / len(examples), 1),
                 "processor_seconds": round((time.process_time() - start) / len(examples), 4),

@@ -51,3 +51,19 @@ def test_unknown_presets_and_settings_are_named() -> None:
 def test_settings_given_replace_those_of_the_preset() -> None:
     config = choose_config("paper", steps=3, beta="auto")
     assert (config.granularity, config.steps, config.beta) == ("feature", 3, "auto")
+
+
+@pytest.mark.parametrize("stretch", [(0.8, 0.2), (0.5, 0.5), (-0.1, 0.5), (0.5, 1.1), (0.5,), (0.1, float("nan"))])
+def test_a_stretch_is_two_rising_numbers(stretch: Any) -> None:
+    with pytest.raises(InputError, match="stretch must be two rising numbers from 0 to 1"):
+        BottleneckConfig(stretch=stretch)
+
+
+def test_what_cannot_be_read_in_rounds_is_read_in_one() -> None:
+    assert choose_config("best", features=True).rounds == 1
+    assert choose_config("best", readout="signed").rounds == 1
+    assert choose_config("fast").rounds > 1
+    with pytest.raises(InputError, match="features are read in one round"):
+        choose_config("best", features=True, rounds=3)
+    with pytest.raises(InputError, match="reread must be one of all, deeper, not 'first'"):
+        BottleneckConfig(reread="first")  # type: ignore[arg-type]

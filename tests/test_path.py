@@ -74,6 +74,21 @@ def test_the_evidence_adds_up_to_the_rise_of_log_p(lengths: list[int], seed: int
     assert path.evidence.sum(dim=1).tolist() == pytest.approx((rise[:, 0] / math.log(2)).tolist(), abs=1e-4)
 
 
+@given(
+    ends=st.tuples(st.integers(0, 9), st.integers(1, 10)).filter(lambda ends: ends[0] < ends[1]),
+    seed=st.integers(0, 50),
+)
+def test_on_a_stretch_the_evidence_adds_up_to_the_rise_from_one_end_to_the_other(
+    ends: tuple[int, int], seed: int
+) -> None:
+    x, real = some_texts([3, 5], seed)
+    nll, mean = PoolingHead(seed).nll(real, [0, 1]), PRIOR.mean.expand_as(x)
+    start, end = (nll((mean + place / 10 * (x - mean)).unsqueeze(1))[:, 0] for place in ends)
+    path = follow_path(nll, x, PRIOR, real, 60, (ends[0] / 10, ends[1] / 10))
+    assert path.evidence.sum(dim=1).tolist() == pytest.approx(((start - end) / math.log(2)).tolist(), abs=1e-4)
+    assert ends[0] / 10 <= path.masks.min() < path.masks.max() <= ends[1] / 10
+
+
 def test_padding_and_neighbours_have_no_part_in_it() -> None:
     x, real = some_texts([2, 5])
     x[0, 2:] = math.nan  # as some models leave it
