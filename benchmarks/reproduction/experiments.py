@@ -29,12 +29,9 @@ MODELS = {
 }
 IMDB_TOKENS = 96  # reviews are cut where the demo model was trained: 2 cores would need days for all of their tokens
 FURTHER = "few-"  # before the name of a data set: the folder of the costly methods
-# Other ways to remove tokens, and another target: folder before the name of a data set, options, methods.
-OTHERWISE = {
-    "mask-": (("--removal", "mask"), (*COMPARED, "lime:removal=mask")),
-    "predicted-": (("--target", "predicted"), COMPARED),
-}
-FEW = 0.2  # share of the texts that the costly methods get
+PREDICTED = "predicted-"  # the same of the runs that explain the predicted class
+MASKED = (*COMPARED, "lime:removal=mask")  # in the folder of the data set itself: the maps are there
+FEW = 0.2  # share of the texts that the costly methods and the predicted class get
 SWEPT = 0.08  # and the sweeps
 
 
@@ -74,12 +71,10 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
     ]
     beta = ("--method", f"iba:{PAPER_LAYER}:samples=2")
     betas = [_command("sweep beta", f"beta-{name}", name, data, runs, swept, beta) for name in ("mnli_matched", "rte")]
-    otherwise = [
-        command
-        for folder, (options, methods) in OTHERWISE.items()
-        for command in compare(folder + "{}", swept, methods, *options)
-    ]
-    return [*compare("{}", limit, TABLE), *layers, *betas, *compare(FURTHER + "{}", few, COSTLY), *otherwise]
+    costly = compare(FURTHER + "{}", few, COSTLY)
+    masked = compare("{}", limit, MASKED, "--removal", "mask")
+    predicted = compare(PREDICTED + "{}", few, COMPARED, "--target", "predicted")
+    return [*compare("{}", limit, TABLE), *layers, *betas, *costly, *masked, *predicted]
 
 
 def _command(

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from experiments import FURTHER, IMDB_TOKENS, LAYER, MODELS, OTHERWISE, PAPER_LAYER, Experiment
+from experiments import FURTHER, IMDB_TOKENS, LAYER, MODELS, PAPER_LAYER, PREDICTED, Experiment
 
 from narrows.errors import DataError
 from narrows.models import bundled
 from narrows.run.report import draw, find_sweep
-from narrows.run.results import Results, write_summary
+from narrows.run.results import Results, summarize, write_summary
 from narrows.schema import MethodSummary, RunSummary
 from narrows.viz.canvas import save_figure
 from narrows.viz.summary import DATASETS
@@ -66,8 +66,10 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
     tables = {name: summaries[name] for name in MODELS if name in summaries}
     further = {name: summaries[FURTHER + name] for name in MODELS if FURTHER + name in summaries}
     otherwise = {
-        folder: {name: summaries[folder + name] for name in MODELS if folder + name in summaries}
-        for folder in OTHERWISE
+        "Tokens behind [MASK] instead of deleted": _masked(results),
+        "The predicted class as target": {
+            name: summaries[PREDICTED + name] for name in MODELS if PREDICTED + name in summaries
+        },
     }
     figures = _figures(summaries, results, pictures)
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
@@ -76,7 +78,10 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
         "names": DATASETS,
         "tables": tables,
         "further": further,
-        "otherwise": otherwise,
+        "otherwise": {
+            title: (found, {own: _leads(found, own) for own in OURS}) for title, found in otherwise.items() if found
+        },
+        "table_labels": _labels(list(tables.values())),
         "labels": _labels([s for group in (tables, further, *otherwise.values()) for s in group.values()]),
         "paper": PAPER,
         "claims": [_claim(tables, *claim) for claim in CLAIMS],
@@ -103,6 +108,16 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
         (out / name).write_text(page.strip() + "\n", encoding="utf-8")
         pages.append(out / name)
     return pages
+
+
+def _masked(results: Mapping[str, Results]) -> dict[str, RunSummary]:
+    """Sum up the runs that put [MASK] in the place of tokens, by data set."""
+    found = {}
+    for name in MODELS:
+        if name in results and "mask" in results[name].removals:
+            with suppress(DataError):  # no method is done yet
+                found[name] = summarize(results[name], "mask")
+    return found
 
 
 def _figures(summaries: Mapping[str, RunSummary], results: Mapping[str, Results], pictures: Path) -> list[str]:

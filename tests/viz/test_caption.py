@@ -94,3 +94,25 @@ def test_a_file_of_an_earlier_version_knows_one_layer() -> None:
     result = build("a", [])
     del result["layers"]  # type: ignore[misc]
     assert caption.where(result) == "layer 4"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {},
+            "Measured at 10 points on the way, per layer. With more of them, the evidence of all tokens adds up to the",
+        ),
+        ({"stretch": [0.2, 0.8]}, "Measured at 10 points between 20% and 80% of the way, per layer."),
+        (
+            {"rounds": 2},
+            "Measured at 10 points on the way, per layer, in 2 rounds: a strong token is closed once it is",
+        ),
+        ({"rounds": 2, "stretch": [0.0, 0.5]}, "Measured at 10 points between 0% and 50% of the way, per layer, in 2"),
+    ],
+)
+def test_how_evidence_was_read(settings: dict[str, object], sentence: str) -> None:
+    config = {"layer": 4, "readout": "evidence", "points": 10, **settings}
+    said = caption.needed(build("a", [special("[CLS]", 1.0)], config=config)) or ""
+    assert said.startswith(sentence)
+    assert ("adds up" in said) == (not settings)

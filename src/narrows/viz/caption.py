@@ -265,8 +265,10 @@ def needed(attribution: AttributionDict) -> str | None:
 def _walked(config: Mapping[str, Any]) -> str:
     """Return the sentence that says how evidence was read, and whether it adds up."""
     points, rounds = config.get("points", "a few"), config.get("rounds", 1)
-    whole = config.get("stretch", [0, 1]) == [0, 1]
-    measured = f"Measured at {points} points {'on' if whole else 'in the middle of'} the way, per layer"
+    start, end = config.get("stretch", (0, 1))
+    whole = (start, end) == (0, 1)
+    part = "on" if whole else f"between {start:.0%} and {end:.0%} of"
+    measured = f"Measured at {points} points {part} the way, per layer"
     if rounds > 1:
         return (
             f"{measured}, in {rounds} rounds: a strong token is closed once it is found, and what the others say "
