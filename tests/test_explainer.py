@@ -691,3 +691,23 @@ def test_a_stream_of_thousands_of_texts_holds_no_more_than_a_few_batches(bert: C
         assert read - count <= WINDOW * 50
     assert count == 2_000
     assert most <= WINDOW * 50 + 1
+
+
+def test_a_list_is_sorted_by_length_as_a_whole(bert: Classifier) -> None:
+    """However the texts lie in it, those of one length share their batches, and no token is padding."""
+    model, tokenizer = bert
+    texts = [" ".join(["good"] * (1 + number % 5)) for number in range(WINDOW * 4 * 5)]
+    explainer = Explainer(model, tokenizer, layer=2, prior="instance", points=1)
+    explainer(texts[:2])  # the checks of the model are behind it
+    padding: list[int] = []
+
+    def count(_: Any, __: Any, inputs: dict[str, torch.Tensor]) -> None:
+        padding.append(int((inputs["attention_mask"] == 0).sum()))
+
+    handle = model.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        found = explainer(texts, batch_size=4)
+    finally:
+        handle.remove()
+    assert [attribution.text for attribution in found] == texts
+    assert padding and not any(padding)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 PriorChoice = Prior | str | Path | None
 
-WINDOW = 4  # batches of a stream that are sorted by length together, and come out together
+WINDOW = 4  # batches of a stream that are sorted by length together, and come out together; a list is one window
 
 
 class Explainer:
@@ -223,20 +223,20 @@ class Explainer:
         if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
             if several:
                 raise InputError("one text takes one target, not a list of them")
-            return next(self._stream([(cast("Item", inputs), cast("Target", target))], 1))
+            return next(self._stream([(cast("Item", inputs), cast("Target", target))], 1, WINDOW))
         if not isinstance(inputs, Iterable):
             raise InputError(f"expected a text, a pair, a row or an iterable of these, not {type(inputs).__name__}")
         items = inputs
-        listed = isinstance(items, (list, tuple))
+        window = len(items) if isinstance(items, (list, tuple)) else WINDOW
         if not several:
-            stream = self._stream(zip(items, repeat(cast("Target", target)), strict=False), batch_size)
+            stream = self._stream(zip(items, repeat(cast("Target", target)), strict=False), batch_size, window)
         elif not isinstance(items, (list, tuple)):
             raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
         elif len(cast("Sequence[Target]", target)) != len(items):
             raise InputError(f"{len(items)} texts but {len(cast('Sequence[Target]', target))} targets")
         else:
-            stream = self._stream(zip(items, cast("Sequence[Target]", target), strict=True), batch_size)
-        return Attributions(stream) if listed else stream
+            stream = self._stream(zip(items, cast("Sequence[Target]", target), strict=True), batch_size, window)
+        return Attributions(stream) if isinstance(items, (list, tuple)) else stream
 
     def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
         """Explain one text at several layers; the prefix is run once for all of them.
@@ -293,12 +293,12 @@ class Explainer:
             check_cut(self._network, self.tokenizer, layer)
         return checked
 
-    def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int) -> Iterator[Attribution]:
-        """Explain window by window: within one, texts of like length share batches; they come out in their order."""
+    def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int, batches: int) -> Iterator[Attribution]:
+        """Explain so many batches at a time, in which texts of like length share one; they come out in their order."""
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         tokens = self._budget.tokens // self.config.copies
-        for window in self._reader.windows(requests, WINDOW * batch_size, WINDOW * max(tokens, 1)):
+        for window in self._reader.windows(requests, batches * batch_size, batches * max(tokens, 1)):
             questions = [question for asked in window for question in asked.questions]
             (attributions,) = self._in_batches(questions, [self.layers], batch_size)
             finished = iter(attributions)
