@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from narrows import Explainer, datasets
-from narrows.config import MIDDLE, Settings
+from narrows.config import MIDDLE, MOST, Settings
 from narrows.evaluation.degradation import Array, Curves, degrade
 from narrows.evaluation.metrics import area, drop
 from narrows.evaluation.statistics import bootstrap_interval
@@ -60,15 +60,13 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str
                 yield layers, None, {"readout": "evidence", "points": points, "rounds": 1, "stretch": WHOLE}
         case "stretch":
             three = [round(d * blocks) for d in THREE]
-            for stretch in (WHOLE, (0.1, 0.9), (0.2, 0.8), (0.05, 0.75)):
-                yield three, None, {"readout": "evidence", "points": 3, "rounds": 4, "stretch": stretch}
+            for stretch in (WHOLE, MOST, MIDDLE, (0.05, 0.75)):
+                for rounds in (3, 8):
+                    yield three, None, {"readout": "evidence", "points": rounds, "rounds": rounds, "stretch": stretch}
         case "rounds":
             three = [round(d * blocks) for d in THREE]
-            for points, rounds in ((3, 1), (1, 4), (3, 2), (3, 3)):
+            for points, rounds in ((3, 1), (3, 2), (3, 3), (4, 2), (4, 4), (6, 3), (8, 8), (12, 4)):
                 yield three, None, {"readout": "evidence", "points": points, "rounds": rounds, "stretch": MIDDLE}
-            for rounds in (2, 3, 5):
-                deeper: Settings = {"readout": "evidence", "points": 3, "rounds": rounds, "reread": "deeper"}
-                yield three, None, {**deeper, "stretch": MIDDLE}
         case "prior":
             for prior in (None, "instance"):
                 yield middle, prior, {"samples": 2}

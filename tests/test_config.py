@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from narrows.config import PRESETS, BottleneckConfig, choose_config
 from narrows.errors import InputError
@@ -65,5 +67,22 @@ def test_what_cannot_be_read_in_rounds_is_read_in_one() -> None:
     assert choose_config("fast").rounds > 1
     with pytest.raises(InputError, match="features are read in one round"):
         choose_config("best", features=True, rounds=3)
-    with pytest.raises(InputError, match="reread must be one of all, deeper, not 'first'"):
-        BottleneckConfig(reread="first")  # type: ignore[arg-type]
+    assert choose_config("fast", features=True).points == choose_config("fast").points
+
+
+def test_every_round_has_a_point() -> None:
+    with pytest.raises(InputError, match="4 rounds need as many points, there are 3"):
+        BottleneckConfig(points=3, rounds=4)
+    assert choose_config("fast", rounds=5).points == 5  # as many as rounds, where no number is named
+    assert choose_config("best", rounds=5).points == 8
+    assert choose_config("best", points=2).rounds == 2  # no more than points, where no number is named
+    with pytest.raises(InputError, match="5 rounds need as many points, there are 2"):
+        choose_config("fast", points=2, rounds=5)
+
+
+@given(rounds=st.integers(1, 12), more=st.integers(0, 20))
+def test_the_rounds_share_the_points_out(rounds: int, more: int) -> None:
+    config = BottleneckConfig(points=rounds + more, rounds=rounds)
+    shares = [config.points_of_round(done) for done in range(rounds)]
+    assert [point for share in shares for point in share] == list(range(rounds + more))
+    assert config.copies == max(map(len, shares)) and min(map(len, shares)) >= config.copies - 1

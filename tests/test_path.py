@@ -14,7 +14,7 @@ from torch import Tensor
 
 import reference
 from narrows import Explainer
-from narrows.path import follow_path, gauss_legendre
+from narrows.path import follow_path, gauss_legendre, van_der_corput
 from narrows.prior import Gaussian, Prior
 from test_optimize import CLASSES, HIDDEN, PoolingHead
 from tiny import Classifier
@@ -51,7 +51,7 @@ def slow_evidence(head: PoolingHead, x: reference.Matrix, target: int, steps: in
 def test_the_evidence_is_that_of_a_slow_walk(seed: int, target: int, tokens: int) -> None:
     x, real = some_texts([tokens], seed)
     head = PoolingHead(seed)
-    path = follow_path(head.nll(real, [target]), x, PRIOR, real, points=30)
+    path = follow_path(head.nll(real, [target]), x, PRIOR, real, gauss_legendre(30))
     assert path.evidence[0].tolist() == pytest.approx(slow_evidence(head, x[0].tolist(), target, 500), abs=1e-4)
 
 
@@ -61,7 +61,7 @@ def test_the_points_are_those_of_captum(seed: int, points: int) -> None:
     nll = PoolingHead(seed).nll(real, [1])
     start = PRIOR.mean.expand_as(x).contiguous()
     expected = IntegratedGradients(lambda t: -nll(t.unsqueeze(0))[0]).attribute(x, start, n_steps=points)
-    path = follow_path(nll, x, PRIOR, real, points)
+    path = follow_path(nll, x, PRIOR, real, gauss_legendre(points))
     assert path.evidence[0].tolist() == pytest.approx((expected[0].sum(dim=-1) / math.log(2)).tolist(), abs=1e-6)
 
 
@@ -70,7 +70,7 @@ def test_the_evidence_adds_up_to_the_rise_of_log_p(lengths: list[int], seed: int
     x, real = some_texts(lengths, seed)
     nll = PoolingHead(seed).nll(real, [0] * len(lengths))
     rise = nll(PRIOR.mean.expand_as(x).unsqueeze(1)) - nll(x.unsqueeze(1))
-    path = follow_path(nll, x, PRIOR, real, points=60)
+    path = follow_path(nll, x, PRIOR, real, gauss_legendre(60))
     assert path.evidence.sum(dim=1).tolist() == pytest.approx((rise[:, 0] / math.log(2)).tolist(), abs=1e-4)
 
 
@@ -84,7 +84,7 @@ def test_on_a_stretch_the_evidence_adds_up_to_the_rise_from_one_end_to_the_other
     x, real = some_texts([3, 5], seed)
     nll, mean = PoolingHead(seed).nll(real, [0, 1]), PRIOR.mean.expand_as(x)
     start, end = (nll((mean + place / 10 * (x - mean)).unsqueeze(1))[:, 0] for place in ends)
-    path = follow_path(nll, x, PRIOR, real, 60, (ends[0] / 10, ends[1] / 10))
+    path = follow_path(nll, x, PRIOR, real, gauss_legendre(60, (ends[0] / 10, ends[1] / 10)))
     assert path.evidence.sum(dim=1).tolist() == pytest.approx(((start - end) / math.log(2)).tolist(), abs=1e-4)
     assert ends[0] / 10 <= path.masks.min() < path.masks.max() <= ends[1] / 10
 
@@ -93,8 +93,8 @@ def test_padding_and_neighbours_have_no_part_in_it() -> None:
     x, real = some_texts([2, 5])
     x[0, 2:] = math.nan  # as some models leave it
     head = PoolingHead()
-    together = follow_path(head.nll(real, [1, 2]), x, PRIOR, real, 3)
-    alone = follow_path(head.nll(real[:1, :2], [1]), x[:1, :2], PRIOR, real[:1, :2], 3)
+    together = follow_path(head.nll(real, [1, 2]), x, PRIOR, real, gauss_legendre(3))
+    alone = follow_path(head.nll(real[:1, :2], [1]), x[:1, :2], PRIOR, real[:1, :2], gauss_legendre(3))
     assert together.evidence[0, :2].tolist() == pytest.approx(alone.evidence[0].tolist(), abs=1e-12)
     assert together.evidence[0, 2:].tolist() == [0.0] * 3
     assert together.cross_entropy[:, 0].tolist() == pytest.approx(alone.cross_entropy[:, 0].tolist(), abs=1e-12)
@@ -106,6 +106,28 @@ def test_a_rule_of_n_points_is_exact_for_polynomials_of_degree_2n_minus_1(points
     for degree in range(2 * points):
         assert float((weights * masks**degree).sum()) == pytest.approx(1 / (degree + 1), rel=1e-12)
     assert masks.tolist() == sorted(masks.tolist())
+
+
+def test_the_sequence_starts_in_the_middle_and_halves_what_is_left() -> None:
+    found = [float(van_der_corput(range(number, number + 1))[0]) for number in range(7)]
+    assert found == [1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8, 7 / 8]
+
+
+@given(start=st.integers(0, 40), points=st.integers(1, 40), ends=st.sampled_from([(0.0, 1.0), (0.2, 0.8), (0.5, 0.6)]))
+def test_points_of_the_sequence_lie_on_the_stretch_each_once(
+    start: int, points: int, ends: tuple[float, float]
+) -> None:
+    masks, weights = van_der_corput(range(start, start + points), ends)
+    assert masks.tolist() == sorted(set(masks.tolist())) and len(masks) == points
+    assert ends[0] < masks.min() and masks.max() < ends[1]
+    assert float(weights.sum()) == pytest.approx(ends[1] - ends[0])
+
+
+@pytest.mark.parametrize("points", range(1, 33))
+def test_wherever_the_sequence_stops_no_part_of_the_way_is_left_out(points: int) -> None:
+    masks, _ = van_der_corput(range(points))
+    gaps = torch.diff(masks, prepend=torch.zeros(1), append=torch.ones(1))
+    assert gaps.max() <= 2 / (points + 1)  # twice as far as if all were equal
 
 
 TEXTS = ["good film", "a very bad film it is not", "the act"]

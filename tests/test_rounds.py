@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from narrows import Explainer, Prior
-from narrows.config import BottleneckConfig, Reread, choose_config
+from narrows.config import BottleneckConfig, choose_config
 from narrows.errors import InputError
 from narrows.evaluation.degradation import removal_counts
 from narrows.path import follow_path
 from narrows.prior import Gaussian
 from narrows.readout import Bottleneck
-from narrows.rounds import closed_shares, pick_strongest, read_layers
+from narrows.rounds import pick_strongest, picked_shares, read_layers
 from tiny import Classifier
 
 TOKENS, HIDDEN = 14, 5
@@ -58,35 +58,47 @@ def make_bottleneck(seed: int, layer: int, layers: int, x: Tensor, content: Tens
     return Bottleneck(layer, nll, onward, x, PRIOR, real, [0] * len(content), nll(x.unsqueeze(1)).squeeze(1))
 
 
+def one_point(number: int, stretch: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """A point of the van der Corput sequence as if it were alone: 1/2, 1/4, 3/4, 1/8, ... of the stretch."""
+    place, part = 0.0, 0.5
+    number += 1
+    while number:
+        place += part * (number % 2)
+        number, part = number // 2, part / 2
+    start, end = stretch
+    return torch.tensor([start + (end - start) * place]).double(), torch.tensor([end - start]).double()
+
+
 def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], config: BottleneckConfig) -> list[float]:
     """Scores of one text: plain lists, one round after the other."""
 
-    def evidence(closed: list[int]) -> list[float]:
-        total, read = torch.zeros(TOKENS), 0
+    def evidence(closed: list[int], numbers: range) -> list[float]:
+        """The sum over some points of the sequence."""
+        total = torch.zeros(TOKENS)
         x = bottlenecks[0].activation[row : row + 1].clone()
         x[0, closed] = PRIOR.mean
         for number, bottleneck in enumerate(bottlenecks):
             x = block(x) if number else x
-            if closed and config.reread == "deeper" and number == 0 and len(bottlenecks) > 1:
-                continue
             real = torch.ones(1, TOKENS, dtype=torch.bool)
-            total += follow_path(bottleneck.nll, x, PRIOR, real, config.points, config.stretch).evidence[0]
-            read += 1
-        return (total / read).tolist()
+            for point in numbers:
+                total += follow_path(bottleneck.nll, x, PRIOR, real, one_point(point, config.stretch)).evidence[0]
+        return (total / len(bottlenecks)).tolist()
 
     rounds = config.rounds
-
-    first = found = evidence([])
+    shares = [config.points_of_round(done) for done in range(rounds)]
+    first = sums = evidence([], shares[0])
     closed: list[int] = []
     groups = []
-    for done in range(1, rounds):
-        target = max(1, int(len(content) * done / (9 * rounds) + 0.5))
+    for done in range(rounds):
+        if done:
+            sums = [a + b for a, b in zip(sums, evidence(closed, shares[done]), strict=True)]
+        found = [value / shares[done].stop for value in sums]
+        target = max(1, int(len(content) * (done + 1) / (9 * rounds) + 0.5))
         left = sorted((i for i in content if i not in closed), key=lambda i: (-found[i], i))
         group = left[: max(0, target - len(closed))]
         groups.append([(i, found[i]) for i in group])
         closed += group
-        found = evidence(closed)
-    scores = [(a + b) / 2 for a, b in zip(first, found, strict=True)] if rounds > 1 else first
+    scores = [(a / len(shares[0]) + b / shares[-1].stop) / 2 for a, b in zip(first, sums, strict=True)]
     below = [i for i in content if i not in closed]
     for group in reversed(groups):
         if group and below:
@@ -102,17 +114,17 @@ def by_hand(bottlenecks: list[Bottleneck], row: int, content: list[int], config:
 
 @given(
     seed=st.integers(0, 200),
-    rounds=st.integers(1, 4),
+    rounds=st.integers(2, 5),
+    more=st.integers(0, 4),
     special=st.integers(0, 12),
     layers=st.integers(1, 3),
-    reread=st.sampled_from(["all", "deeper"]),
 )
-def test_rounds_are_those_made_by_hand(seed: int, rounds: int, special: int, layers: int, reread: Reread) -> None:
+def test_rounds_are_those_made_by_hand(seed: int, rounds: int, more: int, special: int, layers: int) -> None:
     content = torch.ones(2, TOKENS, dtype=torch.bool)
     content[0, :1] = False
     content[1, : special + 1] = False  # as few as one token of the second text
     bottlenecks = make_bottlenecks(seed, content, layers)
-    config = BottleneckConfig(points=3, rounds=rounds, reread=reread, stretch=(0.1, 0.7))
+    config = BottleneckConfig(points=rounds + more, rounds=rounds, stretch=(0.1, 0.7))
     reading = read_layers(bottlenecks, content, config)
     for row in range(2):
         expected = by_hand(bottlenecks, row, content[row].nonzero().flatten().tolist(), config)
@@ -124,20 +136,20 @@ def test_rounds_are_those_made_by_hand(seed: int, rounds: int, special: int, lay
 def test_what_is_closed_first_ranks_first(seed: int) -> None:
     content = torch.ones(1, TOKENS, dtype=torch.bool)
     bottlenecks = make_bottlenecks(seed, content, 1)
-    once = read_layers(bottlenecks, content, BottleneckConfig())
-    twice = read_layers(bottlenecks, content, BottleneckConfig(rounds=2))
+    # The point of a round of one is the middle of the path, as that of a Gauss-Legendre rule of one is.
+    once = read_layers(bottlenecks, content, BottleneckConfig(points=1))
+    twice = read_layers(bottlenecks, content, BottleneckConfig(points=2, rounds=2))
     count = max(1, int(TOKENS / 18 + 0.5))
     assert set(once.scores[0].topk(count).indices.tolist()) == set(twice.scores[0].topk(count).indices.tolist())
 
 
 @given(content=st.integers(1, 600), rounds=st.integers(2, 9))
 def test_the_rounds_pick_what_the_degradation_test_looks_at_first(content: int, rounds: int) -> None:
-    """None of them closes more than the first ninth, and the last one has its part of it left to pick."""
-    shares = closed_shares(rounds)
+    shares = picked_shares(rounds)
     assert shares == sorted(shares)
-    assert len(shares) == rounds - 1
-    assert max(1, int(content * shares[-1] + 0.5)) <= removal_counts(content)[1]
-    assert shares[-1] * rounds / (rounds - 1) == pytest.approx(1 / 9)
+    assert len(shares) == rounds
+    assert max(1, int(content * shares[-1] + 0.5)) == max(1, removal_counts(content)[1])
+    assert shares == pytest.approx([shares[-1] * (done + 1) / rounds for done in range(rounds)])
 
 
 @given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=9), wanted=st.integers(-1, 10), seed=st.integers(0, 9))
@@ -153,7 +165,7 @@ TEXTS = ["a good film", "bad", "the acting is superb, it is not a bad film, it i
 
 def test_the_preset_best_is_the_same_alone_and_padded(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
     explainer = Explainer(*bert, prior=make_prior(bert[0]), preset="best")
-    assert explainer.config.rounds == 4
+    assert explainer.config.rounds == 8
     for together, text in zip(explainer(TEXTS), TEXTS, strict=True):
         alone = explainer(text)
         assert alone.scores == pytest.approx(together.scores, abs=1e-5)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 Granularity = Literal["feature", "token"]
 Readout = Literal["evidence", "information", "signed"]
-Reread = Literal["all", "deeper"]
 Preset = Literal["fast", "best", "complete", "paper"]
 
 PAPER_DEPTH = 0.75  # after layer 9 of 12
@@ -44,7 +43,6 @@ class Settings(TypedDict, total=False):
     readout: Readout
     points: int
     rounds: int
-    reread: Reread
     stretch: tuple[float, float]
     depths: tuple[float, ...] | None
     learning_rate: float
@@ -66,11 +64,9 @@ class BottleneckConfig:
         readout: ``evidence``, by how many bits each token raises log2 p(target) as the bottleneck opens;
             ``information``, the bits of each token that had to pass, the paper's; or ``signed``, the same with the
             direction of the token's evidence.
-        points: On the straight path, per layer; only ``evidence`` takes it. Steps, samples, beta and granularity
-            belong to the other readouts, which optimise.
+        points: On the straight path, per layer, shared out among the rounds; only ``evidence`` takes it. Steps,
+            samples, beta and granularity belong to the other readouts, which optimise.
         rounds: How often evidence is read, from the second time on with the strongest tokens closed (`narrows.rounds`).
-        reread: Where later rounds read: at ``all`` layers, or at the ``deeper`` ones, without the first, where a way
-            there and back costs most.
         stretch: The masks between which the path is followed; (0, 1) = the whole of it, whose evidence adds up to the
             rise of log2 p(target) from the prior's mean to the text.
         depths: Where the map is read, from 0, the embeddings, to 1, the last block; None = by the readout, `DEPTHS`.
@@ -97,7 +93,6 @@ class BottleneckConfig:
     readout: Readout = "evidence"
     points: int = 5
     rounds: int = 1
-    reread: Reread = "all"
     stretch: tuple[float, float] = (0.0, 1.0)
     depths: tuple[float, ...] | None = None
     learning_rate: float = 1.0
@@ -109,7 +104,6 @@ class BottleneckConfig:
         for name, value, choices in (
             ("granularity", self.granularity, get_args(Granularity)),
             ("readout", self.readout, get_args(Readout)),
-            ("reread", self.reread, get_args(Reread)),
         ):
             if value not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
@@ -117,6 +111,8 @@ class BottleneckConfig:
             count = getattr(self, name)
             if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
                 raise InputError(f"{name} must be at least 1, not {count!r}")
+        if self.rounds > self.points:
+            raise InputError(f"{self.rounds} rounds need as many points, there are {self.points}")
         if self.rounds > 1 and self.readout != "evidence":
             raise InputError(f"rounds belong to the readout evidence, not to {self.readout}")
         if self.beta != "auto" and not (_is_number(self.beta) and self.beta >= 0):
@@ -139,7 +135,22 @@ class BottleneckConfig:
     @property
     def copies(self) -> int:
         """How often a text goes through the suffix at once."""
-        return self.points if self.readout == "evidence" else self.samples
+        return -(-self.points // self.rounds) if self.readout == "evidence" else self.samples
+
+    def points_of_round(self, done: int) -> range:
+        """Share the points out among the rounds.
+
+        Args:
+            done: Rounds before this one.
+
+        Returns:
+            Which of the points it takes, the first one is 0.
+
+        Example:
+            >>> [list(BottleneckConfig(points=5, rounds=3).points_of_round(done)) for done in range(3)]
+            [[0], [1, 2], [3, 4]]
+        """
+        return range(self.points * done // self.rounds, self.points * (done + 1) // self.rounds)
 
     def layers(self, blocks: int) -> tuple[int, ...]:
         """Choose the layers at which the map is read.
@@ -162,12 +173,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-# The middle of the path, where a prediction is made: docs/defaults.md.
-MIDDLE = (0.2, 0.8)
+# Where on the path a prediction is made: docs/defaults.md.
+MIDDLE, MOST = (0.2, 0.8), (0.1, 0.9)
 
 PRESETS: dict[Preset, BottleneckConfig] = {
-    "fast": BottleneckConfig(points=3, rounds=2, reread="deeper", stretch=MIDDLE),
-    "best": BottleneckConfig(points=3, rounds=4, stretch=MIDDLE),
+    "fast": BottleneckConfig(points=3, rounds=3, stretch=MIDDLE),
+    "best": BottleneckConfig(points=8, rounds=8, stretch=MOST),
     "complete": BottleneckConfig(points=10),
     "paper": BottleneckConfig(readout="information", granularity="feature", beta=1e-5, steps=10, samples=10),
 }
@@ -181,7 +192,8 @@ def choose_config(preset: Preset, **settings: Unpack[Settings]) -> BottleneckCon
             path, which adds up; or ``paper``, the paper's settings.
         **settings: Fields of `BottleneckConfig`. One of the optimisation, such as beta, asks for the readout
             ``information`` unless a readout is named. Unless a number of rounds is named, what cannot be read in
-            rounds, another readout or the features, is read in one.
+            rounds, another readout or the features, is read in one. If points or rounds are named, the other follows:
+            there are no more rounds than points.
 
     Returns:
         The configuration.
@@ -206,6 +218,10 @@ def choose_config(preset: Preset, **settings: Unpack[Settings]) -> BottleneckCon
         if "readout" in settings:
             raise InputError(f"the readout evidence optimises nothing: {', '.join(optimized)} belong to the others")
         start = replace(start, readout="information", rounds=1)
+    points, rounds = settings.get("points", start.points), settings.get("rounds", start.rounds)
+    if isinstance(points, int) and isinstance(rounds, int) and rounds > points >= 1:
+        # Whichever of the two is named is meant; if both are, the configuration has something to say.
+        start = replace(start, points=max(points, rounds), rounds=min(points, rounds))
     if settings.get("features") or settings.get("readout", start.readout) != "evidence":
         start = replace(start, rounds=1)
     return replace(start, **settings)

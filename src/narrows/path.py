@@ -42,22 +42,16 @@ class StraightPath:
 
 
 def follow_path(
-    nll: NegativeLogLikelihood,
-    activation: Tensor,
-    prior: Gaussian,
-    real: Tensor,
-    points: int,
-    stretch: tuple[float, float] = (0.0, 1.0),
+    nll: NegativeLogLikelihood, activation: Tensor, prior: Gaussian, real: Tensor, points: tuple[Tensor, Tensor]
 ) -> StraightPath:
-    """Integrate the evidence of a batch of texts by the Gauss-Legendre rule; all points share one pass there and back.
+    """Integrate the evidence of a batch of texts; all points share one pass there and back.
 
     Args:
         nll: -log p(target) of activations, in nats.
         activation: X, (batch, tokens, hidden), of any floating dtype; the sums are float32 (float64 for float64).
         prior: Its mean, broadcastable to X, is where the path starts.
         real: True where a token is not padding, (batch, tokens).
-        points: Points of the rule.
-        stretch: The masks from which to which it is followed.
+        points: Masks, rising, and weights of the rule, (points,) each: `gauss_legendre` or `van_der_corput`.
 
     Returns:
         The evidence and the points.
@@ -65,7 +59,7 @@ def follow_path(
     wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
     x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
     mean = prior.mean.to(x).expand_as(x)
-    masks, weights = gauss_legendre(points, stretch)
+    masks, weights = points
     opened = masks.to(x).view(1, -1, 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
     opened = opened.to(activation.dtype).requires_grad_()  # (batch, points, tokens, hidden)
     cross_entropy = nll(opened)  # (batch, points)
@@ -94,3 +88,33 @@ def gauss_legendre(points: int, stretch: tuple[float, float] = (0.0, 1.0)) -> tu
     places, weights = np.polynomial.legendre.leggauss(points)
     start, end = stretch
     return torch.from_numpy(start + (end - start) * (places + 1) / 2), torch.from_numpy((end - start) * weights / 2)
+
+
+def van_der_corput(numbers: range, stretch: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
+    """Give points of the van der Corput sequence on a stretch of the way from 0 to 1.
+
+    The sequence, 1/2, 1/4, 3/4, 1/8, 5/8, ..., the digits of 1, 2, 3, ... to base 2 behind the point and backwards (van
+    der Corput 1935), lies ever closer on the stretch, evenly wherever one stops: what the Gauss-Legendre rule, whose
+    points are all others with every one more, cannot.
+
+    Args:
+        numbers: Which of its points, the first one is 0.
+        stretch: Where it begins and ends.
+
+    Returns:
+        Points, rising, and equal weights, which add up to the length of the stretch, (points,) each, float64.
+
+    Example:
+        >>> van_der_corput(range(1, 3))
+        (tensor([0.2500, 0.7500], dtype=torch.float64), tensor([0.5000, 0.5000], dtype=torch.float64))
+    """
+    start, end = stretch
+    places = sorted(_radical_inverse(number + 1) for number in numbers)
+    masks = torch.tensor(places, dtype=torch.float64) * (end - start) + start
+    return masks, torch.full((len(numbers),), (end - start) / len(numbers), dtype=torch.float64)
+
+
+def _radical_inverse(number: int) -> float:
+    """Put the binary digits of a number behind the point, the last one first."""
+    digits = f"{number:b}"
+    return int(digits[::-1], 2) / (1 << len(digits))

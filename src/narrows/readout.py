@@ -15,7 +15,7 @@ from torch import Tensor
 from narrows.bottleneck import NATS_PER_BIT, direction, information, token_bits
 from narrows.config import BottleneckConfig, Readout
 from narrows.optimize import NegativeLogLikelihood, optimize
-from narrows.path import follow_path
+from narrows.path import follow_path, gauss_legendre, van_der_corput
 from narrows.prior import Gaussian
 
 HALFWAY = 0.5
@@ -139,20 +139,26 @@ def read_signed(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
     return replace(plain, scores=plain.bits * towards, features=features)
 
 
-def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
+def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig, done: int = 0) -> Reading:
     """Read by how many bits each token raises log2 p(target) as the bottleneck opens (`narrows.path`).
 
     Args:
         bottleneck: Where the texts are narrowed; nothing is optimised and no noise is drawn.
         config: Number of points on the path, its stretch, and how far open the open mask is.
+        done: Rounds that were read before. Read once, the points are those of the Gauss-Legendre rule; in rounds, each
+            takes the next of the van der Corput sequence.
 
     Returns:
         Maps that add up to the rise of log2 p(target) on the stretch: on the whole path, from the prior's mean to the
-        text. Along the way stand the open
-        mask, then the points of the path, most open first.
+        text. Along the way stand the open mask, then the points of the path, most open first.
     """
     x, real, prior = bottleneck.activation, bottleneck.real, bottleneck.prior
-    path = follow_path(bottleneck.nll, x, prior, real, config.points, config.stretch)
+    points = (
+        gauss_legendre(config.points, config.stretch)
+        if config.rounds == 1
+        else van_der_corput(config.points_of_round(done), config.stretch)
+    )
+    path = follow_path(bottleneck.nll, x, prior, real, points)
     wide = torch.where(real.unsqueeze(-1), x.detach().to(path.evidence), 0.0)
     mean, std = prior.mean.to(wide), prior.std.to(wide)
 

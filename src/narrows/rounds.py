@@ -1,6 +1,6 @@
 """Maps of one or several layers, read in one round or in several, in which the strongest tokens are closed.
 
-Where two words say the same, either can do without the other, and evidence that is read once, with every other token
+Where two words say the same, the model can do without either, and evidence that is read once, with every other token
 open, may be shared out badly. So it can be read again with the strongest tokens closed (their mask at 0, the prior's
 mean in their place), and what the others say without them decides which come next. Tokens are closed inside of the
 bottleneck only, at the first layer that is read, from where the model carries on without what they say; none is deleted
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from narrows.config import BottleneckConfig
-from narrows.readout import Bottleneck, Reading, mean_reading, read_out
+from narrows.readout import Bottleneck, Reading, mean_reading, read_evidence, read_out
 
 NINTH = 1 / 9  # of the content tokens: what the rounds pick, each its part, and the degradation test looks at first
 EDGE = 1e-5  # by which part a token that was closed stays above those that were not
@@ -28,49 +28,50 @@ def read_layers(bottlenecks: Sequence[Bottleneck], content: Tensor, config: Bott
     Args:
         bottlenecks: Where the texts are narrowed, one per layer.
         content: True where a token is part of a text and may be closed, (batch, tokens).
-        config: The readout, the number of rounds, and whether later ones leave out the first layer.
+        config: The readout and the number of rounds.
 
     Returns:
-        The maps. In one round, the mean of what is read at the layers. In several, the score of a token that was closed
-        is its evidence in the round that closed it, and that of another the mean of its evidence in the first round and
-        in the last; scores of tokens that were closed are lifted, all of a round alike and only so far that none falls
-        below a token that was left open longer. The way is that of the first round.
+        The maps. In one round, the mean of what is read at the layers. In several, the score of a picked token is the
+        mean of its evidence in all rounds until then, that of another the mean of its evidence in the first round and
+        of that in all; scores of picked tokens are lifted, all of a round alike and only so far that none falls below
+        a token that was picked later or not at all. The way is that of the first round.
     """
-    first = reading = _read_all(bottlenecks, config)
-    closed = torch.zeros_like(content)
+    if config.rounds == 1:
+        return mean_reading([read_out(bottleneck, config) for bottleneck in bottlenecks])
+    first = _read_round(bottlenecks, config, 0)
+    scores, picked = first.scores, torch.zeros_like(content)
     taken: list[tuple[Tensor, Tensor]] = []
-    for share in closed_shares(config.rounds):
-        wanted = _count(content, share) - closed.sum(dim=1)
-        strongest = pick_strongest(reading.scores, content & ~closed, wanted)
-        taken.append((strongest, reading.scores))
-        closed = closed | strongest
-        narrowed = close(bottlenecks, closed)
-        deeper = narrowed[1:] if config.reread == "deeper" else []
-        reading = _read_all(deeper or narrowed, config)
-    if not taken:
-        return first
-    scores = (first.scores + reading.scores) / 2
-    below = content & ~closed
+    for done, share in enumerate(picked_shares(config.rounds)):
+        if done:
+            again = _read_round(close(bottlenecks, picked), config, done)
+            points = config.points_of_round(done)
+            scores = scores + (again.scores - scores) * len(points) / points.stop  # the mean over all points so far
+        wanted = _count(content, share) - picked.sum(dim=1)
+        strongest = pick_strongest(scores, content & ~picked, wanted)
+        taken.append((strongest, scores))
+        picked = picked | strongest
+    scores = (first.scores + scores) / 2
+    below = content & ~picked
     for strongest, evidence in reversed(taken):
         scores = torch.where(strongest, evidence + _lift(evidence, strongest, scores, below), scores)
         below = below | strongest
     return replace(first, bits=scores.abs(), scores=scores)
 
 
-def closed_shares(rounds: int) -> list[float]:
-    """Give the share of the content tokens that is closed after each round but the last, in equal steps.
+def picked_shares(rounds: int) -> list[float]:
+    """Give the share of the content tokens that is picked by the end of each round, in equal steps up to a ninth.
 
     Args:
-        rounds: How often evidence is read; each picks as much of the first ninth.
+        rounds: How often evidence is read.
 
     Returns:
         Rising shares.
 
     Example:
-        >>> closed_shares(1), [round(share, 3) for share in closed_shares(3)]
-        ([], [0.037, 0.074])
+        >>> [round(share, 3) for share in picked_shares(3)]
+        [0.037, 0.074, 0.111]
     """
-    return [NINTH * done / rounds for done in range(1, rounds)]
+    return [NINTH * done / rounds for done in range(1, rounds + 1)]
 
 
 def pick_strongest(scores: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
@@ -111,8 +112,8 @@ def close(bottlenecks: Sequence[Bottleneck], closed: Tensor) -> list[Bottleneck]
     return [replace(first, activation=shut), *(replace(each, activation=carried[each.layer]) for each in deeper)]
 
 
-def _read_all(bottlenecks: Sequence[Bottleneck], config: BottleneckConfig) -> Reading:
-    return mean_reading([read_out(bottleneck, config) for bottleneck in bottlenecks])
+def _read_round(bottlenecks: Sequence[Bottleneck], config: BottleneckConfig, done: int) -> Reading:
+    return mean_reading([read_evidence(bottleneck, config, done) for bottleneck in bottlenecks])
 
 
 def _count(content: Tensor, share: float) -> Tensor:

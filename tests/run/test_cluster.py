@@ -46,7 +46,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def pool() -> list[psutil.Process]:
     """The worker processes of the cluster that this process has started."""
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if (child.cmdline() or [""])[0].startswith("ray::MapWorker")]
+    return [child for child in children if title(child).startswith("ray::MapWorker")]
+
+
+def title(process: psutil.Process) -> str:
+    """The first word of a command; none of a process that is gone by now, or that is dead and not yet buried."""
+    try:
+        return (process.cmdline() or [""])[0]
+    except psutil.NoSuchProcess:  # a zombie's is one of these
+        return ""
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")

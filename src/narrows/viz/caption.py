@@ -268,7 +268,7 @@ def _walked(config: Mapping[str, Any]) -> str:
     start, end = config.get("stretch", (0, 1))
     whole = (start, end) == (0, 1)
     part = "on" if whole else f"between {start:.0%} and {end:.0%} of"
-    measured = f"Measured at {points} points {part} the way, per layer"
+    measured = f"Measured at {points} point{'' if points == 1 else 's'} {part} the way, per layer"
     if rounds > 1:
         return (
             f"{measured}, in {rounds} rounds: a strong token is closed once it is found, and what the others say "
