@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from narrows import Explainer, datasets
-from narrows.config import MIDDLE, MOST, Settings
+from narrows.config import MIDDLE, Settings
 from narrows.evaluation.degradation import Array, Curves, degrade
 from narrows.evaluation.metrics import area, drop
 from narrows.evaluation.statistics import bootstrap_interval
@@ -60,7 +60,7 @@ def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str
                 yield layers, None, {"readout": "evidence", "points": points, "rounds": 1, "stretch": WHOLE}
         case "stretch":
             three = [round(d * blocks) for d in THREE]
-            for stretch in (WHOLE, MOST, MIDDLE, (0.05, 0.75)):
+            for stretch in (WHOLE, (0.1, 0.9), MIDDLE, (0.05, 0.75)):
                 for rounds in (3, 8):
                     yield three, None, {"readout": "evidence", "points": rounds, "rounds": rounds, "stretch": stretch}
         case "rounds":

@@ -74,7 +74,7 @@ def test_every_round_has_a_point() -> None:
     with pytest.raises(InputError, match="4 rounds need as many points, there are 3"):
         BottleneckConfig(points=3, rounds=4)
     assert choose_config("fast", rounds=5).points == 5  # as many as rounds, where no number is named
-    assert choose_config("best", rounds=5).points == 8
+    assert choose_config("best", rounds=5).points == 12
     assert choose_config("best", points=2).rounds == 2  # no more than points, where no number is named
     with pytest.raises(InputError, match="5 rounds need as many points, there are 2"):
         choose_config("fast", points=2, rounds=5)

@@ -165,7 +165,7 @@ TEXTS = ["a good film", "bad", "the acting is superb, it is not a bad film, it i
 
 def test_the_preset_best_is_the_same_alone_and_padded(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
     explainer = Explainer(*bert, prior=make_prior(bert[0]), preset="best")
-    assert explainer.config.rounds == 8
+    assert explainer.config.rounds == 4
     for together, text in zip(explainer(TEXTS), TEXTS, strict=True):
         alone = explainer(text)
         assert alone.scores == pytest.approx(together.scores, abs=1e-5)

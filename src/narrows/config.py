@@ -174,11 +174,11 @@ def _is_number(value: object) -> bool:
 
 
 # Where on the path a prediction is made: docs/defaults.md.
-MIDDLE, MOST = (0.2, 0.8), (0.1, 0.9)
+MIDDLE = (0.2, 0.8)
 
 PRESETS: dict[Preset, BottleneckConfig] = {
     "fast": BottleneckConfig(points=3, rounds=3, stretch=MIDDLE),
-    "best": BottleneckConfig(points=8, rounds=8, stretch=MOST),
+    "best": BottleneckConfig(points=12, rounds=4, stretch=MIDDLE),
     "complete": BottleneckConfig(points=10),
     "paper": BottleneckConfig(readout="information", granularity="feature", beta=1e-5, steps=10, samples=10),
 }
