@@ -214,10 +214,15 @@ def test_the_rate_curves_of_all_layers_share_an_axis() -> None:
     def steps(*bits: float) -> list[TraceDict]:
         return [{"step": step, "cross_entropy": 0.0, "information": each} for step, each in enumerate(bits)]
 
-    traces = [steps(1.0, 10.0), steps(10.0, 100.0), steps(5.0)]
+    traces = [steps(1.0, 10.0, 10.0), steps(10.0, 10.0, 100.0), steps(5.0, 50.0)]
     results = [layer | {"trace": trace} for layer, trace in zip(layers(3), traces, strict=True)]
     curves = [a["points"] for tag, a in read(html.render_layers_page(results)).elements if tag == "polyline"]
-    assert curves == ["0.0,0.0 120.0,0.0", "120.0,0.0 240.0,0.0"]  # one point makes no curve
+    assert curves == ["0.0,0.0 120.0,0.0 120.0,0.0", "120.0,0.0 120.0,0.0 240.0,0.0"]  # two points make no curve
+
+
+def test_two_steps_are_not_drawn_as_curves() -> None:
+    trace = [{"step": step, "cross_entropy": 0.1 * step, "information": 10.0 - step} for step in range(2)]
+    assert "polyline" not in html.render_page([build("one", tokens_of("one", [1.0]), trace=trace)])
 
 
 def test_settings_are_there_for_reproduction() -> None:
