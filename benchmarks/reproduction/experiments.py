@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +30,10 @@ MODELS = {
 }
 IMDB_TOKENS = 96  # reviews are cut where the demo model was trained: 2 cores would need days for all of their tokens
 FURTHER = "few-"  # before the name of a data set: the folder of the costly methods
+LAYERS, BETAS, RATES = "layers-", "beta-", "rates-"  # the same of the sweeps, and of the rate at each layer
 PREDICTED = "predicted-"  # the same of the runs that explain the predicted class
 MASKED = (*COMPARED, "lime:removal=mask")  # in the folder of the data set itself: the maps are there
-FEW = 0.2  # share of the texts that the costly methods and the predicted class get
+FEW = 0.2  # share of the texts that the costly methods get
 SWEPT = 0.08  # and the sweeps
 
 
@@ -65,16 +67,17 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
         chosen = ("--methods", ",".join(methods), *options)
         return [_command("evaluate", folder.format(name), name, data, runs, count, chosen) for name in MODELS]
 
-    layers = [
-        _command("sweep layers", f"layers-{name}", name, data, runs, swept, ("--method", "iba:samples=2"))
-        for name in MODELS
-    ]
-    beta = ("--method", f"iba:{PAPER_LAYER}:samples=2")
-    betas = [_command("sweep beta", f"beta-{name}", name, data, runs, swept, beta) for name in ("mnli_matched", "rte")]
+    def sweep(what: str, folder: str, method: str, names: Iterable[str]) -> list[Experiment]:
+        chosen = ("--method", method)
+        return [_command(f"sweep {what}", f"{folder}{name}", name, data, runs, swept, chosen) for name in names]
+
+    layers = sweep("layers", LAYERS, "iba:samples=2", MODELS)
+    betas = sweep("beta", BETAS, f"iba:{PAPER_LAYER}:samples=2", ("mnli_matched", "rte"))
+    rates = sweep("layers", RATES, "narrows:preset=complete", MODELS)
     costly = compare(FURTHER + "{}", few, COSTLY)
     masked = compare("{}", limit, MASKED, "--removal", "mask")
-    predicted = compare(PREDICTED + "{}", few, COMPARED, "--target", "predicted")
-    return [*compare("{}", limit, TABLE), *layers, *betas, *costly, *masked, *predicted]
+    predicted = compare(PREDICTED + "{}", limit, COMPARED, "--target", "predicted")
+    return [*compare("{}", limit, TABLE), *layers, *betas, *rates, *costly, *masked, *predicted]
 
 
 def _command(

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from experiments import FURTHER, IMDB_TOKENS, LAYER, MODELS, PAPER_LAYER, PREDICTED, Experiment
+from experiments import (
+    BETAS,
+    FURTHER,
+    IMDB_TOKENS,
+    LAYER,
+    LAYERS,
+    MODELS,
+    PAPER_LAYER,
+    PREDICTED,
+    RATES,
+    Experiment,
+)
 
 from narrows.errors import DataError
 from narrows.models import bundled
@@ -87,9 +98,10 @@ def write_up(listed: Sequence[Experiment], data: Path, runs: Path, out: Path) ->
         "claims": [_claim(tables, *claim) for claim in CLAIMS],
         "leads": {own: _leads(tables, own) for own in OURS},
         "few_leads": {own: _leads(further, own) for own in OURS},
-        "layers": _best(summaries, results, "layer"),
-        "betas": _best(summaries, results, "beta"),
+        "layers": _best(summaries, results, LAYERS),
+        "betas": _best(summaries, results, BETAS),
         "figures": figures,
+        "rated": max((each["instances"] for name, each in summaries.items() if name.startswith(RATES)), default=0),
         "pictures": sorted(path.name for path in pictures.glob("figure_*.png")),
         "checks": {name: _json(runs / "checks" / f"{name}.json") for name in CHECKS},
         "facts": _json(runs / "pictures.json"),
@@ -122,15 +134,10 @@ def _masked(results: Mapping[str, Results]) -> dict[str, RunSummary]:
 
 def _figures(summaries: Mapping[str, RunSummary], results: Mapping[str, Results], pictures: Path) -> list[str]:
     """Draw the figures of the comparisons and of the sweeps; give their names."""
-    sweeps = {name: sweep.parameter for name, each in results.items() if (sweep := find_sweep(each))}
-    groups = {
-        "figure_1_": [name for name in MODELS if name in results],
-        "few_": [FURTHER + name for name in MODELS if FURTHER + name in results],
-        "figure_2a_4_": [name for name, parameter in sweeps.items() if parameter == "layer"],
-        "figure_2b_": [name for name, parameter in sweeps.items() if parameter == "beta"],
-    }
+    groups = {"figure_1_": "", "few_": FURTHER, "figure_2a_4_": LAYERS, "figure_2b_": BETAS, "rates_": RATES}
     drawn = []
-    for prefix, names in groups.items():
+    for prefix, folder in groups.items():
+        names = [folder + name for name in MODELS if folder + name in results]
         found = draw([results[name] for name in names], [summaries[name] for name in names]) if names else {}
         for name, (_, figure) in found.items():
             save_figure(figure, pictures / f"{prefix}{name}")
@@ -166,13 +173,13 @@ def _leads(tables: Mapping[str, RunSummary], own: str) -> list[dict[str, Any]]:
 
 
 def _best(
-    summaries: Mapping[str, RunSummary], results: Mapping[str, Results], parameter: str
+    summaries: Mapping[str, RunSummary], results: Mapping[str, Results], folder: str
 ) -> dict[str, dict[str, Any]]:
-    """Find, for each sweep over a parameter, the drop at each value."""
+    """Find, for each sweep of a kind, the drop at each value."""
     found = {}
     for name, each in results.items():
         sweep = find_sweep(each)
-        if sweep is not None and sweep.parameter == parameter:
+        if sweep is not None and name.startswith(folder):
             rows: list[tuple[float, MethodSummary]] = [
                 (sweep.values[method], summary) for method, summary in summaries[name]["methods"].items()
             ]

@@ -76,6 +76,8 @@ class MethodSummary(TypedDict):
     flips: float  # share of the texts whose predicted class is another without the first ninth, 0 to 1
     curve_morf: list[float]  # (10,), mean p(target) after 0/9, ..., 9/9 of the tokens are gone
     curve_lerf: list[float]  # (10,)
+    rate_bits: list[float]  # mean bits that pass a bottleneck, point by point, the fewest first; empty without a trace
+    rate_probability: list[float]  # mean p(target) through it at these points
     normalized: list[float]  # (10,), (p - m) / (o - m) of curve_morf: 1 = untouched, 0 = the most degraded mean
     seconds: float  # per text
     forward_equivalents: float  # per text; a forward through all blocks = 1

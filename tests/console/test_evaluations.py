@@ -63,7 +63,7 @@ def test_scores_of_another_tool_are_evaluated_alike(
 
 def test_report_is_a_page_with_figures_and_tables(run: Runner, options: list[object], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run("evaluate", *options, "--methods", "narrows:samples=2,occlusion,random")
+    run("evaluate", *options, "--methods", "narrows:preset=complete,occlusion,random")
     result = run("report", out)
     assert result.code == 0
     assert result.out.strip() == str(out / "report.html")
@@ -72,7 +72,8 @@ def test_report_is_a_page_with_figures_and_tables(run: Runner, options: list[obj
     assert "&lt;" in page
     assert "occlusion" in page
     names = {path.name for path in (out / "figures").iterdir()}
-    assert {"degradation.png", "degradation.svg", "comparison.png", "cost.svg"} <= names
+    assert {"degradation.png", "degradation.svg", "comparison.png", "cost.svg", "rate.png"} <= names
+    assert "How the bottleneck closed" in page
     assert (out / "drop_11.md").read_text().count("|") > 4
     assert (out / "drop_11.tex").read_text().startswith("\\begin{tabular}")
     assert len((out / "drop_11.csv").read_text().splitlines()) == 4
@@ -84,7 +85,8 @@ def test_sweeps_go_over_layers_and_betas(run: Runner, options: list[object], tmp
         out = tmp_path / name
         assert run("sweep", command, *options[:-1], out, *method, *values).code == 0
         assert run("report", out).code == 0
-        assert {path.name for path in (out / "figures").glob("*.png")} == {f"{name}_curves.png", f"{name}_line.png"}
+        figures = {f"{name}_{kind}.png" for kind in ("curves", "line", "rate")}
+        assert {path.name for path in (out / "figures").glob("*.png")} == figures
     assert list(json.loads((tmp_path / "layer" / "summary.json").read_text())["methods"]) == [
         f"iba:samples=2:steps=2:layer={layer}" for layer in (0, 1, 2)
     ]

@@ -18,6 +18,7 @@ import worker
 from filelock import FileLock
 
 import tiny
+from narrows import Explainer
 from narrows.errors import DataError, InputError, LayerError, TargetError
 from narrows.evaluation.degradation import degrade
 from narrows.example import Example
@@ -26,8 +27,9 @@ from narrows.methods.registry import Spec
 from narrows.models.loading import Classifier
 from narrows.run.evaluate import Plan, evaluate, part_path, slug, split_parts
 from narrows.run.instances import Source
+from narrows.run.report import grade, write_report
 from narrows.run.results import Results, write_summary
-from narrows.run.store import LOCK, read_json, read_part
+from narrows.run.store import LOCK, read_json, read_part, write_part
 
 HERE = Path(__file__).parent
 WORDS = ("good", "bad", "film", "the", "not", "very", "acting", "superb")
@@ -102,6 +104,51 @@ def test_what_is_written_is_what_the_functions_give(texts: Path, classifier: Cla
     np.testing.assert_allclose(saved.lerf, curves.lerf, atol=1e-5)
     assert [row["text"] for row in results.instances] == [example.text for example in examples]
     assert [row["target"] for row in results.instances] == targets
+
+
+def test_a_bottleneck_leaves_its_traces_and_their_mean_is_in_the_summary(
+    texts: Path, classifier: Classifier, tmp_path: Path
+) -> None:
+    out, name = tmp_path / "out", "narrows:preset=complete:prior=instance"
+    evaluate(classifier, plan_of(texts, name, "random"), out)
+    examples = [Example(**json.loads(line)) for line in texts.read_text().splitlines()]
+    explainer = Explainer(classifier.model, classifier.tokenizer, prior="instance", preset="complete")
+    targets = [2 * (number % 2) for number in range(len(examples))]
+    expected = [explainer(example, target) for example, target in zip(examples, targets, strict=True)]
+    results = Results.read(out)
+    for trace, attribution in zip(results.traces(name), expected, strict=True):
+        assert [point.step for point in trace] == [point.step for point in attribution.trace]
+        for what in ("information", "cross_entropy"):
+            own, alone = ([getattr(point, what) for point in points] for points in (trace, attribution.trace))
+            np.testing.assert_allclose(own, alone, rtol=1e-4, atol=1e-5)
+    summary = write_summary(out)
+    curves = [attribution.rate_curve() for attribution in expected]
+    means = [
+        [sum(getattr(curve[place], what) for curve in curves) / len(curves) for place in range(len(curves[0]))]
+        for what in ("bits", "probability")
+    ]
+    own = summary["methods"][name]
+    np.testing.assert_allclose([own["rate_bits"], own["rate_probability"]], means, rtol=1e-4)
+    assert summary["methods"]["random"]["rate_bits"] == []
+    graded = grade(results, name)[5]
+    assert [point["information"] for point in graded.attribution["trace"]] == pytest.approx(
+        [point.information for point in results.traces(name)[5]]
+    )
+
+
+def test_maps_of_an_earlier_version_are_read_without_traces(
+    texts: Path, classifier: Classifier, tmp_path: Path
+) -> None:
+    out, name = tmp_path / "out", "narrows:preset=complete:prior=instance"
+    evaluate(classifier, plan_of(texts, name), out)
+    first = part_path(out, "maps", name, 0)
+    rows = [{"id": row["id"], "scores": row["scores"]} for row in read_part(first)]
+    write_part(first, rows, {"id": "int", "scores": "[float]"})
+    results = Results.read(out)
+    assert [len(trace) for trace in results.traces(name)].count(0) == len(rows)
+    assert len(results.maps(name)) == len(results.instances)
+    assert write_summary(out)["methods"][name]["rate_bits"] == []  # of all texts or of none
+    assert "rate.png" not in {path.name for path in write_report(out)}
 
 
 def test_methods_and_removals_are_added_to_a_run(texts: Path, classifier: Classifier, tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ def method(name: str, label: str, drop: float, forwards: float, **changes: Any) 
         "flips": min(1.0, 1.2 * drop),
         "curve_morf": morf,
         "curve_lerf": lerf,
+        "rate_bits": [10.0 * 8**point for point in range(4)] if name.startswith(("narrows", "iba")) else [],
+        "rate_probability": [0.5, 0.7, 0.85, 0.92] if name.startswith(("narrows", "iba")) else [],
         "normalized": [(value - 0.25) / (0.92 - 0.25) for value in morf],
         "seconds": forwards / 100,
         "forward_equivalents": forwards,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from saved_results import HOSTILE
-from saved_summaries import method, run, runs, sweep
+from saved_summaries import method, run, runs
 
 from narrows.errors import DependencyError, InputError
 from narrows.schema import RunSummary
@@ -21,11 +21,11 @@ from narrows.viz.curves import (
     plot_comparison,
     plot_cost,
     plot_degradation,
-    plot_sweep_curves,
-    plot_sweep_line,
     save_figure,
 )
 from narrows.viz.panels import RANDOM_COLOUR, looks
+from narrows.viz.rates import plot_rates, plot_sweep_rates
+from narrows.viz.sweeps import plot_sweep_curves, plot_sweep_line
 
 pytest.importorskip("matplotlib")
 
@@ -39,6 +39,8 @@ PLOTS: dict[str, Callable[[list[RunSummary]], Figure]] = {
     "cost": plot_cost,
     "sweep_curves": lambda summaries: plot_sweep_curves(summaries, "layer", {"narrows": 1, "iba": 2}),
     "sweep_line": lambda summaries: plot_sweep_line(summaries, "beta", {"narrows": 1e-5, "iba": 0.1}),
+    "rates": plot_rates,
+    "sweep_rates": lambda summaries: plot_sweep_rates(summaries, "layer", {"narrows": 1, "iba": 2}),
 }
 every_plot = pytest.mark.parametrize("plot", PLOTS.values(), ids=list(PLOTS))
 
@@ -123,60 +125,6 @@ def test_names_that_are_cut_to_the_same_stay_apart() -> None:
     assert legend_of(plot_degradation([run("imdb", long)])) == labels
 
 
-def test_curves_of_a_sweep_run_from_dark_to_light() -> None:
-    from matplotlib.colors import to_rgb
-
-    summaries, values = sweep("layer", range(1, 13))
-    figure = plot_sweep_curves(summaries[::-1], "layer", dict(reversed(values.items())))
-    for panel, summary in zip(panels_of(figure), summaries[::-1], strict=True):
-        *curves, chance = panel.lines
-        assert chance.get_label() == "random"
-        assert chance.get_color() == RANDOM_COLOUR
-        assert [list(line.get_ydata()) for line in curves] == [
-            own["curve_morf"] for name, own in summary["methods"].items() if name in values
-        ]
-        lightness = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in (to_rgb(line.get_color()) for line in curves)]
-        assert lightness == sorted(set(lightness))
-    (bar,) = (ax for ax in figure.axes if ax not in panels_of(figure))
-    assert bar.get_ylabel() == "layer"
-    assert [tick.get_text() for tick in bar.get_yticklabels()] == [str(layer) for layer in range(1, 13)]
-    assert legend_of(figure) == ["random"]
-
-
-def test_betas_are_written_as_they_are_typed_and_thinned_where_there_are_many() -> None:
-    summaries, values = sweep("beta", [1e-7, 2.5e-5, 0.1, 10.0], 1)
-    bar = plot_sweep_curves(summaries, "beta", values).axes[-1]
-    assert [tick.get_text() for tick in bar.get_yticklabels()] == ["1e-7", "2.5e-5", "0.1", "10"]
-    summaries, values = sweep("layer", range(49), 1)
-    bar = plot_sweep_curves(summaries, "layer", values).axes[-1]
-    assert [tick.get_text() for tick in bar.get_yticklabels()] == [str(layer) for layer in range(0, 49, 4)]
-
-
-def test_the_drop_over_the_values_has_its_interval_as_a_band() -> None:
-    summaries, values = sweep("beta", [0.1, 1e-7, 1e-3], 1)
-    (panel,) = panels_of(figure := plot_sweep_line(summaries, "beta", values))
-    line = lines_of(panel)["mean over the texts"]
-    ordered = sorted((values[name], own) for name, own in summaries[0]["methods"].items() if name in values)
-    assert list(line.get_xdata()) == [1e-7, 1e-3, 0.1]
-    assert list(line.get_ydata()) == [own["drop_11"] for _, own in ordered]
-    band = panel.collections[0].get_paths()[0].vertices
-    for value, own in ordered:
-        assert {y for x, y in band.tolist() if x == value} >= set(own["drop_11_interval"])
-    assert set(lines_of(panel)["random"].get_ydata()) == {summaries[0]["methods"]["random"]["drop_11"]}
-    assert panel.get_xscale() == "log"
-    assert (panel.get_xlabel(), panel.get_ylabel()) == ("beta", "drop of mean p(target)\nat 11 %")
-    assert set(legend_of(figure)) == {"95 % interval", "mean over the texts", "random"}
-
-
-def test_layers_are_linear_and_a_beta_of_nothing_has_a_place() -> None:
-    summaries, values = sweep("layer", [1, 2, 3], 1)
-    assert panels_of(plot_sweep_line(summaries, "layer", values))[0].get_xscale() == "linear"
-    summaries, values = sweep("beta", [0.0, 1e-3, 0.1], 1)
-    (panel,) = panels_of(plot_sweep_line(summaries, "beta", values))
-    assert panel.get_xscale() == "symlog"
-    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["0", "1e-3", "0.1"]
-
-
 def test_comparison_sorts_by_the_mean_over_the_data_sets() -> None:
     first = run("imdb", [method("ig", "IG", 0.1, 20.0), method("lime", "LIME", 0.2, 100.0)])
     second = run("rte", [method("ig", "IG", 0.4, 20.0), method("lime", "LIME", 0.2, 100.0)])
@@ -256,6 +204,7 @@ def test_one_method_and_one_text(plot: Callable[[list[RunSummary]], Figure]) -> 
 def test_broken_numbers_leave_gaps(plot: Callable[[list[RunSummary]], Figure]) -> None:
     nan, inf = math.nan, math.inf
     broken = method("narrows", "Narrows", 0.3, nan, drop_11=nan, drop_11_interval=[nan, inf], normalized=[nan] * 10)
+    broken["rate_bits"] = [1.0, nan, 10.0, inf]
     broken["curve_morf"] = [0.9, nan, inf, *broken["curve_morf"][3:]]
     figure = plot([run("imdb", [broken, method("iba", "IBA", 0.2, 60.0)])])
     assert "nan" not in figure_svg(figure).lower()
@@ -327,7 +276,7 @@ def test_without_matplotlib_the_extra_is_named(
 def test_neither_matplotlib_nor_pyplot_is_loaded_unasked() -> None:
     code = """
 import sys
-import narrows.viz.curves, narrows.viz.series, narrows.viz.report, narrows.viz.summary
+import narrows.viz.curves, narrows.viz.rates, narrows.viz.series, narrows.viz.report, narrows.viz.summary
 print('matplotlib' in sys.modules)
 sys.path.insert(0, {folder!r})
 from saved_summaries import runs

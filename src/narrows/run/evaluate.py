@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from narrows.attribution import TracePoint
 from narrows.errors import InputError, NarrowsError
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
+from narrows.methods.iba import BottleneckMethod
 from narrows.methods.method import Method, Scores, check_scores
 from narrows.methods.registry import Spec
 from narrows.models.loading import Classifier
@@ -23,7 +25,7 @@ from narrows.run.store import claim, locked, read_json, read_part, write_json, w
 
 INSTANCES = "instances.parquet"
 METHODS = "methods.json"
-MAP_COLUMNS = {"id": "int", "scores": "[float]"}
+MAP_COLUMNS = {"id": "int", "scores": "[float]", "cross_entropy": "[float]", "information": "[float]"}
 CURVE_COLUMNS = {
     "id": "int",
     "morf": "[float]",
@@ -184,13 +186,29 @@ def _map_part(
         saved = {row["id"]: np.array(row["scores"]) for row in read_part(path)}
         return [saved[row] for row in rows]
     batch = instances.batch.take(rows)
+    targets = [instances.targets[row] for row in rows]
+    traces: list[tuple[TracePoint, ...]] = [()] * len(rows)
     with measured(classifier.model) as cost:
-        scores = method(classifier, batch, [instances.targets[row] for row in rows])
+        if isinstance(method, BottleneckMethod):
+            attributions = method.attributions(classifier, batch, targets)
+            scores = [attribution.scores for attribution in attributions]
+            traces = [attribution.trace for attribution in attributions]
+        else:
+            scores = method(classifier, batch, targets)
     check_scores(name, batch, scores)
     # The cost goes first and into a file of its own: a part that is there has one, and parts are the same in every run.
     spent = {"instances": len(rows), "seconds": cost.seconds, "forward_equivalents": cost.forward_equivalents}
     write_json(path.with_suffix(".cost.json"), spent)
-    write_part(path, [{"id": row, "scores": own.tolist()} for row, own in zip(rows, scores, strict=True)], MAP_COLUMNS)
+    content = [
+        {
+            "id": row,
+            "scores": own.tolist(),
+            "cross_entropy": [point.cross_entropy for point in trace],
+            "information": [point.information for point in trace],
+        }
+        for row, own, trace in zip(rows, scores, traces, strict=True)
+    ]
+    write_part(path, content, MAP_COLUMNS)
     return scores
 
 

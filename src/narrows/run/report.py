@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from narrows import __version__
+from narrows.attribution import TracePoint
 from narrows.config import PAPER_DEPTH, BottleneckConfig, Preset, Settings, choose_config
 from narrows.errors import DataError, InputError
 from narrows.evaluation.metrics import drop
@@ -19,15 +20,18 @@ from narrows.run.results import Results, label, write_summary
 from narrows.run.store import MANIFEST
 from narrows.schema import AttributionDict, RunSummary, TokenDict
 from narrows.viz.canvas import figure_svg, save_figure
-from narrows.viz.curves import plot_comparison, plot_cost, plot_degradation, plot_sweep_curves, plot_sweep_line
+from narrows.viz.curves import plot_comparison, plot_cost, plot_degradation
+from narrows.viz.rates import has_rate, plot_rates, plot_sweep_rates
 from narrows.viz.report import Graded, render_report
 from narrows.viz.summary import summary_table
+from narrows.viz.sweeps import plot_sweep_curves, plot_sweep_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 10  # most and least faithful texts
 SWEPT: tuple[Literal["layer", "beta"], ...] = ("layer", "beta")
+RATE = "What is left of the prediction when so many bits pass the bottleneck"
 TABLES = {"markdown": "md", "latex": "tex", "csv": "csv"}
 
 
@@ -95,8 +99,9 @@ def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[st
         InputError: If comparisons and sweeps are mixed.
     """
     sweeps = [find_sweep(each) for each in results]
+    rated = any(has_rate(method) for summary in summaries for method in summary["methods"].values())
     if all(sweep is None for sweep in sweeps):
-        return {
+        figures = {
             "degradation": ("Tokens removed, most relevant first", plot_degradation(summaries)),
             "normalized": (
                 "The same, as the paper draws it: 1 = untouched, 0 = the least that any method leaves",
@@ -106,18 +111,22 @@ def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[st
             "comparison": ("What the first ninth of the tokens costs", plot_comparison(summaries)),
             "cost": ("Faithfulness against cost", plot_cost(summaries)),
         }
+        return {**figures, "rate": (RATE, plot_rates(summaries))} if rated else figures
     known = [sweep for sweep in sweeps if sweep is not None]
     parameter = known[0].parameter
     if len(known) < len(sweeps) or any(sweep.parameter != parameter for sweep in known):
         raise InputError("comparisons of methods and sweeps cannot share a report: give their folders one by one")
     values = {name: value for sweep in known for name, value in sweep.values.items()}
-    return {
+    figures = {
         f"{parameter}_curves": (f"Tokens removed, by {parameter}", plot_sweep_curves(summaries, parameter, values)),
         f"{parameter}_line": (
             f"What the first ninth of the tokens costs, by {parameter}",
             plot_sweep_line(summaries, parameter, values),
         ),
     }
+    if rated:
+        figures[f"{parameter}_rate"] = (f"{RATE}, by {parameter}", plot_sweep_rates(summaries, parameter, values))
+    return figures
 
 
 def write_report(folder: Path, out: Path | None = None, method: str | None = None) -> list[Path]:
@@ -170,10 +179,11 @@ def grade(results: Results, method: str) -> list[Graded]:
         One per text, in their order.
     """
     curves, maps = results.curves(method, results.removals[0]), results.maps(method)
+    traces = results.traces(method)
     drops = drop(curves.morf)
     return [
         Graded(
-            saved_map(results, method, row, maps[row]),
+            saved_map(results, method, row, maps[row], traces[row]),
             float(drops[row]),
             float(curves.morf[row, 0]),
             float(curves.morf[row, 1]),
@@ -184,7 +194,9 @@ def grade(results: Results, method: str) -> list[Graded]:
     ]
 
 
-def saved_map(results: Results, method: str, row: int, scores: np.ndarray[Any, Any]) -> AttributionDict:
+def saved_map(
+    results: Results, method: str, row: int, scores: np.ndarray[Any, Any], trace: Sequence[TracePoint] = ()
+) -> AttributionDict:
     """Put one map into the saved form that pictures are made of.
 
     Args:
@@ -192,9 +204,10 @@ def saved_map(results: Results, method: str, row: int, scores: np.ndarray[Any, A
         method: Whose map.
         row: Of which text.
         scores: The map, (tokens,).
+        trace: What the bottleneck saw on the way.
 
     Returns:
-        The saved form; without words, trace, and bits where the scores are none.
+        The saved form; without words, and bits where the scores are none.
     """
     instance, entry = results.instances[row], results.methods[method]
     labels = results.manifest["model"]["labels"]
@@ -204,7 +217,8 @@ def saved_map(results: Results, method: str, row: int, scores: np.ndarray[Any, A
     config = dict(entry["options"])
     if in_bits:
         chosen = _bottleneck_config(entry)
-        layers, config = chosen.layers(blocks), {**config, "readout": chosen.readout}
+        walked = {"points": chosen.points, "rounds": chosen.rounds, "stretch": list(chosen.stretch)}
+        layers, config = chosen.layers(blocks), {**config, "readout": chosen.readout, **walked}
     if "layer" in config:
         layers = (int(config["layer"]),)
     columns = ("tokens", "starts", "ends", "segments")
@@ -233,11 +247,14 @@ def saved_map(results: Results, method: str, row: int, scores: np.ndarray[Any, A
         "layer": layers[-1],
         "layers": list(layers),
         "total_bits": float(sum(token["bits"] for token in tokens)),
-        "carried_bits": None,
+        "carried_bits": trace[0].information if trace else None,
         "truncated": instance["truncated"],
         "method": entry["method"],
         "config": config,
-        "trace": [],
+        "trace": [
+            {"step": point.step, "cross_entropy": point.cross_entropy, "information": point.information}
+            for point in trace
+        ],
         "narrows_version": __version__,
     }
 

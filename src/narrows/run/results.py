@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from narrows import __version__
+from narrows.attribution import RatePoint, TracePoint
 from narrows.errors import DataError
 from narrows.evaluation.degradation import Array, Curves
 from narrows.evaluation.metrics import area, comprehensiveness, drop, flips, normalized, sufficiency
@@ -103,6 +105,21 @@ class Results:
         """
         return [np.array(row["scores"]) for row in self._rows("maps", name)]
 
+    def traces(self, name: str) -> list[tuple[TracePoint, ...]]:
+        """Read the traces of a bottleneck.
+
+        Args:
+            name: The method.
+
+        Returns:
+            One per text, in the order of the instances; empty where the method, or an earlier version, left none.
+        """
+        points = (
+            zip(row.get("cross_entropy", ()), row.get("information", ()), strict=True)
+            for row in self._rows("maps", name)
+        )
+        return [tuple(TracePoint(step, *point) for step, point in enumerate(own)) for own in points]
+
     def curves(self, name: str, removal: str) -> Curves:
         """Read the degradation curves of a method.
 
@@ -193,6 +210,27 @@ def summarize(results: Results, removal: str | None = None) -> RunSummary:
     }
 
 
+def mean_rate(traces: Sequence[Sequence[TracePoint]]) -> list[RatePoint]:
+    """Average the rate-distortion curves of texts, point by point: points stand for the same masks, not the same bits.
+
+    Args:
+        traces: One per text.
+
+    Returns:
+        Means of the bits and of p(target), the fewest bits first; empty unless all texts have as many points.
+
+    Example:
+        >>> mean_rate([[TracePoint(0, 0.0, 8.0)], [TracePoint(0, 0.0, 4.0)]])
+        [RatePoint(bits=6.0, probability=1.0)]
+    """
+    if len({len(trace) for trace in traces}) != 1:
+        return []
+    bits = np.array([[point.information for point in trace] for trace in traces]).mean(axis=0)
+    kept = np.exp([[-point.cross_entropy for point in trace] for trace in traces]).mean(axis=0)
+    points = [RatePoint(*values) for values in zip(bits.tolist(), kept.tolist(), strict=True)]
+    return sorted(points, key=lambda point: point.bits)
+
+
 def write_summary(folder: Path) -> RunSummary:
     """Sum up a run and save it as summary.json.
 
@@ -216,6 +254,7 @@ def write_summary(folder: Path) -> RunSummary:
 def _method(results: Results, name: str, curves: Curves, steps: Array) -> MethodSummary:
     entry = results.methods[name]
     seconds, forwards = results.cost(name)
+    rate = mean_rate(results.traces(name))
     measures = {"drop_11": drop(curves.morf), "area_morf": area(curves.morf), "area_lerf": area(curves.lerf)}
     intervals = {measure: list(bootstrap_interval(values)) for measure, values in measures.items()}
     return {
@@ -232,6 +271,8 @@ def _method(results: Results, name: str, curves: Curves, steps: Array) -> Method
         "flips": float(flips(curves.morf_decisions).mean()),
         "curve_morf": curves.morf.mean(axis=0).tolist(),
         "curve_lerf": curves.lerf.mean(axis=0).tolist(),
+        "rate_bits": [point.bits for point in rate],
+        "rate_probability": [point.probability for point in rate],
         "normalized": [float(value) for value in steps],
         "seconds": seconds,
         "forward_equivalents": forwards,

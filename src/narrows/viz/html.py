@@ -22,9 +22,9 @@ from narrows.schema import AttributionDict, TraceDict
 from narrows.viz import caption
 from narrows.viz.shade import LEVELS, SURFACE, Scale, is_signed, shade
 from narrows.viz.spans import Span, check_layers, content, cut, labels, segments, unplaced, visible
+from narrows.viz.trace import LEAST_POINTS
 
 _WORDS = 12
-_LEAST_POINTS = 3  # of a curve: with two, as one round of one point leaves, there is nothing to see
 _LABELS = 6
 _LONG = 900  # characters; beyond, the read-out of a token sticks to the window, for the end of the map may be off it
 _CURVE_WIDTH, _CURVE_HEIGHT = 240, 56
@@ -299,7 +299,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
 
 
 def _curves(trace: Sequence[TraceDict]) -> list[Json]:
-    if len(trace) < _LEAST_POINTS:
+    if len(trace) < LEAST_POINTS:
         return []
     drawn = [
         _over_steps("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
@@ -326,7 +326,7 @@ def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
     Returns:
         The curves, all on the same axis; those of fewer than three points are left out.
     """
-    kept = {name: points for name, trace in traces.items() if len(points := _rate_points(trace)) >= _LEAST_POINTS}
+    kept = {name: points for name, trace in traces.items() if len(points := _rate_points(trace)) >= LEAST_POINTS}
     every = [bits for points in kept.values() for bits, _ in points]
     if not every or min(every) == max(every):
         return []

@@ -12,7 +12,11 @@ from narrows.viz.canvas import COLUMN_WIDTH, LINES, drawable, new_figure, paper_
 from narrows.viz.panels import COLOURS, DASHES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+LEAST_POINTS = 3  # of a curve: with two, as one round of one point leaves, there is nothing to see
+BITS_THAT_PASS, P_THAT_IS_LEFT = "information that passes (bits)", "p(target) that is left"
 
 
 @paper_style()
@@ -92,8 +96,6 @@ def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
         InputError: If a series has fewer than two points.
     """
     can_draw = drawable()
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
     figure = new_figure(COLUMN_WIDTH, 2.1)
     panel = figure.add_subplot()
     for place, (name, attributions) in enumerate(series.items()):
@@ -103,16 +105,27 @@ def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
         bits, p = zip(*points, strict=True)
         look = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)], "marker": "."}
         panel.plot(bits, p, label=short_name(name, can_draw), **look)
+    scale_rate(panel)
+    panel.set_xlabel(BITS_THAT_PASS)
+    panel.set_ylabel(P_THAT_IS_LEFT)
+    if len(series) > 1:
+        panel.legend()
+    return settle(figure)
+
+
+def scale_rate(panel: Axes) -> None:
+    """Scale the axes of a rate-distortion curve: bits logarithmic, p from 0 to 1.
+
+    Args:
+        panel: Where it is drawn.
+    """
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))  # mathematics is not parsed here
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_ylim(0, 1.02)
-    panel.set_xlabel("information that passes (bits)")
-    panel.set_ylabel("p(target) that is left")
     panel.grid(axis="y", linewidth=0.3, color=LINES, alpha=0.4)
-    if len(series) > 1:
-        panel.legend()
-    return settle(figure)
 
 
 def _drawn(value: float) -> float:

@@ -1,0 +1,171 @@
+"""Figures of sweeps: one method at several layers, or at several betas, one panel per data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from narrows.errors import InputError
+from narrows.schema import MethodSummary, RunSummary
+from narrows.viz.canvas import INK, paper_style, settle
+from narrows.viz.curves import DROP_UP, PERCENT, Measure, curve_of, name_curves
+from narrows.viz.panels import COLOURS, DASHES, RANDOM_COLOUR, draw_legend, gaps, is_random, make_panels, name_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Parameter = Literal["layer", "beta"]
+
+
+@paper_style()
+def plot_sweep_curves(
+    summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float], measure: Measure = "probability"
+) -> Figure:
+    """Draw the degradation curves of one method at several layers or betas (the paper's figures 2a, 2b and 4).
+
+    Args:
+        summaries: One per data set.
+        parameter: What differs.
+        values: From the name of a method to its layer or beta. Others are left out, but for random, which is grey.
+        measure: As in `plot_degradation`.
+
+    Returns:
+        The figure, its colour bar beside the panels.
+
+    Raises:
+        DependencyError: If matplotlib is not installed.
+        InputError: If there is nothing to draw.
+    """
+    ranked = ranked_values(summaries, values)
+    colours = sequence_colours(len(ranked))
+    figure, panels = make_panels(summaries, sharey=True)
+    for panel, summary in zip(panels, summaries, strict=True):
+        for name, method in summary["methods"].items():
+            if name in values:
+                line: dict[str, Any] = {"color": colours[ranked.index(values[name])], "zorder": 2}
+            elif is_random(name):
+                line = {"color": RANDOM_COLOUR, "linestyle": DASHES[3], "label": "random", "zorder": 3}
+            else:
+                continue
+            panel.plot(PERCENT, gaps(curve_of(method, measure, "morf")), **line)
+    name_curves(panels, measure, "morf")
+    value_bar(figure, panels, parameter, ranked, colours)
+    draw_legend(figure, panels)
+    return settle(figure)
+
+
+@paper_style()
+def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float]) -> Figure:
+    """Draw the drop at 11 % against the layer or beta, its 95 % interval as a band.
+
+    Args:
+        summaries: One per data set.
+        parameter: What differs; beta has a logarithmic axis (linear below the least beta above 0, if one is 0).
+        values: From the name of a method to its layer or beta. Others are left out, but for random: a grey line.
+
+    Returns:
+        The figure.
+
+    Raises:
+        DependencyError: If matplotlib is not installed.
+        InputError: If there is nothing to draw.
+    """
+    ranked = ranked_values(summaries, values)
+    figure, panels = make_panels(summaries, sharey=False)
+    for panel, summary in zip(panels, summaries, strict=True):
+        found = [(values[name], method) for name, method in summary["methods"].items() if name in values]
+        _draw_sweep(panel, sorted(found, key=lambda pair: pair[0]))
+        for method in (method for name, method in summary["methods"].items() if is_random(name)):
+            panel.axhline(method["drop_11"], color=RANDOM_COLOUR, linestyle=DASHES[3], label="random")
+        _value_axis(panel, parameter, ranked)
+    name_axes(panels, parameter, DROP_UP)
+    draw_legend(figure, panels)
+    return settle(figure)
+
+
+def ranked_values(summaries: Sequence[RunSummary], values: Mapping[str, float]) -> list[float]:
+    """List the layers or betas that there is something to draw of.
+
+    Args:
+        summaries: The runs.
+        values: From the name of a method to its layer or beta.
+
+    Returns:
+        The values, rising.
+
+    Raises:
+        InputError: If there is none.
+    """
+    found = {values[name] for summary in summaries for name in summary["methods"] if name in values}
+    if not found:
+        known = ", ".join(values) or "no method"
+        raise InputError(f"a figure of a sweep needs a run of one of its methods; values are given for {known}")
+    return sorted(found)
+
+
+def sequence_colours(count: int) -> list[str]:
+    """Choose colours from dark to light, equally far apart in lightness, none too light for white paper.
+
+    Args:
+        count: How many.
+
+    Returns:
+        As matplotlib takes them.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps["viridis"](0.9 * place / max(1, count - 1))) for place in range(count)]
+
+
+def value_bar(figure: Figure, panels: list[Axes], parameter: str, ranked: list[float], colours: list[str]) -> None:
+    """Draw a bar with one colour per value beside the panels.
+
+    Args:
+        figure: The figure.
+        panels: Its panels.
+        parameter: What the values are of.
+        ranked: The values, rising.
+        colours: One per value.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    norm = BoundaryNorm(range(len(ranked) + 1), len(ranked))
+    bar = figure.colorbar(ScalarMappable(norm, ListedColormap(colours)), ax=panels, label=parameter, aspect=25)
+    shown = range(0, len(ranked), math.ceil(len(ranked) / 13))
+    bar.set_ticks([place + 0.5 for place in shown], labels=[_written(ranked[place]) for place in shown])
+    bar.minorticks_off()
+    bar.ax.tick_params(length=0)
+
+
+def _draw_sweep(panel: Axes, found: Sequence[tuple[float, MethodSummary]]) -> None:
+    places = [value for value, _ in found]
+    low, high = (gaps([method["drop_11_interval"][end] for _, method in found]) for end in (0, 1))
+    drops = gaps([method["drop_11"] for _, method in found])
+    panel.axhline(0, color=INK, linewidth=0.6)
+    panel.fill_between(places, low, high, color=COLOURS[0], alpha=0.2, linewidth=0, label="95 % interval")
+    panel.plot(places, drops, "o-", color=COLOURS[0], label="mean over the texts")
+
+
+def _value_axis(panel: Axes, parameter: Parameter, ranked: Sequence[float]) -> None:
+    """Scale an axis to the layers or betas and write as many of them as have room."""
+    if parameter == "beta":
+        positive = [value for value in ranked if value > 0] or [1.0]
+        if min(ranked) > 0:
+            panel.set_xscale("log")
+        else:
+            panel.set_xscale("symlog", linthresh=positive[0])
+    shown = [ranked[place] for place in range(0, len(ranked), math.ceil(len(ranked) / 6))]
+    panel.set_xticks(shown, [_written(value) for value in shown])
+    panel.set_xticks([], minor=True)
+
+
+def _written(value: float) -> str:
+    """Write a layer or a beta: 9, 0.1, 1e-5."""
+    if value == 0 or 0.01 <= abs(value) < 10000:
+        return f"{value:g}"
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
