@@ -22,6 +22,7 @@ ORDER = [
     "example",
     "target",
     "schema",
+    "trace",
     "words",
     "output",
     "tables",

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from narrows import __version__
-from narrows.attribution import Attribution, Attributions, TracePoint
+from narrows.attribution import Attribution, Attributions
 from narrows.errors import InputError
+from narrows.trace import TracePoint
 from narrows.viz.files import render_file
 from narrows.viz.fragments import render_list
 

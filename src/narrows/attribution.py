@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from narrows import __version__
 from narrows.errors import InputError
 from narrows.output import written_whole
 from narrows.schema import AttributionDict, TokenDict
+from narrows.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
 from narrows.viz.figure import plot_map
 from narrows.viz.files import are_layers, render_file
 from narrows.viz.fragments import render_list
@@ -30,34 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAVED_FORMATS = (".json", ".safetensors")
-
-
-@dataclass(frozen=True)
-class TracePoint:
-    """The optimisation at one step, before that step's update; the last point stands after all updates.
-
-    Attributes:
-        step: From 0.
-        cross_entropy: -log p(target) in nats, mean over the noise copies.
-        information: Bits, summed over the tokens.
-    """
-
-    step: int
-    cross_entropy: float
-    information: float
-
-
-@dataclass(frozen=True)
-class RatePoint:
-    """How likely the target stays when so much passes the bottleneck.
-
-    Attributes:
-        bits: Information that passes, all tokens together.
-        probability: exp(-cross-entropy): the geometric mean of p(target) over noise copies and layers.
-    """
-
-    bits: float
-    probability: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +72,7 @@ class Attribution:
     predicted: str
     probabilities: dict[str, float]
     layer: int
-    trace: tuple[TracePoint, ...]
+    trace: Trace
     truncated: int = 0
     method: str = "narrows"
     config: dict[str, Any] = field(default_factory=dict)
@@ -153,8 +125,7 @@ class Attribution:
             >>> [round(point.probability, 1) for point in explainer("A gorgeous, witty film.").rate_curve()]
             [0.9, 1.0, 1.0, 1.0]
         """
-        points = [RatePoint(point.information, math.exp(-point.cross_entropy)) for point in self.trace]
-        return sorted(points, key=lambda point: point.bits)
+        return rate_curve(self.trace)
 
     @property
     def segment_bits(self) -> dict[str, float]:
@@ -211,10 +182,7 @@ class Attribution:
             "truncated": self.truncated,
             "method": self.method,
             "config": dict(self.config),
-            "trace": [
-                {"step": point.step, "cross_entropy": point.cross_entropy, "information": point.information}
-                for point in self.trace
-            ],
+            "trace": trace_dicts(self.trace),
             "narrows_version": __version__,
         }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from narrows.attribution import Attribution, TracePoint
+from narrows.attribution import Attribution
 from narrows.models.task import Question, Resolved
 from narrows.readout import Reading
+from narrows.trace import make_trace
 
 
 def make_attributions(
@@ -34,7 +35,6 @@ def make_attributions(
     features = None if reading.features is None else reading.features.half().cpu().numpy()
     attributions = []
     for row, (question, answer) in enumerate(zip(batch, answers, strict=True)):
-        trace = zip(cross_entropy[:, row].tolist(), total_bits[:, row].tolist(), strict=True)
         encoding = question.encoding
         own = {} if reading.beta is None else {"beta": float(f"{float(reading.beta[row]):.6g}")}  # float32 has no more
         attributions.append(
@@ -51,7 +51,7 @@ def make_attributions(
                 probabilities=dict(answer.probabilities),
                 layer=layers[-1],
                 layers=layers,
-                trace=tuple(TracePoint(step, ce, total) for step, (ce, total) in enumerate(trace)),
+                trace=make_trace(cross_entropy[:, row].tolist(), total_bits[:, row].tolist()),
                 truncated=encoding.truncated,
                 config={**record, **own},
                 features=None if features is None else features[row, : len(encoding)],

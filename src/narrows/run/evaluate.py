@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from narrows.attribution import TracePoint
 from narrows.errors import InputError, NarrowsError
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
@@ -22,6 +21,7 @@ from narrows.models.targets import Label
 from narrows.run.instances import COLUMNS, Instances, Source, fingerprint
 from narrows.run.manifest import describe_model, versions
 from narrows.run.store import claim, locked, read_json, read_part, write_json, write_part
+from narrows.trace import Trace
 
 INSTANCES = "instances.parquet"
 METHODS = "methods.json"
@@ -187,7 +187,7 @@ def _map_part(
         return [saved[row] for row in rows]
     batch = instances.batch.take(rows)
     targets = [instances.targets[row] for row in rows]
-    traces: list[tuple[TracePoint, ...]] = [()] * len(rows)
+    traces: list[Trace] = [()] * len(rows)
     with measured(classifier.model) as cost:
         if isinstance(method, BottleneckMethod):
             attributions = method.attributions(classifier, batch, targets)

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from narrows.attribution import Attribution, TracePoint
+from narrows.attribution import Attribution
 from narrows.errors import DataError, DependencyError, InputError
+from narrows.trace import make_trace
 
 FOLDER = "parts"
 PARTIAL = ".partial"  # a name that starts with a dot is overlooked by whoever reads the folder as one table
@@ -181,7 +182,6 @@ def to_attribution(row: Mapping[str, Any]) -> Attribution:
         The result; numbers per token have the precision of float32.
     """
     own = {name: row[name] for name in OWN if row[name] is not None}
-    points = enumerate(zip(row["cross_entropy"], row["information"], strict=True))
     features = row.get("features")
     return Attribution(
         text=row["text"],
@@ -196,7 +196,7 @@ def to_attribution(row: Mapping[str, Any]) -> Attribution:
         probabilities=dict(zip(row["labels"], row["probabilities"], strict=True)),
         layer=row["layer"],
         layers=tuple(row["layers"]),
-        trace=tuple(TracePoint(step, cross_entropy, bits) for step, (cross_entropy, bits) in points),
+        trace=make_trace(row["cross_entropy"], row["information"]),
         truncated=row["truncated"],
         config={**json.loads(row["config"]), **own},
         features=None if features is None else np.array(features, dtype=np.float16),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from narrows import __version__
-from narrows.attribution import TracePoint
 from narrows.config import PAPER_DEPTH, BottleneckConfig, Preset, Settings, choose_config
 from narrows.errors import DataError, InputError
 from narrows.evaluation.metrics import drop
@@ -19,6 +18,7 @@ from narrows.output import written_whole
 from narrows.run.results import Results, label, write_summary
 from narrows.run.store import MANIFEST
 from narrows.schema import AttributionDict, RunSummary, TokenDict
+from narrows.trace import Trace, trace_dicts
 from narrows.viz.canvas import figure_svg, save_figure
 from narrows.viz.curves import plot_comparison, plot_cost, plot_degradation
 from narrows.viz.rates import has_rate, plot_rates, plot_sweep_rates
@@ -195,7 +195,7 @@ def grade(results: Results, method: str) -> list[Graded]:
 
 
 def saved_map(
-    results: Results, method: str, row: int, scores: np.ndarray[Any, Any], trace: Sequence[TracePoint] = ()
+    results: Results, method: str, row: int, scores: np.ndarray[Any, Any], trace: Trace = ()
 ) -> AttributionDict:
     """Put one map into the saved form that pictures are made of.
 
@@ -251,10 +251,7 @@ def saved_map(
         "truncated": instance["truncated"],
         "method": entry["method"],
         "config": config,
-        "trace": [
-            {"step": point.step, "cross_entropy": point.cross_entropy, "information": point.information}
-            for point in trace
-        ],
+        "trace": trace_dicts(trace),
         "narrows_version": __version__,
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from narrows import __version__
-from narrows.attribution import RatePoint, TracePoint
 from narrows.errors import DataError
 from narrows.evaluation.degradation import Array, Curves
 from narrows.evaluation.metrics import area, comprehensiveness, drop, flips, normalized, sufficiency
@@ -19,6 +17,7 @@ from narrows.evaluation.statistics import bootstrap_interval, paired_bootstrap
 from narrows.run.evaluate import INSTANCES, METHODS, part_path, split_parts
 from narrows.run.store import MANIFEST, Json, read_json, read_part, write_json
 from narrows.schema import MethodSummary, RunSummary
+from narrows.trace import Trace, make_trace, mean_rate_curve
 
 SUMMARY = "summary.json"
 LABELS = {
@@ -105,7 +104,7 @@ class Results:
         """
         return [np.array(row["scores"]) for row in self._rows("maps", name)]
 
-    def traces(self, name: str) -> list[tuple[TracePoint, ...]]:
+    def traces(self, name: str) -> list[Trace]:
         """Read the traces of a bottleneck.
 
         Args:
@@ -114,11 +113,8 @@ class Results:
         Returns:
             One per text, in the order of the instances; empty where the method, or an earlier version, left none.
         """
-        points = (
-            zip(row.get("cross_entropy", ()), row.get("information", ()), strict=True)
-            for row in self._rows("maps", name)
-        )
-        return [tuple(TracePoint(step, *point) for step, point in enumerate(own)) for own in points]
+        rows = self._rows("maps", name)
+        return [make_trace(row.get("cross_entropy", ()), row.get("information", ())) for row in rows]
 
     def curves(self, name: str, removal: str) -> Curves:
         """Read the degradation curves of a method.
@@ -210,27 +206,6 @@ def summarize(results: Results, removal: str | None = None) -> RunSummary:
     }
 
 
-def mean_rate(traces: Sequence[Sequence[TracePoint]]) -> list[RatePoint]:
-    """Average the rate-distortion curves of texts, point by point: points stand for the same masks, not the same bits.
-
-    Args:
-        traces: One per text.
-
-    Returns:
-        Means of the bits and of p(target), the fewest bits first; empty unless all texts have as many points.
-
-    Example:
-        >>> mean_rate([[TracePoint(0, 0.0, 8.0)], [TracePoint(0, 0.0, 4.0)]])
-        [RatePoint(bits=6.0, probability=1.0)]
-    """
-    if len({len(trace) for trace in traces}) != 1:
-        return []
-    bits = np.array([[point.information for point in trace] for trace in traces]).mean(axis=0)
-    kept = np.exp([[-point.cross_entropy for point in trace] for trace in traces]).mean(axis=0)
-    points = [RatePoint(*values) for values in zip(bits.tolist(), kept.tolist(), strict=True)]
-    return sorted(points, key=lambda point: point.bits)
-
-
 def write_summary(folder: Path) -> RunSummary:
     """Sum up a run and save it as summary.json.
 
@@ -254,7 +229,7 @@ def write_summary(folder: Path) -> RunSummary:
 def _method(results: Results, name: str, curves: Curves, steps: Array) -> MethodSummary:
     entry = results.methods[name]
     seconds, forwards = results.cost(name)
-    rate = mean_rate(results.traces(name))
+    rate = mean_rate_curve(results.traces(name))
     measures = {"drop_11": drop(curves.morf), "area_morf": area(curves.morf), "area_lerf": area(curves.lerf)}
     intervals = {measure: list(bootstrap_interval(values)) for measure, values in measures.items()}
     return {
