@@ -47,5 +47,7 @@ def test_a_rate_curve_runs_from_the_fewest_bits_to_the_most() -> None:
     panel = plot_rate({"beta": series}).axes[0]
     assert list(panel.lines[0].get_xdata()) == [1.0, 100.0]
     assert panel.get_xscale() == "log"
+    label = panel.xaxis.get_major_formatter()
+    assert [label(bits, 0) for bits in (0.001, 1, 100, 1_000, 100_000)] == ["0.001", "1", "100", "1k", "100k"]
     with pytest.raises(InputError, match="at least two results"):
         plot_rate({"beta": [silent()]})

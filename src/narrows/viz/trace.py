@@ -119,10 +119,12 @@ def scale_rate(panel: Axes) -> None:
     Args:
         panel: Where it is drawn.
     """
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 
     panel.set_xscale("log")
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))  # mathematics is not parsed here
+    # Powers of ten would have to be parsed, which is off here; 100,000 runs into its neighbour, and a thousandth is no m.
+    short = EngFormatter(sep="")
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value) if value >= 1 else f"{value:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_ylim(0, 1.02)
     panel.grid(axis="y", linewidth=0.3, color=LINES, alpha=0.4)
