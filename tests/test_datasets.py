@@ -127,6 +127,12 @@ def test_ag_news_is_read_with_title_and_text_joined_already(tmp_path: Path) -> N
     ]
 
 
+def test_one_word_as_the_first_description_is_not_dropped(tmp_path: Path) -> None:
+    write(tmp_path / "ag_news/test.csv", '2,"Cup final","Won."', '1,"Talks","No result yet."')
+    texts = [example.text for example in datasets.load("ag_news", data_dir=tmp_path)]
+    assert texts == ["Cup final Won.", "Talks No result yet."]
+
+
 @pytest.mark.parametrize("number", ["0", "5", "1.0", ""])
 def test_a_wrong_class_number_is_told_by_file_and_line(number: str, tmp_path: Path) -> None:
     path = write(tmp_path / "ag_news/test.csv", '1,"A","b c"', '2,"two\nlines","d e"', f'{number},"A","b c"')

@@ -122,7 +122,8 @@ class BottleneckConfig:
         if self.depths is not None and not (self.depths and all(_is_number(d) and 0 <= d <= 1 for d in self.depths)):
             raise InputError(f"depths must be numbers from 0 to 1, at least one, not {self.depths!r}")
         if not (
-            len(self.stretch) == 2
+            isinstance(self.stretch, tuple | list)
+            and len(self.stretch) == 2
             and all(map(_is_number, self.stretch))
             and 0 <= self.stretch[0] < self.stretch[1] <= 1
         ):

@@ -13,6 +13,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,7 @@ def locate(name: str, split: str, data_dir: str | Path) -> Path:
     Args:
         name: The data set.
         split: One of its splits.
-        data_dir: The folder to look in.
+        data_dir: The folder to look in, or the published file itself.
 
     Returns:
         The first of the known places where something lies.
@@ -240,9 +241,11 @@ def locate(name: str, split: str, data_dir: str | Path) -> Path:
         DataError: If there is nothing; names the places.
     """
     root = Path(data_dir)
+    patterns = describe(name).splits[split].paths
+    if root.is_file() and any(root.match(pattern) for pattern in patterns):
+        return root
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
-    patterns = describe(name).splits[split].paths
     for pattern in patterns:
         if found := sorted(root.glob(pattern)):
             return found[0]
@@ -275,14 +278,14 @@ def _tsv_examples(data: Dataset, path: Path) -> Iterator[Example]:
 
 def _ag_news_examples(data: Dataset, path: Path) -> Iterator[Example]:
     """Read class, title and description; a copy in which title and description are joined already is read too."""
-    # The third column of such a copy says where the row is from, in one word; a description is never one word.
-    joined: bool | None = None
-    for row in table_rows(path, ",", ("class", "title", "description")):
+    # The third column of such a copy says where the row is from, in one word; descriptions are seldom one word.
+    rows = table_rows(path, ",", ("class", "title", "description"))
+    first = list(islice(rows, 100))
+    joined = all(len(row.values["description"].split()) == 1 for row in first if not isinstance(row, DataError))
+    for row in chain(first, rows):
         if isinstance(row, DataError):
             raise row
         title, description = row.values["title"].strip(), row.values["description"].strip()
-        if joined is None:
-            joined = len(description.split()) == 1
         text = title if joined else f"{title} {description}".strip()
         yield _example(data, f"{path}, line {row.line}", [text], row.values["class"].strip())
 

@@ -78,7 +78,7 @@ class MethodSummary(TypedDict):
     curve_lerf: list[float]  # (10,)
     rate_bits: list[float]  # mean bits that pass a bottleneck, point by point, the fewest first; empty without a trace
     rate_probability: list[float]  # mean p(target) through it at these points
-    normalized: list[float]  # (10,), (p - m) / (o - m) of curve_morf: 1 = untouched, 0 = the most degraded mean
+    normalized: list[float | None]  # (10,), (p - m) / (o - m) of curve_morf: 1 = untouched, 0 = the most degraded mean
     seconds: float  # per text
     forward_equivalents: float  # per text; a forward through all blocks = 1
     instances: int

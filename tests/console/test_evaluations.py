@@ -79,6 +79,17 @@ def test_report_is_a_page_with_figures_and_tables(run: Runner, options: list[obj
     assert len((out / "drop_11.csv").read_text().splitlines()) == 4
 
 
+def test_a_report_of_another_removal_has_a_folder_of_its_own(
+    run: Runner, options: list[object], tmp_path: Path
+) -> None:
+    assert run("evaluate", *options, "--methods", "random,occlusion", "--removal", "delete,mask").code == 0
+    result = run("report", tmp_path / "out", "--removal", "mask")
+    page = tmp_path / "out" / "report-mask" / "report.html"
+    assert (result.code, result.out.strip()) == (0, str(page))
+    assert "tokens removed by: mask" in page.read_text(encoding="utf-8")
+    assert_one_line(run("report", tmp_path / "out", "--removal", "attention"), "removed by delete, mask")
+
+
 def test_sweeps_go_over_layers_and_betas(run: Runner, options: list[object], tmp_path: Path) -> None:
     method = ["--method", "iba:samples=2:steps=2"]
     for command, values, name in (("layers", ["--layers", "0-2"], "layer"), ("beta", ["--betas", "1e-5,1"], "beta")):
@@ -109,6 +120,10 @@ def test_a_sweep_without_layers_goes_over_all(run: Runner, options: list[object]
         (["--target", "joyful"], ["no label 'joyful'", "negative (0)"]),
         (["--labels", "a,b"], ["2 names of labels for the 3 classes"]),
         (["--scores", "missing.jsonl"], ["missing.jsonl"]),
+        (["--prior", "missing.safetensors"], ["no such prior: missing.safetensors"]),
+        (["--methods", "file"], ["method 'file' needs path"]),
+        (["--methods", ","], ["name at least one method"]),
+        (["--methods", "narrows:stretch=1"], ["stretch must be two rising numbers"]),
     ],
 )
 def test_a_wrong_option_is_told_in_one_line(

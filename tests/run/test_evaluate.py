@@ -19,7 +19,7 @@ from filelock import FileLock
 
 import tiny
 from narrows import Explainer
-from narrows.errors import DataError, InputError, LayerError, TargetError
+from narrows.errors import DataError, InputError, LayerError, NarrowsWarning, TargetError
 from narrows.evaluation.degradation import degrade
 from narrows.example import Example
 from narrows.methods.method import Batch
@@ -250,6 +250,51 @@ def test_a_wrong_method_is_told_before_the_work_on_others(texts: Path, classifie
         evaluate(classifier, plan_of(texts, "random", "narrows:layer=9:prior=instance"), tmp_path / "out")
     assert not list((tmp_path / "out").rglob("part-*"))
     assert not (tmp_path / "out" / "methods.json").exists()
+    evaluate(classifier, replace(plan_of(texts, "random"), seed=3), tmp_path / "out")  # the folder is still free
+
+
+def test_nothing_to_do_is_told(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name at least one method"):
+        evaluate(classifier, plan_of(texts), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_was_changed_makes_another_run(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+    scores, out = tmp_path / "scores.jsonl", tmp_path / "out"
+    rows = [json.loads(line)["text"].split() for line in texts.read_text().splitlines()]
+    lines = [{"text": " ".join(words), "tokens": words, "scores": [0.0] * len(words)} for words in rows]
+    scores.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plan = plan_of(texts, f"file:path={scores}")
+    evaluate(classifier, plan, out)
+    evaluate(classifier, plan, out)
+    with scores.open("a") as file:
+        file.write(json.dumps(lines[0]) + "\n")
+    with pytest.raises(InputError, match=r"from before .*scores\.jsonl was changed: give another folder"):
+        evaluate(classifier, plan, out)
+    evaluate(classifier, plan_of(texts, "random"), out)  # the others go on
+
+
+def test_a_bottleneck_without_a_corpus_prior_is_told_once(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.warns(NarrowsWarning, match="no corpus prior: narrows, iba:samples=1 will take") as told:
+        evaluate(classifier, plan_of(texts, "narrows", "iba:samples=1", "narrows:prior=instance"), tmp_path / "out")
+    assert len(told) == 1
+
+
+def test_a_report_says_what_it_leaves_out(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+    for name in ("whole", "part", "begun"):
+        evaluate(classifier, plan_of(texts, "random", "occlusion"), tmp_path / "runs" / name)
+    part_path(tmp_path / "runs" / "part", "curves/delete", "occlusion", 1).unlink()
+    for method in ("random", "occlusion"):
+        part_path(tmp_path / "runs" / "begun", "curves/delete", method, 1).unlink()
+    with pytest.warns(NarrowsWarning) as told:
+        page, *_ = write_report(tmp_path / "runs")
+    assert sorted(str(warning.message) for warning in told) == [
+        f"{tmp_path}/runs/part: left out, not done yet: occlusion",
+        f"left out: {tmp_path}/runs/begun: no method is done yet; run narrows evaluate again to go on",
+    ]
+    assert "left out, not done yet: occlusion" in page.read_text(encoding="utf-8")
+    with pytest.raises(DataError, match="no method is done yet"):
+        write_report(tmp_path / "runs" / "begun")
 
 
 def test_a_damaged_part_is_named(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
@@ -270,6 +315,18 @@ def test_generic_labels_are_named_by_the_user(texts: Path, classifier: Classifie
         evaluate(classifier, replace(plan, labels=("negative",)), tmp_path / "out")
     evaluate(classifier, replace(plan, labels=("positive", "negative", "neutral")), tmp_path / "out")
     assert [row["target"] for row in read_part(tmp_path / "out" / "instances.parquet")][:2] == [1, 0]
+
+
+def test_numbers_are_no_labels_of_classes_with_names(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+    texts.write_text('{"text": "good", "label": "2"}\n{"text": "bad", "label": "0"}\n')
+    plan = plan_of(texts, "random")
+    with pytest.raises(TargetError, match=r"text 1: the label is a number, 2, .*negative, neutral.*--labels 0,1,2"):
+        evaluate(classifier, plan, tmp_path / "out")
+    evaluate(classifier, replace(plan, labels=("2", "1", "0")), tmp_path / "out")
+    assert [row["target"] for row in read_part(tmp_path / "out" / "instances.parquet")] == [0, 2]
+    classifier.model.config.id2label = {index: f"LABEL_{index}" for index in range(3)}
+    evaluate(classifier, plan, tmp_path / "generic")  # it counts, and so do they
+    assert [row["target"] for row in read_part(tmp_path / "generic" / "instances.parquet")] == [2, 0]
 
 
 def test_a_malformed_row_is_told_by_file_and_line(texts: Path, classifier: Classifier, tmp_path: Path) -> None:

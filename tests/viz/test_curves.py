@@ -90,6 +90,9 @@ def test_other_measures_and_orders() -> None:
     own = summaries[0]["methods"]["narrows"]
     (panel,) = panels_of(plot_degradation(summaries, "normalized"))
     assert list(lines_of(panel)["Narrows"].get_ydata()) == own["normalized"]
+    steep = run("rte", [method("narrows", "Narrows", 0.3, 10.0, normalized=[1.0, -4.0, *[None] * 7, 0.0])])
+    flat, deep = panels_of(plot_degradation([*summaries, steep], "normalized"))
+    assert deep.get_ylim()[0] < -4 < flat.get_ylim()[0]
     assert panel.get_ylabel() == "normalised p(target)"
     (panel,) = panels_of(plot_degradation(summaries, order="lerf"))
     assert list(lines_of(panel)["Narrows"].get_ydata()) == own["curve_lerf"]

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from narrows.cli.options import takes_settings
+from narrows.cli.terminal import say
 from narrows.run.settings import BetaSettings, EvaluateSettings, LayerSettings, RunSettings
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def beta(config: BetaSettings) -> None:
 def _run(config: RunSettings, methods: Callable[[Classifier], Sequence[str]]) -> None:
     from narrows.methods.registry import Spec
     from narrows.models.loading import load_classifier
+    from narrows.prior import Prior
     from narrows.run.evaluate import Plan, evaluate
     from narrows.run.instances import Source
     from narrows.run.results import write_summary
@@ -56,6 +58,7 @@ def _run(config: RunSettings, methods: Callable[[Classifier], Sequence[str]]) ->
             Spec.parse(name)  # a wrong name is told before a model is loaded
     classifier = load_classifier(config.model, config.device)
     if config.prior is not None:
+        Prior.load(config.prior)  # what is wrong with it is told before the data is read
         classifier = replace(classifier, prior=config.prior)
     removals: Any = config.removal_names
     plan = Plan(
@@ -68,8 +71,12 @@ def _run(config: RunSettings, methods: Callable[[Classifier], Sequence[str]]) ->
         config.batch_size,
         config.seed,
     )
-    with _bar() as report:
-        evaluate(classifier, plan, config.out, report)
+    try:
+        with _bar() as report:
+            evaluate(classifier, plan, config.out, report)
+    except KeyboardInterrupt:
+        say("warning", f"stopped; the finished parts are in {config.out}, the same command goes on where it stopped")
+        raise
     summary = write_summary(config.out)
     _show(summary)
     typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)

@@ -13,8 +13,13 @@ commands = typer.Typer()
 @commands.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a run, or a folder of such folders.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; default: into the folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; default: into the folder, or report-REMOVAL in it.")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="Method whose best and worst maps are shown.")] = None,
+    removal: Annotated[
+        str | None, typer.Option(help="How tokens were removed; default: the first way of the run.")
+    ] = None,
 ) -> None:
     """Write a page (report.html), figures (PNG and SVG) and tables of what runs found."""
     from narrows.run.maps_page import is_dataset_run, write_maps_page
@@ -25,6 +30,6 @@ def report(
         typer.echo(f"narrows: wrote {page}", err=True)
         typer.echo(page)
         return
-    page, *others = write_report(folder, out, method)
+    page, *others = write_report(folder, out, method, removal)
     typer.echo(f"narrows: wrote {page} and {len(others)} figures and tables beside it", err=True)
     typer.echo(page)

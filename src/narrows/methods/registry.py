@@ -90,6 +90,12 @@ class Spec:
                 listed = ", ".join(known) or "none"
                 raise InputError(f"method {text!r}: {part!r} is no option=value of {name}; its options: {listed}")
             options[key] = value if key in PATHS else _number_or_text(value)
+        needed = inspect.signature(METHODS[name]).parameters.values()
+        missing = [
+            p.name for p in needed if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in options
+        ]
+        if missing:
+            raise InputError(f"method {text!r} needs {', '.join(missing)}, as in {name}:{missing[0]}=...")
         return cls(name, options)
 
     def make(self, seed: int) -> Method:

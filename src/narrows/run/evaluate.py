@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from narrows.errors import InputError, NarrowsError
+from narrows.errors import InputError, NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
 from narrows.methods.iba import BottleneckMethod
@@ -19,8 +20,8 @@ from narrows.models.loading import Classifier
 from narrows.models.removal import Removal, check_removal
 from narrows.models.targets import Label
 from narrows.run.instances import COLUMNS, Instances, Source, fingerprint
-from narrows.run.manifest import describe_model, versions
-from narrows.run.store import claim, locked, read_json, read_part, write_json, write_part
+from narrows.run.manifest import describe_model, hash_files, versions
+from narrows.run.store import Json, check_claim, claim, locked, read_json, read_part, write_json, write_part
 from narrows.trace import Trace
 
 INSTANCES = "instances.parquet"
@@ -76,17 +77,23 @@ def evaluate(classifier: Classifier, plan: Plan, out: Path, report: Report | Non
         InputError: If the folder holds results of something else, or is in use.
         DataError: If the data is missing or malformed.
     """
+    if not plan.methods:
+        raise InputError("name at least one method")
     made = {str(spec): spec.make(plan.seed) for spec in plan.methods}
     for removal in plan.removals:
         check_removal(removal, classifier.tokenizer)
     examples = plan.source.read()
     with locked(out):
         instances = Instances.of(classifier, examples, plan.target, plan.max_tokens, plan.labels)
-        claim(out, _identity(classifier, plan, instances))
+        identity = _identity(classifier, plan, instances)
+        check_claim(out, identity)
+        entered = _enter_methods(out, plan)
         _rehearse(classifier, made, instances)
+        _warn_of_priors(classifier, made)
+        claim(out, identity)  # only now: what cannot be run at all shall not keep the folder from what can
         if not (out / INSTANCES).exists():
             write_part(out / INSTANCES, list(instances.rows()), COLUMNS)
-        _enter_methods(out, plan)
+        write_json(out / METHODS, entered)
         parts = split_parts([len(encoding) for encoding in instances.batch.encodings], plan.batch_size)
         _run(classifier, plan, made, instances, parts, out, report or _silent)
 
@@ -138,6 +145,18 @@ def part_path(out: Path, kind: str, name: str, part: int) -> Path:
         The file.
     """
     return out / kind / slug(name) / f"part-{part:05d}.parquet"
+
+
+def _warn_of_priors(classifier: Classifier, methods: Mapping[str, Method]) -> None:
+    """Say once what the explainer would say for each part."""
+    blind = [name for name, own in methods.items() if isinstance(own, BottleneckMethod) and own.prior is None]
+    if blind and classifier.prior is None:
+        warnings.warn(
+            f"the model brings no corpus prior: {', '.join(blind)} will take mean and deviation from each text itself; "
+            "make one with 'narrows prior' and give it with --prior",
+            NarrowsWarning,
+            stacklevel=3,
+        )
 
 
 def _rehearse(classifier: Classifier, methods: Mapping[str, Method], instances: Instances) -> None:
@@ -250,19 +269,27 @@ def _identity(classifier: Classifier, plan: Plan, instances: Instances) -> dict[
     }
 
 
-def _enter_methods(out: Path, plan: Plan) -> None:
-    """Keep a list of the methods and removals that this and earlier runs were asked for, in their order."""
+def _enter_methods(out: Path, plan: Plan) -> Json:
+    """List the methods and removals that this and earlier runs were asked for, in their order."""
     path = out / METHODS
     known = read_json(path) if path.exists() else {"methods": [], "removals": []}
+    earlier = {entry["name"]: entry for entry in known["methods"]}
     folders = {slug(entry["name"]): entry["name"] for entry in known["methods"]}
     for spec in plan.methods:
         name = str(spec)
         if folders.setdefault(slug(name), name) != name:
             raise InputError(f"methods {folders[slug(name)]!r} and {name!r} would share a folder")
-        if name not in [entry["name"] for entry in known["methods"]]:
-            known["methods"].append({"name": name, "method": spec.name, "options": dict(spec.options)})
+        files = hash_files(spec.options)
+        if name not in earlier:
+            entry = {"name": name, "method": spec.name, "options": dict(spec.options)}
+            known["methods"].append({**entry, "files": files} if files else entry)
+        for option, before in earlier.get(name, {}).get("files", {}).items():
+            if files.get(option) != before:
+                raise InputError(
+                    f"{out} holds results of {name} from before {spec.options[option]} was changed: give another folder"
+                )
     known["removals"] += [removal for removal in plan.removals if removal not in known["removals"]]
-    write_json(path, known)
+    return known
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -19,7 +19,7 @@ from narrows.methods.method import Batch
 from narrows.models.encoding import Encoding
 from narrows.models.loading import Classifier
 from narrows.models.predict import predict
-from narrows.models.targets import Label, class_labels, resolve_target
+from narrows.models.targets import GOLD, Label, class_labels, resolve_target
 from narrows.tables import read_examples
 
 COLUMNS = {
@@ -173,13 +173,20 @@ def fingerprint(examples: Sequence[Example]) -> str:
 
 
 def _check_targets(target: Label, examples: Sequence[Example], names: Sequence[str]) -> None:
-    try:
-        for example in examples:
+    # A number says nothing of a class that has a name: two checkpoints need not count alike.
+    counted = set() if all(name.startswith("LABEL_") for name in names) else set(map(str, range(len(names))))
+    for number, example in enumerate(examples, 1):
+        try:
             resolve_target(target, example, 0, names)
-    except TargetError as error:
-        if all(name.startswith("LABEL_") for name in names):
-            raise TargetError(f"{error}; say which class is which with --labels NAME,NAME,...") from error
-        raise
+        except TargetError as error:
+            hint = "say which class is which, in the model's order, with --labels NAME,NAME,..."
+            raise TargetError(f"text {number}: {error}; {hint}") from error
+        if target == GOLD and str(example.label) in counted - set(names):
+            raise TargetError(
+                f"text {number}: the label is a number, {example.label}, and the model's classes are "
+                f"{', '.join(names)}: write these names, or, if the numbers are the model's, give --labels "
+                f"{','.join(sorted(counted, key=int))}"
+            )
 
 
 def _tokens(encoding: Encoding) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from typing import Any
 from torch import nn
 
 from narrows import __version__
+from narrows.methods.registry import PATHS
 from narrows.models.blocks import find_blocks, text_config
 from narrows.models.loading import Classifier
 from narrows.models.targets import class_labels
 from narrows.prior import Prior
+from narrows.run.store import MANIFEST
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "captum", "lime", "scikit-learn", "peft", "pyarrow")
 COMPUTE_MAPS = ("narrows", "torch", "transformers", "tokenizers", "numpy", "pyarrow")
@@ -48,6 +50,20 @@ def hash_file(path: Path) -> str:
         SHA-256, in hexadecimal digits.
     """
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hash_files(options: Mapping[str, Any]) -> dict[str, str]:
+    """Hash the files that a method reads.
+
+    Args:
+        options: Of the method.
+
+    Returns:
+        Option to SHA-256 of its file, or of the manifest of a run's folder; other options have none.
+    """
+    paths = {name: Path(str(options[name])) for name in PATHS if name in options}
+    paths = {name: path / MANIFEST if path.is_dir() else path for name, path in paths.items()}
+    return {name: hash_file(path) for name, path in paths.items() if path.is_file()}
 
 
 def describe_model(classifier: Classifier, labels: Sequence[str]) -> dict[str, Any]:

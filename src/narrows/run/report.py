@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 
 from narrows import __version__
 from narrows.config import PAPER_DEPTH, BottleneckConfig, Preset, Settings, choose_config
-from narrows.errors import DataError, InputError
+from narrows.errors import DataError, InputError, NarrowsWarning
 from narrows.evaluation.metrics import drop
 from narrows.output import written_whole
-from narrows.run.results import Results, label, write_summary
+from narrows.run.results import Results, label, summarize, unfinished, write_summary
 from narrows.run.store import MANIFEST
 from narrows.schema import AttributionDict, RunSummary, TokenDict
 from narrows.trace import Trace, trace_dicts
@@ -104,7 +105,7 @@ def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[st
         figures = {
             "degradation": ("Tokens removed, most relevant first", plot_degradation(summaries)),
             "normalized": (
-                "The same, as the paper draws it: 1 = untouched, 0 = the least that any method leaves",
+                "The same, as the paper draws it: 1 = untouched, 0 = without all tokens",
                 plot_degradation(summaries, "normalized"),
             ),
             "least_first": ("Tokens removed, least relevant first", plot_degradation(summaries, order="lerf")),
@@ -129,13 +130,16 @@ def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[st
     return figures
 
 
-def write_report(folder: Path, out: Path | None = None, method: str | None = None) -> list[Path]:
+def write_report(
+    folder: Path, out: Path | None = None, method: str | None = None, removal: str | None = None
+) -> list[Path]:
     """Write a page, figures and tables of the runs in a folder.
 
     Args:
         folder: Of one run, or of folders of runs.
-        out: Where to; None = into the folder.
+        out: Where to; None = into the folder, for a removal that is named into one of its own there.
         method: Whose most and least faithful maps are shown; None = the first bottleneck, else the first of all.
+        removal: How tokens were removed; None = in the first way that each run was asked for.
 
     Returns:
         The files written, the page first.
@@ -144,10 +148,8 @@ def write_report(folder: Path, out: Path | None = None, method: str | None = Non
         DataError: If there is no run, or one is damaged.
         InputError: If the method was not run, or the kinds of runs are mixed.
     """
-    place = folder if out is None else out
-    runs = find_runs(folder)
-    summaries = [write_summary(run) for run in runs]
-    results = [Results.read(run) for run in runs]
+    place = out or (folder if removal is None else folder / f"report-{removal}")
+    results, summaries = _read_finished(find_runs(folder), removal)
     figures = draw(results, summaries)
     (place / "figures").mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
@@ -155,7 +157,11 @@ def write_report(folder: Path, out: Path | None = None, method: str | None = Non
         files += save_figure(figure, place / "figures" / name)
     for kind, suffix in TABLES.items():
         files.append(_write(place / f"drop_11.{suffix}", summary_table(summaries, kind)))  # type: ignore[arg-type]
-    texts = [graded for each in results for graded in grade(each, _chosen(each, method))]
+    texts = [
+        graded
+        for each, summary in zip(results, summaries, strict=True)
+        for graded in grade(each, _chosen(each, summary, method), summary["removal"])
+    ]
     texts.sort(key=lambda graded: -graded.drop)
     shown = min(SHOWN, len(texts) // 2)
     page = render_report(
@@ -163,22 +169,44 @@ def write_report(folder: Path, out: Path | None = None, method: str | None = Non
         {caption: figure_svg(figure) for caption, figure in figures.values()},
         texts[:shown],
         texts[::-1][:shown],
-        _about(results),
+        _about(results, summaries),
     )
     return [_write(place / "report.html", page), *files]
 
 
-def grade(results: Results, method: str) -> list[Graded]:
+def _read_finished(runs: Sequence[Path], removal: str | None) -> tuple[list[Results], list[RunSummary]]:
+    """Read the runs of which something is done; say what is missing, whole runs and methods in the making."""
+    results: list[Results] = []
+    summaries: list[RunSummary] = []
+    for run in runs:
+        try:
+            summary, each = write_summary(run), Results.read(run)
+            if removal is not None:
+                summary = summarize(each, removal)
+        except DataError as error:
+            if run == runs[-1] and not results:
+                raise
+            warnings.warn(f"left out: {error}", NarrowsWarning, stacklevel=3)
+            continue
+        if pending := unfinished(each, summary):
+            warnings.warn(f"{run}: left out, not done yet: {', '.join(pending)}", NarrowsWarning, stacklevel=3)
+        results.append(each)
+        summaries.append(summary)
+    return results, summaries
+
+
+def grade(results: Results, method: str, removal: str | None = None) -> list[Graded]:
     """Say of every text how far its map can be trusted.
 
     Args:
         results: The run.
         method: Whose maps.
+        removal: How tokens were removed; None = in the first way that the run was asked for.
 
     Returns:
         One per text, in their order.
     """
-    curves, maps = results.curves(method, results.removals[0]), results.maps(method)
+    curves, maps = results.curves(method, removal or results.removals[0]), results.maps(method)
     traces = results.traces(method)
     drops = drop(curves.morf)
     return [
@@ -263,24 +291,27 @@ def _bottleneck_config(entry: Mapping[str, Any]) -> BottleneckConfig:
     return choose_config(preset, **{name: options[name] for name in Settings.__annotations__ if name in options})
 
 
-def _chosen(results: Results, method: str | None) -> str:
-    done = [name for name in results.methods if results.is_complete(name, results.removals[0])]
+def _chosen(results: Results, summary: RunSummary, method: str | None) -> str:
+    done = list(summary["methods"])
     if method is not None and method not in done:
         raise InputError(f"{results.folder}: method {method!r} is not done; there are {', '.join(done)}")
     return method or next((name for name in done if name.startswith("narrows")), done[0])
 
 
-def _about(results: Sequence[Results]) -> Mapping[str, str]:
+def _about(results: Sequence[Results], summaries: Sequence[RunSummary]) -> Mapping[str, str]:
     """List what the runs are of, for the foot of the page."""
     about: dict[str, str] = {}
-    for each in results:
+    for each, summary in zip(results, summaries, strict=True):
         manifest, model = each.manifest, each.manifest["model"]
         about[str(each.folder)] = (
             f"{manifest['dataset']} ({manifest['split'] or 'file'}), {manifest['instances']} texts "
             f"(SHA-256 {manifest['texts_sha256'][:12]}), target {manifest['target']}, seed {manifest['seed']}, "
             f"cut at {manifest['max_tokens'] or 'the limit of the model'} tokens; model {model['name']} "
-            f"(SHA-256 {model['sha256'][:12]}), {model['device']}, {model['dtype']}"
+            f"(SHA-256 {model['sha256'][:12]}), {model['device']}, {model['dtype']}, "
+            f"{'no corpus prior' if model['prior_sha256'] is None else 'prior SHA-256 ' + model['prior_sha256'][:12]}"
         )
+        if pending := unfinished(each, summary):
+            about[str(each.folder)] += f"; left out, not done yet: {', '.join(pending)}"
     about["versions"] = ", ".join(f"{name} {version}" for name, version in results[0].manifest["versions"].items())
     return about
 

@@ -221,9 +221,22 @@ def write_summary(folder: Path) -> RunSummary:
     others = [removal for removal in results.removals if removal != summary["removal"]]
     done = [removal for removal in others if any(results.is_complete(name, removal) for name in results.methods)]
     content["other_removals"] = {removal: summarize(results, removal)["methods"] for removal in done}
-    content["incomplete"] = [name for name in results.methods if name not in summary["methods"]]
+    content["incomplete"] = unfinished(results, summary)
     write_json(folder / SUMMARY, content)
     return summary
+
+
+def unfinished(results: Results, summary: RunSummary) -> list[str]:
+    """Name the methods that a run was asked for and that are not done yet.
+
+    Args:
+        results: The run.
+        summary: Of what is done.
+
+    Returns:
+        Their names, in the order in which they were asked for.
+    """
+    return [name for name in results.methods if name not in summary["methods"]]
 
 
 def _method(results: Results, name: str, curves: Curves, steps: Array) -> MethodSummary:
@@ -248,7 +261,7 @@ def _method(results: Results, name: str, curves: Curves, steps: Array) -> Method
         "curve_lerf": curves.lerf.mean(axis=0).tolist(),
         "rate_bits": [point.bits for point in rate],
         "rate_probability": [point.probability for point in rate],
-        "normalized": [float(value) for value in steps],
+        "normalized": [float(value) if np.isfinite(value) else None for value in steps],  # JSON has no NaN
         "seconds": seconds,
         "forward_equivalents": forwards,
         "instances": len(curves.morf),

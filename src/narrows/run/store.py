@@ -95,14 +95,28 @@ def claim(folder: Path, identity: Json) -> None:
 
     Args:
         folder: Of the run.
-        identity: Whatever must be the same for results to belong together.
+        identity: As for `check_claim`.
 
     Raises:
         InputError: If the folder holds results of something else; names the differences.
     """
+    check_claim(folder, identity)
+    if not (folder / MANIFEST).exists():
+        write_json(folder / MANIFEST, identity)
+
+
+def check_claim(folder: Path, identity: Json) -> None:
+    """Make sure that a folder holds no results of something else.
+
+    Args:
+        folder: Of the run; one without results holds none.
+        identity: Whatever must be the same for results to belong together.
+
+    Raises:
+        InputError: If it does; names the differences.
+    """
     path = folder / MANIFEST
     if not path.exists():
-        write_json(path, identity)
         return
     before, now = _leaves(read_json(path)), _leaves(json.loads(json.dumps(identity)))
     differing = [key for key in now if before.get(key) != now[key]]

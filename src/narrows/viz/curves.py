@@ -61,7 +61,8 @@ def plot_degradation(
     if measure == "normalized" and order == "lerf":
         raise InputError("the normalised curve is that of the most relevant tokens first: choose order='morf'")
     look_of = looks(summaries)
-    figure, panels = make_panels(summaries, sharey=True)
+    # p has one scale; where it hardly falls in the end, a normalised curve is many times as high as on other data.
+    figure, panels = make_panels(summaries, sharey=measure == "probability")
     for panel, summary in zip(panels, summaries, strict=True):
         for name, method in summary["methods"].items():
             panel.plot(PERCENT, gaps(curve_of(method, measure, order)), **look_of[name].line())
@@ -163,7 +164,7 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def curve_of(method: MethodSummary, measure: Measure, order: Order) -> list[float]:
+def curve_of(method: MethodSummary, measure: Measure, order: Order) -> Sequence[float | None]:
     """Pick one curve of a method.
 
     Args:
@@ -172,7 +173,7 @@ def curve_of(method: MethodSummary, measure: Measure, order: Order) -> list[floa
         order: The same.
 
     Returns:
-        Ten values, the first one of untouched texts.
+        Ten values, the first one of untouched texts; None where the normalised curve has none.
     """
     if measure == "normalized":
         return method["normalized"]

@@ -156,9 +156,9 @@ def draw_legend(figure: Figure, panels: Sequence[Axes]) -> None:
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
-def gaps(values: Sequence[float]) -> list[float]:
-    """Return numbers to draw, with a gap for each that is not finite."""
-    return [value if math.isfinite(value) else math.nan for value in values]
+def gaps(values: Sequence[float | None]) -> list[float]:
+    """Return numbers to draw, with a gap for each that is missing or not finite."""
+    return [math.nan if value is None or not math.isfinite(value) else value for value in values]
 
 
 def _column(panel: Axes) -> int:

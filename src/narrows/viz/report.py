@@ -115,7 +115,7 @@ def _run(name: str, summary: RunSummary, labels: Mapping[str, str]) -> Json:
     return {
         "name": visible(name),
         "facts": visible(
-            f"{summary['instances']:,} texts ({summary['split']}), model {summary['model']}, "
+            f"{summary['instances']:,} texts ({summary['split'] or 'of a file'}), model {summary['model']}, "
             f"target: {summary['target']}, tokens removed by: {summary['removal']}, "
             f"{'texts not cut' if longest is None else f'texts cut to {longest:,} tokens'}, "
             f"narrows {summary['narrows_version']}"

@@ -122,7 +122,7 @@ def scale_rate(panel: Axes) -> None:
     from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 
     panel.set_xscale("log")
-    # Powers of ten would have to be parsed, which is off here; 100,000 runs into its neighbour, and a thousandth is no m.
+    # Powers of ten would have to be parsed, which is off here, 100,000 runs into its neighbour, a thousandth is no m.
     short = EngFormatter(sep="")
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value) if value >= 1 else f"{value:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
