@@ -34,6 +34,7 @@ ORDER = [
     "prior",
     "optimize",
     "path",
+    "rate",
     "readout",
     "rounds",
     "layer_bottleneck",

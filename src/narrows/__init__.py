@@ -1,7 +1,7 @@
-"""Narrows: what each token had to transmit, in bits.
+"""Narrows: what each token contributed to a transformer's prediction, in bits.
 
-An information bottleneck after one layer of a transformer adds as much noise as it can while the prediction survives;
-what every token must still transmit then is its attribution.
+An information bottleneck in the model, opened step by step, shows the evidence that every token gives for the
+prediction; narrowed by as much noise as the prediction survives, it shows what every token must still transmit.
 """
 
 from __future__ import annotations

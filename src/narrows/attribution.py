@@ -1,4 +1,4 @@
-"""The result: what each token of one text had to transmit, in bits, and all that is needed to check or redo it."""
+"""The result: what each token of one text contributed, in bits, and all that is needed to check or redo it."""
 
 from __future__ import annotations
 
@@ -113,8 +113,10 @@ class Attribution:
     def rate_curve(self) -> list[RatePoint]:
         """Set the bits that pass the bottleneck against what is left of the prediction, along the trace.
 
-        The optimised readouts trade one for the other step by step; ``evidence`` opens all masks together, at the
-        points that the setting says. A curve that stays high far to the left tells that few bits suffice.
+        The optimised readouts trade one for the other step by step. ``evidence`` on the whole path, the preset
+        ``complete``, opens all masks together, from closed to open, and measures p(target) behind the noise whose bits
+        it counts; in rounds or on a part of the path nothing is measured but the open mask. A curve that stays high far
+        to the left tells that few bits suffice.
 
         Returns:
             The points, fewest bits first; empty without a trace.
@@ -122,8 +124,8 @@ class Attribution:
         Example:
             >>> from narrows import Explainer
             >>> explainer = Explainer.from_pretrained("sentiment", layer=4, preset="complete", points=3)
-            >>> [round(point.probability, 1) for point in explainer("A gorgeous, witty film.").rate_curve()]
-            [0.9, 1.0, 1.0, 1.0]
+            >>> [round(point.probability, 1) for point in explainer("A gorgeous, witty film.").rate_curve()][:6]
+            [0.5, 0.6, 0.6, 0.7, 1.0, 1.0]
         """
         return rate_curve(self.trace)
 

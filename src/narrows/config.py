@@ -180,7 +180,7 @@ MIDDLE = (0.2, 0.8)
 PRESETS: dict[Preset, BottleneckConfig] = {
     "fast": BottleneckConfig(points=3, rounds=3, stretch=MIDDLE),
     "best": BottleneckConfig(points=12, rounds=4, stretch=MIDDLE),
-    "complete": BottleneckConfig(points=10),
+    "complete": BottleneckConfig(points=50),
     "paper": BottleneckConfig(readout="information", granularity="feature", beta=1e-5, steps=10, samples=10),
 }
 
@@ -190,7 +190,7 @@ def choose_config(preset: Preset, **settings: Unpack[Settings]) -> BottleneckCon
 
     Args:
         preset: ``fast``, the default settings; ``best``, the most faithful maps; ``complete``, evidence along the whole
-            path, which adds up; or ``paper``, the paper's settings.
+            path, which adds up but for the error of its points; or ``paper``, the paper's settings.
         **settings: Fields of `BottleneckConfig`. One of the optimisation, such as beta, asks for the readout
             ``information`` unless a readout is named. Unless a number of rounds is named, what cannot be read in
             rounds, another readout or the features, is read in one. If points or rounds are named, the other follows:

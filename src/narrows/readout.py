@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from narrows.bottleneck import NATS_PER_BIT, direction, information, token_bits
+from narrows.bottleneck import NATS_PER_BIT, direction, token_bits
 from narrows.config import BottleneckConfig, Readout
 from narrows.optimize import NegativeLogLikelihood, optimize
 from narrows.path import follow_path, gauss_legendre, van_der_corput
 from narrows.prior import Gaussian
+from narrows.rate import even_alphas, measure_distortion, measure_rate
 
 HALFWAY = 0.5
+WHOLE = (0.0, 1.0)  # of the path
 
 
 @dataclass(frozen=True)
@@ -143,14 +145,15 @@ def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig, done: int = 
     """Read by how many bits each token raises log2 p(target) as the bottleneck opens (`narrows.path`).
 
     Args:
-        bottleneck: Where the texts are narrowed; nothing is optimised and no noise is drawn.
+        bottleneck: Where the texts are narrowed; nothing is optimised, and the evidence knows no noise.
         config: Number of points on the path, its stretch, and how far open the open mask is.
         done: Rounds that were read before. Read once, the points are those of the Gauss-Legendre rule; in rounds, each
             takes the next of the van der Corput sequence.
 
     Returns:
-        Maps that add up to the rise of log2 p(target) on the stretch: on the whole path, from the prior's mean to the
-        text. Along the way stand the open mask, then the points of the path, most open first.
+        Maps that add up to the rise of log2 p(target) on the stretch, but for the error of the rule: on the whole path,
+        from the prior's mean to the text. Along the way stands the open mask; where the whole path is followed at once,
+        then others down to the closed one, with what they leave of the prediction behind the noise (`narrows.rate`).
     """
     x, real, prior = bottleneck.activation, bottleneck.real, bottleneck.prior
     points = (
@@ -159,18 +162,16 @@ def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig, done: int = 
         else van_der_corput(config.points_of_round(done), config.stretch)
     )
     path = follow_path(bottleneck.nll, x, prior, real, points)
-    wide = torch.where(real.unsqueeze(-1), x.detach().to(path.evidence), 0.0)
-    mean, std = prior.mean.to(wide), prior.std.to(wide)
-
-    def passing(alpha: float) -> Tensor:
-        return token_bits(information(wide, wide.new_tensor(alpha), mean, std), real)
-
-    alphas = [config.initial_alpha, *torch.logit(path.masks).flip(0).tolist()]
+    if config.rounds == 1 and config.stretch == WHOLE:
+        alphas = even_alphas(config.initial_alpha)
+        cross_entropy = measure_distortion(bottleneck.nll, x, prior, real, alphas, bottleneck.seeds)
+    else:  # who wants a map in a few passes does not want to pay for the curve
+        alphas, cross_entropy = [config.initial_alpha], bottleneck.untouched.unsqueeze(0)
     return Reading(
         bits=path.evidence.abs(),
         scores=path.evidence,
-        cross_entropy=torch.cat([bottleneck.untouched.to(wide).unsqueeze(0), path.cross_entropy.flip(0)]),
-        total_bits=torch.stack([passing(alpha).sum(dim=-1) for alpha in alphas]),
+        cross_entropy=cross_entropy.to(path.evidence),
+        total_bits=measure_rate(x, prior, real, alphas),
         beta=None,
         features=path.features if config.features else None,
     )

@@ -22,8 +22,9 @@ def test_needed_and_carried_with_their_unit() -> None:
 
 
 @pytest.mark.parametrize("carried", [0.0, 1.0])
-def test_no_share_of_a_layer_that_carries_less(carried: float) -> None:
-    assert "%" not in caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=carried))
+def test_more_than_the_open_mask_lets_through_is_not_what_was_needed(carried: float) -> None:
+    said = caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=carried)) or ""
+    assert said.startswith("Nothing was narrowed: 5.00 bits pass at layer 4") and "%" not in said
 
 
 def test_what_the_layer_carries_may_be_unknown() -> None:
@@ -101,18 +102,19 @@ def test_a_file_of_an_earlier_version_knows_one_layer() -> None:
     [
         (
             {},
-            "Measured at 10 points on the way, per layer. With more of them, the evidence of all tokens adds up to the",
+            "Measured at 10 points on the way, per layer. The more of them, the closer the evidence of all tokens",
         ),
         ({"stretch": [0.2, 0.8]}, "Measured at 10 points between 20% and 80% of the way, per layer."),
         (
             {"rounds": 2},
             "Measured at 10 points on the way, per layer, in 2 rounds: a strong token is closed once it is",
         ),
+        ({"rounds": 2}, "its own number is raised above theirs. So the numbers rank the tokens, and do not add up."),
         ({"rounds": 2, "stretch": [0.0, 0.5]}, "Measured at 10 points between 0% and 50% of the way, per layer, in 2"),
     ],
 )
 def test_how_evidence_was_read(settings: dict[str, object], sentence: str) -> None:
     config = {"layer": 4, "readout": "evidence", "points": 10, **settings}
     said = caption.needed(build("a", [special("[CLS]", 1.0)], config=config)) or ""
-    assert said.startswith(sentence)
+    assert said.startswith("Measured at 10 points") and sentence in said
     assert ("adds up" in said) == (not settings)

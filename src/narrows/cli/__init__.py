@@ -20,7 +20,7 @@ from narrows.errors import NarrowsError, NarrowsWarning
 
 app = typer.Typer(
     name="narrows",
-    help="What each token of a text had to transmit for a transformer's prediction, in bits.",
+    help="What each token of a text contributed to a transformer's prediction, in bits.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -128,7 +128,7 @@ class Reader:
     def _warn(self, pieces: Pieces) -> None:
         warnings.warn(
             f"longer than the {self.limit} tokens that the model takes: {pieces.whole.truncated} tokens were cut off "
-            f"{pieces.example.text!r:.60}; long_texts='windows' reads all of a text",
+            f"{pieces.example.text[:60]!r}; long_texts='windows', in Python and with 'narrows run', reads all of it",
             NarrowsWarning,
             stacklevel=5,
         )

@@ -255,7 +255,12 @@ def needed(attribution: AttributionDict) -> str | None:
     used, carried = attribution["total_bits"], attribution["carried_bits"]
     if carried is None:  # a method without a trace does not know
         return f"The prediction needed {bits(used)} bits at {where(attribution)}."
-    part = f" ({percent(used / carried)})" if 0 < used <= carried else ""
+    if used > carried:
+        return (
+            f"Nothing was narrowed: {bits(used)} bits pass at {where(attribution)}, more than the {bits(carried)} of "
+            "the mask it starts from. A larger beta closes it."
+        )
+    part = f" ({percent(used / carried)})" if used > 0 else ""
     carry = "carry" if len(attribution.get("layers", [])) > 1 else "carries"
     return (
         f"The prediction needed {bits(used)} bits of the {bits(carried)} bits that {where(attribution)} {carry}{part}."
@@ -272,10 +277,11 @@ def _walked(config: Mapping[str, Any]) -> str:
     if rounds > 1:
         return (
             f"{measured}, in {rounds} rounds: a strong token is closed once it is found, and what the others say "
-            "without it decides which comes next."
+            "without it decides which comes next; where need be its own number is raised above theirs. So the numbers "
+            "rank the tokens, and do not add up."
         )
     return (
-        f"{measured}. With more of them, the evidence of all tokens adds up to the whole rise."
+        f"{measured}. The more of them, the closer the evidence of all tokens adds up to the whole rise."
         if whole
         else f"{measured}."
     )
