@@ -348,7 +348,9 @@ def _hub_examples(data: Dataset, split: str) -> Iterator[Example]:
         rows = library.load_dataset(repository, configuration, split=hub_split)
     except Exception as error:  # the library raises errors of many others, all of which mean: not to be had
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{data.name}: the Hub did not give {repository}: {reason}") from error
+        raise DataError(
+            f"{data.name}: the Hub did not give {repository}: {reason}; or name the folder of its files, --data-dir"
+        ) from error
     for number, row in enumerate(rows):
         if row["label"] >= 0:  # -1: the annotators did not agree
             texts = [row[column] for column in columns]

@@ -280,3 +280,11 @@ def test_one_style_sheet_however_many_results() -> None:
     page = html.render_page([make() for make in CASES.values()])
     assert page.count("<style>") == 1
     assert len(read(page).maps) == len(CASES) + 1  # the pair has two
+
+
+def test_pages_of_layers_say_how_evidence_was_read() -> None:
+    evidence = {"readout": "evidence", "points": 3, "rounds": 1, "stretch": [0.2, 0.8]}
+    said = "Measured at 3 points between 20% and 80% of the way, per layer."
+    results = [{**each, "config": {**each["config"], **evidence}} for each in layers(3)]
+    assert said in html.render_layers_page(results)  # type: ignore[arg-type]
+    assert "Measured at" not in html.render_layers_page(layers(3))

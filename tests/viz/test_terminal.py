@@ -168,3 +168,10 @@ def test_a_target_without_a_probability_is_named_all_the_same() -> None:
     assert "not shown" not in output
     number = printed(render_map({**CASES["review"](), "probabilities": {}, "predicted": "0.53", "target": "0.53"}))
     assert re.search(r"^predicted, target +0.53 *$", number, re.MULTILINE)
+
+
+def test_layers_say_how_evidence_was_read() -> None:
+    evidence = {"readout": "evidence", "points": 3, "rounds": 1, "stretch": [0.2, 0.8]}
+    results = [{**each, "config": {**each["config"], **evidence}} for each in layers(3)]
+    assert "Measured at 3 points between 20% and 80%" in printed(render_layers(results))  # type: ignore[arg-type]
+    assert "Measured at" not in printed(render_layers(layers(3)))

@@ -283,6 +283,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         ]
         rows.append({"token": name, "special": attributions[0]["tokens"][position]["special"], "cells": cells})
     places = caption.places([layer["layer"] for layer in attributions])
+    read = caption.needed(attributions[0]) if method == caption.EVIDENCE else None  # the same at each layer
     return {
         "layers": [layer["layer"] for layer in attributions],
         "rows": rows,
@@ -292,7 +293,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         "carried": [_known(layer["carried_bits"]) for layer in attributions],
         "legend": _legend(scale, method),
         "rates": _rate_curves({caption.place(layer["layer"]): layer["trace"] for layer in attributions}),
-        "meaning": visible(caption.meaning(signed, method)),
+        "meaning": visible(" ".join(filter(None, (read, caption.meaning(signed, method))))),
         "places": places,
         "origin": visible(caption.origin(attributions[0]["method"], places)),
     }

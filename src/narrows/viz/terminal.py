@@ -190,7 +190,7 @@ def _special(others: Sequence[Span], canvas: _Canvas) -> Text:
 def _legend(attributions: Sequence[AttributionDict], canvas: _Canvas) -> Iterator[Text]:
     yield canvas.legend()
     needed = caption.needed(attributions[0])
-    if needed and len(attributions) == 1:
+    if needed and (len(attributions) == 1 or caption.kind(attributions[0]) == caption.EVIDENCE):  # the same at each
         yield Text(needed)
     yield Text(canvas.line(caption.meaning(canvas.scale.signed, canvas.method)))
     note = caption.truncation(attributions[0])
