@@ -185,6 +185,11 @@ def test_the_trace_leads_from_the_open_mask_to_the_closed_one(bert: Classifier) 
     assert curve[-1].probability == pytest.approx(attribution.probabilities[attribution.target], rel=0.05)
 
 
+def test_a_stretch_may_be_a_list_as_json_has_it(bert: Classifier) -> None:
+    attribution = Explainer(*bert, prior="instance", points=2, rounds=1, stretch=[0.0, 1.0])(TEXTS[1])  # type: ignore[arg-type]
+    assert len(attribution.trace) == MASKS
+
+
 @pytest.mark.parametrize("settings", [{}, {"preset": "best"}, {"preset": "complete", "stretch": (0.0, 0.9)}])
 def test_no_rate_is_claimed_where_none_is_measured(bert: Classifier, settings: dict[str, Any]) -> None:
     model, tokenizer = bert

@@ -162,7 +162,7 @@ def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig, done: int = 
         else van_der_corput(config.points_of_round(done), config.stretch)
     )
     path = follow_path(bottleneck.nll, x, prior, real, points)
-    if config.rounds == 1 and config.stretch == WHOLE:
+    if config.rounds == 1 and tuple(config.stretch) == WHOLE:
         alphas = even_alphas(config.initial_alpha)
         cross_entropy = measure_distortion(bottleneck.nll, x, prior, real, alphas, bottleneck.seeds)
     else:  # who wants a map in a few passes does not want to pay for the curve
