@@ -118,3 +118,12 @@ def test_how_evidence_was_read(settings: dict[str, object], sentence: str) -> No
     said = caption.needed(build("a", [special("[CLS]", 1.0)], config=config)) or ""
     assert said.startswith("Measured at 10 points") and sentence in said
     assert ("adds up" in said) == (not settings)
+
+
+def test_evidence_of_a_target_without_a_probability_is_not_called_one() -> None:
+    result = build("a", [special("[CLS]", 1.0)])
+    assert caption.is_probable(result)
+    assert not caption.is_probable({**result, "target": "positive rather than negative"})
+    assert "one bit doubles the probability" in caption.meaning(True, caption.EVIDENCE)
+    said = caption.meaning(True, caption.EVIDENCE, probable=False)
+    assert "probability" not in said and "lowers the loss of the target" in said

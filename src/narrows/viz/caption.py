@@ -210,13 +210,24 @@ def unit(signed: bool, method: str = "narrows") -> str:
     return f"{_PLAIN} ({name})" if name in (_NATS, _PROBABILITY) else name
 
 
-def meaning(signed: bool, method: str = "narrows") -> str:
-    """Return, in plain words, what the numbers of a method's map mean."""
+def meaning(signed: bool, method: str = "narrows", probable: bool = True) -> str:
+    """Return, in plain words, what the numbers of a method's map mean.
+
+    Args:
+        signed: Whether some of them are below 0.
+        method: The method, or the kind of its scores.
+        probable: Whether the target has a probability: a number, a contrast or a distribution has none.
+
+    Returns:
+        Sentences.
+    """
     if method == EVIDENCE:
+        does, doubling = "raises log2 p(target)", ": one bit doubles the probability"
+        if not probable:
+            does, doubling = "lowers the loss of the target (1 bit is 0.69 nats)", ""
         return (
-            "A token's evidence is the number of bits by which it raises log2 p(target) as the text takes the place of "
-            "a typical text inside the model: one bit doubles the probability. A plus speaks for the target, a minus "
-            "against it."
+            f"A token's evidence is the number of bits by which it {does} as the text takes the place of a typical "
+            f"text inside the model{doubling}. A plus speaks for the target, a minus against it."
         )
     if in_bits(method):
         return what_a_bit_is(signed)
@@ -334,6 +345,11 @@ def probability(attribution: AttributionDict) -> str:
     """
     p = attribution["probabilities"].get(attribution["target"])
     return "" if p is None else f"p = {p:.3f}"
+
+
+def is_probable(attribution: AttributionDict) -> bool:
+    """Tell whether the target of a result has a probability of its own."""
+    return attribution["target"] in attribution["probabilities"]
 
 
 def magnitude(attribution: AttributionDict) -> float:

@@ -182,7 +182,7 @@ def map_values(attribution: AttributionDict) -> Json:
         "suffix": f" {caption.short_unit(method)}" if caption.is_counted(method) else "",
         "noun": "bits" if caption.in_bits(method) else "score",
         "legend": _legend(scale, method),
-        "meaning": visible(caption.meaning(signed, method)),
+        "meaning": visible(caption.meaning(signed, method, caption.is_probable(attribution))),
         "needed": caption.needed(attribution),
         "truncated": caption.truncation(attribution),
         "ranked_by": "word" if attribution["words"] else "token",
@@ -283,6 +283,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         ]
         rows.append({"token": name, "special": attributions[0]["tokens"][position]["special"], "cells": cells})
     places = caption.places([layer["layer"] for layer in attributions])
+    means = caption.meaning(signed, method, caption.is_probable(attributions[0]))
     read = caption.needed(attributions[0]) if method == caption.EVIDENCE else None  # the same at each layer
     return {
         "layers": [layer["layer"] for layer in attributions],
@@ -293,7 +294,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         "carried": [_known(layer["carried_bits"]) for layer in attributions],
         "legend": _legend(scale, method),
         "rates": _rate_curves({caption.place(layer["layer"]): layer["trace"] for layer in attributions}),
-        "meaning": visible(" ".join(filter(None, (read, caption.meaning(signed, method))))),
+        "meaning": visible(" ".join(filter(None, (read, means)))),
         "places": places,
         "origin": visible(caption.origin(attributions[0]["method"], places)),
     }

@@ -192,7 +192,7 @@ def _legend(attributions: Sequence[AttributionDict], canvas: _Canvas) -> Iterato
     needed = caption.needed(attributions[0])
     if needed and (len(attributions) == 1 or caption.kind(attributions[0]) == caption.EVIDENCE):  # the same at each
         yield Text(needed)
-    yield Text(canvas.line(caption.meaning(canvas.scale.signed, canvas.method)))
+    yield Text(canvas.line(caption.meaning(canvas.scale.signed, canvas.method, caption.is_probable(attributions[0]))))
     note = caption.truncation(attributions[0])
     if note:
         yield Text(note, style="bold")
