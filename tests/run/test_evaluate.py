@@ -304,6 +304,9 @@ def test_a_damaged_part_is_named(texts: Path, classifier: Classifier, tmp_path: 
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"part-00001\.parquet cannot be read.*delete it and run again"):
         Results.read(out).maps("random")
+    path.unlink()
+    with pytest.raises(DataError, match=r"part-00001\.parquet is missing: the command that made the run"):
+        Results.read(out).maps("random")
 
 
 def test_generic_labels_are_named_by_the_user(texts: Path, classifier: Classifier, tmp_path: Path) -> None:

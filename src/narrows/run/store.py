@@ -155,6 +155,8 @@ def read_part(path: Path) -> list[Json]:
         DataError: If it is missing or damaged.
     """
     arrow, parquet = _arrow()
+    if not path.exists():
+        raise DataError(f"{path} is missing: the command that made the run puts it there again")
     try:
         rows: list[Json] = parquet.read_table(path).to_pylist()
     except (OSError, arrow.ArrowInvalid) as error:
