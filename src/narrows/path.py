@@ -26,19 +26,15 @@ from narrows.prior import Gaussian
 
 @dataclass(frozen=True)
 class StraightPath:
-    """What was seen on the way.
+    """What was gathered on the way.
 
     Attributes:
         evidence: Bits per token, (batch, tokens); above 0 = speaks for the target; 0 at padding.
         features: The same for every feature of a token, (batch, tokens, hidden), which add up to its evidence.
-        masks: lambda at each point, (points,), rising, float64.
-        cross_entropy: -log p(target) at each point in nats, (points, batch).
     """
 
     evidence: Tensor
     features: Tensor
-    masks: Tensor
-    cross_entropy: Tensor
 
 
 def follow_path(
@@ -54,7 +50,7 @@ def follow_path(
         points: Masks, rising, and weights of the rule, (points,) each: `gauss_legendre` or `van_der_corput`.
 
     Returns:
-        The evidence and the points.
+        The evidence.
     """
     wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
     x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
@@ -62,13 +58,12 @@ def follow_path(
     masks, weights = points
     opened = masks.to(x).view(1, -1, 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
     opened = opened.to(activation.dtype).requires_grad_()  # (batch, points, tokens, hidden)
-    cross_entropy = nll(opened)  # (batch, points)
     # Weighted only after the way back, where a small number may not fit in half precision.
-    (gradient,) = torch.autograd.grad(-cross_entropy.sum(), [opened])
+    (gradient,) = torch.autograd.grad(-nll(opened).sum(), [opened])
     integral = torch.einsum("p,bpth->bth", weights.to(x), gradient.to(x))
     nats = integral * (x - mean)
     evidence = nats.sum(dim=-1) * real / NATS_PER_BIT
-    return StraightPath(evidence, nats * real.unsqueeze(-1) / NATS_PER_BIT, masks, cross_entropy.detach().to(x).T)
+    return StraightPath(evidence, nats * real.unsqueeze(-1) / NATS_PER_BIT)
 
 
 def gauss_legendre(points: int, stretch: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
