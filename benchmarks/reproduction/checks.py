@@ -22,7 +22,8 @@ from narrows.methods.registry import Spec
 from narrows.models.loading import load_classifier
 from narrows.models.targets import class_labels, find_label
 
-# Data sets whose texts are short enough for a search: its cost grows with the cube of the length, on IMDB to hours.
+# Data sets whose texts are short enough for a search, whose cost grows with the cube of the length. 100 texts of RTE
+# were not done in two hours of one core; IMDB's are longer still.
 CEILINGS = ("mnli_matched", "mnli_mismatched", "ag_news", "rte", "sst2")
 BEAM = 5
 METHODS = (

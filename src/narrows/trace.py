@@ -11,11 +11,12 @@ from narrows.schema import TraceDict
 
 @dataclass(frozen=True)
 class TracePoint:
-    """The optimisation at one step, before that step's update; the last point stands after all updates.
+    """A bottleneck at one step of its optimisation, before the update (the last: after all), or at one of its masks.
 
     Attributes:
-        step: From 0.
-        cross_entropy: -log p(target) in nats, mean over the noise copies.
+        step: From 0; of masks, the most open one.
+        cross_entropy: -log p(target) in nats, mean over the noise copies; that of the untouched text where evidence is
+            read without a rate curve.
         information: Bits, summed over the tokens.
     """
 
