@@ -25,13 +25,14 @@ from choose_defaults import mean, summarize
 from torch import Tensor
 from torch.optim import Adam
 
-from narrows import Attribution, Explainer, datasets
+from narrows import Attribution, Explainer
+from narrows.bottleneck.optimize import NoiseSource
 from narrows.config import Settings
+from narrows.data import datasets
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
-from narrows.models.encoding import encode, token_limit
-from narrows.models.targets import class_labels, find_label
-from narrows.optimize import NoiseSource
+from narrows.models.heads.targets import class_labels, find_label
+from narrows.models.text.encoding import encode, token_limit
 
 Draw = Callable[[NoiseSource, int], Tensor]
 plain: Draw = NoiseSource.draw

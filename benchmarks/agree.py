@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from narrows import Attribution, Explainer, datasets
+from narrows import Attribution, Explainer
 from narrows.config import Preset
+from narrows.data import datasets
 from narrows.evaluation.statistics import kendall_tau
 
 PRESETS: tuple[Preset, ...] = ("fast", "best", "paper")

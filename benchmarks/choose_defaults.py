@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from narrows import Explainer, datasets
+from narrows import Explainer
 from narrows.config import MIDDLE, Settings
+from narrows.data import datasets
 from narrows.evaluation.degradation import Array, Curves, degrade
 from narrows.evaluation.metrics import area, drop
 from narrows.evaluation.statistics import bootstrap_interval
-from narrows.models.encoding import encode, token_limit
-from narrows.models.targets import class_labels, find_label
+from narrows.models.heads.targets import class_labels, find_label
+from narrows.models.text.encoding import encode, token_limit
 
 QUESTIONS = ("beta", "layer", "samples", "readout", "path", "stretch", "rounds", "prior")
 THREE = (1 / 6, 3 / 6, 5 / 6)  # depths

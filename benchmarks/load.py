@@ -24,8 +24,9 @@ import matplotlib.pyplot as plt
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from narrows import Example, datasets
-from narrows.models.loading import Classifier, load_classifier
+from narrows import Example
+from narrows.data import datasets
+from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.run import ExplainSettings, explain_dataset
 from narrows.run.meter import Progress
 from narrows.run.parts import part_file, present_parts

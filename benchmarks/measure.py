@@ -27,7 +27,7 @@ from workload import REAL, SIZES, Workload
 from narrows import Prior, __version__
 from narrows.evaluation.cost import measured
 from narrows.methods.registry import Spec
-from narrows.models.blocks import find_blocks
+from narrows.models.cut.blocks import find_blocks
 
 NAIVE = "naive"
 # By name, the method. At one layer, as the paper has it, unless the name says otherwise.

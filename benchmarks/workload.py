@@ -10,10 +10,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from narrows import Example, Prior, datasets
+from narrows import Example, Prior
+from narrows.data import datasets
 from narrows.methods.method import Batch
-from narrows.models.blocks import identify
-from narrows.models.loading import Classifier, load_classifier
+from narrows.models.cut.blocks import identify
+from narrows.models.hub.loading import Classifier, load_classifier
 
 SIZES = {  # blocks, hidden, heads
     "minilm": (6, 384, 12),

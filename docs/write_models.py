@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from families import FAMILIES, REFUSALS, TASKS, Family  # noqa: E402 - found by the line above
 
@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "models.md"
 HEAD = """\
 # Models
 
-<!-- written by docs/write_models.py from tests/families.py: change the matrix, then run make models-page -->
+<!-- written by docs/write_models.py from tests/support/families.py: change the matrix, then run make models-page -->
 
 Each row is a tiny random model of that architecture which the tests build from its configuration. For every layer and
 each implementation of attention named they check that the model after the bottleneck gives the model's own logits to

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from transformers import PreTrainedModel
 
 import tiny
-from narrows.models.blocks import identify
-from narrows.prior import Prior
+from narrows.bottleneck.prior import Prior
+from narrows.models.cut.blocks import identify
 from tiny import Classifier
 
 torch.set_num_threads(1)

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file, save_file
 
 from narrows import __version__
 from narrows.attribution import Attribution, Attributions
+from narrows.bottleneck.trace import TracePoint
 from narrows.errors import InputError
-from narrows.trace import TracePoint
 from narrows.viz.files import render_file
 from narrows.viz.fragments import render_list
 

@@ -19,13 +19,13 @@ import narrows.explainer
 import reference
 import tiny
 from narrows.attribution import Attribution
+from narrows.bottleneck.optimize import NoiseSource, text_seed
+from narrows.bottleneck.prior import Prior
 from narrows.config import AUTO_BETA_FLOOR
+from narrows.data.example import Example
 from narrows.errors import InputError, LayerError, NarrowsWarning, NumericsError, PriorError, TargetError
-from narrows.example import Example
 from narrows.explainer import WINDOW, Explainer
 from narrows.models.corpus import estimate_prior
-from narrows.optimize import NoiseSource, text_seed
-from narrows.prior import Prior
 from tiny import Classifier
 
 TEXTS = ["a good film", "bad", "the acting is superb, it is not a bad film", "not very good", "it is"]

@@ -17,10 +17,10 @@ import families
 import reference
 import tiny
 from narrows.attribution import Attribution
+from narrows.bottleneck.optimize import NoiseSource, text_seed
+from narrows.bottleneck.prior import Prior
 from narrows.explainer import Explainer
-from narrows.optimize import NoiseSource, text_seed
-from narrows.prior import Prior
-from narrows.target import Blank, Contrast, Distribution, Tag, Target
+from narrows.models.heads.target import Blank, Contrast, Distribution, Tag, Target
 
 LogP = Callable[[Tensor, Tensor], Tensor]
 """Maps the model's logits, (rows, ...), and those of the untouched text, (1, ...), to log p(target), (rows,)."""

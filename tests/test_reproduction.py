@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from narrows import datasets
+from narrows.data import datasets
 from narrows.methods.registry import Spec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "reproduction"))

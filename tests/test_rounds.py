@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from narrows import Explainer, Prior
+from narrows.bottleneck.path import follow_path
+from narrows.bottleneck.prior import Gaussian
 from narrows.config import BottleneckConfig, choose_config
 from narrows.errors import InputError
 from narrows.evaluation.degradation import removal_counts
-from narrows.path import follow_path
-from narrows.prior import Gaussian
 from narrows.readout import Bottleneck
 from narrows.rounds import pick_strongest, picked_shares, read_layers
 from tiny import Classifier

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from experiments import IMDB_TOKENS, MODELS, PAPER_LAYER
 
-from narrows import datasets
+from narrows.data import datasets
 from narrows.evaluation.ceiling import find_worst_removals
 from narrows.evaluation.degradation import degrade
 from narrows.evaluation.metrics import drop
@@ -19,8 +19,8 @@ from narrows.evaluation.sanity import cascade, seed_stability
 from narrows.evaluation.statistics import bootstrap_interval, mean_defined
 from narrows.methods.method import Batch
 from narrows.methods.registry import Spec
-from narrows.models.loading import load_classifier
-from narrows.models.targets import class_labels, find_label
+from narrows.models.heads.targets import class_labels, find_label
+from narrows.models.hub.loading import load_classifier
 
 # Data sets whose texts are short enough for a search, whose cost grows with the cube of the length. 100 texts of RTE
 # were not done in two hours of one core; IMDB's are longer still.

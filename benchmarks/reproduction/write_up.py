@@ -24,11 +24,11 @@ from experiments import (
     Experiment,
 )
 
+from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import DataError
-from narrows.models import bundled
+from narrows.models.hub import bundled
 from narrows.run.report import draw, find_sweep
 from narrows.run.results import Results, summarize, write_summary
-from narrows.schema import MethodSummary, RunSummary
 from narrows.viz.canvas import save_figure
 from narrows.viz.summary import DATASETS
 

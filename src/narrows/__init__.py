@@ -13,31 +13,31 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution, Attributions
+    from narrows.bottleneck.module import LayerInformationBottleneck
+    from narrows.bottleneck.prior import Prior
     from narrows.config import BottleneckConfig
+    from narrows.data.example import Example
+    from narrows.data.words import Word
     from narrows.errors import NarrowsError
-    from narrows.example import Example
     from narrows.explainer import Explainer
-    from narrows.layer_bottleneck import LayerInformationBottleneck
     from narrows.models.corpus import estimate_prior
-    from narrows.prior import Prior
-    from narrows.target import Answer, Blank, Contrast, Distribution, Tag
-    from narrows.words import Word
+    from narrows.models.heads.target import Answer, Blank, Contrast, Distribution, Tag
 
 _HOME = {
-    "Answer": "narrows.target",
+    "Answer": "narrows.models.heads.target",
     "Attribution": "narrows.attribution",
     "Attributions": "narrows.attribution",
-    "Blank": "narrows.target",
+    "Blank": "narrows.models.heads.target",
     "BottleneckConfig": "narrows.config",
-    "Contrast": "narrows.target",
-    "Distribution": "narrows.target",
-    "Example": "narrows.example",
+    "Contrast": "narrows.models.heads.target",
+    "Distribution": "narrows.models.heads.target",
+    "Example": "narrows.data.example",
     "Explainer": "narrows.explainer",
-    "LayerInformationBottleneck": "narrows.layer_bottleneck",
+    "LayerInformationBottleneck": "narrows.bottleneck.module",
     "NarrowsError": "narrows.errors",
-    "Prior": "narrows.prior",
-    "Tag": "narrows.target",
-    "Word": "narrows.words",
+    "Prior": "narrows.bottleneck.prior",
+    "Tag": "narrows.models.heads.target",
+    "Word": "narrows.data.words",
     "estimate_prior": "narrows.models.corpus",
 }
 

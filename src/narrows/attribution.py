@@ -14,16 +14,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from narrows import __version__
+from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
+from narrows.data.output import written_whole
+from narrows.data.schema import AttributionDict, TokenDict
+from narrows.data.words import Word, group_tokens, word_span
 from narrows.errors import InputError
-from narrows.output import written_whole
-from narrows.schema import AttributionDict, TokenDict
-from narrows.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
 from narrows.viz.figure import plot_map
 from narrows.viz.files import are_layers, render_file
 from narrows.viz.fragments import render_list
 from narrows.viz.html import render_fragment, render_page
 from narrows.viz.terminal import render_layers, render_map
-from narrows.words import Word, group_tokens, word_span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

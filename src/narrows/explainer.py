@@ -16,30 +16,30 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions
+from narrows.bottleneck.optimize import text_seed
+from narrows.bottleneck.prior import Gaussian, Prior, instance_prior, residual_prior
 from narrows.config import Preset, Settings, choose_config
+from narrows.data.example import Example, Item
 from narrows.errors import InputError, LayerError, NarrowsWarning
-from narrows.example import Example, Item
-from narrows.models.blocks import check_layer, identify, text_config
-from narrows.models.encoding import collate, content_mask, padding_id
-from narrows.models.finite import check_finite, check_sound
-from narrows.models.goals import judge
-from narrows.models.leak import check_cut
-from narrows.models.loading import load_classifier
-from narrows.models.long_text import LongTexts, merge
+from narrows.models.cut.blocks import check_layer, identify, text_config
+from narrows.models.cut.finite import check_finite, check_sound
+from narrows.models.cut.leak import check_cut
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import Prefix, borrowed, carry, run_prefix
+from narrows.models.heads.goals import judge
+from narrows.models.heads.target import Target
+from narrows.models.heads.targets import negative_log_likelihood
+from narrows.models.heads.task import Question
+from narrows.models.hub.loading import load_classifier
+from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget
-from narrows.models.network import Network
 from narrows.models.padding import run_in_batches
-from narrows.models.pipelines import unpack_pipeline
-from narrows.models.reader import Reader
-from narrows.models.split import Prefix, borrowed, carry, run_prefix
-from narrows.models.targets import negative_log_likelihood
-from narrows.models.task import Question
-from narrows.optimize import text_seed
-from narrows.prior import Gaussian, Prior, instance_prior, residual_prior
+from narrows.models.text.encoding import collate, content_mask, padding_id
+from narrows.models.text.long_text import LongTexts, merge
+from narrows.models.text.reader import Reader
 from narrows.readout import Bottleneck
 from narrows.result import make_attributions
 from narrows.rounds import read_layers
-from narrows.target import Target
 
 if TYPE_CHECKING:
     from transformers import Pipeline

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from narrows.bottleneck import NATS_PER_BIT, direction, token_bits
+from narrows.bottleneck.channel import NATS_PER_BIT, direction, token_bits
+from narrows.bottleneck.optimize import NegativeLogLikelihood, optimize
+from narrows.bottleneck.path import follow_path, gauss_legendre, van_der_corput
+from narrows.bottleneck.prior import Gaussian
+from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rate
 from narrows.config import BottleneckConfig, Readout
-from narrows.optimize import NegativeLogLikelihood, optimize
-from narrows.path import follow_path, gauss_legendre, van_der_corput
-from narrows.prior import Gaussian
-from narrows.rate import even_alphas, measure_distortion, measure_rate
 
 HALFWAY = 0.5
 WHOLE = (0.0, 1.0)  # of the path
@@ -142,7 +142,7 @@ def read_signed(bottleneck: Bottleneck, config: BottleneckConfig) -> Reading:
 
 
 def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig, done: int = 0) -> Reading:
-    """Read by how many bits each token raises log2 p(target) as the bottleneck opens (`narrows.path`).
+    """Read by how many bits each token raises log2 p(target) as the bottleneck opens (`narrows.bottleneck.path`).
 
     Args:
         bottleneck: Where the texts are narrowed; nothing is optimised, and the evidence knows no noise.
@@ -153,7 +153,7 @@ def read_evidence(bottleneck: Bottleneck, config: BottleneckConfig, done: int = 
     Returns:
         Maps that add up to the rise of log2 p(target) on the stretch, but for the error of the rule: on the whole path,
         from the prior's mean to the text. Along the way stands the open mask; where the whole path is followed at once,
-        then others down to the closed one, with what they leave of the prediction behind the noise (`narrows.rate`).
+        then others down to the closed one, with what they leave of the prediction behind the noise (`bottleneck.rate`).
     """
     x, real, prior = bottleneck.activation, bottleneck.real, bottleneck.prior
     points = (

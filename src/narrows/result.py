@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from narrows.attribution import Attribution
-from narrows.models.task import Question, Resolved
+from narrows.bottleneck.trace import make_trace
+from narrows.models.heads.task import Question, Resolved
 from narrows.readout import Reading
-from narrows.trace import make_trace
 
 
 def make_attributions(

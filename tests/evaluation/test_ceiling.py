@@ -7,13 +7,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from narrows.data.example import Example
 from narrows.errors import InputError
 from narrows.evaluation.ceiling import find_worst_removals
 from narrows.evaluation.degradation import degrade, removal_counts
-from narrows.example import Example
-from narrows.models.encoding import encode
 from narrows.models.predict import predict
-from narrows.models.removal import Removal, remove
+from narrows.models.text.encoding import encode
+from narrows.models.text.removal import Removal, remove
 from tiny import Classifier
 
 LONG = Example("the film is not bad, it is very good and the act is superb", "a good act")

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 import tiny
+from narrows.bottleneck.prior import Prior
 from narrows.config import Settings
+from narrows.data.example import Example
 from narrows.evaluation.cost import measured
-from narrows.example import Example
 from narrows.explainer import Explainer
-from narrows.models.blocks import find_blocks
-from narrows.models.encoding import collate, encode, padding_id
-from narrows.models.network import Network
+from narrows.models.cut.blocks import find_blocks
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed, run_prefix, run_suffix
 from narrows.models.predict import predict
-from narrows.models.split import borrowed, run_prefix, run_suffix
-from narrows.prior import Prior
+from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import BLOCKS, Classifier
 
 TEXTS = ["good", "the film is not bad", "a bad act", "very very good film", "superb"]
@@ -41,7 +41,7 @@ def inputs_of(classifier: Classifier) -> dict[str, Tensor]:
 
 @contextmanager
 def watched(model: torch.nn.Module) -> Iterator[None]:
-    """Look at the last block, so that all of it is computed (`narrows.models.head`)."""
+    """Look at the last block, so that all of it is computed (`narrows.models.cut.head`)."""
     handle = find_blocks(model)[-1].register_forward_hook(lambda *_: None)
     try:
         yield

@@ -12,12 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from narrows.data.example import Example
 from narrows.errors import InputError
 from narrows.evaluation import degradation
 from narrows.evaluation.degradation import Curves, degrade, removal_counts, removal_order
-from narrows.example import Example
-from narrows.models.encoding import Encoding, encode
 from narrows.models.predict import predict
+from narrows.models.text.encoding import Encoding, encode
 from tiny import Classifier
 
 EXAMPLES = [

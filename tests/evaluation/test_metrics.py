@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from narrows.data.example import Example
 from narrows.evaluation.degradation import degrade
 from narrows.evaluation.metrics import (
     area,
@@ -18,10 +19,9 @@ from narrows.evaluation.metrics import (
     normalized,
     sufficiency,
 )
-from narrows.example import Example
-from narrows.models.encoding import encode
 from narrows.models.predict import predict
-from narrows.models.removal import remove
+from narrows.models.text.encoding import encode
+from narrows.models.text.removal import remove
 from tiny import Classifier
 
 CURVES = arrays(np.float64, st.tuples(st.integers(1, 4), st.just(10)), elements=st.floats(0, 1))

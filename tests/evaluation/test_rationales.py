@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 import tiny
+from narrows.data.example import Example
 from narrows.errors import DataError, DependencyError, InputError
 from narrows.evaluation.rationales import Annotated, agreement, auprc, read_eraser, token_f1, token_truth
-from narrows.example import Example
-from narrows.models.encoding import encode
+from narrows.models.text.encoding import encode
 
 TOKENIZERS = (tiny.wordpiece_tokenizer(), tiny.byte_tokenizer(roberta=True))
 REVIEW = {

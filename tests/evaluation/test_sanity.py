@@ -12,17 +12,17 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from narrows.bottleneck.prior import Prior
+from narrows.data.example import Example
 from narrows.errors import InputError, ModelError
 from narrows.evaluation.sanity import cascade, seed_stability
 from narrows.evaluation.statistics import kendall_tau
-from narrows.example import Example
 from narrows.methods.iba import narrows
 from narrows.methods.method import Batch, Method, Scores, text_generator
-from narrows.models.blocks import find_blocks
-from narrows.models.loading import Classifier
+from narrows.models.cut.blocks import find_blocks
+from narrows.models.hub.loading import Classifier
 from narrows.models.predict import predict
-from narrows.models.removal import remove
-from narrows.prior import Prior
+from narrows.models.text.removal import remove
 from tiny import BLOCKS
 from tiny import Classifier as Pair
 

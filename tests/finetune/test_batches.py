@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from narrows.example import Example
+from narrows.data.example import Example
 from narrows.finetune.batches import Encoded, collate, encode, plan_batches
 
 LABELS = ("negative", "positive")

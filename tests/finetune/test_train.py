@@ -23,8 +23,8 @@ from narrows.finetune.bar import training_bar
 from narrows.finetune.loop import Progress
 from narrows.finetune.measure import remeasure
 from narrows.finetune.train import finetune
-from narrows.models import bundled, lora
-from narrows.models.card import ModelCard, TrainingData
+from narrows.models.hub import bundled, lora
+from narrows.models.hub.card import ModelCard, TrainingData
 from tiny_base import settings
 
 WEIGHTS = bundled.ADAPTER_WEIGHTS

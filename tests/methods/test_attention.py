@@ -19,13 +19,13 @@ from transformers import (
 )
 
 import tiny
+from narrows.data.example import Example
 from narrows.errors import LayerError, ModelError
-from narrows.example import Example
 from narrows.methods import attention
 from narrows.methods.attention import rollout
 from narrows.methods.method import Batch, Scores, check_scores
-from narrows.models.encoding import collate, padding_id
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.encoding import collate, padding_id
 
 Make = Callable[..., tuple[Any, Any]]
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from narrows.data.example import Example
 from narrows.errors import LayerError
-from narrows.example import Example
 from narrows.methods.controls import random_scores, update_norm
 from narrows.methods.method import Batch, check_scores
-from narrows.models.encoding import collate, padding_id
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.encoding import collate, padding_id
 
 Make = Callable[..., tuple[Any, Any]]
 

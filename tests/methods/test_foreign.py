@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
+from narrows.data.example import Example
 from narrows.errors import DataError, DependencyError, InputError
-from narrows.example import Example
 from narrows.methods.foreign import ScoredText, align, from_file, read_scores
 from narrows.methods.method import Batch, Scores, content_positions
-from narrows.models.encoding import Encoding, encode
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.encoding import Encoding, encode
 
 Make = Callable[..., tuple[Any, Any]]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from narrows.data.example import Example
 from narrows.errors import DependencyError, InputError, LayerError, ModelError
-from narrows.example import Example
 from narrows.methods import gradients
 from narrows.methods.gradients import (
     gradient_shap,
@@ -24,8 +24,8 @@ from narrows.methods.gradients import (
     saliency,
 )
 from narrows.methods.method import Batch, Method, Scores, check_scores, content_positions, text_generator
-from narrows.models.encoding import Encoding, collate, padding_id
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.encoding import Encoding, collate, padding_id
 
 Make = Callable[..., tuple[Any, Any]]
 

@@ -14,11 +14,11 @@ from lime.lime_text import LimeTextExplainer
 from numpy.typing import NDArray
 
 import planted
+from narrows.data.example import Example
 from narrows.errors import DependencyError, InputError, NumericsError
-from narrows.example import Example
 from narrows.methods.lime import lime
 from narrows.methods.method import Batch, check_scores, content_positions, text_generator
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
 
 Make = Callable[..., tuple[Any, Any]]
 

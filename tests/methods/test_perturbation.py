@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 import planted
+from narrows.data.example import Example
 from narrows.errors import DependencyError, InputError, NumericsError
-from narrows.example import Example
 from narrows.methods.method import Batch, Method, Scores, check_scores, content_positions, text_generator
 from narrows.methods.perturbation import kernel_shap, occlusion, predict_present
-from narrows.models.encoding import Encoding
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
 from narrows.models.predict import predict
-from narrows.models.removal import Removal
+from narrows.models.text.encoding import Encoding
+from narrows.models.text.removal import Removal
 
 Make = Callable[..., tuple[Any, Any]]
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import tiny
+from narrows.bottleneck.prior import Prior
+from narrows.data.example import Example
 from narrows.errors import InputError
-from narrows.example import Example
 from narrows.explainer import Explainer
 from narrows.methods.method import Batch
 from narrows.methods.registry import METHODS, Spec, option_names
-from narrows.models.loading import Classifier
-from narrows.prior import Prior
+from narrows.models.hub.loading import Classifier
 
 EXAMPLES = (Example("the film is not good"), Example("bad", "good acting"), Example("very very superb film , not bad"))
 QUICK = {

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 import tiny
+from narrows.bottleneck.prior import Prior, floor_std
+from narrows.data.example import Example
 from narrows.errors import InputError, PriorError
-from narrows.example import Example
-from narrows.models.blocks import identify
 from narrows.models.corpus import estimate_prior
-from narrows.prior import Prior, floor_std
+from narrows.models.cut.blocks import identify
 from tiny import Classifier
 
 TEXTS = ["a good film", "bad", "the acting is superb it is", "not a good film not bad"]

@@ -15,14 +15,14 @@ from torch import Tensor
 
 import families
 from families import FAMILIES, REFUSALS, Family, Refusal
+from narrows.data.example import Example
 from narrows.errors import ModelError, NarrowsError
-from narrows.example import Example
 from narrows.explainer import Explainer
-from narrows.models.encoding import collate, encode, padding_id
-from narrows.models.leak import check_cut
-from narrows.models.network import Network
+from narrows.models.cut.leak import check_cut
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed, carry, repeat_inputs, run_prefix, run_suffix
 from narrows.models.padding import sees_padding
-from narrows.models.split import borrowed, carry, repeat_inputs, run_prefix, run_suffix
+from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 
 TEXTS = ("a good film, not bad", "bad", "the acting is superb it is")

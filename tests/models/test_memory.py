@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from narrows import Explainer
+from narrows.bottleneck.prior import Prior
 from narrows.errors import InputError, MemoryLimitError
 from narrows.models import memory, predict
 from narrows.models.memory import TokenBudget, is_out_of_memory
-from narrows.prior import Prior
 from tiny import Classifier
 
 some_lengths = st.lists(st.integers(1, 50), max_size=30)
@@ -138,8 +138,8 @@ def test_maps_are_the_same_when_memory_runs_out_on_the_way(
 def test_predictions_are_the_same_when_memory_runs_out_on_the_way(
     bert: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from narrows.example import Example
-    from narrows.models.encoding import encode
+    from narrows.data.example import Example
+    from narrows.models.text.encoding import encode
 
     model, tokenizer = bert
     encodings = [encode(tokenizer, Example(text), None) for text in ("good film", "bad", "not a very good act") * 3]

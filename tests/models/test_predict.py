@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from narrows.data.example import Example
 from narrows.errors import ModelError
-from narrows.example import Example
 from narrows.models import predict as module
-from narrows.models.encoding import Encoding, encode, padding_id
 from narrows.models.predict import predict
-from narrows.models.removal import remove
+from narrows.models.text.encoding import Encoding, encode, padding_id
+from narrows.models.text.removal import remove
 from tiny import Classifier
 
 TEXTS = ["good", "the film is not bad, it is good", "a bad act", "very very good film", "a bad act"]

@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 import tiny
+from narrows.data.example import Example
+from narrows.data.words import group_tokens, word_span
 from narrows.errors import InputError, ModelError
-from narrows.example import Example
-from narrows.models.encoding import encode
-from narrows.words import group_tokens, word_span
+from narrows.models.text.encoding import encode
 
 LINES = [
     "the film is good",

@@ -15,23 +15,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import explain_worker
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from explain_worker import SETTINGS
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
+import explain_worker
 import tiny
+from explain_worker import SETTINGS
 from narrows.attribution import Attribution
+from narrows.bottleneck.optimize import text_seed
+from narrows.bottleneck.prior import Prior
+from narrows.data.example import Example
 from narrows.errors import DataError, DependencyError, InputError, NarrowsWarning, TargetError
-from narrows.example import Example
 from narrows.explainer import Explainer
-from narrows.models.loading import Classifier
-from narrows.optimize import text_seed
-from narrows.prior import Prior
+from narrows.models.hub.loading import Classifier
 from narrows.run import ExplainSettings, explain_dataset, read_run
 from narrows.run.dataset import LOG
 from narrows.run.dataset_settings import Share
@@ -41,7 +41,7 @@ from narrows.run.store import LOCK, MANIFEST, read_json
 from narrows.run.texts import Chunk, Given, Source, Survey, cut
 from narrows.run.worker import cut_batches
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "support"
 WORDS = ("good", "bad", "film", "the", "not", "very", "acting", "superb")
 
 
@@ -78,7 +78,7 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 
 
 def spawn(texts: Path, out: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     return subprocess.Popen([sys.executable, str(HERE / "explain_worker.py"), str(texts), str(out)], env=environment)
 
 

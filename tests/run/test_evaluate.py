@@ -14,24 +14,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import worker
 from filelock import FileLock
 
 import tiny
+import worker
 from narrows import Explainer
+from narrows.data.example import Example
 from narrows.errors import DataError, InputError, LayerError, NarrowsWarning, TargetError
 from narrows.evaluation.degradation import degrade
-from narrows.example import Example
 from narrows.methods.method import Batch
 from narrows.methods.registry import Spec
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
 from narrows.run.evaluate import Plan, evaluate, part_path, slug, split_parts
 from narrows.run.instances import Source
 from narrows.run.report import grade, write_report
 from narrows.run.results import Results, write_summary
 from narrows.run.store import LOCK, read_json, read_part, write_part
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "support"
 WORDS = ("good", "bad", "film", "the", "not", "very", "acting", "superb")
 
 
@@ -64,7 +64,7 @@ def parts_of(out: Path) -> dict[str, bytes]:
 
 
 def spawn(texts: Path, out: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
     return subprocess.Popen([sys.executable, str(HERE / "worker.py"), str(texts), str(out)], env=environment)
 
 

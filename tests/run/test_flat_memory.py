@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from explain_worker import SETTINGS
 
 import tiny
+from explain_worker import SETTINGS
 from narrows.explainer import Explainer
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
 from narrows.run import explain_dataset
 
 TEXTS = 10_000

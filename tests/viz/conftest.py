@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from saved_results import CASES
 
-from narrows.schema import AttributionDict
+from narrows.data.schema import AttributionDict
+from saved_results import CASES
 
 
 @pytest.fixture(params=list(CASES))

@@ -3,10 +3,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from saved_results import CASES, build, special
 
-from narrows.schema import AttributionDict
+from narrows.data.schema import AttributionDict
 from narrows.viz import caption
+from saved_results import CASES, build, special
 
 
 def test_numbers_of_bits() -> None:

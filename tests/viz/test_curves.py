@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saved_results import HOSTILE
-from saved_summaries import method, run, runs
 
+from narrows.data.schema import RunSummary
 from narrows.errors import DependencyError, InputError
-from narrows.schema import RunSummary
 from narrows.viz.canvas import figure_svg
 from narrows.viz.curves import (
     pareto_front,
@@ -26,6 +24,8 @@ from narrows.viz.curves import (
 from narrows.viz.panels import RANDOM_COLOUR, looks
 from narrows.viz.rates import plot_rates, plot_sweep_rates
 from narrows.viz.sweeps import plot_sweep_curves, plot_sweep_line
+from saved_results import HOSTILE
+from saved_summaries import method, run, runs
 
 pytest.importorskip("matplotlib")
 
@@ -286,6 +286,6 @@ from saved_summaries import runs
 narrows.viz.curves.plot_comparison(runs(2, 1))
 print('matplotlib.pyplot' in sys.modules)
 """
-    code = code.replace("{folder!r}", repr(str(Path(__file__).parent)))
+    code = code.replace("{folder!r}", repr(str(Path(__file__).parents[1] / "support")))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from saved_results import CASES, layers
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import DependencyError, InputError
-from narrows.schema import AttributionDict
 from narrows.viz.figure import plot_layers, plot_map
 from narrows.viz.shade import shade
+from saved_results import CASES, layers
 
 matplotlib = pytest.importorskip("matplotlib")
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from saved_results import layers, pair, review, signed
 
 from narrows.errors import InputError
 from narrows.viz.files import SUFFIXES, are_layers, render_file
+from saved_results import layers, pair, review, signed
 
 pytest.importorskip("matplotlib")
 

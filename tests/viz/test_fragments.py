@@ -4,10 +4,9 @@ import re
 from dataclasses import replace
 
 import pytest
-from saved_results import CASES, build, hostile, layers, pair, review, special, tokens_of
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz.fragments import (
     Removal,
     render_beside_part,
@@ -17,6 +16,7 @@ from narrows.viz.fragments import (
     render_removal_part,
     render_series_part,
 )
+from saved_results import CASES, build, hostile, layers, pair, review, special, tokens_of
 
 OURS = (
     "div style section p b bdi span i table thead tbody tfoot tr th td h2 details summary pre "

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import StrictUndefined, UndefinedError
-from saved_results import CASES, build, layers, special, tokens_of
 
+from narrows.data.schema import AttributionDict, TraceDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict, TraceDict
 from narrows.viz import html
 from narrows.viz.shade import shade
 from narrows.viz.spans import segments, visible
+from saved_results import CASES, build, layers, special, tokens_of
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 

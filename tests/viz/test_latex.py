@@ -4,10 +4,10 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
-from saved_results import build, pair, review, signed, silent, tokens_of
 
-from narrows.schema import AttributionDict
+from narrows.data.schema import AttributionDict
 from narrows.viz.latex import escape_latex, render_latex
+from saved_results import build, pair, review, signed, silent, tokens_of
 
 COMMANDS = re.compile(
     r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater)\{\}|\\[&%$#_{}]|\{\[\}|\{\}"

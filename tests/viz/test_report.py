@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from saved_results import CASES, HOSTILE, hostile, long, pair, review, signed
-from saved_summaries import method, run, runs
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz.report import Graded, render_report
 from narrows.viz.spans import segments, visible
+from saved_results import CASES, HOSTILE, hostile, long, pair, review, signed
+from saved_summaries import method, run, runs
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 ABOUT = {"model": "sentiment", "command": "narrows evaluate --dataset imdb"}

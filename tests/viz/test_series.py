@@ -5,12 +5,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from saved_results import CASES, all_special, build, hostile, long, pair, review, signed, silent, tokens_of
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import DependencyError, InputError
-from narrows.schema import AttributionDict
 from narrows.viz.canvas import figure_svg
 from narrows.viz.series import plot_before_after, plot_series
+from saved_results import CASES, all_special, build, hostile, long, pair, review, signed, silent, tokens_of
 
 pytest.importorskip("matplotlib")
 

@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saved_results import CASES
 
 from narrows.errors import InputError
 from narrows.viz.shade import LEVELS, SURFACE, Scale, Theme, contrast, is_signed, shade
+from saved_results import CASES
 
 THEMES: tuple[Theme, ...] = ("light", "dark")
 ALL_LEVELS = range(-LEVELS, LEVELS + 1)

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saved_results import CASES, HOSTILE, build, layers, special
 
+from narrows.data.schema import AttributionDict, TokenDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict, TokenDict
 from narrows.viz.spans import check_layers, content, cut, labels, segments, unplaced, visible
+from saved_results import CASES, HOSTILE, build, layers, special
 
 
 @st.composite

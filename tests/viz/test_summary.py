@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saved_summaries import method, run, runs
 
 from narrows.errors import InputError
 from narrows.viz.summary import best, headings, method_labels, summary_table
+from saved_summaries import method, run, runs
 
 
 def rows_of(table: str) -> list[list[str]]:

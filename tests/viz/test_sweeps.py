@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from saved_summaries import method, run, sweep
 from test_curves import legend_of, lines_of, panels_of
 
 from narrows.errors import InputError
 from narrows.viz.panels import RANDOM_COLOUR
 from narrows.viz.rates import has_rate, plot_rates, plot_sweep_rates
 from narrows.viz.sweeps import plot_sweep_curves, plot_sweep_line
+from saved_summaries import method, run, sweep
 
 pytest.importorskip("matplotlib")
 

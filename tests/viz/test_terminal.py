@@ -6,12 +6,12 @@ import re
 import pytest
 from rich.console import Console, RenderableType
 from rich.segment import Segment
-from saved_results import CASES, build, layers, special, tokens_of
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz.shade import shade
 from narrows.viz.terminal import render_layers, render_map
+from saved_results import CASES, build, layers, special, tokens_of
 
 
 def printed(picture: RenderableType, width: int = 80, encoding: str = "utf-8") -> str:

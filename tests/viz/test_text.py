@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from saved_results import build, hostile, long, pair, review, signed, silent, tokens_of
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz.shade import shade
 from narrows.viz.text import heading, plot_text
+from saved_results import build, hostile, long, pair, review, signed, silent, tokens_of
 
 pytest.importorskip("matplotlib")
 

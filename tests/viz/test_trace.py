@@ -3,11 +3,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from saved_results import review, silent
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz.trace import plot_rate, plot_trace, rate_points
+from saved_results import review, silent
 
 pytest.importorskip("matplotlib")
 

@@ -7,13 +7,13 @@ import re
 
 import pytest
 from rich.console import Console, RenderableType
-from saved_results import CASES, build, layers, tokens_of
 
-from narrows.schema import AttributionDict
+from narrows.data.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.figure import plot_layers, plot_map
 from narrows.viz.html import render_fragment, render_layers_page, render_page
 from narrows.viz.terminal import render_layers, render_map
+from saved_results import CASES, build, layers, tokens_of
 
 OTHERS = ("lime", "ig:steps=50", "of my own")
 

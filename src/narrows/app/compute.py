@@ -11,16 +11,16 @@ from narrows.app.request import Request
 from narrows.app.shelf import Shelf
 from narrows.attribution import Attribution
 from narrows.config import choose_config
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.evaluation.degradation import degrade, removal_counts
 from narrows.evaluation.statistics import kendall_tau
 from narrows.methods.method import Batch, Scores, check_scores
 from narrows.methods.registry import METHODS, Spec, option_names
 from narrows.models.predict import predict
-from narrows.models.removal import remove
+from narrows.models.text.removal import remove
 from narrows.run.instances import Instances
 from narrows.run.settings import BETAS
-from narrows.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.fragments import Removal
 from narrows.viz.spans import content

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from narrows.config import PRESETS, Granularity, Preset, Readout, choose_config
+from narrows.data.example import Example
 from narrows.errors import InputError
-from narrows.example import Example
 
 MAX_CHARACTERS = 20_000  # of both texts together; far beyond what a model reads
 MAX_TOKENS = 256  # longer texts are cut, and the map says so: a minute of a laptop's time

@@ -10,7 +10,7 @@ from narrows.app import compute
 from narrows.app.compute import Report
 from narrows.app.request import Request
 from narrows.app.shelf import Shelf
-from narrows.schema import AttributionDict
+from narrows.data.schema import AttributionDict
 from narrows.viz.canvas import FigureFormat, figure_bytes
 from narrows.viz.files import SUFFIXES, render_file
 from narrows.viz.fragments import Removal

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from narrows.app.request import MAX_TOKENS, Request
 from narrows.errors import InputError
 from narrows.explainer import Explainer
-from narrows.models.blocks import find_blocks
-from narrows.models.loading import Classifier, load_classifier
-from narrows.models.targets import class_labels
+from narrows.models.cut.blocks import find_blocks
+from narrows.models.heads.targets import class_labels
+from narrows.models.hub.loading import Classifier, load_classifier
 
 
 class Shelf:

@@ -27,7 +27,7 @@ commands = typer.Typer()
 @takes_settings(DatasetSettings)
 def run(config: DatasetSettings) -> None:
     """Explain a whole data set into Parquet files; stopped at any moment, it goes on to the same bytes."""
-    from narrows.models.loading import load_classifier
+    from narrows.models.hub.loading import load_classifier
     from narrows.run.dataset import explain_dataset, threads
     from narrows.run.texts import Source
 

@@ -16,8 +16,8 @@ from narrows.cli.terminal import say
 from narrows.run.settings import BetaSettings, EvaluateSettings, LayerSettings, RunSettings
 
 if TYPE_CHECKING:
-    from narrows.models.loading import Classifier
-    from narrows.schema import RunSummary
+    from narrows.data.schema import RunSummary
+    from narrows.models.hub.loading import Classifier
 
 commands = typer.Typer()
 sweep = typer.Typer(help="Run the degradation test over the layers, or over beta.", no_args_is_help=True)
@@ -46,9 +46,9 @@ def beta(config: BetaSettings) -> None:
 
 
 def _run(config: RunSettings, methods: Callable[[Classifier], Sequence[str]]) -> None:
+    from narrows.bottleneck.prior import Prior
     from narrows.methods.registry import Spec
-    from narrows.models.loading import load_classifier
-    from narrows.prior import Prior
+    from narrows.models.hub.loading import load_classifier
     from narrows.run.evaluate import Plan, evaluate
     from narrows.run.instances import Source
     from narrows.run.results import write_summary

@@ -20,10 +20,10 @@ from narrows.cli.terminal import (
     texts,
 )
 from narrows.config import Granularity, Preset, Readout, choose_config
+from narrows.data.example import Example
 from narrows.errors import DataError, InputError
-from narrows.example import Example
+from narrows.models.heads.target import Contrast, Target
 from narrows.run.settings import parse_layers
-from narrows.target import Contrast, Target
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
@@ -68,7 +68,7 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--file takes neither --pair, --html, --json nor --layer all; pairs stand in the file")
     asked = _parse_target(target, against)
     if html is not None:
-        from narrows.output import check_writable
+        from narrows.data.output import check_writable
 
         check_writable(html)
     example = None if text is None else Example(text, pair)
@@ -127,7 +127,7 @@ def _load_explainer(
 
 def _show(attributions: list[Attribution], layers: bool, as_json: bool, html: Path | None) -> None:
     """Give out the explanation of one text: at one layer, or at all of them."""
-    from narrows.output import written_whole
+    from narrows.data.output import written_whole
     from narrows.viz.html import render_layers_page, render_page
     from narrows.viz.terminal import render_layers, render_map
 
@@ -146,9 +146,9 @@ def _show(attributions: list[Attribution], layers: bool, as_json: bool, html: Pa
 
 def _check_files(file: Path, out: Path) -> None:
     """Tell what is wrong with the files before a model is loaded."""
-    from narrows.maps import check_format
-    from narrows.output import check_writable
-    from narrows.tables import check_file
+    from narrows.data.maps import check_format
+    from narrows.data.output import check_writable
+    from narrows.data.tables import check_file
 
     check_file(file)
     check_format(out)
@@ -157,9 +157,9 @@ def _check_files(file: Path, out: Path) -> None:
 
 def _explain_file(explainer: Explainer, file: Path, out: Path, target: Target, batch_size: int) -> None:
     """Explain every text of a file; malformed rows are told at the end and do not stop the others."""
-    from narrows.maps import map_writer
-    from narrows.output import partial_path
-    from narrows.tables import read_examples
+    from narrows.data.maps import map_writer
+    from narrows.data.output import partial_path
+    from narrows.data.tables import read_examples
 
     faults: list[DataError] = []
     cut = 0

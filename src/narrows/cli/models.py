@@ -29,7 +29,7 @@ def models() -> None:
     """List the demo models, what they were trained on and how accurate they are."""
     from rich.table import Table
 
-    from narrows.models import bundled
+    from narrows.models.hub import bundled
 
     table = Table("model", "labels", "trained on", "accuracy", title="Demo models", title_justify="left")
     for name in bundled.names():

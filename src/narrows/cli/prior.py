@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from narrows.cli.terminal import BATCH_SIZE, BatchOption, DeviceOption, ModelOption, progress_bar, report_faults, texts
+from narrows.data.example import Example, sample
 from narrows.errors import DataError
-from narrows.example import Example, sample
 
 commands = typer.Typer()
 
@@ -29,9 +29,9 @@ def prior(  # noqa: PLR0913 - every option of the command
     batch_size: BatchOption = BATCH_SIZE,
 ) -> None:
     """Estimate a prior: what an uninformative activation of a model looks like, at every layer."""
+    from narrows.data.output import written_whole
     from narrows.models.corpus import estimate_prior
-    from narrows.models.loading import load_classifier
-    from narrows.output import written_whole
+    from narrows.models.hub.loading import load_classifier
 
     with written_whole(out) as partial:
         faults: list[DataError] = []
@@ -52,8 +52,8 @@ def _read_corpus(
     data: str, data_dir: Path | None, split: str, limit: int | None, seed: int, faults: list[DataError]
 ) -> Iterable[Example]:
     """Read the texts of a data set, or of a file: as a stream, or a random sample of it."""
-    from narrows import datasets
-    from narrows.tables import read_examples
+    from narrows.data import datasets
+    from narrows.data.tables import read_examples
 
     if data in datasets.DATASETS:
         return datasets.load(data, split, data_dir, limit, seed)

@@ -23,7 +23,7 @@ def serve(
     """Serve a page to explore what a model's predictions needed to know of each token."""
     from narrows.app.server import serve as run
     from narrows.app.shelf import Shelf
-    from narrows.models import bundled
+    from narrows.models.hub import bundled
 
     shelf = Shelf(model or _first_sentiment(bundled.names()), device, max_tokens)
     run(shelf, port, lambda address: typer.echo(f"narrows: the page is at {address}; Ctrl-C stops it", err=True))

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from narrows.data.example import Example
 from narrows.errors import DataError
-from narrows.example import Example
 
 BATCH_SIZE = 32
 

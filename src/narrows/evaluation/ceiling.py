@@ -13,9 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import InputError
 from narrows.evaluation.degradation import removal_counts
-from narrows.models.encoding import Encoding
 from narrows.models.predict import predict
-from narrows.models.removal import Removal, check_removal, remove
+from narrows.models.text.encoding import Encoding
+from narrows.models.text.removal import Removal, check_removal, remove
 
 _Gone = frozenset[int]
 
@@ -68,9 +68,9 @@ def find_worst_removals(
         InputError: If the width is below 1, or tokens cannot be removed so.
 
     Example:
-        >>> from narrows.example import Example
-        >>> from narrows.models.encoding import encode
-        >>> from narrows.models.loading import load_classifier
+        >>> from narrows.data.example import Example
+        >>> from narrows.models.text.encoding import encode
+        >>> from narrows.models.hub.loading import load_classifier
         >>> sentiment, text = load_classifier("sentiment"), Example("The plot is thin, but the acting is superb.")
         >>> encoding = encode(sentiment.tokenizer, text, None)
         >>> (worst,) = find_worst_removals(sentiment.model, sentiment.tokenizer, [encoding], [1])

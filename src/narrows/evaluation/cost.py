@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from narrows.models.blocks import find_blocks
-from narrows.models.head import passive, share_computed
+from narrows.models.cut.blocks import find_blocks
+from narrows.models.cut.head import passive, share_computed
 
 
 @dataclass
@@ -40,8 +40,8 @@ def measured(model: nn.Module) -> Iterator[Cost]:
     """Measure what is done with a model meanwhile.
 
     Every run of a block counts by the rows of its batch, divided by the number of blocks; so does every way back
-    through it; a last block of which only what the head reads is computed (`narrows.models.head`) counts by that share.
-    Blocks that `narrows.models.split.run_suffix` passes over do not count; padding, and how long the texts
+    through it; a last block of which only what the head reads is computed (`models.cut.head`) counts by that share.
+    Blocks that `narrows.models.cut.split.run_suffix` passes over do not count; padding, and how long the texts
     are, count for nothing. What a method does outside of the blocks shows in the seconds alone.
 
     Args:

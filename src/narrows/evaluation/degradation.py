@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.models.encoding import Encoding
 from narrows.models.predict import predict
-from narrows.models.removal import Removal, check_removal, remove
+from narrows.models.text.encoding import Encoding
+from narrows.models.text.removal import Removal, check_removal, remove
 
 Order = Literal["morf", "lerf"]
 Array = NDArray[np.float64]

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.data.example import Example
+from narrows.data.tables import check_file
 from narrows.errors import DataError, DependencyError, InputError
 from narrows.evaluation.degradation import Array, removal_order
-from narrows.example import Example
-from narrows.models.encoding import Encoding
-from narrows.tables import check_file
+from narrows.models.text.encoding import Encoding
 
 Span = tuple[int, int]
 COLUMNS = ("text", "label", "rationale_token_spans")

@@ -20,10 +20,10 @@ from narrows.errors import InputError, ModelError
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.statistics import kendall_tau, mean_defined
 from narrows.methods.method import Batch, Method, Scores, content_positions
-from narrows.models.encoding import collate, padding_id
-from narrows.models.loading import Classifier
-from narrows.models.network import Network
-from narrows.models.split import borrowed, forward_logits
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed, forward_logits
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.encoding import collate, padding_id
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from narrows.example import Example
+from narrows.data.example import Example
 
 _POOL = 50  # batches that are sorted by length together: little padding, and still a random order
 

@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from narrows import datasets
-from narrows.datasets import Dataset
+from narrows.data import datasets
+from narrows.data.datasets import Dataset
+from narrows.data.example import Example
 from narrows.errors import DataError, InputError, NarrowsWarning
-from narrows.example import Example
 from narrows.finetune.settings import FinetuneConfig
-from narrows.models.card import TrainingData
+from narrows.models.hub.card import TrainingData
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from narrows.data.output import written_whole
 from narrows.errors import DataError, InputError, NumericsError
 from narrows.finetune.batches import Encoded, collate, plan_batches
 from narrows.finetune.device import autocast
-from narrows.output import written_whole
 
 CHECKPOINT = "checkpoint.safetensors"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW remembers of a weight

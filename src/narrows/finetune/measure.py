@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from narrows import datasets
-from narrows.example import Example
+from narrows.data import datasets
+from narrows.data.example import Example
 from narrows.finetune.batches import collate, encode, plan_batches
 from narrows.finetune.device import choose_device
-from narrows.models import bundled
-from narrows.models.card import Accuracy, ModelCard
+from narrows.models.hub import bundled
+from narrows.models.hub.card import Accuracy, ModelCard
 
 
 def measure(

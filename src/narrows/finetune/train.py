@@ -1,7 +1,7 @@
 """Fine-tune a small classifier: LoRA adapter, pooler and head, in plain PyTorch, on benchmark data sets by name.
 
 This is how the bundled models were made. A run leaves a folder with ``adapter_config.json``,
-``adapter_model.safetensors`` (float16), ``card.json`` and ``README.md``; `narrows.models.bundled.load_adapted` loads
+``adapter_model.safetensors`` (float16), ``card.json`` and ``README.md``; `bundled.load_adapted` loads
 it. The accuracies in the card are measured on the saved files, after loading them again. A killed run goes on where it
 stopped when the same command is given again.
 """
@@ -26,8 +26,8 @@ from narrows.finetune.device import choose_device, describe_device, faster_preci
 from narrows.finetune.loop import CHECKPOINT, Loop, LoopSettings, Progress
 from narrows.finetune.measure import measure
 from narrows.finetune.settings import FinetuneConfig
-from narrows.models import bundled, lora
-from narrows.models.card import CARD_FILE, ModelCard
+from narrows.models.hub import bundled, lora
+from narrows.models.hub.card import CARD_FILE, ModelCard
 
 
 def finetune(config: FinetuneConfig, report: Callable[[Progress], None] = lambda progress: None) -> ModelCard:

@@ -14,14 +14,14 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from narrows.errors import ModelError
 from narrows.methods.method import Batch, Method, Scores
-from narrows.models.encoding import collate, padding_id
-from narrows.models.layout import Inputs
-from narrows.models.loading import Classifier
+from narrows.models.cut.layout import Inputs
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed
+from narrows.models.hub.loading import Classifier
 from narrows.models.memory import TokenBudget
-from narrows.models.network import Network
 from narrows.models.padding import run_in_batches
 from narrows.models.predict import BATCH_SIZE
-from narrows.models.split import borrowed
+from narrows.models.text.encoding import collate, padding_id
 
 ATTENTION_TOKENS = 2_048  # per pass: every block keeps heads * tokens weights for each of them
 

@@ -9,14 +9,14 @@ import torch
 from narrows.config import PAPER_DEPTH
 from narrows.errors import LayerError
 from narrows.methods.method import Batch, Method, Scores, text_generator
-from narrows.models.blocks import check_layer
-from narrows.models.encoding import collate, padding_id
-from narrows.models.loading import Classifier
+from narrows.models.cut.blocks import check_layer
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.hub.loading import Classifier
 from narrows.models.memory import TokenBudget
-from narrows.models.network import Network
 from narrows.models.padding import run_in_batches
 from narrows.models.predict import BATCH_SIZE, BATCH_TOKENS
-from narrows.models.split import borrowed, run_prefix
+from narrows.models.text.encoding import collate, padding_id
 
 
 def random_scores(seed: int = 0) -> Method:

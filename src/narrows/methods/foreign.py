@@ -17,13 +17,13 @@ from unicodedata import category, normalize
 
 import numpy as np
 
+from narrows.data.example import Example
+from narrows.data.tables import Row, check_file, read_rows
 from narrows.errors import DataError, DependencyError, InputError
-from narrows.example import Example
 from narrows.methods.method import Batch, Method, Scores, content_positions
 from narrows.methods.run_folder import RunFolder
-from narrows.models.encoding import Encoding
-from narrows.models.loading import Classifier
-from narrows.tables import Row, check_file, read_rows
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.encoding import Encoding
 
 SEPARATORS = {"[SEP]", "<sep>", "</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>"}
 UNPLACED = {"[CLS]", "[PAD]", "[MASK]", "[UNK]", "<cls>", "<s>", "<pad>", "<mask>", "<unk>", "<bos>"}

@@ -19,14 +19,14 @@ from torch.nn.functional import log_softmax
 from narrows.config import PAPER_DEPTH
 from narrows.errors import InputError, ModelError
 from narrows.methods.method import Batch, Method, Scores, content_positions, load_captum, text_generator
-from narrows.models.blocks import check_layer
-from narrows.models.encoding import collate, padding_id
-from narrows.models.loading import Classifier
+from narrows.models.cut.blocks import check_layer
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed, forward_logits, run_prefix, run_suffix
+from narrows.models.hub.loading import Classifier
 from narrows.models.memory import TokenBudget
-from narrows.models.network import Network
 from narrows.models.padding import run_in_batches
 from narrows.models.predict import BATCH_SIZE, BATCH_TOKENS
-from narrows.models.split import borrowed, forward_logits, run_prefix, run_suffix
+from narrows.models.text.encoding import collate, padding_id
 
 Baseline = Literal["pad", "mask"]
 """What the content tokens are replaced with: [PAD] or [MASK]. Special tokens stay what they are."""

@@ -10,7 +10,7 @@ from narrows.attribution import Attribution
 from narrows.config import Preset, Settings
 from narrows.explainer import Explainer
 from narrows.methods.method import Batch, Scores
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

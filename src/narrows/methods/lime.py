@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.data.example import Example
+from narrows.data.words import group_tokens
 from narrows.errors import DependencyError
-from narrows.example import Example
 from narrows.methods.method import Batch, Method, Scores, content_positions, text_generator
 from narrows.methods.perturbation import check_options, predict_present
-from narrows.models.encoding import Encoding
-from narrows.models.loading import Classifier
-from narrows.models.removal import Removal, check_removal
-from narrows.words import group_tokens
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.encoding import Encoding
+from narrows.models.text.removal import Removal, check_removal
 
 
 def lime(samples: int = 100, removal: Removal = "delete", seed: int = 0) -> Method:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.bottleneck.optimize import text_seed
+from narrows.data.example import Example
 from narrows.errors import DependencyError, NumericsError
-from narrows.example import Example
-from narrows.models.encoding import Encoding, encode, token_limit
-from narrows.models.loading import Classifier
-from narrows.optimize import text_seed
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.encoding import Encoding, encode, token_limit
 
 Scores = NDArray[np.float64]
 

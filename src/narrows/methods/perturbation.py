@@ -16,10 +16,10 @@ from torch import Tensor
 
 from narrows.errors import InputError, NumericsError
 from narrows.methods.method import Batch, Method, Scores, content_positions, load_captum, text_generator
-from narrows.models.encoding import Encoding
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
 from narrows.models.predict import predict
-from narrows.models.removal import Removal, check_removal, remove
+from narrows.models.text.encoding import Encoding
+from narrows.models.text.removal import Removal, check_removal, remove
 
 VARIANTS = 4_096  # perturbed texts that are held at once
 

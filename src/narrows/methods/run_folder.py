@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from narrows.data.tables import Row
 from narrows.errors import DataError, DependencyError
-from narrows.tables import Row
 
 KEPT = 4  # files whose rows are held at a time
 

@@ -8,12 +8,12 @@ from itertools import islice
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.example import Example
-from narrows.models.blocks import identify
-from narrows.models.encoding import collate, encode, padding_id, token_limit
-from narrows.models.network import Network
-from narrows.models.split import borrowed, run_prefix
-from narrows.prior import Prior
+from narrows.bottleneck.prior import Prior
+from narrows.data.example import Example
+from narrows.models.cut.blocks import identify
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.text.encoding import collate, encode, padding_id, token_limit
 
 
 def estimate_prior(

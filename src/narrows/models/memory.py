@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from narrows.errors import InputError, MemoryLimitError
-from narrows.models.blocks import text_config
+from narrows.models.cut.blocks import text_config
 
 Result = TypeVar("Result")
 

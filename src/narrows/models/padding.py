@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.example import Example
-from narrows.models.encoding import collate, encode, padding_id
+from narrows.data.example import Example
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.memory import TokenBudget
-from narrows.models.network import Network
-from narrows.models.split import borrowed, run_prefix
+from narrows.models.text.encoding import collate, encode, padding_id
 
 Result = TypeVar("Result")
 

@@ -12,11 +12,11 @@ from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
-from narrows.models.blocks import text_config
-from narrows.models.encoding import Encoding, collate, padding_id
+from narrows.models.cut.blocks import text_config
+from narrows.models.cut.split import borrowed, forward_logits
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
-from narrows.models.split import borrowed, forward_logits
+from narrows.models.text.encoding import Encoding, collate, padding_id
 
 BATCH_SIZE = 128
 BATCH_TOKENS = MOST_TOKENS["cpu"]  # at first; fewer where memory runs out

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import torch
 
+from narrows.data.example import Example, Item
 from narrows.errors import DataError, InputError, NarrowsWarning
-from narrows.example import Example, Item
-from narrows.models.loading import Classifier
+from narrows.models.hub.loading import Classifier
 from narrows.run.dataset_settings import ExplainSettings, Share
 from narrows.run.manifest import digest
 from narrows.run.meter import Meter, Report

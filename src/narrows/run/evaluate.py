@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
+from narrows.bottleneck.trace import Trace
 from narrows.errors import InputError, NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
 from narrows.methods.iba import BottleneckMethod
 from narrows.methods.method import Method, Scores, check_scores
 from narrows.methods.registry import Spec
-from narrows.models.loading import Classifier
-from narrows.models.removal import Removal, check_removal
-from narrows.models.targets import Label
+from narrows.models.heads.targets import Label
+from narrows.models.hub.loading import Classifier
+from narrows.models.text.removal import Removal, check_removal
 from narrows.run.instances import COLUMNS, Instances, Source, fingerprint
 from narrows.run.manifest import describe_model, hash_files, versions
 from narrows.run.store import Json, check_claim, claim, locked, read_json, read_part, write_json, write_part
-from narrows.trace import Trace
 
 INSTANCES = "instances.parquet"
 METHODS = "methods.json"

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows import datasets
+from narrows.data import datasets
+from narrows.data.example import Example, sample
+from narrows.data.tables import read_examples
 from narrows.errors import DataError, InputError, TargetError
-from narrows.example import Example, sample
 from narrows.methods.method import Batch
-from narrows.models.encoding import Encoding
-from narrows.models.loading import Classifier
+from narrows.models.heads.targets import GOLD, Label, class_labels, resolve_target
+from narrows.models.hub.loading import Classifier
 from narrows.models.predict import predict
-from narrows.models.targets import GOLD, Label, class_labels, resolve_target
-from narrows.tables import read_examples
+from narrows.models.text.encoding import Encoding
 
 COLUMNS = {
     "id": "int",

@@ -13,11 +13,11 @@ from typing import Any
 from torch import nn
 
 from narrows import __version__
+from narrows.bottleneck.prior import Prior
 from narrows.methods.registry import PATHS
-from narrows.models.blocks import find_blocks, text_config
-from narrows.models.loading import Classifier
-from narrows.models.targets import class_labels
-from narrows.prior import Prior
+from narrows.models.cut.blocks import find_blocks, text_config
+from narrows.models.heads.targets import class_labels
+from narrows.models.hub.loading import Classifier
 from narrows.run.store import MANIFEST
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "captum", "lime", "scikit-learn", "peft", "pyarrow")

@@ -6,11 +6,11 @@ import heapq
 from collections.abc import Iterator
 from pathlib import Path
 
+from narrows.data.output import written_whole
+from narrows.data.schema import AttributionDict
 from narrows.errors import DataError
-from narrows.output import written_whole
 from narrows.run.parts import COLUMNS, part_file, present_parts, read_rows, to_attribution
 from narrows.run.store import MANIFEST, read_json
-from narrows.schema import AttributionDict
 from narrows.viz.html import render_page
 
 SHOWN = 10  # texts of either kind

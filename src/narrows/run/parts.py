@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from narrows.attribution import Attribution
+from narrows.bottleneck.trace import make_trace
 from narrows.errors import DataError, DependencyError, InputError
-from narrows.trace import make_trace
 
 FOLDER = "parts"
 PARTIAL = ".partial"  # a name that starts with a dot is overlooked by whoever reads the folder as one table

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from narrows import __version__
+from narrows.bottleneck.trace import Trace, trace_dicts
 from narrows.config import PAPER_DEPTH, BottleneckConfig, Preset, Settings, choose_config
+from narrows.data.output import written_whole
+from narrows.data.schema import AttributionDict, RunSummary, TokenDict
 from narrows.errors import DataError, InputError, NarrowsWarning
 from narrows.evaluation.metrics import drop
-from narrows.output import written_whole
 from narrows.run.results import Results, label, summarize, unfinished, write_summary
 from narrows.run.store import MANIFEST
-from narrows.schema import AttributionDict, RunSummary, TokenDict
-from narrows.trace import Trace, trace_dicts
 from narrows.viz.canvas import figure_svg, save_figure
 from narrows.viz.curves import plot_comparison, plot_cost, plot_degradation
 from narrows.viz.rates import has_rate, plot_rates, plot_sweep_rates

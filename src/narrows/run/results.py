@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from narrows import __version__
+from narrows.bottleneck.trace import Trace, make_trace, mean_rate_curve
+from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import DataError
 from narrows.evaluation.degradation import Array, Curves
 from narrows.evaluation.metrics import area, comprehensiveness, drop, flips, normalized, sufficiency
 from narrows.evaluation.statistics import bootstrap_interval, paired_bootstrap
 from narrows.run.evaluate import INSTANCES, METHODS, part_path, split_parts
 from narrows.run.store import MANIFEST, Json, read_json, read_part, write_json
-from narrows.schema import MethodSummary, RunSummary
-from narrows.trace import Trace, make_trace, mean_rate_curve
 
 SUMMARY = "summary.json"
 LABELS = {

@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from narrows.data.output import written_whole
 from narrows.errors import DataError, DependencyError, InputError
-from narrows.output import written_whole
 
 MANIFEST = "manifest.json"
 LOCK = ".lock"

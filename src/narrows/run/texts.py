@@ -15,10 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from narrows import datasets
+from narrows.data import datasets
+from narrows.data.example import Example, Item, sample
+from narrows.data.tables import SUFFIXES, read_examples
 from narrows.errors import DataError, DependencyError, InputError, NarrowsError
-from narrows.example import Example, Item, sample
-from narrows.tables import SUFFIXES, read_examples
 
 Text = Example | NarrowsError
 

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 
 from narrows.attribution import Attribution
+from narrows.bottleneck.optimize import text_seed
+from narrows.data.example import Example
 from narrows.errors import InputError, NarrowsError
-from narrows.example import Example
 from narrows.explainer import Explainer
-from narrows.models.blocks import text_config
-from narrows.models.encoding import encode
-from narrows.models.loading import Classifier, load_classifier
+from narrows.models.cut.blocks import text_config
+from narrows.models.heads.targets import GOLD, class_labels, find_label
+from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE
-from narrows.models.reader import Reader
-from narrows.models.targets import GOLD, class_labels, find_label
-from narrows.optimize import text_seed
+from narrows.models.text.encoding import encode
+from narrows.models.text.reader import Reader
 from narrows.run.dataset_settings import ExplainSettings
 from narrows.run.manifest import describe_run, digest
 from narrows.run.parts import Receipt, Row, error_row, map_row, save_part

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from narrows.data.output import written_whole
 from narrows.errors import DependencyError, InputError
-from narrows.output import written_whole
 from narrows.viz import caption
 from narrows.viz.shade import Scale, shade
 from narrows.viz.spans import visible

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from narrows.schema import AttributionDict
+from narrows.data.schema import AttributionDict
 from narrows.viz.spans import content, visible
 
 INFORMATION_UNIT = "information (bits)"

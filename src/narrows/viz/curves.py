@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import InputError
-from narrows.schema import MethodSummary, RunSummary
 from narrows.viz.canvas import INK, LINES, paper_style, save_figure, settle
 from narrows.viz.labels import place_labels
 from narrows.viz.panels import COLOURS, RANDOM_COLOUR, draw_legend, gaps, is_random, looks, make_panels, name_axes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.canvas import Bar, draw_bars, draw_cells, draw_scale, drawable, finite, name_ticks, short_name
 from narrows.viz.shade import Scale, is_signed

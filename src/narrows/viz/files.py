@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz.canvas import FigureFormat, figure_bytes
 from narrows.viz.html import render_layers_page, render_page
 from narrows.viz.latex import render_latex

@@ -6,8 +6,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.files import are_layers
 from narrows.viz.html import Json, fill, heat_values, map_values, style_sheet

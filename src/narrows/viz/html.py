@@ -17,8 +17,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from narrows.data.schema import AttributionDict, TraceDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict, TraceDict
 from narrows.viz import caption
 from narrows.viz.shade import LEVELS, SURFACE, Scale, is_signed, shade
 from narrows.viz.spans import Span, check_layers, content, cut, labels, segments, unplaced, visible

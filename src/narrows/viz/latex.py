@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from narrows.schema import AttributionDict
+from narrows.data.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.shade import Scale, is_signed, shade
 from narrows.viz.spans import Span, content, cut, segments, visible

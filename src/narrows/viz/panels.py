@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from narrows.schema import RunSummary
+from narrows.data.schema import RunSummary
 from narrows.viz.canvas import COLUMN_WIDTH, PAGE_WIDTH, drawable, new_figure, short_name
 from narrows.viz.summary import headings, method_labels
 

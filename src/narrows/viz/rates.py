@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import InputError
-from narrows.schema import MethodSummary, RunSummary
 from narrows.viz.canvas import paper_style, settle
 from narrows.viz.panels import draw_legend, gaps, looks, make_panels, name_axes
 from narrows.viz.sweeps import Parameter, ranked_values, sequence_colours, value_bar

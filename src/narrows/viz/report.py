@@ -6,8 +6,8 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from narrows.data.schema import AttributionDict, ComparisonDict, MethodSummary, RunSummary
 from narrows.errors import InputError
-from narrows.schema import AttributionDict, ComparisonDict, MethodSummary, RunSummary
 from narrows.viz.html import Json, document, map_values
 from narrows.viz.spans import visible
 from narrows.viz.summary import DATASETS, EN_DASH, best, headings, method_labels

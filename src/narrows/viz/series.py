@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.canvas import (
     COLUMN_WIDTH,

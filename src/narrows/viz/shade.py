@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 
 SIGNED_READOUTS = ("signed", "evidence")
 Theme = Literal["light", "dark"]

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from narrows.data.schema import AttributionDict, TokenDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict, TokenDict
 
 # These reorder whatever follows them, so a text could make a map say something else than its bits do.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

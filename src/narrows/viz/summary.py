@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Literal, get_args
 
+from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import InputError
-from narrows.schema import MethodSummary, RunSummary
 from narrows.viz.latex import escape_latex
 from narrows.viz.spans import visible
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import InputError
-from narrows.schema import MethodSummary, RunSummary
 from narrows.viz.canvas import INK, paper_style, settle
 from narrows.viz.curves import DROP_UP, PERCENT, Measure, curve_of, name_curves
 from narrows.viz.panels import COLOURS, DASHES, RANDOM_COLOUR, draw_legend, gaps, is_random, make_panels, name_axes

@@ -14,7 +14,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from narrows.schema import AttributionDict
+from narrows.data.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.shade import LEVELS, Scale, Theme, is_signed, shade
 from narrows.viz.spans import Span, check_layers, content, cut, labels, segments, unplaced, visible

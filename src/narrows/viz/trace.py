@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.schema import AttributionDict
 from narrows.viz.canvas import COLUMN_WIDTH, LINES, drawable, new_figure, paper_style, settle, short_name
 from narrows.viz.panels import COLOURS, DASHES
 

@@ -1,0 +1,1 @@
+"""The mathematics: channel, prior, optimisation, path and rate, as functions on tensors."""

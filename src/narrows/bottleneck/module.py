@@ -1,0 +1,309 @@
+"""LayerInformationBottleneck: the bottleneck in any module of torch, called as captum's layer methods are.
+
+It knows nothing of Hugging Face: the whole forward function runs at every step, and a hook puts the bottleneck where
+the layer's output was. For transformers `narrows.Explainer` does the same several times faster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax
+
+from narrows.bottleneck.channel import NATS_PER_BIT
+from narrows.bottleneck.optimize import optimize
+from narrows.bottleneck.prior import Gaussian, Moments, floor_std, instance_prior
+from narrows.config import BottleneckConfig, choose_config
+from narrows.errors import InputError, ModelError, NumericsError, TargetError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from narrows.config import Settings
+
+Target = int | tuple[int, ...] | Tensor | Sequence[int] | Sequence[tuple[int, ...]] | None
+"""As in captum: one class for all rows or one per row; a tuple picks from an output of more dimensions; or None."""
+
+
+class LayerInformationBottleneck:
+    """Attributes an output to the elements of a layer's activation, in bits.
+
+    Attributes:
+        forward_func: The model, or a function that runs it.
+        layer: Where the bottleneck stands: on this module's output.
+        prior: Mean and deviation of an uninformative activation; None = over the positions of each row itself.
+        config: How the bottleneck is optimised.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
+        >>> rows = torch.randn(100, 4)
+        >>> prior = estimate_layer_prior(model, model[0], [rows])
+        >>> bits = LayerInformationBottleneck(model, model[0], prior).attribute(rows[:5], target=1)
+        >>> bits.shape
+        torch.Size([5, 8])
+    """
+
+    def __init__(
+        self,
+        forward_func: Callable[..., Any],
+        layer: nn.Module,
+        prior: Gaussian | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        """Prepare to attribute.
+
+        Args:
+            forward_func: From the inputs to logits, (batch, ..., classes); probabilities, whose rows add up to 1, are
+                told from logits and taken as they are. With target None, to log p of what is explained, (batch,).
+            layer: A module that is run once in it; it gives (batch, features), (batch, tokens, features) or
+                (batch, channels, height, width).
+            prior: See the class; `estimate_layer_prior` makes one.
+            **settings: Fields of `BottleneckConfig`.
+
+        Raises:
+            InputError: If a setting is out of its range, or asks for a readout other than bits.
+        """
+        self.forward_func = forward_func
+        self.layer = layer
+        self.prior = prior
+        asked: Settings = {"readout": "information", **settings}
+        config = choose_config("fast", **asked)
+        self.config: BottleneckConfig = replace(config, granularity=settings.get("granularity", "feature"))
+        if self.config.readout != "information":
+            raise InputError("LayerInformationBottleneck gives bits: readout must be 'information'")
+
+    def attribute(
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        target: Target = None,
+        additional_forward_args: Any = None,
+        internal_batch_size: int | None = None,
+        attribute_to_layer_input: bool = False,
+    ) -> Tensor:
+        """Attribute an output to the layer's activation.
+
+        Args:
+            inputs: (batch, ...), or a tuple of such: what ``forward_func`` takes first.
+            target: What is explained of each row; None if ``forward_func`` gives one number per row.
+            additional_forward_args: What it takes after the inputs: one argument or a tuple; tensors of one row per
+                input row are handed on row by row, anything else as it is.
+            internal_batch_size: Most rows, noise copies counted, that are run together; None = all.
+            attribute_to_layer_input: Put the bottleneck on the layer's input.
+
+        Returns:
+            Bits per element, of the shape of the activation. What a row gets depends neither on the batch that it is
+            in nor on its place there.
+
+        Raises:
+            ModelError: If the layer is not run exactly once, or gives something else than the shapes above.
+            TargetError: If the target does not fit the output.
+            InputError: If there is no prior, and a row has one position only, of which none can be made.
+            NumericsError: If the result is not finite.
+        """
+        given = inputs if isinstance(inputs, tuple) else (inputs,)
+        extra = _as_tuple(additional_forward_args)
+        rows = len(given[0])
+        targets = _one_per_row(target, rows)
+        at_a_time = rows if internal_batch_size is None else max(internal_batch_size // self.config.samples, 1)
+        parts = []
+        with torch.inference_mode(False), torch.enable_grad(), _frozen(self.forward_func, self.layer):
+            for start in range(0, rows, at_a_time):
+                some = slice(start, min(start + at_a_time, rows))
+                args = tuple(_pick(value, some, rows) for value in (*given, *extra))
+                parts.append(self._attribute_some(args, targets[some], attribute_to_layer_input))
+        return torch.cat(parts)
+
+    def _attribute_some(self, args: tuple[Any, ...], targets: list[Any], at_input: bool) -> Tensor:
+        """Attribute rows that run together."""
+        rows = len(targets)
+        with torch.no_grad(), _tapped(self.layer, at_input) as seen:
+            self.forward_func(*args)
+        (activation,) = _only(seen, self.layer)
+        x = _to_tokens(activation)
+        real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        if self.prior is None and x.shape[1] == 1:
+            raise InputError(
+                "one position per row: a prior is needed, see narrows.bottleneck.module.estimate_layer_prior"
+            )
+        prior = instance_prior(x.float(), real) if self.prior is None else self.prior
+
+        def nll(bottlenecked: Tensor) -> Tensor:
+            samples = bottlenecked.shape[1]
+            repeated = tuple(
+                value.repeat_interleave(samples, dim=0) if _is_per_row(value, rows) else value for value in args
+            )
+            put_in = _from_tokens(bottlenecked.flatten(0, 1), activation.shape)
+            with _tapped(self.layer, at_input, put_in):
+                output = self.forward_func(*repeated)
+            losses = [_loss(own, wanted) for own, wanted in zip(output.split(samples), targets, strict=True)]
+            return torch.stack(losses)
+
+        seeds = [_row_seed(self.config.seed, args, row, rows) for row in range(rows)]
+        nats = optimize(nll, x, prior, real, self.config, seeds).nats
+        bits = _from_tokens((nats / NATS_PER_BIT).clamp(min=0.0), activation.shape)
+        if not torch.isfinite(bits).all():
+            raise NumericsError("the optimisation gave NaN or infinity")
+        return bits
+
+
+def estimate_layer_prior(
+    forward_func: Callable[..., Any], layer: nn.Module, batches: Iterable[Tensor | tuple[Any, ...]]
+) -> Gaussian:
+    """Estimate what a layer's activation is like when it says nothing in particular.
+
+    Args:
+        forward_func: The model, or a function that runs it.
+        layer: A module that is run once in it.
+        batches: Arguments of ``forward_func``, batch by batch: one, or a tuple.
+
+    Returns:
+        Mean and deviation per feature, over all rows and positions.
+
+    Raises:
+        InputError: If there is no batch.
+    """
+    moments: Moments | None = None
+    for batch in batches:
+        with torch.no_grad(), _frozen(forward_func, layer), _tapped(layer, False) as seen:
+            forward_func(*_as_tuple(batch))
+        x = _to_tokens(_only(seen, layer)[0])
+        moments = moments or Moments(x.shape[-1])
+        moments.update(x.flatten(0, 1))
+    if moments is None:
+        raise InputError("no batch to estimate a prior from")
+    return Gaussian(moments.mean.float(), floor_std(moments.variance.sqrt()).float())
+
+
+@contextmanager
+def _tapped(layer: nn.Module, at_input: bool, put_in: Tensor | None = None) -> Iterator[list[Tensor]]:
+    """See what a layer gives or is given, or put something else in its place."""
+    seen: list[Tensor] = []
+
+    def exchange(value: Any) -> Any:
+        first = value[0] if isinstance(value, tuple) else value
+        seen.append(first)
+        if put_in is None:
+            return None
+        return (put_in, *value[1:]) if isinstance(value, tuple) else put_in
+
+    def before(_: nn.Module, args: tuple[Any, ...]) -> Any:
+        return exchange(args)
+
+    def after(_: nn.Module, __: Any, output: Any) -> Any:
+        return exchange(output)
+
+    handle = layer.register_forward_pre_hook(before) if at_input else layer.register_forward_hook(after)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _frozen(forward_func: Callable[..., Any], layer: nn.Module) -> Iterator[None]:
+    """Compute no gradients of weights meanwhile; of a function only the layer's own weights are known."""
+    model = forward_func if isinstance(forward_func, nn.Module) else layer
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def _only(seen: list[Tensor], layer: nn.Module) -> list[Tensor]:
+    if len(seen) != 1 or not isinstance(seen[0], Tensor):
+        raise ModelError(f"{type(layer).__name__} must be run once and give a tensor; it was run {len(seen)} times")
+    return seen
+
+
+def _to_tokens(activation: Tensor) -> Tensor:
+    """Bring an activation to (batch, positions, features)."""
+    match activation.ndim:
+        case 2:
+            return activation.unsqueeze(1)
+        case 3:
+            return activation
+        case 4:
+            return activation.flatten(2).transpose(1, 2)
+        case _:
+            raise ModelError(f"a layer gives (batch, features), with positions before or after, not {activation.shape}")
+
+
+def _from_tokens(tokens: Tensor, shape: torch.Size) -> Tensor:
+    """Undo `_to_tokens` for any number of rows."""
+    match len(shape):
+        case 2:
+            return tokens.squeeze(1)
+        case 3:
+            return tokens
+        case _:
+            return tokens.transpose(1, 2).reshape(len(tokens), *shape[1:])
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _is_per_row(value: Any, rows: int) -> bool:
+    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == rows
+
+
+def _pick(value: Any, some: slice, rows: int) -> Any:
+    return value[some] if _is_per_row(value, rows) else value
+
+
+def _one_per_row(target: Target, rows: int) -> list[Any]:
+    """Write captum's forms of a target out, one per row."""
+    if isinstance(target, Tensor):
+        target = [int(value) for value in target.reshape(-1).tolist()]
+        if len(target) == 1:
+            target = target * rows
+    if target is None or isinstance(target, (int, tuple)):
+        return [target] * rows
+    if len(target) != rows:
+        raise TargetError(f"{rows} rows but {len(target)} targets")
+    return list(target)
+
+
+def _loss(output: Tensor, target: Any) -> Tensor:
+    """Judge the output of one row's copies, (samples, ...): -log p(target) in nats, (samples,)."""
+    wide = output.to(torch.promote_types(output.dtype, torch.float32))
+    if target is None:
+        if wide[0].numel() != 1:
+            raise TargetError(f"a target is needed: forward_func gives {tuple(wide.shape[1:])} numbers per row")
+        return -wide.reshape(-1)
+    if wide.ndim < 2:
+        raise TargetError(f"forward_func gives one number per row: target must be None, not {target!r}")
+    *places, index = target if isinstance(target, tuple) else (target,)
+    if len(places) != wide.ndim - 2 or not -wide.shape[-1] <= index < wide.shape[-1]:
+        raise TargetError(f"target {target!r} does not fit an output of {tuple(wide.shape[1:])} per row")
+    for place in places:
+        wide = wide[:, place]
+    return -_log_p(wide)[:, index]
+
+
+def _log_p(wide: Tensor) -> Tensor:
+    sums = wide.detach().sum(dim=-1)
+    if bool((wide >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+        return wide.clamp(min=torch.finfo(wide.dtype).tiny).log()
+    return log_softmax(wide, dim=-1)
+
+
+def _row_seed(seed: int, args: tuple[Any, ...], row: int, rows: int) -> int:
+    """Seed the noise of a row by what stands in it, so that it is the same in whatever batch."""
+    digest = hashlib.blake2b(str(seed).encode(), digest_size=8)
+    for value in args:
+        if _is_per_row(value, rows):
+            digest.update(value[row].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return int.from_bytes(digest.digest(), "big") >> 1

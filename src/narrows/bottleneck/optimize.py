@@ -1,0 +1,170 @@
+"""The loop over masks: as much noise as the prediction survives.
+
+For every text of a batch, alpha minimises
+
+    L = mean over noise copies of -log p(target | T) + beta * mean over real tokens and features of KL
+
+(paper, equation 5). The texts share the forward passes and nothing else: each has its own alpha, beta and noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from narrows.bottleneck.channel import information, insert_noise
+from narrows.bottleneck.prior import Gaussian
+from narrows.config import AUTO_BETA_FLOOR, AUTO_BETA_RATIO, BottleneckConfig
+
+ADAM_EPS = 1e-12  # far below the gradient of the scaled loss; torch's default of 1e-8 is not, for a small beta
+
+NegativeLogLikelihood = Callable[[Tensor], Tensor]
+"""Maps bottlenecked activations (batch, samples, tokens, hidden) to -log p(target) in nats, (batch, samples)."""
+
+
+@dataclass(frozen=True)
+class OptimizedBottleneck:
+    """Where the optimisation of one batch arrived.
+
+    Attributes:
+        alpha: (batch, tokens, hidden or 1), after the last update.
+        nats: Information per element at that alpha, (batch, tokens, hidden); 0 at padding.
+        beta: Weight that was used, (batch,).
+        cross_entropy: Nats, (steps + 1, batch): before each update, and after the last.
+        total_nats: Information summed over tokens and features, (steps + 1, batch), likewise.
+    """
+
+    alpha: Tensor
+    nats: Tensor
+    beta: Tensor
+    cross_entropy: Tensor
+    total_nats: Tensor
+
+
+def text_seed(seed: int, *texts: str | None) -> int:
+    """Hash a seed and the texts to the seed of that instance's noise, the same in whatever batch it stands.
+
+    Args:
+        seed: The seed of the run.
+        *texts: The text and, for a pair, the second one.
+
+    Returns:
+        A seed of 63 bits.
+    """
+    digest = hashlib.blake2b(repr((seed, texts)).encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big") >> 1
+
+
+class NoiseSource:
+    """Standard normal noise, one generator per text, so that padding and neighbours do not change what a text draws."""
+
+    def __init__(self, seeds: Sequence[int], real: Tensor, hidden: int) -> None:
+        """Set up the generators.
+
+        Args:
+            seeds: One per text.
+            real: True where a token is not padding, (batch, tokens).
+            hidden: Size of the activations.
+        """
+        self._generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        self._real = real.cpu()
+        self._hidden = hidden
+
+    def draw(self, samples: int) -> Tensor:
+        """Draw the noise of one step, on the CPU, where every machine draws the same.
+
+        Args:
+            samples: Noise copies per text.
+
+        Returns:
+            (batch, samples, tokens, hidden), float32; 0 at padding.
+        """
+        batch, tokens = self._real.shape
+        noise = torch.zeros(batch, samples, tokens, self._hidden, dtype=torch.float32, device="cpu")
+        for copy, generator, real in zip(noise, self._generators, self._real, strict=True):
+            shape = (samples, int(real.sum()), self._hidden)
+            copy[:, real] = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+        return noise
+
+
+def weigh_information(config: BottleneckConfig, cross_entropy: Tensor, mean_nats: Tensor) -> Tensor:
+    """Fix beta for every text, by the number given or by the paper's rule 10 * cross-entropy / information.
+
+    A model that is sure has a cross-entropy near 0; without a floor the rule would then ask for no compression.
+
+    Args:
+        config: Holds beta.
+        cross_entropy: At the first step, nats, (batch,).
+        mean_nats: Information at the first step, mean over real tokens and features, (batch,).
+
+    Returns:
+        beta, (batch,).
+    """
+    if config.beta != "auto":
+        return torch.full_like(cross_entropy, float(config.beta))
+    return (AUTO_BETA_RATIO * cross_entropy / mean_nats).clamp(min=AUTO_BETA_FLOOR)
+
+
+def optimize(
+    nll: NegativeLogLikelihood,
+    activation: Tensor,
+    prior: Gaussian,
+    real: Tensor,
+    config: BottleneckConfig,
+    seeds: Sequence[int],
+) -> OptimizedBottleneck:
+    """Optimise the masks of a batch of texts.
+
+    Args:
+        nll: -log p(target) of bottlenecked activations, in nats.
+        activation: X, (batch, tokens, hidden), of any floating dtype; the masks are float32 (float64 for float64).
+        prior: Mean and deviation, broadcastable to X.
+        real: True where a token is not padding, (batch, tokens).
+        config: Steps, copies, beta, granularity, learning rate.
+        seeds: One per text, for its noise.
+
+    Returns:
+        Masks and information after the last update, and the trace of the optimisation.
+    """
+    model_dtype = activation.dtype
+    wide = activation.detach().to(torch.promote_types(model_dtype, torch.float32))
+    x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
+    mean, std = prior.mean.to(x).expand_as(x), prior.std.to(x).expand_as(x)
+    source = NoiseSource(seeds, real, x.shape[-1])
+    weight = real.to(x).unsqueeze(-1)  # (batch, tokens, 1)
+    elements = weight.sum(dim=(1, 2)) * x.shape[-1]  # (batch,)
+    width = x.shape[-1] if config.granularity == "feature" else 1
+    alpha = torch.full((*x.shape[:2], width), config.initial_alpha, dtype=x.dtype, device=x.device, requires_grad=True)
+    adam = torch.optim.Adam([alpha], lr=config.learning_rate, eps=ADAM_EPS)
+
+    def cross_entropy() -> Tensor:
+        noise = mean.unsqueeze(1) + std.unsqueeze(1) * source.draw(config.samples).to(x)
+        bottlenecked = insert_noise(x.unsqueeze(1), alpha.unsqueeze(1), noise)  # (batch, samples, tokens, hidden)
+        return nll(bottlenecked.to(model_dtype)).to(x.dtype).mean(dim=1)
+
+    cross_entropies, totals = [], []
+    beta = torch.zeros_like(elements)
+    for step in range(config.steps):
+        ce = cross_entropy()
+        total = (information(x, alpha, mean, std) * weight).sum(dim=(1, 2))
+        if step == 0:
+            beta = weigh_information(config, ce.detach(), total.detach() / elements)
+        # The gradient of each text's loss times its number of elements: Adam is blind to the scale but for its eps,
+        # which must not drown the gradient of a mean over many tokens and features. Scaled only after the way back
+        # through the model, where a large number may not fit in half precision.
+        (of_prediction,) = torch.autograd.grad(ce.sum(), [alpha])
+        (of_information,) = torch.autograd.grad((beta * total).sum(), [alpha])
+        alpha.grad = elements.view(-1, 1, 1) * of_prediction + of_information
+        adam.step()
+        cross_entropies.append(ce.detach())
+        totals.append(total.detach())
+
+    with torch.no_grad():
+        nats = information(x, alpha, mean, std) * weight
+        cross_entropies.append(cross_entropy())
+        totals.append(nats.sum(dim=(1, 2)))
+    return OptimizedBottleneck(alpha.detach(), nats, beta, torch.stack(cross_entropies), torch.stack(totals))

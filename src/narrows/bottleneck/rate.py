@@ -1,0 +1,92 @@
+"""Rate and distortion of a bottleneck with one mask for all tokens: what passes, and what that leaves of a prediction.
+
+The bits that pass are those of a channel with noise, so what they leave of the prediction is measured behind the noise
+as well. At the mean of the channel a prediction often still stands where it is a guess once noise is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from narrows.bottleneck.channel import information, insert_noise, token_bits
+from narrows.bottleneck.optimize import NegativeLogLikelihood, NoiseSource
+from narrows.bottleneck.prior import Gaussian
+
+MASKS = 11  # at which the curve of a text is measured
+
+
+def even_alphas(widest: float) -> list[float]:
+    """Choose masks from open to closed, evenly by their logits: the bits that pass then fall by about the same factor.
+
+    Args:
+        widest: Logit of the most open mask, above 0.
+
+    Returns:
+        Logits, falling.
+
+    Example:
+        >>> even_alphas(5.0)[:3]
+        [5.0, 4.0, 3.0]
+    """
+    return [widest * (1 - 2 * place / (MASKS - 1)) for place in range(MASKS)]
+
+
+def measure_rate(activation: Tensor, prior: Gaussian, real: Tensor, alphas: Sequence[float]) -> Tensor:
+    """Measure what passes when all tokens of a text have the same mask.
+
+    Args:
+        activation: X, (batch, tokens, hidden), of any floating dtype.
+        prior: Mean and deviation, broadcastable to X.
+        real: True where a token is not padding, (batch, tokens).
+        alphas: Logits of the masks.
+
+    Returns:
+        Bits, all tokens together, (masks, batch).
+    """
+    x, mean, std = _widened(activation, prior, real)
+    passing = [token_bits(information(x, x.new_tensor(alpha), mean, std), real).sum(dim=-1) for alpha in alphas]
+    return torch.stack(passing)
+
+
+def measure_distortion(
+    nll: NegativeLogLikelihood,
+    activation: Tensor,
+    prior: Gaussian,
+    real: Tensor,
+    alphas: Sequence[float],
+    seeds: Sequence[int],
+) -> Tensor:
+    """Measure what is left of the prediction when all tokens of a text have the same mask.
+
+    Two copies of each text get opposite noise, the same at all masks, so that the curve is smooth.
+
+    Args:
+        nll: -log p(target) of bottlenecked activations, in nats.
+        activation: As for `measure_rate`.
+        prior: The same.
+        real: The same.
+        alphas: The same.
+        seeds: One per text, for its noise.
+
+    Returns:
+        -log p(target) in nats, the mean of both copies, (masks, batch).
+    """
+    x, mean, std = _widened(activation, prior, real)
+    drawn = std * NoiseSource(seeds, real, x.shape[-1]).draw(1).squeeze(1).to(x)
+    masks = x.new_tensor(alphas).view(1, -1, 1, 1)
+    with torch.no_grad():
+        copies = [
+            nll(insert_noise(x.unsqueeze(1), masks, (mean + noise).unsqueeze(1)).to(activation.dtype)).to(x)
+            for noise in (drawn, -drawn)
+        ]
+    return torch.stack(copies).mean(dim=0).T
+
+
+def _widened(activation: Tensor, prior: Gaussian, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return X, 0 at padding, where some models leave NaN, and mean and deviation of the prior, in float32 at least."""
+    wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
+    x = torch.where(real.unsqueeze(-1), wide, 0.0)
+    return x, prior.mean.to(x).expand_as(x), prior.std.to(x).expand_as(x)

@@ -1,0 +1,1 @@
+"""Texts and records: examples, data sets, files, and the schema of results."""

@@ -1,0 +1,84 @@
+"""Making sure that nothing of the text gets past a cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from narrows.data.example import Example
+from narrows.errors import ModelError
+from narrows.models.cut.layout import Inputs
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import Prefix, borrowed, run_prefix, run_suffix
+from narrows.models.text.encoding import collate, encode, padding_id
+
+PROBE = "a b"  # twice, as a pair: what answers questions needs two texts
+_SOUND: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
+
+
+def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layer: int) -> None:
+    """Make sure that what comes after a layer knows the text by the activation there alone.
+
+    A connection around the cut, from the embeddings to a later block, would let the text pass however much noise is
+    put in, and the bits would be too few. It is found by the graph of one run: with the weights frozen and the
+    activation given, the logits have a gradient if and only if the embedded text has a way to them.
+
+    Args:
+        network: The model; each of its layers is tried once, on a short text, and remembered.
+        tokenizer: Its tokenizer.
+        layer: The cut.
+
+    Raises:
+        ModelError: If the text reaches the head around the layer.
+    """
+    sound = _SOUND.setdefault(network.model, set())
+    if layer in sound:
+        return
+    padding = padding_id(network.model, tokenizer)
+    inputs = collate([encode(tokenizer, Example(PROBE, PROBE), None)], padding, network.model.device)
+    with borrowed(network.model, padding):
+        prefix = run_prefix(network, inputs, [layer])
+        if _text_reaches_head(network, prefix, inputs, layer):
+            raise ModelError(
+                f"{type(network.model).__name__} cannot be explained at layer {layer}: its head also gets the text "
+                "by a way around that layer; choose another layer"
+            )
+    sound.add(layer)
+
+
+def _text_reaches_head(network: Network, prefix: Prefix, inputs: Inputs, layer: int) -> bool:
+    with torch.inference_mode(False), torch.enable_grad(), _followed_embeddings(network.model, inputs["input_ids"]):
+        logits = run_suffix(network, prefix, inputs, layer, prefix.activations[layer].detach())
+    return logits.requires_grad
+
+
+@contextmanager
+def _followed_embeddings(model: nn.Module, ids: Tensor) -> Iterator[None]:
+    """Let every embedding of the text's tokens have a gradient."""
+    vocabulary = getattr(_input_embeddings(model), "num_embeddings", None)
+
+    def follow(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        given = args[0] if args and isinstance(args[0], Tensor) else None
+        of_tokens = given is not None and given.shape == ids.shape and torch.equal(given, ids)
+        if not of_tokens and getattr(module, "num_embeddings", None) != vocabulary:
+            return output
+        return output.detach().requires_grad_().clone()  # a copy: some models scale it in place
+
+    with ExitStack() as hooks:
+        for module in model.modules():
+            if isinstance(module, nn.Embedding):
+                hooks.callback(module.register_forward_hook(follow).remove)
+        yield
+
+
+def _input_embeddings(model: Any) -> Any:
+    try:
+        return model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        return None

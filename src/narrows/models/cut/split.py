@@ -1,0 +1,383 @@
+"""Cutting a model in two at a layer: the prefix is run once, the suffix at every step.
+
+Both run the model's own forward, so that its masks, position encodings, norms and head are its own. In the suffix
+the blocks before the cut hand their input on unchanged and the activation is put in where they end; every block stays
+at its place, for models that look at a block's index or attributes. Whatever is altered is put back on the way out,
+also after an exception or Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from narrows.errors import ModelError
+from narrows.models.cut.blocks import text_config
+from narrows.models.cut.head import as_read_by_head, passive
+from narrows.models.cut.layout import Inputs
+from narrows.models.cut.network import Network, Place
+
+Forward = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What one plain forward pass gives.
+
+    Attributes:
+        activations: Layer to activation, (batch, tokens, hidden).
+        logits: (batch, classes); for models with another head, see `forward_head`.
+        others: Per block, what it returns beside the activation; None where it returns the bare tensor.
+    """
+
+    activations: dict[int, Tensor]
+    logits: Tensor
+    others: tuple[tuple[Any, ...] | None, ...]
+
+
+@contextmanager
+def borrowed(model: nn.Module, padding_id: int) -> Iterator[None]:
+    """Use a model as a guest does: in evaluation mode, weights frozen, padding known; all of it put back at the end.
+
+    Args:
+        model: The user's model.
+        padding_id: Padding token for a configuration that names none; decoders need it to find a text's last token.
+
+    Yields:
+        Nothing.
+    """
+    training = [(module, module.training) for module in model.modules()]
+    frozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    config = text_config(model)
+    unpadded = getattr(config, "pad_token_id", None) is None
+    try:
+        model.eval()
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        if unpadded:
+            config.pad_token_id = padding_id
+        yield
+    finally:
+        if unpadded:
+            config.pad_token_id = None
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        for module, was_training in training:
+            module.training = was_training
+
+
+def forward_head(model: nn.Module, inputs: Inputs) -> Tensor:
+    """Run a model with any head.
+
+    Args:
+        model: A model with a head.
+        inputs: Its tensors by name, (batch, tokens) each.
+
+    Returns:
+        Its logits: (batch, classes) of a classifier, (batch, tokens, classes) of a tagger or a language model,
+        (batch, tokens, 2) of a model that answers questions, where the answer starts and where it ends.
+
+    Raises:
+        ModelError: If its output holds no logits.
+    """
+    options: dict[str, Any] = {"return_dict": True}
+    # A cache of keys would be filled by blocks that the suffix passes over; attentions and hidden states would be
+    # collected from them if the configuration says so.
+    accepted = inspect.signature(model.forward).parameters
+    options |= {name: False for name in ("use_cache", "output_attentions", "output_hidden_states") if name in accepted}
+    with as_read_by_head(model):
+        output = model(**inputs, **options)
+    start, end = getattr(output, "start_logits", None), getattr(output, "end_logits", None)
+    logits = getattr(output, "logits", None) if start is None or end is None else torch.stack([start, end], dim=-1)
+    if not isinstance(logits, Tensor):
+        raise ModelError(
+            f"{type(model).__name__} has no head that can be explained: it gives no logits, of which a classification "
+            "head gives (batch, classes)"
+        )
+    return logits
+
+
+def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:
+    """Run a classifier.
+
+    Args:
+        model: A model with a classification head.
+        inputs: Its tensors by name, (batch, tokens) each.
+
+    Returns:
+        Logits, (batch, classes).
+
+    Raises:
+        ModelError: If its output holds no logits of that shape.
+    """
+    logits = forward_head(model, inputs)
+    if logits.ndim != 2:
+        raise ModelError(
+            f"{type(model).__name__} has no classification head: it gives no logits of shape (batch, classes)"
+        )
+    return logits
+
+
+def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefix:
+    """Run the model once as it is and keep the activations of some layers.
+
+    Args:
+        network: The model, borrowed.
+        inputs: Its tensors by name, (batch, tokens) each.
+        layers: The layers to keep.
+
+    Returns:
+        Activations and logits.
+
+    Raises:
+        ModelError: If a block does not run, or runs more often than it is a block.
+    """
+    wanted = {place for layer in layers for place in network.cut(layer)}
+    with torch.no_grad(), _watched(network, wanted) as (kept, others):
+        logits = forward_head(network.model, inputs)
+    idle = [index + 1 for index in range(len(network.blocks)) if index not in others]
+    if idle:
+        raise ModelError(f"block {idle[0]} of {type(network.model).__name__} is not run: it cannot be explained")
+    return Prefix(
+        {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers},
+        logits,
+        tuple(others[index] for index in range(len(network.blocks))),
+    )
+
+
+def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor) -> Tensor:
+    """Run what comes after a layer, on an activation of one's own.
+
+    Args:
+        network: The model, borrowed.
+        prefix: A plain run of it, which tells what its blocks return.
+        inputs: Its tensors by name, (batch, tokens) each, for the masks and the head; each row of the plain run may be
+            repeated.
+        layer: The cut: 0 = after the embeddings, n = after the n-th block.
+        activation: What to put in there, (batch, tokens, hidden).
+
+    Returns:
+        Logits, (batch, classes), or those of another head.
+    """
+    put_in = dict(zip(network.cut(layer), network.write(activation, inputs), strict=True))
+    rest = [_repeat_rows(others, len(prefix.logits), len(activation)) for others in prefix.others]
+    passed = _passed(network, layer)
+    with ExitStack() as patches:
+        for block, indices in network.runs().items():
+            stand_ins = [
+                _hand_on(put_in.get(Place(index, given=False)), rest[index]) if index in passed else None
+                for index in indices
+            ]
+            if any(stand_ins):
+                patches.enter_context(_replaced_forward(block, stand_ins))
+        for place, hidden in put_in.items():
+            if place.given:
+                patches.enter_context(_replaced_input(network.blocks[place.block], hidden))
+        return forward_head(network.model, inputs)
+
+
+def carry(
+    network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor, layers: Sequence[int]
+) -> dict[int, Tensor]:
+    """Run what comes after a layer, on an activation of one's own, and keep what becomes of it at deeper layers.
+
+    Args:
+        network: The model, borrowed.
+        prefix: A plain run of it, which tells what its blocks return.
+        inputs: Its tensors by name, (batch, tokens) each.
+        layer: The cut.
+        activation: What to put in there, (batch, tokens, hidden).
+        layers: The deeper layers to keep.
+
+    Returns:
+        Layer to activation, (batch, tokens, hidden).
+    """
+    cuts = {deeper: network.cut(deeper) for deeper in layers}
+    # A decoder that reads the text as well is cut at its input both times: what is put in is found there again.
+    put_in = dict(zip(network.cut(layer), network.write(activation, inputs), strict=True))
+    wanted = {place for cut in cuts.values() for place in cut} - set(put_in)
+    with torch.no_grad(), _watched(network, wanted, _passed(network, layer)) as (kept, _):
+        run_suffix(network, prefix, inputs, layer, activation)
+    found = {**put_in, **kept}
+    return {deeper: network.read([found[place] for place in cut], inputs) for deeper, cut in cuts.items()}
+
+
+def repeat_inputs(inputs: Inputs, copies: int) -> dict[str, Tensor]:
+    """Repeat every row, for the noise copies: rows 0 to copies - 1 belong to the first text.
+
+    Args:
+        inputs: Tensors by name, (batch, tokens) each.
+        copies: How often.
+
+    Returns:
+        Tensors by name, (batch * copies, tokens) each.
+    """
+    return {name: value.repeat_interleave(copies, dim=0) for name, value in inputs.items()}
+
+
+@contextmanager
+def _watched(
+    network: Network, wanted: Set[Place], passed: Set[int] = frozenset()
+) -> Iterator[tuple[dict[Place, Tensor], dict[int, tuple[Any, ...] | None]]]:
+    """Keep what passes through a model while it runs once.
+
+    Args:
+        network: The model, borrowed.
+        wanted: The places whose activation is kept.
+        passed: Blocks that stand-ins are run for, which no hook sees.
+
+    Yields:
+        Place to activation, and block to what it returned beside the activation, both filled by the run.
+    """
+    kept: dict[Place, Tensor] = {}
+    others: dict[int, tuple[Any, ...] | None] = {}
+
+    def watch(block: nn.Module, indices: Sequence[int]) -> Iterator[RemovableHandle]:
+        begun, done = iter(indices), iter(indices)
+
+        def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            place = Place(_next_run(begun, block), given=True)
+            if place in wanted:
+                kept[place] = _hidden_states(args, kwargs)
+
+        def after(_: nn.Module, __: Any, output: Any) -> None:
+            index = _next_run(done, block)
+            others[index] = None if isinstance(output, Tensor) else tuple(output[1:])
+            if Place(index, given=False) in wanted:
+                kept[Place(index, given=False)] = output if isinstance(output, Tensor) else output[0]
+
+        looked_at = any(Place(index, given=False) in wanted for index in indices)
+        yield block.register_forward_pre_hook(passive(before), with_kwargs=True)
+        yield block.register_forward_hook(after if looked_at else passive(after))
+
+    with ExitStack() as hooks:
+        for block, indices in network.runs().items():
+            for handle in watch(block, [index for index in indices if index not in passed]):
+                hooks.callback(handle.remove)
+        yield kept, others
+
+
+def _passed(network: Network, layer: int) -> set[int]:
+    """Tell which blocks come before a cut."""
+    return {
+        index
+        for place, (start, _) in zip(network.cut(layer), network.stacks, strict=True)
+        for index in range(start, place.block + (not place.given))
+    }
+
+
+def _next_run(runs: Iterator[int], block: nn.Module) -> int:
+    index = next(runs, None)
+    if index is None:
+        raise ModelError(f"{type(block).__name__} runs more often than the configuration counts it as a block")
+    return index
+
+
+def _hidden_states(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """Find the activation among the arguments of a block: the first by position, or by its name."""
+    value = args[0] if args else kwargs.get("hidden_states")
+    if not isinstance(value, Tensor):
+        raise ModelError("a block takes its activation neither as first argument nor as 'hidden_states'")
+    return value
+
+
+def _repeat_rows(others: tuple[Any, ...] | None, texts: int, rows: int) -> tuple[Any, ...] | None:
+    """Repeat what a block returned beside the activation, where that has a row per text, for copies of the texts."""
+    if others is None or rows == texts:
+        return others
+    per_text = [isinstance(other, Tensor) and other.ndim > 0 and len(other) == texts for other in others]
+    return tuple(
+        other.repeat_interleave(rows // texts, dim=0) if repeated else other
+        for other, repeated in zip(others, per_text, strict=True)
+    )
+
+
+def _hand_on(activation: Tensor | None, others: tuple[Any, ...] | None) -> Forward:
+    """Make the stand-in for a block before the cut: it returns an activation, or else its input, as the block would.
+
+    What the block returned beside it in the plain run is returned again, for models that hand it from block to block
+    (T5's position bias).
+
+    Args:
+        activation: What to return; None = what it is given.
+        others: What to return beside it; None = nothing, not even a tuple.
+
+    Returns:
+        The stand-in.
+    """
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        output = _hidden_states(args, kwargs) if activation is None else activation
+        return output if others is None else (output, *others)
+
+    return forward
+
+
+@contextmanager
+def _replaced_forward(block: nn.Module, stand_ins: Sequence[Forward | None]) -> Iterator[None]:
+    """Let a block compute something else, without the hooks that had their say in the prefix already.
+
+    Args:
+        block: The block.
+        stand_ins: What it does in each of its runs; None = what it does by itself.
+
+    Yields:
+        Nothing.
+    """
+    runs = iter(stand_ins)
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        stand_in = next(runs, None)
+        if stand_in is not None:
+            return stand_in(*args, **kwargs)
+        with _attributes_of(block, before):
+            return block(*args, **kwargs)
+
+    attributes = {"forward": forward, "_forward_hooks": OrderedDict(), "_forward_pre_hooks": OrderedDict()}
+    before = {name: block.__dict__[name] for name in attributes if name in block.__dict__}
+    with _attributes_of(block, attributes):
+        yield
+
+
+@contextmanager
+def _attributes_of(block: nn.Module, attributes: Mapping[str, Any]) -> Iterator[None]:
+    """Set what a block's own dictionary holds of its forward and its hooks, and put back what was there."""
+    names = ("forward", "_forward_hooks", "_forward_pre_hooks")
+    before = {name: block.__dict__[name] for name in names if name in block.__dict__}
+    try:
+        _set_attributes(block, names, attributes)
+        yield
+    finally:
+        _set_attributes(block, names, before)
+
+
+def _set_attributes(block: nn.Module, names: Sequence[str], attributes: Mapping[str, Any]) -> None:
+    for name in names:
+        block.__dict__.pop(name, None)
+    block.__dict__.update(attributes)
+
+
+@contextmanager
+def _replaced_input(block: nn.Module, activation: Tensor) -> Iterator[None]:
+    """Give a block, in its first run, another activation than the one that the model hands it."""
+    pending = [activation]
+
+    def put_in(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not pending:
+            return args, kwargs
+        given = pending.pop()
+        return ((given, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": given})
+
+    handle = block.register_forward_pre_hook(put_in, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,1 @@
+"""Heads: what a model predicts, and what can be explained of it."""

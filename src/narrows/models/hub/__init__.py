@@ -1,0 +1,1 @@
+"""Loading models: the Hub, folders, pipelines, the demo models."""

@@ -1,0 +1,158 @@
+"""The model card of a fine-tuned adapter: one record, kept as JSON for programs and as Markdown for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from narrows.data.output import written_whole
+from narrows.errors import ModelError
+
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """One data set that the model was trained on; ``dropped`` rows occur in a test file too and were left out."""
+
+    dataset: str
+    split: str
+    rows: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The share of right predictions on a split that was not trained on, measured on the saved files."""
+
+    dataset: str
+    split: str
+    n: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a fine-tuned adapter.
+
+    Attributes:
+        name: Its name.
+        base: The model that it adapts, by its name on the Hub.
+        base_sha256: Of the base's weights (model.safetensors).
+        labels: The names of the classes, in the order of the logits.
+        trained_on: The training data.
+        accuracy: The measured accuracies.
+        seed: The seed of the order of the data, of the dropout and of the new weights.
+        command: The command that made it.
+        settings: All settings of that command.
+        versions: Of Python and of the libraries.
+        device: What it was trained on.
+        seconds: Time of the training, without the evaluation.
+        parameters: Number of trained parameters.
+    """
+
+    name: str
+    base: str
+    base_sha256: str
+    labels: tuple[str, ...]
+    trained_on: tuple[TrainingData, ...]
+    accuracy: tuple[Accuracy, ...]
+    seed: int
+    command: str
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+    seconds: float
+    parameters: int
+
+    def save(self, folder: Path) -> None:
+        """Write ``README.md`` and then ``card.json``, whole or not at all.
+
+        Args:
+            folder: Where to.
+        """
+        record = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        for name, text in (("README.md", self.to_markdown()), (CARD_FILE, record)):
+            with written_whole(folder / name) as partial:
+                partial.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelCard:
+        """Read ``card.json``.
+
+        Args:
+            folder: Where it lies.
+
+        Returns:
+            The card.
+
+        Raises:
+            ModelError: If it is missing or not a card.
+        """
+        path = folder / CARD_FILE
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields["labels"] = tuple(fields["labels"])
+            fields["trained_on"] = tuple(TrainingData(**data) for data in fields["trained_on"])
+            fields["accuracy"] = tuple(Accuracy(**result) for result in fields["accuracy"])
+            return cls(**fields)
+        except FileNotFoundError as error:
+            raise ModelError(f"{folder}: no {CARD_FILE}, so this is no adapter made by narrows finetune") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{path}: not a model card: {error}") from error
+
+    def to_markdown(self) -> str:
+        """Write the card for people.
+
+        Returns:
+            The text of README.md.
+        """
+        trained = "\n".join(f"| {d.dataset} | {d.split} | {d.rows:,} | {d.dropped:,} |" for d in self.trained_on)
+        results = "\n".join(f"| {a.dataset} | {a.split} | {a.n:,} | {a.accuracy:.4f} |" for a in self.accuracy)
+        settings = "\n".join(f"| {name} | {_cell(value)} |" for name, value in self.settings.items())
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return f"""# {self.name}
+
+A LoRA adapter and classification head for {self.base}. Classes: {", ".join(self.labels)}.
+{self.parameters:,} parameters were trained, stored as float16; the adapter is merged into the base when it is loaded.
+
+## Accuracy
+
+Measured on the files in this folder, loaded again after training, in float32 and on texts cut at the base's limit.
+
+| data set | split | texts | accuracy |
+|---|---|---|---|
+{results}
+
+## Training data
+
+Rows whose text also occurs in one of the files above were left out of the training.
+
+| data set | split | rows | left out |
+|---|---|---|---|
+{trained}
+
+## How it was made
+
+    {self.command}
+
+Seed {self.seed}; {self.seconds:.0f} seconds on {self.device}; {versions}.
+Weights of the base: SHA-256 {self.base_sha256}.
+
+| setting | value |
+|---|---|
+{settings}
+
+## Limits
+
+A small model made for showing and testing explanations, not for decisions about people. It is right about as often as
+the table says on texts like those it was trained on, and unknown on others.
+"""
+
+
+def _cell(value: Any) -> str:
+    """Write a setting into a cell of a table, in which a bar would end it."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    return text.replace("|", "\\|")

@@ -1,0 +1,85 @@
+"""Loading a classifier by name: a demo model, a folder, or a model of the Hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from narrows.errors import ModelError
+from narrows.models.hub import bundled
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A loaded classifier.
+
+    Attributes:
+        model: In evaluation mode.
+        tokenizer: Its tokenizer.
+        name: What it was loaded by.
+        prior: File of the corpus prior that ships with it, or None.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    prior: Path | None
+
+
+def load_classifier(name: str, device: str | None = None, trust_remote_code: bool = False) -> Classifier:
+    """Load a classifier. Weights are read from safetensors only, never from pickles.
+
+    Args:
+        name: One of the demo models, a folder, or an id on the Hub.
+        device: Where to put it; None = the first GPU where there is one, else the CPU.
+        trust_remote_code: Let a repository bring its own Python code. Off unless the user says so.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        ModelError: If there is no such model, or it has no classification head.
+    """
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name in bundled.names():
+        demo = bundled.find(name)
+        model, tokenizer = demo.load()
+        model.config.name_or_path = name  # results name the demo model, not the folder of its base
+        return Classifier(_placed(model, place), tokenizer, name, demo.prior)
+    try:
+        with bundled.quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+            model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+                name, trust_remote_code=trust_remote_code, use_safetensors=True, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(_why_not(name, error)) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        listed = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
+        raise ModelError(f"{name} has no trained classification head: its weights lack {listed}")
+    return Classifier(_placed(model, place), tokenizer, name, None)
+
+
+def _placed(model: Any, device: str) -> PreTrainedModel:
+    try:
+        return model.to(device).eval()  # type: ignore[no-any-return]
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
+
+
+def _why_not(name: str, error: Exception) -> str:
+    """Say in one line why a model was not loaded."""
+    reason = " ".join(str(error).split()).split(". ")[0]
+    if Path(name).is_dir():
+        return f"{name} holds no classifier that can be loaded: {reason:.300}"
+    demo = ", ".join(bundled.names())
+    return (
+        f"no such model: {name!r} is neither a demo model ({demo}) nor a folder, and the Hub gave none: {reason:.160}"
+    )

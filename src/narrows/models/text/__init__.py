@@ -1,0 +1,1 @@
+"""From strings to what a model reads."""

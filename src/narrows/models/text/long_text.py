@@ -1,0 +1,151 @@
+"""Texts that are longer than a model takes: refused, cut, or read in overlapping windows; never in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from narrows.attribution import Attribution
+from narrows.data.example import Example
+from narrows.errors import InputError
+from narrows.models.text.encoding import Encoding, encode, take
+
+LongTexts = Literal["truncate", "windows", "error"]
+"""What becomes of a text that is too long: cut, with a warning; read in windows; or refused."""
+
+OVERLAP = 0.25  # of a window, with the one before it
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A text in the pieces in which the model reads it.
+
+    Attributes:
+        example: The text.
+        whole: All of its tokens.
+        places: For every piece, the positions of its tokens in the whole.
+    """
+
+    example: Example
+    whole: Encoding
+    places: tuple[tuple[int, ...], ...]
+
+    def encodings(self) -> list[Encoding]:
+        """Give the pieces one by one.
+
+        Returns:
+            Encodings; the whole itself where there is one piece.
+        """
+        if len(self.places) == 1:
+            return [self.whole]
+        return [take(self.whole, places) for places in self.places]
+
+
+def check_policy(policy: str) -> None:
+    """Make sure that there is such a way to treat long texts.
+
+    Args:
+        policy: The way.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if policy not in get_args(LongTexts):
+        raise InputError(f"long_texts must be one of {', '.join(get_args(LongTexts))}, not {policy!r}")
+
+
+def divide(
+    tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None, policy: LongTexts = "truncate"
+) -> Pieces:
+    """Encode a text, in several pieces if it is too long and windows are wanted.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        example: The text.
+        limit: Most tokens that the model takes.
+        policy: What becomes of a longer text. Of a pair the longer text is divided; every window has all of the other.
+
+    Returns:
+        The pieces: one, but for windows.
+
+    Raises:
+        InputError: If the text is too long and must not be, or no window has room for any of it.
+    """
+    whole = encode(tokenizer, example, limit if policy == "truncate" else None)
+    if limit is None or len(whole) <= limit:
+        return Pieces(example, whole, (tuple(range(len(whole))),))
+    if policy == "error":
+        raise InputError(
+            f"{len(whole)} tokens, but the model takes {limit}: shorten {example.text!r:.60}, or choose "
+            "long_texts='truncate' or 'windows'"
+        )
+    counts = [whole.segments.count(segment) for segment in (0, 1)]
+    divided = counts.index(max(counts))
+    room = limit - (len(whole) - counts[divided])
+    if room < 1:
+        raise InputError(f"{limit} tokens leave no room for a window beside the other text of {example.text!r:.60}")
+    return Pieces(example, whole, tuple(_windows(whole, divided, room)))
+
+
+def _windows(whole: Encoding, divided: int, room: int) -> list[tuple[int, ...]]:
+    """Slide over one of the texts; everything else, the special tokens too, stands in every window."""
+    positions = [position for position, segment in enumerate(whole.segments) if segment == divided]
+    step = max(room - int(room * OVERLAP), 1)
+    starts = range(0, max(len(positions) - room, 0) + step, step)
+    windows = []
+    for start in starts:
+        first = min(start, len(positions) - room)  # the last window is as long as the others
+        inside = set(positions[first : first + room])
+        windows.append(tuple(p for p, s in enumerate(whole.segments) if s != divided or p in inside))
+    return windows
+
+
+def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
+    """Put the maps of the pieces of a text together.
+
+    A token that stands in several windows gets the mean of what it has there, so do the probabilities. There is no
+    trace: the windows were optimised one by one.
+
+    Args:
+        pieces: The text and its pieces.
+        attributions: One per piece, all with the same target.
+
+    Returns:
+        The map of the whole text.
+    """
+    first = attributions[0]
+    if len(attributions) == 1:
+        return first
+    size = len(pieces.whole)
+    count, bits, scores = np.zeros(size), np.zeros(size), np.zeros(size)
+    features = None if first.features is None else np.zeros((size, first.features.shape[1]))
+    for places, own in zip(pieces.places, attributions, strict=True):
+        chosen = list(places)
+        count[chosen] += 1
+        bits[chosen] += own.bits
+        scores[chosen] += own.scores
+        if features is not None and own.features is not None:
+            features[chosen] += own.features
+    probabilities = {
+        label: float(np.mean([own.probabilities[label] for own in attributions])) for label in first.probabilities
+    }
+    betas = [own.config["beta"] for own in attributions]
+    beta = betas[0] if "auto" in betas else float(np.mean(betas))  # evidence has none
+    mean = None if features is None else (features / count[:, None]).astype(np.float16)
+    return replace(
+        first,
+        tokens=pieces.whole.tokens,
+        offsets=pieces.whole.offsets,
+        segments=pieces.whole.segments,
+        bits=bits / count,
+        scores=scores / count,
+        predicted=max(probabilities, key=lambda label: probabilities[label]),
+        probabilities=probabilities,
+        trace=(),
+        config={**first.config, "beta": beta, "windows": len(attributions)},
+        features=mean,
+    )

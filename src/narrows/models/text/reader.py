@@ -1,0 +1,134 @@
+"""From what users hand in to questions: encoded, divided where too long, and in the form that the head is asked."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from narrows.data.example import Example, Item
+from narrows.errors import InputError, NarrowsWarning
+from narrows.models.heads.classifying import Classifying
+from narrows.models.heads.target import Target
+from narrows.models.heads.task import Question
+from narrows.models.heads.tasks import find_task
+from narrows.models.predict import predict
+from narrows.models.text.encoding import Encoding, token_limit
+from narrows.models.text.long_text import LongTexts, Pieces, check_policy, divide
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One text, in its pieces, and what is asked of each.
+
+    Attributes:
+        pieces: The text.
+        questions: One per piece.
+    """
+
+    pieces: Pieces
+    questions: list[Question]
+
+
+class Reader:
+    """Reads texts for one model.
+
+    Attributes:
+        task: What the model's head is for.
+        limit: Most tokens of a text; None = any number.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_tokens: int | None,
+        long_texts: LongTexts,
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            model: The model.
+            tokenizer: Its tokenizer.
+            max_tokens: What is a long text; None = what is longer than the model takes.
+            long_texts: What becomes of a long text.
+        """
+        check_policy(long_texts)
+        self.task = find_task(model, tokenizer)
+        own = token_limit(model, tokenizer)
+        self.limit = min((limit for limit in (max_tokens, own) if limit is not None), default=None)
+        self._cuts_unasked = own is not None and (max_tokens is None or max_tokens > own)
+        self._long_texts: LongTexts = long_texts
+        self._model, self._tokenizer = model, tokenizer
+
+    def windows(
+        self, requests: Iterable[tuple[Item, Target]], most_rows: int, most_tokens: int
+    ) -> Iterator[list[Asked]]:
+        """Cut a stream into parts: large enough to sort by length, small enough to wait for.
+
+        Args:
+            requests: Texts and what is asked of each; read as they are needed.
+            most_rows: A part ends when it has so many pieces of texts.
+            most_tokens: A part ends when it has so many tokens.
+
+        Yields:
+            The parts.
+        """
+        window: list[Asked] = []
+        rows = tokens = 0
+        warned = False
+        for item, target in requests:
+            asked = self.ask(item, target)
+            if asked.pieces.whole.truncated and self._cuts_unasked and not warned:
+                warned = True
+                self._warn(asked.pieces)
+            window.append(asked)
+            rows += len(asked.questions)
+            tokens += sum(len(question.encoding) for question in asked.questions)
+            if rows >= most_rows or tokens >= most_tokens:
+                yield window
+                window, rows, tokens = [], 0, 0
+        if window:
+            yield window
+
+    def ask(self, item: Item, target: Target) -> Asked:
+        """Read one text.
+
+        Args:
+            item: The text.
+            target: What is asked of it.
+
+        Returns:
+            The text in its pieces, each with its question.
+
+        Raises:
+            InputError: If there is nothing in it, or too much.
+            TargetError: If the model cannot be asked that.
+        """
+        pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
+        encodings = pieces.encodings()
+        if len(encodings) > 1:
+            target = self._settle(encodings, target)
+        questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
+        longest = max(len(question.encoding) for question in questions)
+        if self.limit is not None and longest > self.limit:
+            raise InputError(f"text and continuation have {longest} tokens; the model takes {self.limit}")
+        return Asked(pieces, questions)
+
+    def _settle(self, encodings: Sequence[Encoding], target: Target) -> Target:
+        """Fix one target for all windows of a text: the class that is predicted on their mean, unless one is given."""
+        if not isinstance(self.task, Classifying) or not self.task.one_of_several:
+            raise InputError("long_texts='windows' can be used with classifiers of one class out of several only")
+        if target is not None:
+            return target
+        return int(predict(self._model, self._tokenizer, encodings).mean(axis=0).argmax())
+
+    def _warn(self, pieces: Pieces) -> None:
+        warnings.warn(
+            f"longer than the {self.limit} tokens that the model takes: {pieces.whole.truncated} tokens were cut off "
+            f"{pieces.example.text[:60]!r}; long_texts='windows', in Python and with 'narrows run', reads all of it",
+            NarrowsWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,155 @@
+"""``narrows run``, ``narrows merge`` and ``narrows inspect``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command import Runner, assert_one_line
+from narrows.run import read_run
+from narrows.run.dataset import LOG
+from narrows.run.maps_page import extreme_maps
+from narrows.run.parts import part_file, present_parts
+from narrows.run.store import LOCK, MANIFEST
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    lines = ["good", "the film is not good", "", "a super bad film", "it is a very good film", "bad acting", "a film"]
+    path = tmp_path / "texts.csv"
+    path.write_text("text,label\n" + "".join(f'"{line}",positive\n' for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def options(model: Path, texts: Path) -> list[Any]:
+    return ["run", "--model", model, "--prior", "instance", "--data", texts, "--rows-per-part", "2"]
+
+
+def files_of(out: Path) -> dict[str, bytes]:
+    found = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if name not in (LOCK, LOG)}
+
+
+def test_a_run_is_made_looked_at_and_gone_on_with(run: Runner, options: list[Any], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = run(*options, "--out", out)
+    assert (first.code, first.out) == (0, "")
+    assert "1 texts could not be explained" in first.err
+    assert f"narrows: wrote {out}: 7 texts" in first.err
+    manifest = json.loads((out / MANIFEST).read_text())
+    assert manifest["source"]["name"] == "texts.csv"
+    assert manifest["result"]["rows"] == 7
+    before = files_of(out)
+    part_file(out, 1).unlink()
+    looked = run("inspect", out)
+    assert looked.code == 0
+    for part in ("not complete", "missing parts  1: 1", "5 of 7 from texts.csv", "none", "median"):
+        assert part in looked.out, looked.out
+    assert run(*options, "--out", out).code == 0
+    assert files_of(out) == before
+    looked = run("inspect", out)
+    assert "state          complete" in looked.out
+    assert "1 x " in looked.out and "text is empty" in looked.out
+
+
+def test_shards_are_merged_to_the_same_bytes(run: Runner, options: list[Any], tmp_path: Path) -> None:
+    whole, merged = tmp_path / "whole", tmp_path / "merged"
+    shards = [tmp_path / f"shard{index}" for index in (1, 2, 3)]
+    assert run(*options, "--out", whole).code == 0
+    for index, shard in enumerate(shards, start=1):
+        assert run(*options, "--out", shard, "--shard", f"{index}/3").code == 0
+    assert [len(present_parts(shard)) for shard in shards] == [2, 1, 1]
+    assert_one_line(run("merge", *shards[:2], "--out", merged), "shard 3/3 is missing")
+    assert_one_line(run("merge", *shards, shards[1], "--out", merged), "are both shard 2/3")
+    assert run("merge", *reversed(shards), "--out", merged).code == 0
+    assert files_of(merged) == files_of(whole)
+    assert len(list(read_run(merged))) == 6
+    other = tmp_path / "other"
+    assert run(*options, "--out", other, "--shard", "3/3", "--seed", "1").code == 0
+    assert_one_line(run("merge", *shards[:2], other, "--out", merged), "not of the same run", "config")
+    assert_one_line(run(*options, "--out", shards[0], "--shard", "2/3"), "shard was")
+    part_file(shards[0], 0).write_bytes(b"PAR1")
+    assert_one_line(run("merge", *shards, "--out", tmp_path / "new"), "part-0000000.parquet is damaged")
+
+
+def test_strict_and_other_settings_are_told_in_one_line(run: Runner, options: list[Any], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    stopped = run(*options, "--out", out, "--strict")
+    assert stopped.code == 2
+    assert stopped.err.splitlines()[-1].startswith("narrows: error: text 2: ")
+    assert "Traceback" not in stopped.err
+    assert run(*options, "--out", out).code == 0
+    assert_one_line(run(*options, "--out", out, "--seed", "1"), "config.seed was 0 and is 1")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--shard", "3/2"], ["a shard is given as 1/8", "'3/2'"]),
+        (["--rows-per-part", "0"], ["rows_per_part must be at least 1"]),
+        (["--beta", "much"], ["beta must be 'auto' or a number"]),
+        (["--layer", "x"], ["layers must be numbers"]),
+        (["--gpus-per-worker", "1"], ["go with --engine ray"]),
+        (["--target", "joyful"], ["no label 'joyful'"]),
+        (["--data", "missing.csv"], ["missing.csv", "no such file"]),
+        (["--data", "imbd"], ["no data set 'imbd'", "imdb"]),
+        (["--engine", "spark"], ["spark"]),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line(
+    run: Runner, options: list[Any], words: list[str], parts: list[str], tmp_path: Path
+) -> None:
+    assert_one_line(run(*options, "--out", tmp_path / "out", *words), *parts)
+
+
+def test_without_ray_one_line_says_how_to_install_it(
+    run: Runner, options: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    told = run(*options, "--out", tmp_path / "out", "--engine", "ray")
+    assert_one_line(told, 'pip install "narrows[ray]"')
+
+
+def test_ctrl_c_says_how_to_go_on(
+    run: Runner, options: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("narrows.run.dataset.write_json", interrupt)
+    stopped = run(*options, "--out", tmp_path / "out")
+    assert stopped.code == 130
+    assert "the same command goes on where it stopped" in stopped.err
+    assert len(present_parts(tmp_path / "out")) == 4
+
+
+def test_a_folder_of_something_else(run: Runner, tmp_path: Path) -> None:
+    assert_one_line(run("inspect", tmp_path), "is this the folder of a run?")
+    (tmp_path / MANIFEST).write_text("{}")
+    assert_one_line(run("inspect", tmp_path), "not of narrows run")
+    assert_one_line(run("merge", tmp_path, "--out", tmp_path / "out"), "not of narrows run")
+
+
+def test_the_evaluation_takes_a_run_as_scores(run: Runner, options: list[Any], model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert run(*options, "--out", folder).code == 0
+    texts = tmp_path / "good.csv"
+    texts.write_text("text,label\nthe film is not good,positive\nbad acting,negative\n")
+    words = ["--dataset", texts, "--model", model, "--methods", "random", "--scores", folder, "--target", "predicted"]
+    assert run("evaluate", *words, "--out", tmp_path / "evaluation").code == 0
+    summary = json.loads((tmp_path / "evaluation" / "summary.json").read_text())
+    reported = run("report", folder)
+    assert (reported.code, reported.out) == (0, f"{folder / 'report.html'}\n")
+    page = (folder / "report.html").read_text()
+    assert all(word in page for word in ("most and the least bits", "acting"))
+    maps = extreme_maps(folder, 2)
+    expected = sorted(read_run(folder), key=lambda one: -one.total_bits)
+    assert [one["text"] for one in maps] == [one.text for one in [*expected[:2], *expected[-2:]]]
+    assert list(summary["methods"]) == ["random", f"file:path={folder}"]
+    texts.write_text("text,label\nanother text,positive\n")
+    assert_one_line(run("evaluate", *words, "--out", tmp_path / "other"), "no row for 'another text'")

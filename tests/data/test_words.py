@@ -1,0 +1,170 @@
+"""Words from tokens: every token in exactly one, nothing lost, whatever the script."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import tiny
+from narrows.attribution import Attribution
+from narrows.data.example import Example
+from narrows.data.words import group_tokens, trim_span
+from narrows.errors import InputError
+from narrows.models.text.encoding import encode
+
+WORDPIECE = tiny.wordpiece_tokenizer()
+BYTES = tiny.byte_tokenizer(roberta=True)
+TOKENIZERS = {"wordpiece": WORDPIECE, "bytes": BYTES}
+
+
+def spans_of(tokenizer: str, text: str) -> list[tuple[int, int]]:
+    encoding = encode(TOKENIZERS[tokenizer], Example(text), None)
+    return [offset for offset in encoding.offsets if offset is not None]
+
+
+def words_of(text: str, spans: list[tuple[int, int]]) -> list[str]:
+    """The words as strings, trimmed."""
+    words = []
+    for group in group_tokens(text, spans):
+        start, end = trim_span(text, min(spans[t][0] for t in group), max(spans[t][1] for t in group))
+        words.append(text[start:end])
+    return words
+
+
+SPACED = [
+    "a good film",
+    "I don't",
+    "it\u2019s",
+    "rock'n'roll",
+    "cafe\u0301 nai\u0308ve na\u00efve",  # combining accents, which uncased tokenizers drop
+    "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
+    "\u0645\u0631\u062d\u0628\u0627 \u0628\u0643",
+    "snake_case x2 42nd",
+    "\u041f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440",
+]
+
+
+@pytest.mark.parametrize("tokenizer", sorted(TOKENIZERS))
+@pytest.mark.parametrize("text", SPACED)
+def test_words_between_spaces_are_whole(tokenizer: str, text: str) -> None:
+    """Contractions, combining accents and right-to-left scripts included."""
+    assert words_of(text, spans_of(tokenizer, text)) == text.split()
+
+
+@pytest.mark.parametrize("tokenizer", sorted(TOKENIZERS))
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("good, bad.", ["good", ",", "bad", "."]),
+        ("'good' film", ["'", "good", "'", "film"]),
+        ("well-made", ["well", "-", "made"]),
+        ("3.5", ["3", ".", "5"]),
+    ],
+)
+def test_punctuation_stands_by_itself(tokenizer: str, text: str, words: list[str]) -> None:
+    assert words_of(text, spans_of(tokenizer, text)) == words
+
+
+@pytest.mark.parametrize("emoji", ["\U0001f600", "\u2764", "\U0001f1eb"])
+def test_the_bytes_of_an_emoji_are_one_word(emoji: str) -> None:
+    text = f"good {emoji} film"
+    assert len(spans_of("bytes", text)) > len(text)
+    assert words_of(text, spans_of("bytes", text)) == ["good", emoji, "film"]
+
+
+def test_an_emoji_that_touches_a_word_does_not_join_it() -> None:
+    assert words_of("good\U0001f600", spans_of("bytes", "good\U0001f600")) == ["good", "\U0001f600"]
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("\u7535\u5f71\u5f88\u597d", [(0, 1), (1, 2), (2, 3), (3, 4)]),  # Chinese, a token per character
+        ("\u7535\u5f71\u5f88\u597d", [(0, 2), (2, 4)]),  # and per two
+        ("\u3053\u308c\u306f", [(0, 2), (2, 3)]),  # Hiragana
+        ("\u0e14\u0e35\u0e21\u0e32\u0e01", [(0, 2), (2, 5)]),  # Thai
+    ],
+)
+def test_scripts_without_spaces_stay_token_by_token(text: str, spans: list[tuple[int, int]]) -> None:
+    assert group_tokens(text, spans) == [[position] for position in range(len(spans))]
+
+
+def test_the_bytes_of_one_chinese_character_are_one_word() -> None:
+    assert words_of("\u597d\u7535", spans_of("bytes", "\u597d\u7535")) == ["\u597d", "\u7535"]
+
+
+def test_tokens_that_carry_the_space_before_them_start_a_word() -> None:
+    assert group_tokens("a good film", [(0, 1), (1, 6), (6, 11)]) == [[0], [1], [2]]
+
+
+def test_a_token_of_white_space_goes_with_the_word_that_follows() -> None:
+    assert group_tokens("a  b ", [(0, 1), (1, 2), (2, 4), (4, 5)]) == [[0], [1, 2, 3]]
+
+
+def test_tokens_without_any_visible_character_are_one_group() -> None:
+    assert group_tokens("  ", [(0, 1), (1, 2), (2, 2)]) == [[0, 1, 2]]
+    assert group_tokens("", []) == []
+
+
+@given(text=st.text(max_size=20), data=st.data())
+@example(text="don't", data=None)
+def test_every_token_stands_in_exactly_one_word_in_order(text: str, data: st.DataObject | None) -> None:
+    """For any spans in reading order: overlapping, empty, touching, with gaps."""
+    if data is None:
+        spans = [(0, 3), (3, 4), (4, 5)]
+    else:
+        ends = st.integers(0, len(text))
+        spans = sorted(tuple(sorted(pair)) for pair in data.draw(st.lists(st.tuples(ends, ends), max_size=8)))
+    groups = group_tokens(text, spans)
+    assert [token for group in groups for token in group] == list(range(len(spans)))
+    assert all(groups)
+
+
+@given(
+    text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=25).filter(str.strip),
+    pair=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10).filter(str.strip),
+    tokenizer=st.sampled_from(sorted(TOKENIZERS)),
+)
+def test_words_conserve_bits_and_scores(text: str, pair: str | None, tokenizer: str) -> None:
+    try:
+        encoding = encode(TOKENIZERS[tokenizer], Example(text, pair), None)
+    except InputError:  # nothing but characters that the tokenizer drops
+        return
+    bits = np.arange(1.0, len(encoding) + 1)
+    attribution = Attribution(
+        text=text,
+        text_pair=pair,
+        tokens=encoding.tokens,
+        offsets=encoding.offsets,
+        segments=encoding.segments,
+        bits=bits,
+        scores=-2 * bits,
+        target="a",
+        predicted="a",
+        probabilities={"a": 1.0},
+        layer=0,
+        trace=(),
+    )
+    words = attribution.words()
+    content = [position for position, segment in enumerate(encoding.segments) if segment is not None]
+    assert sorted(token for word in words for token in word.tokens) == content
+    assert sum(word.bits for word in words) == pytest.approx(bits[content].sum())
+    assert sum(word.score for word in words) == pytest.approx(-2 * bits[content].sum())
+    for word in words:
+        assert word.text == (text, pair)[word.segment][word.start : word.end]
+        assert all(encoding.segments[token] == word.segment for token in word.tokens)
+        assert word.text == word.text.strip()
+    for segment in (0, 1):
+        ours = [word.start for word in words if word.segment == segment]
+        assert ours == sorted(ours)
+
+
+@given(text=st.text(max_size=10), data=st.data())
+def test_trim_span_takes_off_white_space_only(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    trimmed = trim_span(text, start, end)
+    assert text[slice(*trimmed)] == text[start:end].strip()
+    assert start <= trimmed[0] <= trimmed[1] <= end

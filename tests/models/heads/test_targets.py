@@ -1,0 +1,115 @@
+"""Targets: classes by name, whatever the order of some data set's labels, and -log p of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import reference
+from narrows.data.example import Example
+from narrows.errors import TargetError
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.heads.goals import OneOf
+from narrows.models.heads.targets import class_labels, find_label, negative_log_likelihood, resolve_target
+from narrows.models.text.encoding import collate, encode, padding_id
+from tiny import Classifier
+
+LABELS = ("contradiction", "Entailment", "neutral")
+
+
+@pytest.mark.parametrize(
+    ("label", "index"),
+    [
+        ("contradiction", 0),
+        ("CONTRADICTION", 0),
+        ("entailment", 1),
+        (" neutral ", 2),
+        (0, 0),
+        (2, 2),
+        ("1", 1),
+        (np.int64(2), 2),
+    ],
+)
+def test_a_label_is_found_by_name_whatever_its_case_or_by_index(label: str | int, index: int) -> None:
+    assert find_label(label, LABELS) == index
+
+
+@pytest.mark.parametrize("label", ["entail", "", "3", 3, -1, "-1", True, 1.0, "1.0"])
+def test_an_unknown_label_is_an_error_that_lists_the_labels(label: str | int) -> None:
+    with pytest.raises(TargetError, match=r"the model has contradiction \(0\), Entailment \(1\), neutral \(2\)"):
+        find_label(label, LABELS)
+
+
+def test_a_name_goes_before_an_index_in_digits() -> None:
+    assert find_label("1", ["2", "1", "0"]) == 1
+    assert find_label("0", ["2", "1", "0"]) == 2
+
+
+def test_the_exact_name_goes_before_the_same_in_another_case() -> None:
+    assert find_label("us", ["US", "us", "uk"]) == 1
+
+
+@given(labels=st.lists(st.text(st.characters(categories=["L"]), min_size=1), min_size=1, unique_by=str.casefold))
+def test_every_label_is_found_by_its_own_name(labels: list[str]) -> None:
+    assert [find_label(label, labels) for label in labels] == list(range(len(labels)))
+
+
+def test_labels_come_from_the_configuration_in_the_order_of_the_logits(bert: Classifier) -> None:
+    model, _ = bert
+    assert class_labels(model, 3) == ("negative", "neutral", "positive")
+    model.config.id2label = {2: "no", 0: "yes"}
+    assert class_labels(model, 3) == ("yes", "LABEL_1", "no")
+
+
+@pytest.mark.parametrize(
+    ("target", "label", "index"),
+    [(None, None, 2), (None, "contradiction", 2), ("entailment", None, 1), (0, None, 0), ("gold", "entailment", 1)],
+)
+def test_a_target_is_the_predicted_class_or_a_label_or_the_gold_one(
+    target: str | int | None, label: str | None, index: int
+) -> None:
+    assert resolve_target(target, Example("x", label=label), 2, LABELS) == index
+
+
+def test_gold_without_a_label_is_an_error_that_quotes_the_text() -> None:
+    with pytest.raises(TargetError, match="'gold' needs a label with every text; none with 'It rains'"):
+        resolve_target("gold", Example("It rains"), 0, LABELS)
+
+
+def test_a_gold_label_that_the_model_lacks_is_an_error() -> None:
+    with pytest.raises(TargetError, match="no label 'sarcasm'"):
+        resolve_target("gold", Example("x", label="sarcasm"), 0, LABELS)
+
+
+def test_a_class_that_is_called_gold_is_a_class() -> None:
+    assert resolve_target("gold", Example("x"), 0, ["silver", "gold"]) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_negative_log_likelihood_is_that_of_every_texts_own_target(
+    make_classifier: Callable[..., Classifier], dtype: torch.dtype
+) -> None:
+    model, tokenizer = make_classifier("bert")
+    model.to(dtype)
+    encodings = [encode(tokenizer, Example(text), None) for text in ("a good film", "bad")]
+    inputs = collate(encodings, padding_id(model, tokenizer), model.device)
+    network = Network.of(model)
+    with borrowed(model, 0), torch.no_grad():
+        prefix = run_prefix(network, inputs, [2])
+        nll = negative_log_likelihood(network, prefix, inputs, 2, [OneOf(2), OneOf(0)])
+        x = prefix.activations[2]
+        copies = torch.stack([x, torch.zeros_like(x), x], dim=1)  # (batch, samples, tokens, hidden)
+        got = nll(copies)
+    assert got.shape == (2, 3)
+    assert got.dtype == torch.promote_types(dtype, torch.float32)
+    for row, target in enumerate([2, 0]):
+        expected = reference.cross_entropy(prefix.logits[row].double().tolist(), target)[0]
+        assert got[row, 0].item() == pytest.approx(expected, rel=1e-4 if dtype != torch.bfloat16 else 0.05)
+        assert got[row, 2].item() == pytest.approx(got[row, 0].item(), rel=1e-5)
+        assert got[row, 1].item() != pytest.approx(got[row, 0].item(), rel=1e-2)
