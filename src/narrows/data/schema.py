@@ -16,27 +16,41 @@ class TokenDict(TypedDict):
     end: int | None
     segment: int | None  # 0 = text, 1 = text_pair, None = a special token
     special: bool
-    bits: float  # information, or the size of the evidence, >= 0
-    score: float  # the same, with the direction where the readout has one
+    score: float  # in the unit of the method
+    rank: int | None  # 1 = the first to be removed; None for a special token
 
 
 class WordDict(TypedDict):
-    """One word: the tokens that the tokenizer made of it, summed."""
+    """One word: the tokens that the tokenizer made of it, their scores summed; its rank is the best of theirs."""
 
     word: str
     start: int
     end: int
     segment: int
-    bits: float
     score: float
+    rank: int
 
 
 class TraceDict(TypedDict):
-    """One step of the optimisation, as it stood before that step's update; the last entry stands after all updates."""
+    """One step of the optimisation, before that step's update, or one mask of a rate curve."""
 
     step: int
     cross_entropy: float  # nats, mean over the noise copies
     information: float  # bits, summed over the tokens
+
+
+class MethodDict(TypedDict):
+    """How the scores were made, and what they are."""
+
+    name: str  # "fast", "ig", ...
+    settings: dict[str, Any]
+    label: str  # for tables and figures
+    quantity: str  # "evidence", "information" or "score"
+    unit: str  # "bits", "nats of log p", "probability", "weight" or "score"
+    signed: bool  # scores below 0 speak against the target
+    additive: bool  # scores add up to the rise from a typical text to this one
+    caption: str  # one plain sentence
+    how: str  # the mechanics; may be empty
 
 
 class AttributionDict(TypedDict):
@@ -46,17 +60,21 @@ class AttributionDict(TypedDict):
     text_pair: str | None
     tokens: list[TokenDict]
     words: list[WordDict]
+    unit: str
+    signed: bool
+    additive: bool
     target: str
     predicted: str
     probabilities: dict[str, float]
-    layer: int  # of several, the deepest
-    layers: list[int]  # all whose maps were averaged
-    total_bits: float  # what the prediction needed, or all evidence, for and against: the sum of bits over all tokens
-    carried_bits: float | None  # what the layer carries through the open mask; None for methods without one
+    layers: list[int] | None  # where the model was cut; None for methods that look at no layer
+    method: MethodDict
+    typical: float | None  # p(target) of a typical text: the mean of the prior
+    rise: float | None  # what additive scores should add up to
     truncated: int  # tokens cut off because the text is longer than the model takes
-    method: str
-    config: dict[str, Any]
     trace: list[TraceDict]
+    model: str
+    prior: str | None
+    record: dict[str, Any]  # further facts: blocks, dtype, and what a text has to itself, such as beta
     narrows_version: str
 
 
