@@ -1,63 +1,86 @@
-"""Goals: what a bottleneck must keep of a model's output, as a loss in nats.
+"""Goals: what a bottleneck must keep of a model's output, as a loss and as log-odds, both in nats.
 
-A goal maps the logits of the noise copies of one text, (samples, ...), to nats, (samples,). All are computed in float32
-or better. How far the output may drift before it costs a nat is the same for each: they are log-likelihoods, or
-divergences between what the model says and what it says behind the bottleneck.
+A goal maps the logits of the noise copies of one text, (samples, ...), to (samples,), in the dtype of the logits:
+float32 or wider. The losses are negative log-likelihoods, or divergences from what the model says without a bottleneck,
+so a loss of one nat means the same for all of them.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
+CERTAIN = 1e4
+"""Log-odds, in nats, beyond which nothing is told apart: infinite logits and a choice of one stay finite."""
 
-class Goal(Protocol):
-    """From the logits of one text's noise copies, (samples, ...), to a loss in nats, (samples,)."""
 
+class Goal(ABC):
+    """What to keep of an output: a loss and log-odds from the logits of one text's noise copies, (samples, ...)."""
+
+    @property
+    def has_odds(self) -> bool:
+        """Whether the goal is an event with a probability p, so that its loss is -log p."""
+        return False
+
+    @abstractmethod
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge an output."""
+        """Compute the loss in nats, (samples,)."""
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Compute log p - log(1 - p) in nats, (samples,); without a p it is minus the loss: nats of the loss."""
+        return -self(logits)
 
 
 @dataclass(frozen=True)
-class OneOf:
-    """One of several classes that exclude each other: -log softmax(logits)[index].
+class OneOf(Goal):
+    """One of several classes that exclude each other: -log softmax(logits)[index], logits (samples, classes).
 
     Attributes:
         index: The class.
     """
 
     index: int
+    has_odds = True
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge logits (samples, classes)."""
+        """Compute -log p."""
         return -log_softmax(logits, dim=-1)[..., self.index]
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Hold the class against all others: its logit minus the logsumexp of theirs."""
+        return _against_rest(logits, torch.full(logits.shape[:-1], self.index, device=logits.device))
 
 
 @dataclass(frozen=True)
-class Rather:
-    """One class rather than another: -log p(index | index or other) = -log sigmoid(difference of the logits).
+class Rather(Goal):
+    """One class rather than another: -log sigmoid(difference of their logits), logits (samples, classes).
 
     Attributes:
         index: The class.
-        other: What it is held against.
+        other: The class it is compared with.
     """
 
     index: int
     other: int
+    has_odds = True
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge logits (samples, classes)."""
+        """Compute -log p(index | index or other)."""
         return -logsigmoid(logits[..., self.index] - logits[..., self.other])
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Subtract the other logit."""
+        return (logits[..., self.index] - logits[..., self.other]).clamp(-CERTAIN, CERTAIN)
 
 
 @dataclass(frozen=True, eq=False)
-class Same:
-    """The whole distribution over classes that exclude each other: KL[p || softmax(logits)].
+class Same(Goal):
+    """The whole distribution over classes that exclude each other: KL[p || softmax(logits)], logits (samples, classes).
 
     Attributes:
         logits: Of the model itself, (classes,); p is their softmax.
@@ -66,29 +89,34 @@ class Same:
     logits: Tensor
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge logits (samples, classes)."""
+        """Compute the divergence."""
         log_p = log_softmax(self.logits.to(logits), dim=-1)
         return (log_p.exp() * (log_p - log_softmax(logits, dim=-1))).sum(dim=-1)
 
 
 @dataclass(frozen=True)
-class Present:
-    """One of several labels that do not exclude each other: -log sigmoid(logits)[index].
+class Present(Goal):
+    """One of several labels that do not exclude each other: -log sigmoid(logits)[index], logits (samples, labels).
 
     Attributes:
         index: The label.
     """
 
     index: int
+    has_odds = True
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge logits (samples, labels)."""
+        """Compute -log p."""
         return -logsigmoid(logits[..., self.index])
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Take the logit as it is."""
+        return logits[..., self.index].clamp(-CERTAIN, CERTAIN)
 
 
 @dataclass(frozen=True, eq=False)
-class SameEach:
-    """All labels that do not exclude each other: the sum of the divergences of each, present or absent.
+class SameEach(Goal):
+    """All labels that do not exclude each other: the sum of the divergences of each, logits (samples, labels).
 
     Attributes:
         logits: Of the model itself, (labels,).
@@ -97,7 +125,7 @@ class SameEach:
     logits: Tensor
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge logits (samples, labels)."""
+        """Add up the divergences, each between two Bernoulli distributions."""
         own = self.logits.to(logits)
         there = torch.sigmoid(own) * (logsigmoid(own) - logsigmoid(logits))
         absent = torch.sigmoid(-own) * (logsigmoid(-own) - logsigmoid(-logits))
@@ -105,8 +133,8 @@ class SameEach:
 
 
 @dataclass(frozen=True)
-class Near:
-    """A number: (output - value)^2 / 2, the divergence between Gaussians of deviation 1 around the two.
+class Near(Goal):
+    """A number: (output - value)^2 / 2, the divergence between Gaussians of deviation 1, outputs (samples, 1).
 
     Attributes:
         value: What the model itself gives, in its own unit.
@@ -115,76 +143,145 @@ class Near:
     value: float
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge numbers (samples, 1)."""
+        """Compute the divergence."""
         return 0.5 * (logits[..., 0] - self.value).square()
 
 
 @dataclass(frozen=True)
-class At:
-    """A goal at one place of an output with several.
+class At(Goal):
+    """A goal at one place of an output with several, logits (samples, places, classes).
 
     Attributes:
-        place: Position of the token, or of what is read of it.
-        goal: What is to be kept there.
+        place: Index of the place: of a token, or of a position whose logits were computed.
+        goal: What to keep there.
     """
 
     place: int
     goal: Goal
 
+    @property
+    def has_odds(self) -> bool:
+        """Whether the goal at that place has them."""
+        return self.goal.has_odds
+
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge logits (samples, places, classes)."""
+        """Compute the loss at the place."""
         return self.goal(logits[:, self.place])
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Compute the log-odds at the place."""
+        return self.goal.log_odds(logits[:, self.place])
 
 
 @dataclass(frozen=True)
-class Span:
-    """Where an answer starts and ends: -log p(start) - log p(end), each over the tokens of the text.
+class Span(Goal):
+    """Where an answer starts and ends: -log p(start) - log p(end), over the text's tokens, logits (samples, tokens, 2).
 
     Attributes:
         start: Position of its first token.
         end: Position of its last token.
-        tokens: Of the text; what comes after is padding.
+        tokens: Number of tokens of the text; padding follows them.
     """
 
     start: int
     end: int
     tokens: int
+    has_odds = True
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge logits (samples, tokens, 2)."""
+        """Compute -log of the product of both probabilities."""
         log_p = log_softmax(logits[:, : self.tokens], dim=1)
         return -log_p[:, self.start, 0] - log_p[:, self.end, 1]
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Compute the log-odds of the product of both probabilities."""
+        start, end = logits[:, : self.tokens].unbind(dim=-1)
+        return _of_all(torch.stack([OneOf(self.start).log_odds(start), OneOf(self.end).log_odds(end)]))
+
 
 @dataclass(frozen=True)
-class Together:
-    """Several goals at once: their sum.
+class Together(Goal):
+    """Several goals at once: the sum of their losses, so p is the product of their probabilities.
 
     Attributes:
-        goals: At least one.
+        goals: At least one; all take logits of the same shape.
     """
 
     goals: tuple[Goal, ...]
 
+    @property
+    def has_odds(self) -> bool:
+        """Whether every goal has them."""
+        return all(goal.has_odds for goal in self.goals)
+
     def __call__(self, logits: Tensor) -> Tensor:
-        """Judge logits of any shape that all of them take."""
+        """Add up the losses."""
         return torch.stack([goal(logits) for goal in self.goals]).sum(dim=0)
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Compute the log-odds of the product of the probabilities; minus the loss where a goal has none."""
+        if not self.has_odds:
+            return -self(logits)
+        return _of_all(torch.stack([goal.log_odds(logits) for goal in self.goals]))
 
 
 def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:
-    """Judge the outputs of a batch, each text by its own goal.
+    """Compute the loss of each text by its own goal.
 
     Args:
         goals: One per text.
         logits: (batch, samples, ...), of any floating dtype.
 
     Returns:
-        Nats, (batch, samples), float32 or better.
+        Nats, (batch, samples), float32 or wider.
     """
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    classes = [goal.index for goal in goals if type(goal) is OneOf]
-    if len(classes) == len(goals):  # by far the most common, at once
-        wanted = torch.tensor(classes, device=wide.device)
-        rows = torch.arange(len(wide), device=wide.device)
-        return -log_softmax(wide, dim=-1)[rows, :, wanted]
+    wide = _wide(logits)
+    classes = _classes(goals, wide)
+    if classes is not None:
+        return -log_softmax(wide, dim=-1)[torch.arange(len(wide), device=wide.device), :, classes]
     return torch.stack([goal(own) for goal, own in zip(goals, wide, strict=True)])
+
+
+def judge_odds(goals: Sequence[Goal], logits: Tensor) -> Tensor:
+    """Compute the log-odds of each text's own goal; minus the loss where a goal has no probability.
+
+    Args:
+        goals: One per text.
+        logits: (batch, samples, ...), of any floating dtype.
+
+    Returns:
+        Nats, (batch, samples), float32 or wider, never infinite.
+    """
+    wide = _wide(logits)
+    classes = _classes(goals, wide)
+    if classes is not None:
+        return _against_rest(wide, classes.unsqueeze(1).expand(wide.shape[:-1]))
+    return torch.stack([goal.log_odds(own) for goal, own in zip(goals, wide, strict=True)])
+
+
+def _wide(logits: Tensor) -> Tensor:
+    """Return the logits in float32, or in float64 if they are."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _classes(goals: Sequence[Goal], logits: Tensor) -> Tensor | None:
+    """Return the classes, (batch,), where every goal is one of several classes, which is by far the most common."""
+    classes = [goal.index for goal in goals if type(goal) is OneOf]
+    return torch.tensor(classes, device=logits.device) if len(classes) == len(goals) else None
+
+
+def _against_rest(logits: Tensor, index: Tensor) -> Tensor:
+    """Return logits[index] - logsumexp(the others): (..., classes) and (...) -> (...)."""
+    own = index.unsqueeze(-1)
+    rest = logits.scatter(-1, own, torch.finfo(logits.dtype).min).logsumexp(dim=-1)
+    return (logits.gather(-1, own).squeeze(-1) - rest).clamp(-CERTAIN, CERTAIN)
+
+
+def _of_all(odds: Tensor) -> Tensor:
+    """Return the log-odds of independent events together from those of each: (events, ...) -> (...).
+
+    1 - p1 p2 ... = (1 - p1) + p1 (1 - p2) + ... is a sum of positive terms: exact however close p is to 1.
+    """
+    log_p = logsigmoid(odds)
+    before = torch.cat([torch.zeros_like(log_p[:1]), log_p[:-1].cumsum(dim=0)])
+    return log_p.sum(dim=0) - (before + logsigmoid(-odds)).logsumexp(dim=0)
