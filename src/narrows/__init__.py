@@ -1,7 +1,7 @@
-"""Narrows: what each token contributed to a transformer's prediction, in bits.
+"""Narrows: what each token contributed to a transformer's prediction.
 
-An information bottleneck in the model, opened step by step, shows the evidence that every token gives for the
-prediction; narrowed by as much noise as the prediction survives, it shows what every token must still transmit.
+Evidence: integrated gradients at inner layers, from the mean of a corpus, in bits of log-odds. Information: the bits of
+each token that must pass an information bottleneck for the prediction to survive. And eleven methods to compare with.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ __version__ = "0.1.0.dev0"
 if TYPE_CHECKING:
     from narrows.attribution import Attribution, Attributions
     from narrows.bottleneck.module import LayerInformationBottleneck
+    from narrows.bottleneck.optimize import Optimization
     from narrows.bottleneck.prior import Prior
-    from narrows.config import BottleneckConfig
     from narrows.data.example import Example
     from narrows.data.words import Word
     from narrows.errors import NarrowsError
     from narrows.explainer import Explainer
+    from narrows.methods.evidence import Evidence
+    from narrows.methods.information import InformationBottleneck
     from narrows.models.corpus import estimate_prior
     from narrows.models.heads.target import Answer, Blank, Contrast, Distribution, Tag
 
@@ -28,13 +30,15 @@ _HOME = {
     "Attribution": "narrows.attribution",
     "Attributions": "narrows.attribution",
     "Blank": "narrows.models.heads.target",
-    "BottleneckConfig": "narrows.config",
+    "Evidence": "narrows.methods.evidence",
+    "InformationBottleneck": "narrows.methods.information",
     "Contrast": "narrows.models.heads.target",
     "Distribution": "narrows.models.heads.target",
     "Example": "narrows.data.example",
     "Explainer": "narrows.explainer",
     "LayerInformationBottleneck": "narrows.bottleneck.module",
     "NarrowsError": "narrows.errors",
+    "Optimization": "narrows.bottleneck.optimize",
     "Prior": "narrows.bottleneck.prior",
     "Tag": "narrows.models.heads.target",
     "Word": "narrows.data.words",
@@ -43,6 +47,8 @@ _HOME = {
 
 __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "Explainer",
+    "Evidence",
+    "InformationBottleneck",
     "Attribution",
     "Attributions",
     "Word",
@@ -54,8 +60,8 @@ __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "Blank",
     "Prior",
     "estimate_prior",
-    "BottleneckConfig",
     "LayerInformationBottleneck",
+    "Optimization",
     "NarrowsError",
 ]
 

@@ -1,9 +1,9 @@
-"""The result: what each token of one text contributed, in bits, and all that is needed to check or redo it."""
+"""The result: what each token of one text contributed, in the unit of its method, and all that makes it again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from narrows import __version__
 from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
 from narrows.data.output import written_whole
-from narrows.data.schema import AttributionDict, TokenDict
+from narrows.data.schema import AttributionDict, MethodDict, TokenDict
 from narrows.data.words import Word, group_tokens, word_span
 from narrows.errors import InputError
 from narrows.viz.figure import plot_map
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAVED_FORMATS = (".json", ".safetensors")
+LITTLE = 0.05  # p(target) that a typical text has already, but for so much, is not explained by this text
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Attribution:
     """One explained text.
 
@@ -42,23 +43,27 @@ class Attribution:
         tokens: The tokens as the tokenizer spells them, special ones included.
         offsets: Start and end of each token in the text of its segment; None for a special token.
         segments: 0 for text, 1 for text_pair, None for a special token.
-        bits: What each token amounts to, (tokens,), bits, at least 0: the information that it had to transmit, or, for
-            the readout ``evidence``, the size of its evidence.
-        scores: The same, (tokens,), bits, with the direction where the readout has one: above 0 = for the target.
+        scores: What was measured of each token, (tokens,), in the unit of the method.
+        ranking: Positions of the tokens of the text, the first to be removed first; not always by the scores.
         target: The label that is explained.
         predicted: The label that the model predicts.
         probabilities: Label to probability, in the order of the model's logits.
-        layer: The bottleneck stands after this block; 0 = after the embeddings; of several layers, the deepest.
-        trace: The optimisation, step by step; for ``evidence``, the path from the open mask to the closed one.
+        method: Name, settings and meaning of the method.
+        layers: Where the model was cut, several if their maps were averaged; None for methods that look at no layer.
+        typical: p(target) of a typical text, all tokens at the prior's mean; None where there is no prior.
+        rise: Bits by which the log-odds of the target rise from a typical text to this one: what additive scores should
+            add up to; None for other methods.
+        trace: The optimisation, step by step, or the masks of a rate curve.
         truncated: Tokens that were cut off because the model takes no more.
-        method: The name of the method.
-        config: Settings that make the result again.
-        layers: All layers whose maps were averaged.
-        features: (tokens, hidden), float16, bits, which add up to the scores; None unless the setting ``features`` asks
-            for them. They are not part of the saved form.
+        model: What was explained.
+        prior: What an uninformative activation was taken from; None for methods without a prior.
+        record: Further facts that make the result again: blocks, dtype, the beta of this text.
+        features: (tokens, hidden), float16, in the unit of the scores, which they add up to; None unless the method was
+            asked for them. They are not part of the saved form.
 
     Raises:
-        InputError: If the lengths do not fit, or a number is not finite, or bits are below 0.
+        InputError: If the lengths do not fit, a score is not finite, or the ranking does not hold every token of the
+            text once.
     """
 
     text: str
@@ -66,34 +71,56 @@ class Attribution:
     tokens: tuple[str, ...]
     offsets: tuple[tuple[int, int] | None, ...]
     segments: tuple[int | None, ...]
-    bits: NDArray[np.float64]
     scores: NDArray[np.float64]
+    ranking: tuple[int, ...]
     target: str
     predicted: str
     probabilities: dict[str, float]
-    layer: int
-    trace: Trace
+    method: MethodDict
+    layers: tuple[int, ...] | None = None
+    typical: float | None = None
+    rise: float | None = None
+    trace: Trace = ()
     truncated: int = 0
-    method: str = "narrows"
-    config: dict[str, Any] = field(default_factory=dict)
-    layers: tuple[int, ...] = ()
+    model: str = ""
+    prior: str | None = None
+    record: dict[str, Any] = field(default_factory=dict)
     features: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers) or (self.layer,))
-        for name in ("offsets", "segments", "bits", "scores"):
+        for name in ("offsets", "segments", "scores"):
             if len(getattr(self, name)) != len(self.tokens):
                 raise InputError(f"{len(self.tokens)} tokens but {len(getattr(self, name))} {name}")
-        for name in ("bits", "scores"):
-            values = np.array(getattr(self, name), dtype=np.float64)
-            if values.ndim != 1:
-                raise InputError(f"{name} must be one number per token, not of shape {values.shape}")
-            if not np.isfinite(values).all():
-                raise InputError(f"{name} hold NaN or infinity")
-            values.flags.writeable = False
-            object.__setattr__(self, name, values)
-        if (self.bits < 0).any():
-            raise InputError("bits are below 0: information never is")
+        scores = np.array(self.scores, dtype=np.float64)
+        if scores.ndim != 1:
+            raise InputError(f"scores must be one number per token, not of shape {scores.shape}")
+        if not np.isfinite(scores).all():
+            raise InputError("scores hold NaN or infinity")
+        scores.flags.writeable = False
+        object.__setattr__(self, "scores", scores)
+        ranking = tuple(int(position) for position in self.ranking)
+        if sorted(ranking) != [position for position, segment in enumerate(self.segments) if segment is not None]:
+            raise InputError("ranking must hold the position of every token that is not special, each once")
+        object.__setattr__(self, "ranking", ranking)
+
+    def __repr__(self) -> str:
+        first = ", ".join(f"{self.tokens[place]} {self.scores[place]:+.3g}" for place in self.ranking[:3])
+        return f"Attribution({self.text[:40]!r}, target={self.target!r}, {self.method['name']}, {self.unit}: {first})"
+
+    @property
+    def unit(self) -> str:
+        """What the scores are counted in."""
+        return self.method["unit"]
+
+    @property
+    def signed(self) -> bool:
+        """Whether a score below 0 speaks against the target."""
+        return self.method["signed"]
+
+    @property
+    def additive(self) -> bool:
+        """Whether the scores add up to `rise`, but for `missed`."""
+        return self.method["additive"]
 
     @property
     def special(self) -> tuple[bool, ...]:
@@ -101,45 +128,48 @@ class Attribution:
         return tuple(segment is None for segment in self.segments)
 
     @property
-    def total_bits(self) -> float:
-        """Bits of all tokens, special ones included: what the prediction needed, or all evidence for and against it."""
-        return float(self.bits.sum())
+    def ranks(self) -> tuple[int | None, ...]:
+        """Rank of each token in the `ranking`, 1 = the first to be removed; None for a special token."""
+        ranks = {position: rank for rank, position in enumerate(self.ranking, 1)}
+        return tuple(ranks.get(position) for position in range(len(self.tokens)))
 
     @property
-    def carried_bits(self) -> float | None:
-        """What the layer carries: bits through the open mask, before anything was optimised; None without a trace."""
-        return self.trace[0].information if self.trace else None
+    def probability(self) -> float | None:
+        """p(target); None for a target without one: a number, a contrast."""
+        return self.probabilities.get(self.target)
+
+    @property
+    def explains_little(self) -> bool:
+        """Whether a typical text has nearly the same p(target) already, so that this text explains little of it."""
+        p = self.probability
+        return p is not None and self.typical is not None and abs(p - self.typical) < LITTLE
+
+    @property
+    def missed(self) -> float | None:
+        """By how much the scores of an additive method miss the rise, in its unit; None for other methods."""
+        return None if self.rise is None else self.rise - float(self.scores.sum())
 
     def rate_curve(self) -> list[RatePoint]:
         """Set the bits that pass the bottleneck against what is left of the prediction, along the trace.
 
-        The optimised readouts trade one for the other step by step. ``evidence`` on the whole path, the preset
-        ``complete``, opens all masks together, from closed to open, and measures p(target) behind the noise whose bits
-        it counts; in rounds or on a part of the path nothing is measured but the open mask. A curve that stays high far
-        to the left tells that few bits suffice.
+        An optimised bottleneck trades one for the other step by step. ``complete`` opens all masks together and
+        measures p(target) behind the noise whose bits it counts; its points carry a 95 % interval over the noise draws.
+        A curve that stays high far to the left says that few bits suffice.
 
         Returns:
             The points, fewest bits first; empty without a trace.
 
         Example:
             >>> from narrows import Explainer
-            >>> explainer = Explainer.from_pretrained("sentiment", layer=4, preset="complete", points=3)
-            >>> [round(point.probability, 1) for point in explainer("A gorgeous, witty film.").rate_curve()][:6]
-            [0.5, 0.6, 0.6, 0.7, 1.0, 1.0]
+            >>> explainer = Explainer.from_pretrained("sentiment", method="complete:points=3:layer=4")
+            >>> curve = explainer("A gorgeous, witty film.").rate_curve()
+            >>> curve[0].probability < curve[-1].probability
+            True
         """
         return rate_curve(self.trace)
 
-    @property
-    def segment_bits(self) -> dict[str, float]:
-        """Bits of each part: ``text``, ``text_pair`` where there is one, and the ``special`` tokens."""
-        names = {0: "text", 1: "text_pair", None: "special"}
-        totals = {"text": 0.0, **({} if self.text_pair is None else {"text_pair": 0.0}), "special": 0.0}
-        for segment, bits in zip(self.segments, self.bits.tolist(), strict=True):
-            totals[names[segment]] += bits
-        return totals
-
     def words(self) -> list[Word]:
-        """Sum the tokens of each word, by their offsets into the original string.
+        """Sum the scores of the tokens of each word, by their offsets into the original string.
 
         Returns:
             The words in reading order, those of text before those of text_pair.
@@ -157,8 +187,8 @@ class Attribution:
         chosen = list(tokens)
         spans = [offset for token in tokens if (offset := self.offsets[token]) is not None]
         start, end = word_span(text, spans)
-        bits, score = float(self.bits[chosen].sum()), float(self.scores[chosen].sum())
-        return Word(text[start:end], start, end, segment, tokens, bits, score)
+        rank = min(rank for token in tokens if (rank := self.ranks[token]) is not None)
+        return Word(text[start:end], start, end, segment, tokens, float(self.scores[chosen].sum()), rank)
 
     def to_dict(self) -> AttributionDict:
         """Give the saved form, which ``narrows explain --json`` prints.
@@ -169,26 +199,37 @@ class Attribution:
         return {
             "text": self.text,
             "text_pair": self.text_pair,
-            "tokens": [self._token_dict(position) for position in range(len(self.tokens))],
+            "tokens": [self._token_dict(position, rank) for position, rank in enumerate(self.ranks)],
             "words": [
-                {"word": w.text, "start": w.start, "end": w.end, "segment": w.segment, "bits": w.bits, "score": w.score}
-                for w in self.words()
+                {
+                    "word": word.text,
+                    "start": word.start,
+                    "end": word.end,
+                    "segment": word.segment,
+                    "score": word.score,
+                    "rank": word.rank,
+                }
+                for word in self.words()
             ],
+            "unit": self.unit,
+            "signed": self.signed,
+            "additive": self.additive,
             "target": self.target,
             "predicted": self.predicted,
             "probabilities": dict(self.probabilities),
-            "layer": self.layer,
-            "layers": list(self.layers),
-            "total_bits": self.total_bits,
-            "carried_bits": self.carried_bits,
-            "truncated": self.truncated,
+            "layers": None if self.layers is None else list(self.layers),
             "method": self.method,
-            "config": dict(self.config),
+            "typical": self.typical,
+            "rise": self.rise,
+            "truncated": self.truncated,
             "trace": trace_dicts(self.trace),
+            "model": self.model,
+            "prior": self.prior,
+            "record": dict(self.record),
             "narrows_version": __version__,
         }
 
-    def _token_dict(self, position: int) -> TokenDict:
+    def _token_dict(self, position: int, rank: int | None) -> TokenDict:
         start, end = self.offsets[position] or (None, None)
         return {
             "token": self.tokens[position],
@@ -196,8 +237,8 @@ class Attribution:
             "end": end,
             "segment": self.segments[position],
             "special": self.special[position],
-            "bits": float(self.bits[position]),
             "score": float(self.scores[position]),
+            "rank": rank,
         }
 
     @classmethod
@@ -221,17 +262,20 @@ class Attribution:
                 tokens=tuple(token["token"] for token in tokens),
                 offsets=tuple(None if token["start"] is None else (token["start"], token["end"]) for token in tokens),
                 segments=tuple(token["segment"] for token in tokens),
-                bits=np.array([token["bits"] for token in tokens], dtype=np.float64),
                 scores=np.array([token["score"] for token in tokens], dtype=np.float64),
+                ranking=tuple(place for _, place in sorted(_ranked(tokens))),
                 target=saved["target"],
                 predicted=saved["predicted"],
                 probabilities=dict(saved["probabilities"]),
-                layer=saved["layer"],
+                method=saved["method"],
+                layers=None if saved["layers"] is None else tuple(saved["layers"]),
+                typical=saved["typical"],
+                rise=saved["rise"],
                 trace=tuple(TracePoint(**point) for point in saved["trace"]),
                 truncated=saved["truncated"],
-                method=saved["method"],
-                config=dict(saved["config"]),
-                layers=tuple(saved.get("layers", ())),  # files of earlier versions have none
+                model=saved["model"],
+                prior=saved["prior"],
+                record=dict(saved["record"]),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"no saved attribution: {error!r}") from error
@@ -249,7 +293,7 @@ class Attribution:
         if _saved_format(path) == ".json":
             content = f"{saved}\n".encode()
         else:
-            content = save({"bits": self.bits, "scores": self.scores}, {"attribution": saved})
+            content = save({"scores": self.scores}, {"attribution": saved})
         with written_whole(Path(path)) as partial:
             partial.write_bytes(content)
 
@@ -323,8 +367,11 @@ class Attributions(list[Attribution]):
 
     Example:
         >>> Attributions([])
-        []
+        Attributions(0)
     """
+
+    def __repr__(self) -> str:
+        return f"Attributions({len(self)})" if len(self) != 1 else f"Attributions([{self[0]!r}])"
 
     def to_dicts(self) -> list[AttributionDict]:
         """Give the saved forms.
@@ -355,6 +402,21 @@ class Attributions(list[Attribution]):
     def _repr_html_(self) -> str:
         """Let notebooks show the maps."""
         return render_list(self.to_dicts())
+
+
+def by_score(scores: NDArray[np.float64], segments: Sequence[int | None]) -> tuple[int, ...]:
+    """Rank the tokens of a text by falling scores, ties by position: their positions.
+
+    Example:
+        >>> by_score(np.array([9.0, 1.0, 2.0, 2.0]), [None, 0, 0, 0])
+        (2, 3, 1)
+    """
+    content = [position for position, segment in enumerate(segments) if segment is not None]
+    return tuple(sorted(content, key=lambda position: (-scores[position], position)))
+
+
+def _ranked(tokens: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    return [(token["rank"], place) for place, token in enumerate(tokens) if token["rank"] is not None]
 
 
 def _export(saved: list[AttributionDict], path: Path) -> None:

@@ -1,72 +1,63 @@
-"""Explainer: the algorithm from a text to its attribution, in five numbered steps."""
+"""Explainer: from texts to their attributions.
+
+1. Read: texts become questions, encoded, in windows where they are too long, with what is asked of each.
+2. Batch: questions of like length that fit into memory go through the model together.
+3. Explain: the method makes an attribution of each question of a batch (`narrows.methods`).
+4. Merge: windows of one text become one attribution; results come in the order of the texts.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
-from functools import partial
+from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions
-from narrows.bottleneck.optimize import text_seed
-from narrows.bottleneck.prior import Gaussian, Prior, instance_prior, residual_prior
-from narrows.config import Preset, Settings, choose_config
+from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
 from narrows.data.example import Example, Item
-from narrows.errors import InputError, LayerError, NarrowsWarning
-from narrows.models.cut.blocks import check_layer, identify, text_config
-from narrows.models.cut.finite import check_finite, check_sound
-from narrows.models.cut.leak import check_cut
+from narrows.errors import InputError, NarrowsWarning
+from narrows.methods.method import Batch, CutModel, Method
+from narrows.methods.registry import find_method, spec
+from narrows.methods.settings import settings_of
+from narrows.models.cut.blocks import identify, text_config
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import Prefix, borrowed, carry, run_prefix
-from narrows.models.heads.goals import judge
 from narrows.models.heads.target import Target
-from narrows.models.heads.targets import negative_log_likelihood
 from narrows.models.heads.task import Question
 from narrows.models.hub.loading import load_classifier
 from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget
 from narrows.models.padding import run_in_batches
-from narrows.models.text.encoding import collate, content_mask, padding_id
 from narrows.models.text.long_text import LongTexts, merge
 from narrows.models.text.reader import Reader
-from narrows.readout import Bottleneck
-from narrows.result import make_attributions
-from narrows.rounds import read_layers
 
 if TYPE_CHECKING:
     from transformers import Pipeline
-    from typing_extensions import Unpack
 
-PriorChoice = Prior | str | Path | None
+PriorChoice = AnyPrior | str | Path | None
 
 WINDOW = 4  # batches of a stream that are sorted by length together, and come out together; a list is one window
 
 
 class Explainer:
-    """Explains the predictions of one classifier with an information bottleneck after one layer.
+    """Explains what a model predicts: what each token of a text contributes.
 
-    The model is borrowed for each call and left as it was.
+    The model is used as it is and left as it was.
 
     Attributes:
-        model: The classifier.
+        model: The model.
         tokenizer: Its tokenizer.
-        layers: The bottleneck stands after these blocks, one after the other, and the map is the mean of theirs; 0 =
-            after the embeddings.
-        prior: A `Prior`, ``"instance"`` or ``"residual"``.
-        config: How the bottleneck is optimised and read out.
+        method: How maps are made: a frozen dataclass of settings.
+        prior: What an uninformative activation looks like.
 
     Example:
-        >>> explainer = Explainer.from_pretrained("sentiment", samples=2)
+        >>> explainer = Explainer.from_pretrained("sentiment")
         >>> attribution = explainer("A gorgeous, witty film.")
-        >>> attribution.predicted, max(attribution.words(), key=lambda word: word.bits).text
+        >>> attribution.predicted, min(attribution.words(), key=lambda word: word.rank).text
         ('positive', 'gorgeous')
     """
 
@@ -74,66 +65,69 @@ class Explainer:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        layer: int | Sequence[int] | None = None,
+        method: str | Method = "fast",
         prior: PriorChoice = None,
         *,
-        preset: Preset = "fast",
         max_tokens: int | None = None,
         long_texts: LongTexts = "truncate",
-        **settings: Unpack[Settings],
+        max_tokens_per_batch: int | None = None,
     ) -> None:
-        """Prepare to explain a classifier.
+        """Prepare to explain a model.
 
         Args:
             model: Any Hugging Face encoder or decoder that classifies, tags, answers, or fills or continues texts.
             tokenizer: Its fast tokenizer.
-            layer: Where the bottleneck stands, 0 to the number of blocks; of several, the map is the mean of their
-                maps; None = by the readout, see `narrows.config.DEPTHS`.
+            method: A name with settings, ``"fast"``, ``"paper:layer=9"``, ``"ig:steps=50"``, or a method, such as
+                ``Evidence(points=12)``; ``narrows methods`` lists them.
             prior: A `Prior`, the path of a saved one, ``"instance"`` or ``"residual"``; None = ``"instance"``, with a
                 warning.
-            preset: The settings to start from.
-            max_tokens: What is a long text, special tokens counted; None = what is longer than the model takes.
-            long_texts: ``"truncate"`` cuts a long text, with a warning unless ``max_tokens`` asks for it; ``"windows"``
-                reads it in overlapping windows and takes their mean; ``"error"`` refuses it.
-            **settings: Fields of `BottleneckConfig` that differ from the preset.
+            max_tokens: Most tokens of a text, special ones included; None = as many as the model takes.
+            long_texts: What happens to a longer text: ``"truncate"`` cuts it, with a warning unless ``max_tokens`` is
+                given; ``"windows"`` explains overlapping windows and averages them; ``"error"`` refuses it.
+            max_tokens_per_batch: Most tokens, copies and padding included, that go through the model together; None =
+                by the memory that is free. Halved whenever memory runs out. No map depends on it.
 
         Raises:
-            LayerError: If the layer is out of range.
             PriorError: If the prior belongs to another model.
-            InputError: If a setting is out of its range.
+            InputError: If there is no such method or setting.
+
+        Example:
+            >>> from narrows.models.hub.bundled import find
+            >>> model, tokenizer = find("sentiment").load()
+            >>> Explainer(model, tokenizer, method="ig:steps=20", prior="instance")("Superb.").unit
+            'nats of log p'
         """
         self.model = model
         self.tokenizer = tokenizer
-        self.config = choose_config(preset, **settings)
-        self._network = Network.of(model)
-        self.prior = self._choose_prior(prior)
+        self.method: Method = find_method(method)
         self._reader = Reader(model, tokenizer, max_tokens, long_texts)
-        self.layers = self._choose_layers(layer)
-        most = self.config.max_tokens_per_batch
-        self._budget = TokenBudget.of(model) if most is None else TokenBudget(most)
+        name = text_config(model)._name_or_path or type(model).__name__
+        network, task = Network.of(model), self._reader.task
+        self._cut = CutModel(network, tokenizer, task, self._choose_prior(prior), name)
+        self._budget = TokenBudget.of(model) if max_tokens_per_batch is None else TokenBudget(max_tokens_per_batch)
 
     @classmethod
     def from_pretrained(
         cls,
         name: str,
-        layer: int | Sequence[int] | None = None,
+        method: str | Method = "fast",
         prior: PriorChoice = None,
         *,
-        preset: Preset = "fast",
         device: str | None = None,
         max_tokens: int | None = None,
-        **settings: Unpack[Settings],
+        long_texts: LongTexts = "truncate",
+        max_tokens_per_batch: int | None = None,
     ) -> Explainer:
-        """Load a classifier and prepare to explain it.
+        """Load a model and prepare to explain it.
 
         Args:
             name: A demo model (``narrows models`` lists them), an id on the Hub, or a folder.
-            layer: As for `Explainer`.
+            method: As for `Explainer`.
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
-            preset: The settings to start from.
-            device: Where to run; None = the first GPU where there is one, else the CPU.
+            device: Where to run; None = the first GPU if there is one, else the CPU.
             max_tokens: As for `Explainer`.
-            **settings: Fields of `BottleneckConfig` that differ from the preset.
+            long_texts: As for `Explainer`.
+            max_tokens_per_batch: As for `Explainer`.
 
         Returns:
             The explainer.
@@ -141,27 +135,26 @@ class Explainer:
         Raises:
             ModelError: If there is no such model or it has no classification head.
         """
-        classifier = load_classifier(name, device)
-        chosen = classifier.prior if prior is None else prior
-        model, tokenizer = classifier.model, classifier.tokenizer
-        return cls(model, tokenizer, layer, chosen, preset=preset, max_tokens=max_tokens, **settings)
+        loaded = load_classifier(name, device)
+        return cls(
+            loaded.model,
+            loaded.tokenizer,
+            method,
+            loaded.prior if prior is None else prior,
+            max_tokens=max_tokens,
+            long_texts=long_texts,
+            max_tokens_per_batch=max_tokens_per_batch,
+        )
 
     @classmethod
-    def from_pipeline(
-        cls,
-        pipe: Pipeline,
-        layer: int | Sequence[int] | None = None,
-        prior: PriorChoice = None,
-        **settings: Unpack[Settings],
-    ) -> Explainer:
+    def from_pipeline(cls, pipe: Pipeline, method: str | Method = "fast", prior: PriorChoice = None) -> Explainer:
         """Prepare to explain what a pipeline of transformers predicts.
 
         Args:
             pipe: A pipeline for texts: text-classification, token-classification, question-answering, fill-mask or
                 text-generation.
-            layer: As for `Explainer`.
+            method: As for `Explainer`.
             prior: As for `Explainer`.
-            **settings: Fields of `BottleneckConfig` that differ from the preset ``fast``.
 
         Returns:
             The explainer of its model, with its tokenizer.
@@ -169,17 +162,20 @@ class Explainer:
         Raises:
             ModelError: If the pipeline is for anything else.
         """
-        return cls(*unpack_pipeline(pipe), layer, prior, **settings)
+        return cls(*unpack_pipeline(pipe), method, prior)
+
+    def __repr__(self) -> str:
+        return f"Explainer({self._cut.name!r}, method={spec(self.method)!r}, prior={self.prior.name!r})"
+
+    @property
+    def prior(self) -> AnyPrior:
+        """What an uninformative activation looks like."""
+        return self._cut.prior
 
     @property
     def blocks(self) -> int:
         """Number of blocks of the model."""
-        return len(self._network.blocks)
-
-    @property
-    def layer(self) -> int:
-        """The layer at which the bottleneck stands; of several, the deepest."""
-        return self.layers[-1]
+        return self._cut.blocks
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings too
@@ -239,7 +235,7 @@ class Explainer:
         return Attributions(stream) if isinstance(items, (list, tuple)) else stream
 
     def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
-        """Explain one text at several layers; the prefix is run once for all of them.
+        """Explain one text at several layers; one plain run of the model serves all of them.
 
         Args:
             item: A text or a pair.
@@ -251,149 +247,67 @@ class Explainer:
 
         Raises:
             LayerError: If a layer is out of range.
+            InputError: If the method looks at no layer.
         """
-        first = 1 if self.prior == "residual" else 0
-        chosen = self._checked(range(first, self.blocks + 1) if layers is None else layers)
+        if "layer" not in settings_of(type(self.method)):
+            raise InputError(f"the method {spec(self.method)} looks at no layer")
+        first = 1 if self.prior == PRIORS["residual"] else 0
+        chosen = range(first, self.blocks + 1) if layers is None else layers
+        by_layer = [replace(self.method, layer=layer) for layer in chosen]  # type: ignore[type-var]
         asked = self._reader.ask(item, target)
-        groups = [(layer,) for layer in chosen]
-        return Attributions(
-            merge(asked.pieces, attributions) for attributions in self._in_batches(asked.questions, groups, 1)
-        )
+        explained = self._in_batches(asked.questions, by_layer, 1)
+        return Attributions(merge(asked.pieces, attributions) for attributions in explained)
 
-    def _choose_prior(self, prior: PriorChoice) -> Prior | Literal["instance", "residual"]:
+    def _choose_prior(self, prior: PriorChoice) -> AnyPrior:
         if prior is None:
-            warnings.warn(
-                "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
-                "a corpus prior, made with 'narrows prior', gives better maps",
-                NarrowsWarning,
-                stacklevel=3,
-            )
-            return "instance"
-        if prior == "instance":
-            return "instance"
-        if prior == "residual":
-            return "residual"
-        loaded = prior if isinstance(prior, Prior) else Prior.load(prior)
-        loaded.check_model(identify(self.model))
-        return loaded
-
-    def _choose_layers(self, layer: int | Sequence[int] | None) -> tuple[int, ...]:
-        if layer is None:
-            return self._checked(self.config.layers(self.blocks))
-        several = layer if isinstance(layer, Sequence) and not isinstance(layer, str) else (layer,)
-        if not several:
-            raise LayerError("no layer is given")
-        return tuple(sorted(set(self._checked(several))))
-
-    def _checked(self, layers: Iterable[Any]) -> tuple[int, ...]:
-        checked = tuple(check_layer(layer, self.blocks) for layer in layers)
-        if self.prior == "residual" and 0 in checked:
-            raise LayerError(f"the residual prior needs a layer before: choose layer 1 to {self.blocks}")
-        for layer in checked:
-            check_cut(self._network, self.tokenizer, layer)
-        return checked
+            if "prior" in settings_of(type(self.method)) and self.method.prior is None:  # type: ignore[attr-defined]
+                _warn_of_instance()
+            return PRIORS["instance"]
+        chosen = find_prior(prior)
+        if isinstance(chosen, Prior):
+            chosen.check_model(identify(self.model))
+        return chosen
 
     def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int, batches: int) -> Iterator[Attribution]:
-        """Explain so many batches at a time, in which texts of like length share one; they come out in their order."""
+        """Explain so many batches at a time, in which texts of like length share one; keep the order of the texts."""
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
-        tokens = self._budget.tokens // self.config.copies
+        tokens = self._budget.tokens // self.method.copies
         for window in self._reader.windows(requests, batches * batch_size, batches * max(tokens, 1)):
             questions = [question for asked in window for question in asked.questions]
-            (attributions,) = self._in_batches(questions, [self.layers], batch_size)
+            (attributions,) = self._in_batches(questions, [self.method], batch_size)
             finished = iter(attributions)
             yield from (merge(asked.pieces, list(islice(finished, len(asked.questions)))) for asked in window)
 
     def _in_batches(
-        self, questions: Sequence[Question], groups: Sequence[tuple[int, ...]], batch_size: int
+        self, questions: Sequence[Question], methods: Sequence[Method], batch_size: int
     ) -> list[list[Attribution]]:
-        """Explain texts in batches that fit into memory, for each group of layers in the order of the texts."""
+        """Explain questions by some methods, in batches that fit into memory; in the order of the questions."""
 
         def explain(rows: list[int]) -> list[list[Attribution]]:
-            return self._explain([questions[row] for row in rows], groups)
+            batch = Batch(self._cut, [questions[row] for row in rows])
+            with self._cut.lent(batch.questions):
+                if len(methods) > 1:
+                    batch.prefix(range(self.blocks + 1))
+                return [method.explain(batch) for method in methods]
 
         lengths = [len(question.encoding) for question in questions]
-        batches = run_in_batches(
-            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, self.config.copies
-        )
-        done: list[dict[int, Attribution]] = [{} for _ in groups]
-        for rows, explained in batches:
-            for own, attributions in zip(done, explained, strict=True):
-                own.update(zip(rows, attributions, strict=True))
-        return [[own[row] for row in range(len(questions))] for own in done]
+        copies = max(method.copies for method in methods)
+        found: dict[int, list[Attribution]] = {}
+        for rows, explained in run_in_batches(
+            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, copies
+        ):
+            found.update(zip(rows, map(list, zip(*explained, strict=True)), strict=True))
+        return [[found[row][number] for row in range(len(questions))] for number in range(len(methods))]
 
-    def _explain(self, batch: Sequence[Question], groups: Sequence[tuple[int, ...]]) -> list[list[Attribution]]:
-        """Explain a batch at some layers: the algorithm.
 
-        Args:
-            batch: Texts, encoded, and what is asked of each.
-            groups: Layers whose maps are averaged, group by group.
-
-        Returns:
-            For each group the attributions of the batch.
-        """
-        padding = padding_id(self.model, self.tokenizer)
-        examples = [question.example for question in batch]
-        layers = sorted({layer for group in groups for layer in group})
-        # 1. Encode: tokens, padded on the right, and which of them are real.
-        inputs = collate([question.encoding for question in batch], padding, self.model.device)
-        real = inputs["attention_mask"].bool()
-        # The caller may have switched gradients off; the masks need them.
-        with ExitStack() as guest:
-            guest.enter_context(torch.inference_mode(False))
-            guest.enter_context(torch.enable_grad())
-            guest.enter_context(borrowed(self.model, padding))
-            guest.enter_context(self._reader.task.reading(batch))
-            # 2. Prefix: one plain pass gives the activations and the prediction.
-            needed = {*layers, *(layer - 1 for layer in layers if self.prior == "residual")}
-            prefix = run_prefix(self._network, inputs, sorted(needed))
-            check_finite(prefix, real, examples)
-            answers = [
-                self._reader.task.resolve(question, logits)
-                for question, logits in zip(batch, prefix.logits, strict=True)
-            ]
-            goals = [answer.goal for answer in answers]
-            untouched = judge(goals, prefix.logits.unsqueeze(1)).squeeze(1)
-            seeds = [text_seed(self.config.seed, example.text, example.text_pair) for example in examples]
-            bottlenecks: dict[int, Bottleneck] = {}
-            for layer in layers:
-                # 3. Prior: what an uninformative activation would look like there.
-                prior = self._prior_at(layer, prefix, real)
-                # 4. Bottleneck: what comes after it judges what it lets pass.
-                nll = negative_log_likelihood(self._network, prefix, inputs, layer, goals)
-                deeper = [other for other in layers if other > layer]
-                onward = partial(carry, self._network, prefix, inputs, layer, layers=deeper)
-                activation = prefix.activations[layer]
-                bottlenecks[layer] = Bottleneck(layer, nll, onward, activation, prior, real, seeds, untouched)
-            # 5. Read out: open or narrow them, and score every token.
-            content = content_mask([question.encoding for question in batch], real.device)
-            readings = [read_layers([bottlenecks[layer] for layer in group], content, self.config) for group in groups]
-        for group, reading in zip(groups, readings, strict=True):
-            sound = torch.isfinite(reading.bits).all(dim=1) & torch.isfinite(reading.scores).all(dim=1)
-            check_sound(sound, examples, f"the bottleneck at layer {', '.join(map(str, group))} gave NaN or infinity")
-        record = self._record()
-        return [
-            make_attributions(batch, answers, group, reading, record)
-            for group, reading in zip(groups, readings, strict=True)
-        ]
-
-    def _prior_at(self, layer: int, prefix: Prefix, real: Tensor) -> Gaussian:
-        if isinstance(self.prior, Prior):
-            return self.prior.at(layer)
-        if self.prior == "residual":
-            return residual_prior(prefix.activations[layer - 1])
-        return instance_prior(prefix.activations[layer].float(), real)
-
-    def _record(self) -> dict[str, Any]:
-        """Give what makes a result again: the model, the prior and the settings."""
-        prior = f"corpus {self.prior.digest}" if isinstance(self.prior, Prior) else self.prior
-        name = text_config(self.model)._name_or_path or type(self.model).__name__
-        about = {"model": name, "blocks": self.blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
-        settings = asdict(self.config) | {"stretch": list(self.config.stretch)}  # as JSON has it
-        for name in ("depths", "max_tokens_per_batch", "features"):  # the layers tell; the map does not depend on them
-            del settings[name]
-        rule = "auto" if self.config.beta == "auto" else "fixed"
-        return {**about, "prior": prior, **settings, "beta_rule": rule}
+def _warn_of_instance() -> None:
+    warnings.warn(
+        "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
+        "a corpus prior, made with 'narrows prior', gives better maps",
+        NarrowsWarning,
+        stacklevel=4,
+    )
 
 
 def _is_pair(inputs: Any) -> bool:

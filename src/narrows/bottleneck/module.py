@@ -9,23 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from narrows.bottleneck.channel import NATS_PER_BIT
-from narrows.bottleneck.optimize import optimize
-from narrows.bottleneck.prior import Gaussian, Moments, floor_std, instance_prior
-from narrows.config import BottleneckConfig, choose_config
+from narrows.bottleneck.optimize import Optimization, optimize
+from narrows.bottleneck.prior import Gaussian, InstancePrior, Moments, floor_std
 from narrows.errors import InputError, ModelError, NumericsError, TargetError
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from narrows.config import Settings
 
 Target = int | tuple[int, ...] | Tensor | Sequence[int] | Sequence[tuple[int, ...]] | None
 """As in captum: one class for all rows or one per row; a tuple picks from an output of more dimensions; or None."""
@@ -38,7 +32,7 @@ class LayerInformationBottleneck:
         forward_func: The model, or a function that runs it.
         layer: Where the bottleneck stands: on this module's output.
         prior: Mean and deviation of an uninformative activation; None = over the positions of each row itself.
-        config: How the bottleneck is optimised.
+        optimization: How the masks are found.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
@@ -54,7 +48,7 @@ class LayerInformationBottleneck:
         forward_func: Callable[..., Any],
         layer: nn.Module,
         prior: Gaussian | None = None,
-        **settings: Unpack[Settings],
+        optimization: Optimization = Optimization(),  # noqa: B008 - frozen
     ) -> None:
         """Prepare to attribute.
 
@@ -64,19 +58,12 @@ class LayerInformationBottleneck:
             layer: A module that is run once in it; it gives (batch, features), (batch, tokens, features) or
                 (batch, channels, height, width).
             prior: See the class; `estimate_layer_prior` makes one.
-            **settings: Fields of `BottleneckConfig`.
-
-        Raises:
-            InputError: If a setting is out of its range, or asks for a readout other than bits.
+            optimization: Masks, steps, noise copies, beta, seed; the default is the paper's.
         """
         self.forward_func = forward_func
         self.layer = layer
         self.prior = prior
-        asked: Settings = {"readout": "information", **settings}
-        config = choose_config("fast", **asked)
-        self.config: BottleneckConfig = replace(config, granularity=settings.get("granularity", "feature"))
-        if self.config.readout != "information":
-            raise InputError("LayerInformationBottleneck gives bits: readout must be 'information'")
+        self.optimization = optimization
 
     def attribute(
         self,
@@ -110,7 +97,7 @@ class LayerInformationBottleneck:
         extra = _as_tuple(additional_forward_args)
         rows = len(given[0])
         targets = _one_per_row(target, rows)
-        at_a_time = rows if internal_batch_size is None else max(internal_batch_size // self.config.samples, 1)
+        at_a_time = rows if internal_batch_size is None else max(internal_batch_size // self.optimization.samples, 1)
         parts = []
         with torch.inference_mode(False), torch.enable_grad(), _frozen(self.forward_func, self.layer):
             for start in range(0, rows, at_a_time):
@@ -131,7 +118,7 @@ class LayerInformationBottleneck:
             raise InputError(
                 "one position per row: a prior is needed, see narrows.bottleneck.module.estimate_layer_prior"
             )
-        prior = instance_prior(x.float(), real) if self.prior is None else self.prior
+        prior = InstancePrior().at(0, {0: x}, real) if self.prior is None else self.prior
 
         def nll(bottlenecked: Tensor) -> Tensor:
             samples = bottlenecked.shape[1]
@@ -144,8 +131,8 @@ class LayerInformationBottleneck:
             losses = [_loss(own, wanted) for own, wanted in zip(output.split(samples), targets, strict=True)]
             return torch.stack(losses)
 
-        seeds = [_row_seed(self.config.seed, args, row, rows) for row in range(rows)]
-        nats = optimize(nll, x, prior, real, self.config, seeds).nats
+        seeds = [_row_seed(self.optimization.seed, args, row, rows) for row in range(rows)]
+        nats = optimize(nll, x, prior, real, self.optimization, seeds).nats
         bits = _from_tokens((nats / NATS_PER_BIT).clamp(min=0.0), activation.shape)
         if not torch.isfinite(bits).all():
             raise NumericsError("the optimisation gave NaN or infinity")

@@ -10,20 +10,79 @@ For every text of a batch, alpha minimises
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from narrows.bottleneck.channel import information, insert_noise
 from narrows.bottleneck.prior import Gaussian
-from narrows.config import AUTO_BETA_FLOOR, AUTO_BETA_RATIO, BottleneckConfig
+from narrows.errors import InputError
 
-ADAM_EPS = 1e-12  # far below the gradient of the scaled loss; torch's default of 1e-8 is not, for a small beta
+AUTO_BETA_RATIO = 10.0  # the paper's rule: beta = 10 * cross-entropy / information at the first step
+AUTO_BETA_FLOOR = 0.1  # the largest beta at which predictions were measured to survive
 
 NegativeLogLikelihood = Callable[[Tensor], Tensor]
 """Maps bottlenecked activations (batch, samples, tokens, hidden) to -log p(target) in nats, (batch, samples)."""
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How the masks of a bottleneck are optimised. The defaults are the paper's.
+
+    Raises:
+        InputError: If a setting is out of its range.
+
+    Example:
+        >>> Optimization(steps=0)
+        Traceback (most recent call last):
+        narrows.errors.InputError: steps must be a whole number of at least 1, not 0
+    """
+
+    granularity: Annotated[Literal["feature", "token"], "One mask per token and feature, or one per token."] = "feature"
+    beta: Annotated[float | Literal["auto"], "Weight of the information; 'auto': by the paper's rule, per text."] = 1e-5
+    steps: Annotated[int, "Updates of the masks."] = 10
+    samples: Annotated[int, "Noise copies per step."] = 10
+    learning_rate: Annotated[float, "Of Adam."] = 1.0
+    initial_alpha: Annotated[float, "Logit of the first mask; 5 opens it to 0.9933."] = 5.0
+    adam_eps: Annotated[float, "Epsilon of Adam; the default is torch's."] = 1e-8
+    seed: Annotated[int, "Seed of the noise; each text has its own, made of this one and the text."] = 0
+
+    def __post_init__(self) -> None:
+        if self.granularity not in ("feature", "token"):
+            raise InputError(f"granularity must be 'feature' or 'token', not {self.granularity!r}")
+        check_counts(self, "steps", "samples")
+        if self.beta != "auto":
+            check_numbers(self, "beta", above_zero=False)
+        check_numbers(self, "learning_rate", "adam_eps", above_zero=True)
+        if not _is_number(self.initial_alpha):
+            raise InputError(f"initial_alpha must be a finite number, not {self.initial_alpha!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise InputError(f"seed must be a whole number, not {self.seed!r}")
+
+
+def check_counts(settings: object, *names: str) -> None:
+    """Raise an `InputError` unless these settings are whole numbers of at least 1."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def check_numbers(settings: object, *names: str, above_zero: bool) -> None:
+    """Raise an `InputError` unless these settings are finite numbers, above 0 or at least 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if not _is_number(value) or value < 0 or (above_zero and value == 0):
+            raise InputError(f"{name} must be a number {'above' if above_zero else 'of at least'} 0, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -91,21 +150,21 @@ class NoiseSource:
         return noise
 
 
-def weigh_information(config: BottleneckConfig, cross_entropy: Tensor, mean_nats: Tensor) -> Tensor:
+def weigh_information(settings: Optimization, cross_entropy: Tensor, mean_nats: Tensor) -> Tensor:
     """Fix beta for every text, by the number given or by the paper's rule 10 * cross-entropy / information.
 
     A model that is sure has a cross-entropy near 0; without a floor the rule would then ask for no compression.
 
     Args:
-        config: Holds beta.
+        settings: Holds beta.
         cross_entropy: At the first step, nats, (batch,).
         mean_nats: Information at the first step, mean over real tokens and features, (batch,).
 
     Returns:
         beta, (batch,).
     """
-    if config.beta != "auto":
-        return torch.full_like(cross_entropy, float(config.beta))
+    if settings.beta != "auto":
+        return torch.full_like(cross_entropy, float(settings.beta))
     return (AUTO_BETA_RATIO * cross_entropy / mean_nats).clamp(min=AUTO_BETA_FLOOR)
 
 
@@ -114,7 +173,7 @@ def optimize(
     activation: Tensor,
     prior: Gaussian,
     real: Tensor,
-    config: BottleneckConfig,
+    settings: Optimization,
     seeds: Sequence[int],
 ) -> OptimizedBottleneck:
     """Optimise the masks of a batch of texts.
@@ -124,7 +183,7 @@ def optimize(
         activation: X, (batch, tokens, hidden), of any floating dtype; the masks are float32 (float64 for float64).
         prior: Mean and deviation, broadcastable to X.
         real: True where a token is not padding, (batch, tokens).
-        config: Steps, copies, beta, granularity, learning rate.
+        settings: Steps, copies, beta, granularity, learning rate.
         seeds: One per text, for its noise.
 
     Returns:
@@ -137,28 +196,29 @@ def optimize(
     source = NoiseSource(seeds, real, x.shape[-1])
     weight = real.to(x).unsqueeze(-1)  # (batch, tokens, 1)
     elements = weight.sum(dim=(1, 2)) * x.shape[-1]  # (batch,)
-    width = x.shape[-1] if config.granularity == "feature" else 1
-    alpha = torch.full((*x.shape[:2], width), config.initial_alpha, dtype=x.dtype, device=x.device, requires_grad=True)
-    adam = torch.optim.Adam([alpha], lr=config.learning_rate, eps=ADAM_EPS)
+    width = x.shape[-1] if settings.granularity == "feature" else 1
+    alpha = torch.full(
+        (*x.shape[:2], width), settings.initial_alpha, dtype=x.dtype, device=x.device, requires_grad=True
+    )
+    adam = torch.optim.Adam([alpha], lr=settings.learning_rate, eps=settings.adam_eps)
 
     def cross_entropy() -> Tensor:
-        noise = mean.unsqueeze(1) + std.unsqueeze(1) * source.draw(config.samples).to(x)
+        noise = mean.unsqueeze(1) + std.unsqueeze(1) * source.draw(settings.samples).to(x)
         bottlenecked = insert_noise(x.unsqueeze(1), alpha.unsqueeze(1), noise)  # (batch, samples, tokens, hidden)
         return nll(bottlenecked.to(model_dtype)).to(x.dtype).mean(dim=1)
 
     cross_entropies, totals = [], []
     beta = torch.zeros_like(elements)
-    for step in range(config.steps):
+    for step in range(settings.steps):
         ce = cross_entropy()
         total = (information(x, alpha, mean, std) * weight).sum(dim=(1, 2))
         if step == 0:
-            beta = weigh_information(config, ce.detach(), total.detach() / elements)
-        # The gradient of each text's loss times its number of elements: Adam is blind to the scale but for its eps,
-        # which must not drown the gradient of a mean over many tokens and features. Scaled only after the way back
-        # through the model, where a large number may not fit in half precision.
+            beta = weigh_information(settings, ce.detach(), total.detach() / elements)
+        # The loss of each text as written. The model's part and the prior's part are added in float32 or better: beta
+        # times a mean over many elements may not fit in the model's half precision.
         (of_prediction,) = torch.autograd.grad(ce.sum(), [alpha])
-        (of_information,) = torch.autograd.grad((beta * total).sum(), [alpha])
-        alpha.grad = elements.view(-1, 1, 1) * of_prediction + of_information
+        (of_information,) = torch.autograd.grad((beta * total / elements).sum(), [alpha])
+        alpha.grad = of_prediction + of_information
         adam.step()
         cross_entropies.append(ce.detach())
         totals.append(total.detach())

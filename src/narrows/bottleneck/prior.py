@@ -1,7 +1,7 @@
 """The prior: what an uninformative activation looks like, a Gaussian per feature.
 
-`Prior` holds the Gaussians of every layer of one model, estimated from a corpus. `instance_prior` and `residual_prior`
-make one from the text that is explained.
+`Prior` holds the Gaussians of every layer of one model, estimated from a corpus. `InstancePrior` and `ResidualPrior`
+take them from the text that is explained. All are an `AnyPrior`; a new one is a class here and a line in `PRIORS`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -38,6 +39,33 @@ class Gaussian:
 
     mean: Tensor
     std: Tensor
+
+
+class AnyPrior(Protocol):
+    """Gives the Gaussian of a layer, for a batch of texts."""
+
+    @property
+    def name(self) -> str:
+        """What records call it."""
+
+    @property
+    def per_text(self) -> bool:
+        """Whether it differs from text to text."""
+
+    def needs(self, layer: int) -> tuple[int, ...]:
+        """Layers whose activations it looks at, for the Gaussian of a layer; a `LayerError` if it has none there."""
+
+    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> Gaussian:
+        """Give the Gaussian of a layer.
+
+        Args:
+            layer: From 0, the embeddings, to the number of blocks.
+            activations: Those of the layers that it needs, (batch, tokens, hidden) each.
+            real: True where a token is not padding, (batch, tokens).
+
+        Returns:
+            Mean and deviation, broadcastable to (batch, tokens, hidden).
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,11 +205,29 @@ class Prior:
         std = torch.stack([floor_std(layer_moments.variance.sqrt()) for layer_moments in moments])
         return cls(mean.float(), std.float(), moments[0].count, model)
 
-    def at(self, layer: int) -> Gaussian:
-        """Pick the Gaussian of one layer.
+    @property
+    def name(self) -> str:
+        """``corpus`` and the digest."""
+        return f"corpus {self.digest}"
+
+    @property
+    def per_text(self) -> bool:
+        """False: it is the same for all texts."""
+        return False
+
+    def needs(self, layer: int) -> tuple[int, ...]:
+        """No activations; a `LayerError` if the layer is out of range."""
+        if not 0 <= layer <= self.model.blocks:
+            raise LayerError(f"layer {layer} is out of range: the prior has layers 0 to {self.model.blocks}")
+        return ()
+
+    def at(self, layer: int, activations: Mapping[int, Tensor] | None = None, real: Tensor | None = None) -> Gaussian:
+        """Give the Gaussian of a layer.
 
         Args:
             layer: From 0, the embeddings, to the number of blocks.
+            activations: Not looked at.
+            real: Not looked at.
 
         Returns:
             Mean and deviation, (hidden,) each.
@@ -189,8 +235,7 @@ class Prior:
         Raises:
             LayerError: If the layer is out of range.
         """
-        if not 0 <= layer <= self.model.blocks:
-            raise LayerError(f"layer {layer} is out of range: the prior has layers 0 to {self.model.blocks}")
+        self.needs(layer)
         return Gaussian(self.mean[layer], self.std[layer])
 
     def check_model(self, model: ModelIdentity) -> None:
@@ -247,7 +292,7 @@ class Prior:
             PriorError: If the file is missing or is no saved prior.
         """
         if not Path(path).is_file():
-            raise PriorError(f"no such prior: {path} (a file, 'instance' or 'residual' is expected)")
+            raise PriorError(f"no such prior: {path} is no file, and the priors without one are {', '.join(PRIORS)}")
         try:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -264,32 +309,76 @@ class Prior:
             raise PriorError(f"{path} is no complete prior: {error!r}") from error
 
 
-def instance_prior(activation: Tensor, real: Tensor) -> Gaussian:
-    """Take mean and deviation over the tokens of each text itself: for use where there is no corpus.
+@dataclass(frozen=True)
+class InstancePrior:
+    """Mean and deviation over the tokens of each text itself: for use where there is no corpus.
+
+    Example:
+        >>> x = torch.tensor([[[1.0], [3.0]]])
+        >>> InstancePrior().at(0, {0: x}, torch.ones(1, 2, dtype=torch.bool)).mean
+        tensor([[[2.]]])
+    """
+
+    name: ClassVar[str] = "instance"
+    per_text: ClassVar[bool] = True
+
+    def needs(self, layer: int) -> tuple[int, ...]:
+        """The layer itself."""
+        return (layer,)
+
+    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> Gaussian:
+        """Give a Gaussian per text, (batch, 1, hidden)."""
+        wide = activations[layer].to(torch.promote_types(activations[layer].dtype, torch.float32))
+        activation = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
+        weight = (real / real.sum(dim=1, keepdim=True)).unsqueeze(-1).to(activation.dtype)
+        mean = (activation * weight).sum(dim=1, keepdim=True)
+        variance = ((activation - mean).square() * weight).sum(dim=1, keepdim=True)
+        return Gaussian(mean, floor_std(variance.sqrt()))
+
+
+@dataclass(frozen=True)
+class ResidualPrior:
+    """The previous layer's activation as mean and sqrt(1e-5) as deviation, as the paper's released code has it.
+
+    The bottleneck becomes a gate on what the block adds. Kept for comparison with the paper's results.
+    """
+
+    name: ClassVar[str] = "residual"
+    per_text: ClassVar[bool] = True
+
+    def needs(self, layer: int) -> tuple[int, ...]:
+        """The layer before; there is none before layer 0."""
+        if layer < 1:
+            raise LayerError("the residual prior needs a layer before: choose layer 1 or above")
+        return (layer - 1,)
+
+    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> Gaussian:
+        """Give a Gaussian per token, (batch, tokens, hidden)."""
+        previous = activations[layer - 1]
+        mean = previous.to(torch.promote_types(previous.dtype, torch.float32))
+        return Gaussian(mean, torch.full_like(mean, RESIDUAL_STD))
+
+
+PRIORS: Mapping[str, AnyPrior] = {"instance": InstancePrior(), "residual": ResidualPrior()}
+"""Priors that need no file, by name."""
+
+
+def find_prior(prior: AnyPrior | str | Path) -> AnyPrior:
+    """Find a prior by its name or its file.
 
     Args:
-        activation: X, (batch, tokens, hidden).
-        real: True where a token is not padding, (batch, tokens).
+        prior: One of `PRIORS`, the path of a saved `Prior`, or a prior, which is returned as it is.
 
     Returns:
-        A Gaussian per text, (batch, 1, hidden).
+        The prior.
+
+    Raises:
+        PriorError: If there is no such file, or it holds no prior.
+
+    Example:
+        >>> find_prior("instance")
+        InstancePrior()
     """
-    activation = torch.where(real.unsqueeze(-1), activation, 0.0)  # some models leave NaN at padding
-    weight = (real / real.sum(dim=1, keepdim=True)).unsqueeze(-1).to(activation.dtype)
-    mean = (activation * weight).sum(dim=1, keepdim=True)
-    variance = ((activation - mean).square() * weight).sum(dim=1, keepdim=True)
-    return Gaussian(mean, floor_std(variance.sqrt()))
-
-
-def residual_prior(previous: Tensor) -> Gaussian:
-    """Take the previous layer's activation as mean and sqrt(1e-5) as deviation, as the authors' released code does.
-
-    The bottleneck becomes a gate on what the block adds. Kept for comparison with their results.
-
-    Args:
-        previous: Activation of the layer before, (batch, tokens, hidden).
-
-    Returns:
-        A Gaussian per token, (batch, tokens, hidden).
-    """
-    return Gaussian(previous, torch.full_like(previous[:1, :1, :1], RESIDUAL_STD))
+    if not isinstance(prior, str | Path):
+        return prior
+    return PRIORS.get(str(prior)) or Prior.load(prior)

@@ -1,7 +1,7 @@
-"""Rate and distortion of a bottleneck with one mask for all tokens: what passes, and what that leaves of a prediction.
+"""Rate and distortion with one mask for all tokens: how many bits pass, and what they leave of the prediction.
 
-The bits that pass are those of a channel with noise, so what they leave of the prediction is measured behind the noise
-as well. At the mean of the channel a prediction often still stands where it is a guess once noise is drawn.
+Bits are those of a channel with noise, so the prediction is measured behind the noise as well: at the channel's mean a
+prediction often still stands where it is a guess once noise is drawn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MASKS = 11  # at which the curve of a text is measured
 
 
 def even_alphas(widest: float) -> list[float]:
-    """Choose masks from open to closed, evenly by their logits: the bits that pass then fall by about the same factor.
+    """Choose masks from open to closed, evenly by their logits.
 
     Args:
         widest: Logit of the most open mask, above 0.
@@ -58,10 +58,11 @@ def measure_distortion(
     real: Tensor,
     alphas: Sequence[float],
     seeds: Sequence[int],
+    draws: int = 2,
 ) -> Tensor:
     """Measure what is left of the prediction when all tokens of a text have the same mask.
 
-    Two copies of each text get opposite noise, the same at all masks, so that the curve is smooth.
+    Draws come in opposite pairs, the same at all masks, so that the curve is smooth.
 
     Args:
         nll: -log p(target) of bottlenecked activations, in nats.
@@ -70,19 +71,24 @@ def measure_distortion(
         real: The same.
         alphas: The same.
         seeds: One per text, for its noise.
+        draws: Noise draws per mask, an even number.
 
     Returns:
-        -log p(target) in nats, the mean of both copies, (masks, batch).
+        -log p(target) in nats, the mean of each opposite pair, (draws / 2, masks, batch).
     """
     x, mean, std = _widened(activation, prior, real)
-    drawn = std * NoiseSource(seeds, real, x.shape[-1]).draw(1).squeeze(1).to(x)
     masks = x.new_tensor(alphas).view(1, -1, 1, 1)
-    with torch.no_grad():
-        copies = [
-            nll(insert_noise(x.unsqueeze(1), masks, (mean + noise).unsqueeze(1)).to(activation.dtype)).to(x)
-            for noise in (drawn, -drawn)
-        ]
-    return torch.stack(copies).mean(dim=0).T
+    source = NoiseSource(seeds, real, x.shape[-1])
+    pairs = []
+    for _ in range(draws // 2):
+        drawn = std * source.draw(1).squeeze(1).to(x)
+        with torch.no_grad():
+            pair = [
+                nll(insert_noise(x.unsqueeze(1), masks, (mean + noise).unsqueeze(1)).to(activation.dtype)).to(x)
+                for noise in (drawn, -drawn)
+            ]
+        pairs.append(torch.stack(pair).mean(dim=0).T)
+    return torch.stack(pairs)
 
 
 def _widened(activation: Tensor, prior: Gaussian, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from narrows.data.schema import TraceDict
+
+INTERVAL = 1.96  # standard errors on either side of a mean: 95 %
 
 
 @dataclass(frozen=True)
@@ -15,14 +17,15 @@ class TracePoint:
 
     Attributes:
         step: From 0; of masks, the most open one.
-        cross_entropy: -log p(target) in nats, mean over the noise copies; that of the untouched text where evidence is
-            read without a rate curve.
+        cross_entropy: -log p(target) in nats, mean over the noise draws.
         information: Bits, summed over the tokens.
+        error: Standard error of the cross-entropy over the draws, in nats; 0 where it was not measured.
     """
 
     step: int
     cross_entropy: float
     information: float
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -31,22 +34,27 @@ class RatePoint:
 
     Attributes:
         bits: Information that passes, all tokens together.
-        probability: exp(-cross-entropy): the geometric mean of p(target) over noise copies and layers.
+        probability: exp(-cross-entropy): the geometric mean of p(target) over noise draws and layers.
+        low: Lower end of the 95 % interval of the probability over the draws.
+        high: Upper end.
     """
 
     bits: float
     probability: float
+    low: float
+    high: float
 
 
 Trace = tuple[TracePoint, ...]
 
 
-def make_trace(cross_entropy: Iterable[float], information: Iterable[float]) -> Trace:
+def make_trace(cross_entropy: Iterable[float], information: Iterable[float], error: Iterable[float] = ()) -> Trace:
     """Number the points of a trace.
 
     Args:
         cross_entropy: Nats at each point.
         information: Bits at each.
+        error: Standard error of the nats at each; none = not measured.
 
     Returns:
         The points.
@@ -56,24 +64,16 @@ def make_trace(cross_entropy: Iterable[float], information: Iterable[float]) -> 
 
     Example:
         >>> make_trace([0.1], [8.0])
-        (TracePoint(step=0, cross_entropy=0.1, information=8.0),)
+        (TracePoint(step=0, cross_entropy=0.1, information=8.0, error=0.0),)
     """
-    values = zip(cross_entropy, information, strict=True)
-    return tuple(TracePoint(step, nats, bits) for step, (nats, bits) in enumerate(values))
+    nats = list(cross_entropy)
+    values = zip(nats, information, list(error) or [0.0] * len(nats), strict=True)
+    return tuple(TracePoint(step, *value) for step, value in enumerate(values))
 
 
 def trace_dicts(trace: Iterable[TracePoint]) -> list[TraceDict]:
-    """Give the saved form of a trace.
-
-    Args:
-        trace: The points.
-
-    Returns:
-        One dictionary per point.
-    """
-    return [
-        {"step": point.step, "cross_entropy": point.cross_entropy, "information": point.information} for point in trace
-    ]
+    """Give the saved form of a trace, one dictionary per point."""
+    return [TraceDict(**asdict(point)) for point in trace]  # type: ignore[typeddict-item]
 
 
 def rate_curve(trace: Iterable[TracePoint]) -> list[RatePoint]:
@@ -86,10 +86,14 @@ def rate_curve(trace: Iterable[TracePoint]) -> list[RatePoint]:
         As many points, fewest bits first.
 
     Example:
-        >>> rate_curve(make_trace([0.0, 1e9], [8.0, 0.0]))
-        [RatePoint(bits=0.0, probability=0.0), RatePoint(bits=8.0, probability=1.0)]
+        >>> rate_curve(make_trace([0.0, 1e9], [8.0, 0.0]))[1]
+        RatePoint(bits=8.0, probability=1.0, low=1.0, high=1.0)
     """
-    points = [RatePoint(point.information, math.exp(-point.cross_entropy)) for point in trace]
+    points = []
+    for point in trace:
+        margin = INTERVAL * point.error
+        nats = (point.cross_entropy, point.cross_entropy + margin, point.cross_entropy - margin)
+        points.append(RatePoint(point.information, *(min(math.exp(-value), 1.0) for value in nats)))
     return sorted(points, key=lambda point: point.bits)
 
 
@@ -100,17 +104,18 @@ def mean_rate_curve(traces: Sequence[Sequence[TracePoint]]) -> list[RatePoint]:
         traces: One per text.
 
     Returns:
-        Means of the bits and of p(target), the fewest bits first; empty unless all texts have as many points.
+        Means of the bits, of p(target) and of its interval, fewest bits first; empty unless all texts have as many
+        points.
 
     Example:
         >>> mean_rate_curve([make_trace([0.0], [8.0]), make_trace([1e9], [4.0])])
-        [RatePoint(bits=6.0, probability=0.5)]
+        [RatePoint(bits=6.0, probability=0.5, low=0.5, high=0.5)]
     """
     if len({len(trace) for trace in traces}) != 1:
         return []
     means = []
     for points in zip(*traces, strict=True):
-        kept = [math.exp(-point.cross_entropy) for point in points]
-        bits = [point.information for point in points]
-        means.append(RatePoint(math.fsum(bits) / len(bits), math.fsum(kept) / len(kept)))
+        rates = [rate_curve([point])[0] for point in points]
+        columns = zip(*((rate.bits, rate.probability, rate.low, rate.high) for rate in rates), strict=True)
+        means.append(RatePoint(*(math.fsum(column) / len(rates) for column in columns)))
     return sorted(means, key=lambda point: point.bits)

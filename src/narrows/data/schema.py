@@ -37,6 +37,7 @@ class TraceDict(TypedDict):
     step: int
     cross_entropy: float  # nats, mean over the noise copies
     information: float  # bits, summed over the tokens
+    error: float  # standard error of the cross-entropy over the noise draws, nats; 0 where it was not measured
 
 
 class MethodDict(TypedDict):

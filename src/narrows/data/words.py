@@ -12,7 +12,7 @@ UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYAN
 
 @dataclass(frozen=True)
 class Word:
-    """One word and what its tokens carried together.
+    """One word and what its tokens have together.
 
     Attributes:
         text: The word as it stands in the original string.
@@ -20,8 +20,8 @@ class Word:
         end: Offset after its last character.
         segment: 0 = text, 1 = text_pair.
         tokens: Positions of its tokens.
-        bits: Information, bits, at least 0.
-        score: What the readout gives, in bits.
+        score: Sum of the scores of its tokens, in the unit of the method.
+        rank: The best rank of its tokens, 1 = the first to be removed.
     """
 
     text: str
@@ -29,8 +29,8 @@ class Word:
     end: int
     segment: int
     tokens: tuple[int, ...]
-    bits: float
     score: float
+    rank: int
 
 
 def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]:

@@ -1,87 +1,99 @@
 """LIME, computed by the package of its authors: a linear model of p(target) around the text, one weight per word.
 
-The package cuts strings into words by itself, which fits no tokenizer. It is therefore given a stand-in, a string of
-the numbers of the words, and each of its perturbed strings is read back as "these words are there".
+The package cuts strings into words by itself, which fits no tokenizer. It gets a string of the numbers of the words
+instead, and each of its perturbed strings says which words are present.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.attribution import Attribution
 from narrows.data.example import Example
 from narrows.data.words import group_tokens
 from narrows.errors import DependencyError
-from narrows.methods.method import Batch, Method, Scores, content_positions, text_generator
-from narrows.methods.perturbation import check_options, predict_present
-from narrows.models.hub.loading import Classifier
+from narrows.methods.method import Batch, Scores, content_positions
+from narrows.methods.perturbation import check_batch, check_settings, predict_present
 from narrows.models.text.encoding import Encoding
-from narrows.models.text.removal import Removal, check_removal
+from narrows.models.text.removal import Removal
 
 
-def lime(samples: int = 100, removal: Removal = "delete", seed: int = 0) -> Method:
-    """Explain with LIME (Ribeiro et al., "Why Should I Trust You?", KDD 2016) for text.
+@dataclass(frozen=True)
+class Lime:
+    """LIME for text (Ribeiro et al., "Why Should I Trust You?", KDD 2016).
 
     Words are removed at random and a ridge regression is fitted to p(target), near texts weighing more, with the
-    package's own kernel. Every word at every place is a feature of its own, also of the second text of a pair, and all
-    features are kept.
-
-    Args:
-        samples: Perturbed texts per text, the whole one among them.
-        removal: How the tokens of a word are taken away: ``delete``, ``mask`` or ``attention``.
-        seed: Of what is drawn; each text draws from its own.
-
-    Returns:
-        The method. Its scores are probabilities: the weight of a token's word; special tokens get 0.
+    package's own kernel. Every word at every place is a feature of its own, also in the second text of a pair, and all
+    features are kept. Special tokens get 0.
 
     Raises:
-        InputError: If an option is out of its range; later, if the tokenizer has no mask token.
+        InputError: If a setting is out of its range; later, if the tokenizer has no mask token.
         DependencyError: If the package is missing.
     """
-    check_options(removal, samples)
-    package = _lime_text()
 
-    def explain(classifier: Classifier, batch: Batch, targets: Sequence[int]) -> list[Scores]:
-        check_removal(removal, classifier.tokenizer)
-        scores = []
-        for row, target in enumerate(targets):
-            text = batch.take([row])
-            example, encoding = text.examples[0], text.encodings[0]
-            words = _words(example, encoding)
-            explainer = package.LimeTextExplainer(
-                feature_selection="none", random_state=int(text_generator(seed, example).integers(2**31))
-            )
-            explanation = explainer.explain_instance(
-                " ".join(map(str, range(len(words)))),
-                _predictor(classifier, text, words, removal),
-                labels=(target,),
-                num_features=len(words),
-                num_samples=samples,
-            )
-            own = np.zeros(len(encoding))
-            for word, weight in explanation.local_exp[target]:
-                own[words[word]] = weight
-            scores.append(own)
+    samples: Annotated[int, "Perturbed texts per text, the whole one among them."] = 100
+    removal: Annotated[Removal, "How the tokens of a word are removed."] = "delete"
+    seed: Annotated[int, "Of the perturbed texts; each text draws from its own."] = 0
+
+    names: ClassVar = {"lime": {}}
+    label: ClassVar[str] = "LIME"
+    quantity: ClassVar[str] = "score"
+    unit: ClassVar[str] = "weight"
+    signed: ClassVar[bool] = True
+    additive: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
+    caption: ClassVar[str] = "A token's score is the weight of its word in a linear model of p(target) around the text."
+
+    def __post_init__(self) -> None:
+        check_settings(self.removal, self.samples)
+        _lime_text()
+
+    @property
+    def how(self) -> str:
+        """How many perturbed texts there were."""
+        return f"A ridge regression on {self.samples} perturbed texts; words removed by: {self.removal}."
+
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Explain one text after the other."""
+        check_batch(batch, self.removal)
+        return batch.attributions(self, [self._scores(batch.take([row])) for row in range(len(batch))])
+
+    def _scores(self, text: Batch) -> Scores:
+        """Score the tokens of a batch of one text."""
+        encoding = text.encodings[0]
+        words = _words(text.examples[0], encoding)
+        random_state = int(text.generator(self.seed, 0).integers(2**31))
+        explainer = _lime_text().LimeTextExplainer(feature_selection="none", random_state=random_state)
+        explanation = explainer.explain_instance(
+            " ".join(map(str, range(len(words)))),
+            _predictor(text, words, self.removal),
+            labels=(1,),
+            num_features=len(words),
+            num_samples=self.samples,
+        )
+        scores = np.zeros(len(encoding))
+        for word, weight in explanation.local_exp[1]:
+            scores[words[word]] = weight
         return scores
 
-    return explain
 
-
-def _predictor(classifier: Classifier, text: Batch, words: Sequence[Sequence[int]], removal: Removal) -> Any:
-    """Make the function that the package asks: from perturbed strings to probabilities, (strings, classes)."""
-    encoding = text.encodings[0]
-    content = content_positions(encoding)
+def _predictor(text: Batch, words: Sequence[Sequence[int]], removal: Removal) -> Any:
+    """Make the function that the package calls: from perturbed strings to not target and target, (strings, 2)."""
+    content = content_positions(text.encodings[0])
 
     def probabilities(strings: Sequence[str]) -> NDArray[np.float64]:
-        present = np.zeros((len(strings), len(encoding)), dtype=np.bool_)
+        present = np.zeros((len(strings), len(text.encodings[0])), dtype=np.bool_)
         for row, string in enumerate(strings):
             for word in string.split():
                 present[row, words[int(word)]] = True
-        return predict_present(classifier, text, [0] * len(strings), present[:, content], removal)
+        p = predict_present(text, [0] * len(strings), present[:, content], removal)
+        return np.stack([1 - p, p], axis=1)
 
     return probabilities
 

@@ -1,138 +1,443 @@
-"""What every attribution method is: a function from a classifier, texts and targets to one score per token."""
+"""What a method is, and what it gets: a frozen dataclass of settings that explains a `Batch` of texts.
+
+To add a method of your own, write a class as below and hand an object of it to `Explainer` or to an evaluation, or wrap
+a plain function of a batch in `FunctionMethod`.
+
+    @dataclass(frozen=True)
+    class TokenLength:
+        names: ClassVar = {"length": {}}          # for `register`; not needed to use the object itself
+        label = "token length"
+        quantity, unit, signed, additive, copies = "score", "score", False, False, 1
+        caption, how = "A score is the number of characters of the token.", ""
+
+        def explain(self, batch: Batch) -> list[Attribution]:
+            return batch.attributions(self, [np.array([len(t) for t in e.tokens]) for e in batch.encodings])
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.bottleneck.optimize import text_seed
-from narrows.data.example import Example
-from narrows.errors import DependencyError, NumericsError
-from narrows.models.hub.loading import Classifier
-from narrows.models.text.encoding import Encoding, encode, token_limit
+from narrows.attribution import Attribution, by_score
+from narrows.bottleneck.optimize import NegativeLogLikelihood, text_seed
+from narrows.bottleneck.path import LogOdds
+from narrows.bottleneck.prior import AnyPrior, Gaussian
+from narrows.errors import InputError, NumericsError
+from narrows.methods.registry import Described, describe
+from narrows.models.cut.blocks import check_layer
+from narrows.models.cut.finite import check_finite
+from narrows.models.cut.leak import check_cut
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import Prefix, borrowed, carry, repeat_inputs, run_prefix, run_suffix
+from narrows.models.heads.classifying import Classifying
+from narrows.models.heads.goals import Goal, judge, judge_odds
+from narrows.models.heads.task import Question, Resolved, Task
+from narrows.models.text.encoding import Encoding, collate, content_mask, padding_id
 
 Scores = NDArray[np.float64]
 
+Layer = int | tuple[int, ...] | None
+"""A layer, several whose maps are averaged, or None: where the method looks by itself."""
 
-@dataclass(frozen=True)
-class Batch:
-    """Texts that are explained together.
+
+class Method(Described, Protocol):
+    """How a map is made: the fields of the dataclass are its settings."""
+
+    @property
+    def copies(self) -> int:
+        """How many copies of a text go through the model at once."""
+
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Explain a batch: one attribution per text, by `Batch.attributions`.
+
+        What a text gets depends neither on its batch nor on its place there; a method that draws seeds a generator of
+        each text by `Batch.generator`. The model is in evaluation mode, its weights frozen, gradients switched on.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class CutModel:
+    """A model that is explained, and where it can be cut.
 
     Attributes:
-        examples: The texts as they were written.
-        encodings: The same as the classifier reads them.
-        limit: Longest encoding that was allowed; None = what the model takes.
+        network: The model and its blocks.
+        tokenizer: Its tokenizer.
+        task: What its head is for.
+        prior: What an uninformative activation looks like.
+        name: What records call the model.
     """
 
-    examples: tuple[Example, ...]
-    encodings: tuple[Encoding, ...]
-    limit: int | None = None
+    network: Network
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    prior: AnyPrior
+    name: str
+    _typical: dict[tuple[str, int, int], Tensor] = field(default_factory=dict, repr=False)
 
-    @classmethod
-    def of(cls, classifier: Classifier, examples: Sequence[Example], limit: int | None = None) -> Batch:
-        """Encode texts.
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model itself."""
+        return self.network.model
+
+    @property
+    def blocks(self) -> int:
+        """Number of its blocks."""
+        return len(self.network.blocks)
+
+    @property
+    def padding(self) -> int:
+        """The token that pads."""
+        return padding_id(self.model, self.tokenizer)
+
+    def layers(self, layer: Layer, usual: Sequence[int], prior: AnyPrior | None = None) -> tuple[int, ...]:
+        """Choose the layers at which a method looks, and check that the model can be cut there.
 
         Args:
-            classifier: The model and its tokenizer.
-            examples: The texts.
-            limit: Longest encoding wanted; what is longer is cut, at the latest where the model's own limit is.
+            layer: The method's setting.
+            usual: Where it looks if none is set.
+            prior: One that must have a Gaussian there.
 
         Returns:
-            The batch.
-        """
-        bounds = [bound for bound in (limit, token_limit(classifier.model, classifier.tokenizer)) if bound is not None]
-        shortest = min(bounds, default=None)
-        encodings = tuple(encode(classifier.tokenizer, example, shortest) for example in examples)
-        return cls(tuple(examples), encodings, shortest)
+            Layers, rising, each once.
 
-    def take(self, rows: Sequence[int]) -> Batch:
-        """Pick some of the texts.
+        Raises:
+            LayerError: If a layer is out of range.
+        """
+        chosen = usual if layer is None else layer if isinstance(layer, tuple) else (layer,)
+        checked = sorted({check_layer(each, self.blocks) for each in chosen})
+        for each in checked:
+            check_cut(self.network, self.tokenizer, each)
+            if prior is not None:
+                prior.needs(each)
+        return tuple(checked)
+
+    @contextmanager
+    def lent(self, questions: Sequence[Question]) -> Iterator[None]:
+        """Use the model for a batch, with gradients, and leave it as it was."""
+        with ExitStack() as guest:
+            guest.enter_context(torch.inference_mode(False))  # the caller may have switched gradients off
+            guest.enter_context(torch.enable_grad())
+            guest.enter_context(borrowed(self.model, self.padding))
+            guest.enter_context(self.task.reading(questions))
+            yield
+
+
+@dataclass(frozen=True)
+class Site:
+    """One layer at which a batch of texts is narrowed or explained.
+
+    Attributes:
+        layer: 0 = after the embeddings, n = after the n-th block.
+        nll: -log p(target) of activations (batch, samples, tokens, hidden) in nats, (batch, samples).
+        log_odds: Their log-odds in nats, likewise.
+        carry: What an activation (batch, tokens, hidden) becomes at deeper layers.
+        activation: X, (batch, tokens, hidden).
+        prior: Mean and deviation, broadcastable to X.
+    """
+
+    layer: int
+    nll: NegativeLogLikelihood
+    log_odds: LogOdds
+    carry: Callable[[Tensor, Sequence[int]], Mapping[int, Tensor]]
+    activation: Tensor
+    prior: Gaussian
+
+
+class Batch:
+    """Texts that are explained together, as a method gets them.
+
+    Attributes:
+        cut: The model.
+        questions: The texts, encoded, with what is asked of each.
+        examples: The texts as they were written.
+        encodings: The texts as the model reads them.
+        inputs: The model's tensors by name, (batch, tokens) each, padded on the right.
+        real: True where a token is not padding, (batch, tokens).
+        content: True where a token is part of a text, not special, (batch, tokens).
+    """
+
+    def __init__(self, cut: CutModel, questions: Sequence[Question], answers: Sequence[Resolved] | None = None) -> None:
+        """Put texts together.
 
         Args:
-            rows: Their positions.
-
-        Returns:
-            A batch of them, in the order given.
+            cut: The model.
+            questions: The texts and what is asked of each.
+            answers: What is explained and predicted of each, if that is known.
         """
-        chosen = tuple(self.examples[row] for row in rows)
-        return Batch(chosen, tuple(self.encodings[row] for row in rows), self.limit)
+        self.cut = cut
+        self.questions = tuple(questions)
+        self.examples = tuple(question.example for question in questions)
+        self.encodings: tuple[Encoding, ...] = tuple(question.encoding for question in questions)
+        self.inputs = collate(self.encodings, cut.padding, cut.model.device)
+        self.real = self.inputs["attention_mask"].bool()
+        self.content = content_mask(self.encodings, self.real.device)
+        self._prefix: Prefix | None = None
+        self._answers = None if answers is None else tuple(answers)
 
     def __len__(self) -> int:
-        return len(self.encodings)
+        return len(self.questions)
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model."""
+        return self.cut.model
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Its tokenizer."""
+        return self.cut.tokenizer
+
+    def take(self, rows: Sequence[int]) -> Batch:
+        """Make a batch of some of the texts, in the order given."""
+        return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows])
+
+    def generator(self, seed: int, row: int) -> np.random.Generator:
+        """Make the source of randomness of one text, the same whatever batch it is in."""
+        return np.random.default_rng(self.seeds(seed)[row])
+
+    def seeds(self, seed: int) -> list[int]:
+        """Hash a seed with each text, (batch,)."""
+        return [text_seed(seed, example.text, example.text_pair) for example in self.examples]
+
+    def prefix(self, layers: Sequence[int]) -> Prefix:
+        """Run the model once as it is and keep the activations of some layers; run again only for others.
+
+        Raises:
+            NumericsError: If the model computes NaN or infinity.
+        """
+        if self._prefix is None or not set(layers) <= set(self._prefix.activations):
+            self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
+            check_finite(self._prefix, self.real, self.examples)
+        return self._prefix
+
+    @property
+    def logits(self) -> Tensor:
+        """What the model gives for the texts, (batch, classes) or those of another head."""
+        return self.prefix(()).logits
+
+    @property
+    def answers(self) -> tuple[Resolved, ...]:
+        """What is explained of each text, what is predicted, and the probabilities."""
+        if self._answers is None:
+            pairs = zip(self.questions, self.logits, strict=True)
+            self._answers = tuple(self.cut.task.resolve(question, logits) for question, logits in pairs)
+        return self._answers
+
+    @cached_property
+    def goals(self) -> list[Goal]:
+        """The objective of each text."""
+        return [answer.goal for answer in self.answers]
+
+    @property
+    def targets(self) -> list[int]:
+        """Index of the class that is explained, per text.
+
+        Raises:
+            InputError: If something else than one class of a classifier is explained.
+        """
+        if not isinstance(self.cut.task, Classifying) or not all(hasattr(goal, "index") for goal in self.goals):
+            raise InputError("this method explains one class of a classifier; the target is something else")
+        return [goal.index for goal in self.goals]  # type: ignore[attr-defined]
+
+    @cached_property
+    def log_odds(self) -> Tensor:
+        """Log-odds of the targets of the texts as they are, nats, (batch,)."""
+        return judge_odds(self.goals, self.logits.unsqueeze(1)).squeeze(1).detach()
+
+    def site(self, layer: int, prior: AnyPrior | None = None) -> Site:
+        """Cut the model after a layer.
+
+        Args:
+            layer: Where.
+            prior: What an uninformative activation looks like there; None = the model's.
+
+        Returns:
+            The activations there, and what comes after them.
+        """
+        chosen = prior or self.cut.prior
+        prefix = self.prefix([layer, *chosen.needs(layer)])
+        gaussian = chosen.at(layer, prefix.activations, self.real)
+        network = self.cut.network
+        suffix = partial(self._suffix, layer, prefix)
+        return Site(
+            layer=layer,
+            nll=lambda activation: judge(self.goals, suffix(activation)),
+            log_odds=lambda activation: judge_odds(self.goals, suffix(activation)),
+            carry=lambda activation, layers: carry(network, prefix, self.inputs, layer, activation, layers),
+            activation=prefix.activations[layer],
+            prior=gaussian,
+        )
+
+    def sites(self, layers: Sequence[int], prior: AnyPrior | None = None) -> list[Site]:
+        """Cut the model after several layers; one plain run serves them all."""
+        chosen = prior or self.cut.prior
+        self.prefix([need for layer in layers for need in (layer, *chosen.needs(layer))])
+        return [self.site(layer, prior) for layer in layers]
+
+    def _suffix(self, layer: int, prefix: Prefix, activation: Tensor) -> Tensor:
+        """Run what comes after a layer: (batch, samples, tokens, hidden) -> (batch, samples, ...)."""
+        samples = activation.shape[1]
+        repeated = repeat_inputs(self.inputs, samples)
+        logits = run_suffix(self.cut.network, prefix, repeated, layer, activation.flatten(0, 1))
+        return logits.view(len(self), samples, *logits.shape[1:])
+
+    def typical_odds(self, site: Site, prior: AnyPrior) -> Tensor:
+        """Compute the log-odds of a typical text: all tokens at the prior's mean.
+
+        After the embeddings a classifier cannot tell equal tokens apart, so with a prior that all texts share this
+        depends on the number of tokens at most, and is computed once for each.
+
+        Args:
+            site: Where the prior stands.
+            prior: What the site's Gaussian came from.
+
+        Returns:
+            Nats, (batch,).
+        """
+        known = self.cut._typical
+        name, lengths = prior.name, [len(encoding) for encoding in self.encodings]
+
+        def key(length: int) -> tuple[str, int, int]:
+            return name, site.layer, length
+
+        mean = site.prior.mean.to(site.activation).expand_as(site.activation)
+        with torch.no_grad():
+            if prior.per_text or not isinstance(self.cut.task, Classifying):
+                return site.log_odds(mean.unsqueeze(1)).squeeze(1)
+            for length in sorted(set(lengths)):
+                if key(length) not in known:
+                    row = Batch(self.cut, [self.questions[lengths.index(length)]])
+                    prefix = row.prefix([site.layer])
+                    put_in = mean[:1, :length].unsqueeze(1)
+                    known[key(length)] = row._suffix(site.layer, prefix, put_in)[0, 0]
+            logits = torch.stack([known[key(length)] for length in lengths])
+            return judge_odds(self.goals, logits.unsqueeze(1)).squeeze(1)
+
+    def attributions(
+        self,
+        method: Method,
+        scores: Sequence[Scores] | Tensor,
+        *,
+        rankings: Sequence[Sequence[int]] | None = None,
+        layers: tuple[int, ...] | None = None,
+        prior: AnyPrior | None = None,
+        extras: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[Attribution]:
+        """Make the results of the batch.
+
+        Args:
+            method: What made the scores.
+            scores: Per text (tokens,), or padded together, (batch, tokens).
+            rankings: Positions of the content tokens of each text, the first to be removed first; None = by falling
+                scores, ties by position.
+            layers: Where the model was cut; None for a method that looks at no layer.
+            prior: The prior that was used; None = none.
+            extras: Further fields of `Attribution` for each text: trace, typical, rise, features, record.
+
+        Returns:
+            One attribution per text.
+
+        Raises:
+            NumericsError: If there is not one finite score per token.
+        """
+        about, blocks = describe(method), self.cut.blocks
+        record = {"blocks": blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
+        made = []
+        for row, (question, answer, encoding) in enumerate(
+            zip(self.questions, self.answers, self.encodings, strict=True)
+        ):
+            extra = dict(extras[row]) if extras else {}
+            own = self._scores_of(row, scores[row], about["label"])
+            made.append(
+                Attribution(
+                    text=question.example.text,
+                    text_pair=question.example.text_pair,
+                    tokens=encoding.tokens,
+                    offsets=encoding.offsets,
+                    segments=encoding.segments,
+                    scores=own,
+                    ranking=tuple(rankings[row]) if rankings is not None else by_score(own, encoding.segments),
+                    target=answer.target,
+                    predicted=answer.predicted,
+                    probabilities=dict(answer.probabilities),
+                    layers=layers,
+                    method=about,
+                    truncated=encoding.truncated,
+                    model=self.cut.name,
+                    prior=None if prior is None else prior.name,
+                    record={**record, **extra.pop("record", {})},
+                    **extra,
+                )
+            )
+        return made
+
+    def _scores_of(self, row: int, scores: Scores | Tensor, label: str) -> Scores:
+        """Cut the padding off the scores of a text, and make sure that there is one finite score per token."""
+        if isinstance(scores, Tensor):
+            scores = scores[: len(self.encodings[row])].detach().cpu().double().numpy()
+        own = np.asarray(scores, dtype=np.float64)
+        if own.shape != (len(self.encodings[row]),):
+            raise NumericsError(f"{label} gave scores of shape {own.shape} for {len(self.encodings[row])} tokens")
+        if not np.isfinite(own).all():
+            raise NumericsError(f"{label} gave NaN or infinity for {self.examples[row].text!r:.60}")
+        return own
 
 
-Method = Callable[[Classifier, Batch, Sequence[int]], list[Scores]]
-"""From a classifier, texts and the index of each text's target to the scores of each text, (tokens,) each.
+@dataclass(frozen=True)
+class FunctionMethod:
+    """A function as a method, for an evaluation or an `Explainer`.
 
-A high score says that the token speaks for the target. Special tokens are scored too, 0 by methods that cannot tell.
-The scores of a text depend neither on the batch that it is in nor on its place there; random methods draw for every
-text from a generator seeded by `text_generator`. The classifier is left as it was.
-"""
-
-
-def text_generator(seed: int, example: Example) -> np.random.Generator:
-    """Make the source of randomness of one text, the same in whatever batch it stands.
-
-    Args:
-        seed: The user's seed.
-        example: The text.
-
-    Returns:
-        A generator of its own.
+    Attributes:
+        function: From a batch to the scores of each text, (tokens,) each; special tokens are scored too, or 0.
+        label: What tables call it.
+        unit: Of the scores.
+        signed: Whether a score below 0 speaks against the target.
+        additive: Whether scores add up to the rise from a typical text to this one.
+        caption: One plain sentence that says what a score is.
 
     Example:
-        >>> draws = {float(text_generator(0, Example("good")).random()) for _ in range(3)}
-        >>> len(draws)
-        1
+        >>> from narrows import Explainer
+        >>> count = FunctionMethod(lambda batch: [np.ones(len(e)) for e in batch.encodings], label="one each")
+        >>> Explainer.from_pretrained("sentiment", method=count)("Good.").scores
+        array([1., 1., 1., 1.])
     """
-    return np.random.default_rng(text_seed(seed, example.text, example.text_pair))
+
+    function: Annotated[Callable[[Batch], Sequence[Scores]], "From a batch to the scores of each text."]
+    label: str = "function"
+    unit: str = "score"
+    signed: bool = True
+    additive: bool = False
+    caption: str = "The higher a score, the more the token speaks for the target."
+
+    quantity: ClassVar[str] = "score"
+    how: ClassVar[str] = ""
+    copies: ClassVar[int] = 1
+
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Call the function."""
+        return batch.attributions(self, self.function(batch))
 
 
 def content_positions(encoding: Encoding) -> list[int]:
-    """List the tokens that are not special.
-
-    Args:
-        encoding: A text.
-
-    Returns:
-        Their positions.
-    """
+    """List the positions of the tokens that are not special."""
     return [position for position, segment in enumerate(encoding.segments) if segment is not None]
 
 
-def check_scores(name: str, batch: Batch, scores: Sequence[Scores]) -> None:
-    """Make sure that a method gave one finite score per token.
-
-    Args:
-        name: The method, for the message.
-        batch: The texts.
-        scores: What it gave.
-
-    Raises:
-        NumericsError: If it did not.
-    """
-    for example, encoding, own in zip(batch.examples, batch.encodings, scores, strict=True):
-        if own.shape != (len(encoding),):
-            raise NumericsError(f"{name} gave scores of shape {own.shape} for {len(encoding)} tokens")
-        if not np.isfinite(own).all():
-            raise NumericsError(f"{name} gave NaN or infinity for {example.text!r:.60}")
-
-
-def load_captum() -> Any:
-    """Load captum.
-
-    Returns:
-        Its attribution methods.
-
-    Raises:
-        DependencyError: If it is not installed.
-    """
-    try:
-        return import_module("captum.attr")
-    except ImportError as error:
-        raise DependencyError('this method needs captum: pip install "narrows[evaluate]"') from error
+def in_rows(batch: Batch, values: Sequence[Scores]) -> list[Scores]:
+    """Put values of content tokens, (content tokens,) per text, among special tokens, which get 0."""
+    rows = []
+    for encoding, own in zip(batch.encodings, values, strict=True):
+        row = np.zeros(len(encoding))
+        row[content_positions(encoding)] = own
+        rows.append(row)
+    return rows

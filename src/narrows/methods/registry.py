@@ -1,144 +1,209 @@
-"""The methods by name, with their options as text: ``ig``, ``ig:steps=50:baseline=mask``, ``narrows:layer=3``."""
+"""The methods by name: ``fast``, ``paper:layer=9``, ``ig:steps=50:baseline=mask``.
+
+A module of this package that holds a class with ``names`` is found by itself: a new method is one new file. A method of
+your own is added by `register`, or goes into an evaluation as it is.
+"""
 
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from importlib import import_module
+from typing import Any, Protocol
 
-from narrows.config import Settings
+from narrows import methods
+from narrows.data.schema import MethodDict
 from narrows.errors import InputError
-from narrows.methods.attention import rollout
-from narrows.methods.controls import random_scores, update_norm
-from narrows.methods.foreign import from_file
-from narrows.methods.gradients import (
-    gradient_shap,
-    gradient_x_input,
-    integrated_gradients,
-    layer_integrated_gradients,
-    saliency,
-)
-from narrows.methods.iba import iba, iba_released, narrows
-from narrows.methods.lime import lime
-from narrows.methods.method import Method
-from narrows.methods.perturbation import kernel_shap, occlusion
+from narrows.methods.settings import Setting, as_plain, is_required, parse_setting, settings_of, write_setting
 
-METHODS: Mapping[str, Callable[..., Method]] = {
-    "random": random_scores,
-    "narrows": narrows,
-    "iba": iba,
-    "iba_released": iba_released,
-    "ig": integrated_gradients,
-    "layer_ig": layer_integrated_gradients,
-    "gradient_x_input": gradient_x_input,
-    "saliency": saliency,
-    "gradient_shap": gradient_shap,
-    "lime": lime,
-    "kernel_shap": kernel_shap,
-    "occlusion": occlusion,
-    "rollout": rollout,
-    "update_norm": update_norm,
-    "file": from_file,
-}
+FIRST = ("fast", "best", "complete", "paper", "information", "information_signed", "released")  # in lists
 
-PATHS = ("path", "prior")  # options that are text even where they look like a number
+
+class Described(Protocol):
+    """What a method says of its scores; see `narrows.methods.method.Method`."""
+
+    @property
+    def label(self) -> str:
+        """What tables and figures call it."""
+
+    @property
+    def quantity(self) -> str:
+        """What a score is: ``evidence``, ``information`` or ``score``."""
+
+    @property
+    def unit(self) -> str:
+        """``bits``, ``nats of log p``, ``probability``, ``weight`` or ``score``."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether a score below 0 speaks against the target."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether scores add up to the rise from a typical text to this one."""
+
+    @property
+    def caption(self) -> str:
+        """One plain sentence that says what a score is."""
+
+    @property
+    def how(self) -> str:
+        """The mechanics, in plain words; may be empty."""
 
 
 @dataclass(frozen=True)
-class Spec:
-    """A method with its options.
+class _Entry:
+    """A class of methods, and what a name changes of its defaults."""
 
-    Attributes:
-        name: One of `METHODS`.
-        options: What differs from its defaults.
-    """
-
-    name: str
-    options: Mapping[str, str | int | float]
-
-    def __str__(self) -> str:
-        return ":".join((self.name, *(f"{key}={value}" for key, value in self.options.items())))
-
-    @classmethod
-    def parse(cls, text: str) -> Spec:
-        """Read a method with its options from text.
-
-        Args:
-            text: For instance ``ig:steps=50``.
-
-        Returns:
-            The method.
-
-        Raises:
-            InputError: If there is no such method or option.
-
-        Example:
-            >>> Spec.parse("ig:steps=50").options
-            {'steps': 50}
-        """
-        name, _, rest = text.strip().partition(":")
-        parts = re.split(r":(?=\w+=)", rest) if rest else []  # a path may hold a colon
-        if name not in METHODS:
-            raise InputError(f"no method {name!r}; there are {', '.join(METHODS)}")
-        known = option_names(name)
-        options = {}
-        for part in parts:
-            key, equals, value = part.partition("=")
-            if not equals or key not in known:
-                listed = ", ".join(known) or "none"
-                raise InputError(f"method {text!r}: {part!r} is no option=value of {name}; its options: {listed}")
-            options[key] = value if key in PATHS else _number_or_text(value)
-        needed = inspect.signature(METHODS[name]).parameters.values()
-        missing = [
-            p.name for p in needed if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in options
-        ]
-        if missing:
-            raise InputError(f"method {text!r} needs {', '.join(missing)}, as in {name}:{missing[0]}=...")
-        return cls(name, options)
-
-    def make(self, seed: int) -> Method:
-        """Make the method.
-
-        Args:
-            seed: Of what it draws, unless its options name another.
-
-        Returns:
-            The method.
-
-        Raises:
-            InputError: If an option has a value that it cannot have.
-        """
-        options: dict[str, Any] = dict(self.options)
-        if "seed" in option_names(self.name):
-            options.setdefault("seed", seed)
-        return METHODS[self.name](**options)
+    method: type[Any]
+    settings: Mapping[str, Any]
 
 
-def option_names(name: str) -> tuple[str, ...]:
-    """List the options of a method.
+_ADDED: dict[str, _Entry] = {}
+
+
+def register(method: type[Any]) -> type[Any]:
+    """Make a class of methods known by its names; usable as a decorator.
 
     Args:
-        name: One of `METHODS`.
+        method: A frozen dataclass with ``names``, ``label``, ``unit``, ... and ``explain``: see `Method`.
 
     Returns:
-        Their names.
+        The class.
+
+    Raises:
+        InputError: If a name is taken.
 
     Example:
-        >>> option_names("ig")
-        ('steps', 'baseline')
+        >>> from typing import ClassVar
+        >>> @register
+        ... @dataclass(frozen=True)
+        ... class Length:
+        ...     names: ClassVar = {"length": {}}
+        >>> spec(Length())
+        'length'
     """
-    names: list[str] = []
-    for parameter in inspect.signature(METHODS[name]).parameters.values():
-        names += Settings.__annotations__ if parameter.kind is parameter.VAR_KEYWORD else [parameter.name]
-    return tuple(names)
+    for name, settings in method.names.items():
+        if name in _known():
+            raise InputError(f"there is a method {name!r} already")
+        _ADDED[name] = _Entry(method, settings)
+    return method
 
 
-def _number_or_text(value: str) -> str | int | float:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
+def method_names() -> tuple[str, ...]:
+    """List the names of all methods, those of the bottleneck first."""
+    names = {**_known()}
+    return (*FIRST, *sorted(set(names) - set(FIRST)))
+
+
+def find_method(method: str | Described) -> Any:
+    """Find a method by its name and settings.
+
+    Args:
+        method: A name, with settings behind colons or commas, ``ig:steps=50``; or a method, returned as it is.
+
+    Returns:
+        The method.
+
+    Raises:
+        InputError: If there is no such method or setting, or a value is out of its range.
+
+    Example:
+        >>> find_method("ig:steps=50").steps
+        50
+    """
+    if not isinstance(method, str):
+        return method
+    name, _, rest = method.strip().partition(":")
+    if name not in _known():
+        raise InputError(f"no method {name!r}; there are {', '.join(method_names())}")
+    entry = _known()[name]
+    known = settings_of(entry.method)
+    given = dict(entry.settings)
+    for part in re.split(r"[:,](?=\w+=)", rest) if rest else []:  # a path may hold a colon, layers have commas
+        key, equals, value = part.partition("=")
+        if not equals or key not in known:
+            listed = ", ".join(known) or "none"
+            raise InputError(f"method {method!r}: {part!r} is no setting=value of {name}; its settings: {listed}")
+        given[key] = parse_setting(known[key], value)
+    missing = [setting.name for setting in known.values() if is_required(setting) and setting.name not in given]
+    if missing:
+        raise InputError(f"method {method!r} needs {', '.join(missing)}, as in {name}:{missing[0]}=...")
+    return entry.method(**given)
+
+
+def split_methods(text: str) -> list[str]:
+    """Split a list of methods with commas; a comma within a setting's value does not split.
+
+    Example:
+        >>> split_methods("fast, ig:steps=50, paper:layer=1,3")
+        ['fast', 'ig:steps=50', 'paper:layer=1,3']
+    """
+    return [part.strip() for part in re.split(r",(?=\s*[a-z_]+\s*(?:[:,]|$))", text) if part.strip()]
+
+
+def spec(method: Described) -> str:
+    """Write a method as the shortest name with settings that makes it again.
+
+    Example:
+        >>> spec(find_method("best:points=20"))
+        'best:points=20'
+    """
+    name, differing = _best_name(method)
+    return ":".join([name, *(f"{key}={write_setting(value)}" for key, value in differing.items())])
+
+
+def describe(method: Described) -> MethodDict:
+    """Describe a method for the record: its name, all of its settings, and what its scores are."""
+    name, differing = _best_name(method)
+    label = ", ".join([method.label, *(f"{key} {write_setting(value)}" for key, value in differing.items())])
+    return {
+        "name": name,
+        "settings": as_plain({key: getattr(method, key) for key in settings_of(type(method))}),
+        "label": label,
+        "quantity": method.quantity,
+        "unit": method.unit,
+        "signed": method.signed,
+        "additive": method.additive,
+        "caption": method.caption,
+        "how": method.how,
+    }
+
+
+def settings_by_name(name: str) -> dict[str, Setting]:
+    """List the settings of a method by its name, with the defaults that this name has."""
+    entry = _known()[name]
+    known = settings_of(entry.method)
+    return {key: Setting(key, own.kind, entry.settings.get(key, own.default), own.help) for key, own in known.items()}
+
+
+def _best_name(method: Described) -> tuple[str, dict[str, Any]]:
+    """Find the name from which the fewest settings differ, the first of equals, and what differs."""
+    own = {key: getattr(method, key) for key in settings_of(type(method))}
+    candidates = []
+    for name, entry in _known().items():
+        if entry.method is type(method):
+            usual = {
+                key: entry.settings.get(key, setting.default) for key, setting in settings_of(type(method)).items()
+            }
+            candidates.append((name, {key: value for key, value in own.items() if value != usual[key]}))
+    return min(candidates, key=lambda found: len(found[1]), default=(method.label, {}))
+
+
+def _known() -> dict[str, _Entry]:
+    return {**_own(), **_ADDED}
+
+
+@cache
+def _own() -> dict[str, _Entry]:
+    """Look through the modules of this package for classes with names."""
+    found = {}
+    for module in pkgutil.iter_modules(methods.__path__, f"{methods.__name__}."):
+        for _, kind in inspect.getmembers(import_module(module.name), inspect.isclass):
+            if kind.__module__ == module.name and isinstance(vars(kind).get("names"), dict):
+                found.update({name: _Entry(kind, settings) for name, settings in kind.names.items()})
+    return found

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
 from narrows.models.cut.blocks import text_config
-from narrows.models.cut.split import borrowed, forward_logits
+from narrows.models.cut.split import borrowed, forward_head
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
 from narrows.models.text.encoding import Encoding, collate, padding_id
@@ -44,24 +46,47 @@ def predict(
             f"{type(model).__name__} does not choose one class out of several: it can be explained, but its "
             "predictions cannot be compared"
         )
-    padding = padding_id(model, tokenizer)
-    encodings = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
-    lengths = [len(encoding) for encoding in encodings]
-    result: NDArray[np.float64] | None = None
 
-    def classify(rows: list[int]) -> NDArray[np.float64]:
-        inputs = collate([encodings[row] for row in rows], padding, model.device)
-        logits = forward_logits(model, inputs).cpu().double()  # Apple's GPUs know no float64
-        p: NDArray[np.float64] = softmax(logits, dim=-1).numpy()
+    def probabilities(_: list[int], logits: Tensor) -> NDArray[np.float64]:
+        if logits.ndim != 2:
+            raise ModelError(f"{type(model).__name__} gives no logits of shape (batch, classes)")
+        p: NDArray[np.float64] = softmax(logits.cpu().double(), dim=-1).numpy()  # Apple's GPUs have no float64
         return p
 
+    if not encodings:
+        return np.empty((0, int(config.num_labels or 0)))
+    return map_logits(model, tokenizer, encodings, probabilities)
+
+
+def map_logits(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    encodings: Sequence[Encoding],
+    function: Callable[[list[int], Tensor], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Run a model on texts, batched by length, and compute something of the logits of each.
+
+    Args:
+        model: The model; left as it was.
+        tokenizer: Its tokenizer.
+        encodings: At least one text; an empty one is read as a single padding token.
+        function: From the numbers of some texts and their logits, (texts, ...), to what is wanted of them.
+
+    Returns:
+        What the function gives, in the order of the texts.
+    """
+    padding = padding_id(model, tokenizer)
+    filled = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
+    found: dict[int, Any] = {}
+
+    def run(rows: list[int]) -> NDArray[np.float64]:
+        return function(rows, forward_head(model, collate([filled[row] for row in rows], padding, model.device)))
+
     with borrowed(model, padding), torch.inference_mode():
-        budget = TokenBudget(BATCH_TOKENS)
-        for rows, p in run_in_batches((model, tokenizer), budget, lengths, BATCH_SIZE, classify):
-            if result is None:
-                result = np.empty((len(encodings), p.shape[1]))
-            result[rows] = p
-    return np.empty((0, int(model.config.num_labels or 0))) if result is None else result
+        lengths = [len(encoding) for encoding in filled]
+        for rows, values in run_in_batches((model, tokenizer), TokenBudget(BATCH_TOKENS), lengths, BATCH_SIZE, run):
+            found.update(zip(rows, values, strict=True))
+    return np.array([found[row] for row in range(len(filled))])
 
 
 def _blank(encoding: Encoding, padding: int) -> Encoding:

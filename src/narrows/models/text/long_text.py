@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution
+from narrows.attribution import Attribution, by_score
 from narrows.data.example import Example
 from narrows.errors import InputError
 from narrows.models.text.encoding import Encoding, encode, take
@@ -121,31 +121,31 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
     if len(attributions) == 1:
         return first
     size = len(pieces.whole)
-    count, bits, scores = np.zeros(size), np.zeros(size), np.zeros(size)
+    count, scores = np.zeros(size), np.zeros(size)
     features = None if first.features is None else np.zeros((size, first.features.shape[1]))
     for places, own in zip(pieces.places, attributions, strict=True):
         chosen = list(places)
         count[chosen] += 1
-        bits[chosen] += own.bits
         scores[chosen] += own.scores
         if features is not None and own.features is not None:
             features[chosen] += own.features
     probabilities = {
         label: float(np.mean([own.probabilities[label] for own in attributions])) for label in first.probabilities
     }
-    betas = [own.config["beta"] for own in attributions]
-    beta = betas[0] if "auto" in betas else float(np.mean(betas))  # evidence has none
-    mean = None if features is None else (features / count[:, None]).astype(np.float16)
+    betas = [own.record["beta"] for own in attributions if "beta" in own.record]
+    typical = [own.typical for own in attributions if own.typical is not None]
     return replace(
         first,
         tokens=pieces.whole.tokens,
         offsets=pieces.whole.offsets,
         segments=pieces.whole.segments,
-        bits=bits / count,
         scores=scores / count,
+        ranking=by_score(scores / count, pieces.whole.segments),
         predicted=max(probabilities, key=lambda label: probabilities[label]),
         probabilities=probabilities,
         trace=(),
-        config={**first.config, "beta": beta, "windows": len(attributions)},
-        features=mean,
+        typical=float(np.mean(typical)) if typical else None,
+        rise=None,
+        record={**first.record, **({"beta": float(np.mean(betas))} if betas else {}), "windows": len(attributions)},
+        features=None if features is None else (features / count[:, None]).astype(np.float16),
     )

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from narrows.attribution import Attribution
 from narrows.errors import ModelError
-from narrows.methods.method import Batch, Method, Scores
+from narrows.methods.method import Batch
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed
-from narrows.models.hub.loading import Classifier
-from narrows.models.memory import TokenBudget
-from narrows.models.padding import run_in_batches
-from narrows.models.predict import BATCH_SIZE
-from narrows.models.text.encoding import collate, padding_id
 
 ATTENTION_TOKENS = 2_048  # per pass: every block keeps heads * tokens weights for each of them
 
@@ -29,40 +24,41 @@ ATTENTION_TOKENS = 2_048  # per pass: every block keeps heads * tokens weights f
 LEFT_BEHIND = ("_output_capturing_hooks_installed", "forward")
 
 
-def rollout() -> Method:
-    """Score a token by attention rollout (Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020).
+@dataclass(frozen=True)
+class Rollout:
+    """Attention rollout (Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020).
 
         A_b     = mean over heads of the attention of block b, plus the identity, rows normalised
         score_t = row of A_n ... A_1 at the position that the head reads, column t
 
-    The position is not guessed from the kind of model: it is where a change of the last block's output changes the
-    logits, so the first token for [CLS], the last real one for most decoders. Where the head reads several, as one
-    that pools does, their rows are averaged. The scores of a text add up to 1.
+    The position is found, not assumed: it is where a change of the last block's output changes the logits, so the first
+    token for [CLS], the last real one for most decoders. Where the head reads several, their rows are averaged. The
+    scores of a text add up to 1, have no sign, and are the same for every target.
 
-    Returns:
-        The method. Its scores have no sign and are the same for every target: they say which tokens are looked at, not
-        what they speak for.
+    Raises:
+        ModelError: If the model gives no attention weights.
     """
 
-    def explain(classifier: Classifier, batch: Batch, targets: Sequence[int]) -> list[Scores]:
-        model = classifier.model
-        network = Network.of(model)
-        padding = padding_id(model, classifier.tokenizer)
-        lengths = [len(encoding) for encoding in batch.encodings]
-        scores: dict[int, Scores] = {}
-        reader = (model, classifier.tokenizer)
+    names: ClassVar = {"rollout": {}}
+    label: ClassVar[str] = "attention rollout"
+    quantity: ClassVar[str] = "score"
+    unit: ClassVar[str] = "score"
+    signed: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
+    caption: ClassVar[str] = "A token's score is the share of the attention that reaches the head from it."
+    how: ClassVar[str] = "Attention of all blocks, averaged over heads and multiplied through, with residuals."
 
-        def flows(rows: list[int]) -> Scores:
-            inputs = collate([batch.encodings[row] for row in rows], padding, model.device)
-            return _flow(_look(network, inputs)).cpu().double().numpy()
-
-        # Where the head reads is told by a gradient; the caller may have switched gradients off.
-        with torch.inference_mode(False), torch.enable_grad(), borrowed(model, padding), _showing_attention(model):
-            for rows, values in run_in_batches(reader, TokenBudget(ATTENTION_TOKENS), lengths, BATCH_SIZE, flows):
-                scores |= {row: own[: lengths[row]].copy() for row, own in zip(rows, values, strict=True)}
-        return [scores[row] for row in range(len(batch))]
-
-    return explain
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Multiply the attention of some texts at a time: every block keeps heads * tokens weights for each token."""
+        _ = batch.answers  # before the attention is computed in the plain way
+        together = max(ATTENTION_TOKENS // batch.real.shape[1], 1)
+        flows = []
+        with _showing_attention(batch.model):
+            for start in range(0, len(batch), together):
+                inputs = {name: value[start : start + together] for name, value in batch.inputs.items()}
+                flows.append(_flow(_look(batch.cut.network, inputs)))
+        return batch.attributions(self, torch.cat(flows))
 
 
 @dataclass(frozen=True)

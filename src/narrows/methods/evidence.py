@@ -1,0 +1,251 @@
+"""Evidence: by how many bits each token raises the log-odds of the target (`narrows.bottleneck.path`).
+
+Integrated gradients at inner layers, from the mean of a corpus, over part of the path, with iterative masking.
+
+Where two words say the same, the model can do without either, and evidence that is measured once, with all others
+open, may be shared out badly. So it is measured again with the strongest tokens masked (the prior's mean in their place
+at the first layer, carried through to the deeper ones), and the order in which tokens are masked comes first in the
+ranking. Scores stay what was measured. No token is deleted from the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from narrows.attribution import Attribution
+from narrows.bottleneck.channel import NATS_PER_BIT
+from narrows.bottleneck.optimize import check_counts
+from narrows.bottleneck.path import StraightPath, follow_path, gauss_legendre, van_der_corput
+from narrows.bottleneck.prior import AnyPrior, find_prior
+from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rate
+from narrows.bottleneck.trace import make_trace
+from narrows.errors import InputError
+from narrows.methods.method import Batch, Layer, Site
+
+DEPTHS = (1 / 6, 3 / 6, 5 / 6)
+WHOLE = (0.0, 1.0)
+SHARE = 1 / 24  # of the content tokens: masked more in each iteration
+WIDEST = 5.0  # logit of the most open mask of a rate curve, where the paper's optimisation starts
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Weight of evidence of each token, on the straight path from a typical text to this one.
+
+        evidence_t = integral over lambda of d log2 odds(target | mean + lambda (X - mean)) / d lambda_t
+
+    averaged over some layers. Over the whole path in one iteration (``complete``) the scores add up to the rise of the
+    log-odds; ``fast``, the default, and ``best`` take the middle of the path and several iterations, which ranks tokens
+    better at less cost, and do not add up.
+
+    Raises:
+        InputError: If a setting is out of its range.
+
+    Example:
+        >>> from narrows import Explainer
+        >>> explainer = Explainer.from_pretrained("sentiment", method=Evidence(points=6, iterations=3))
+        >>> attribution = explainer("A gorgeous, witty film.")
+        >>> attribution.tokens[attribution.ranking[0]]
+        'gorgeous'
+    """
+
+    layer: Annotated[Layer, "Where the path starts; of several the mean; none: at 1/6, 3/6 and 5/6 of the depth."] = (
+        None
+    )
+    points: Annotated[int, "Points on the path, per layer, shared out among the iterations."] = 3
+    iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
+    interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
+    draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
+    prior: Annotated[str | None, "File of a prior, or 'instance'; none: that of the model."] = None
+    features: Annotated[bool, "Keep the map of every feature of a token too; needs one iteration."] = False
+    seed: Annotated[int, "Seed of the noise of the rate curve."] = 0
+
+    names: ClassVar = {
+        "fast": {},
+        "best": {"points": 12, "iterations": 4},
+        "complete": {"points": 50, "iterations": 1, "interval": WHOLE, "draws": 16},
+    }
+    label: ClassVar[str] = "evidence"
+    quantity: ClassVar[str] = "evidence"
+    unit: ClassVar[str] = "bits"
+    signed: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_counts(self, "points", "iterations")
+        start, end = self.interval if len(self.interval) == 2 else (1.0, 0.0)
+        if not 0 <= start < end <= 1:
+            raise InputError(f"interval must be two rising numbers from 0 to 1, not {self.interval!r}")
+        if self.iterations > self.points:
+            raise InputError(f"{self.iterations} iterations need as many points, there are {self.points}")
+        if self.features and self.iterations > 1:
+            raise InputError("features need one iteration: choose iterations=1")
+        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0 or self.draws % 2:
+            raise InputError(f"draws must be an even number of at least 0, not {self.draws!r}")
+
+    @property
+    def additive(self) -> bool:
+        """True on the whole path in one iteration."""
+        return self.iterations == 1 and tuple(self.interval) == WHOLE
+
+    @property
+    def copies(self) -> int:
+        """Points of one iteration."""
+        return -(-self.points // self.iterations)
+
+    @property
+    def caption(self) -> str:
+        """What evidence is."""
+        return (
+            "A token's score is the number of bits by which it raises the log-odds of the target; one bit doubles them."
+        )
+
+    @property
+    def how(self) -> str:
+        """Where and how often evidence was measured."""
+        start, end = self.interval
+        points = f"{self.points} point{'' if self.points == 1 else 's'} per layer"
+        measured = (
+            f"Measured at {points} on the path from a typical text to this one, from {start:.0%} to {end:.0%} of it"
+        )
+        if self.iterations == 1:
+            return f"{measured}."
+        return f"{measured}, in {self.iterations} iterations, each with more of the strongest tokens masked."
+
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Measure the evidence at each layer, iteration by iteration, and average it."""
+        prior = (None if self.prior is None else find_prior(self.prior)) or batch.cut.prior
+        blocks = batch.cut.blocks
+        layers = batch.cut.layers(self.layer, [round(depth * blocks) for depth in DEPTHS], prior)
+        sites = batch.sites(layers, prior)
+        per_iteration: list[StraightPath] = []
+        picked: list[Tensor] = []
+        masked = torch.zeros_like(batch.content)
+        for iteration in range(self.iterations):
+            open_sites = mask(sites, masked) if iteration else sites
+            per_iteration.append(self._measure(batch, open_sites, iteration))
+            order = order_so_far(per_iteration)
+            wanted = masked_counts(batch.content, iteration, self.iterations) - masked.sum(dim=1)
+            picked.append(pick_strongest(order, batch.content & ~masked, wanted))
+            masked = masked | picked[-1]
+        scores = per_iteration[0].evidence
+        rankings = rank(order_so_far(per_iteration), picked, batch.content)
+        extras = self._extras(batch, sites, per_iteration[0], prior)
+        return batch.attributions(self, scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
+
+    def _measure(self, batch: Batch, sites: Sequence[Site], iteration: int) -> StraightPath:
+        """Average the evidence over the layers, at the points of one iteration."""
+        if self.iterations == 1:
+            points = gauss_legendre(self.points, self.interval)
+        else:
+            start, end = (self.points * done // self.iterations for done in (iteration, iteration + 1))
+            points = van_der_corput(range(start, end), self.interval)
+        paths = [follow_path(site.log_odds, site.activation, site.prior, batch.real, points) for site in sites]
+        return StraightPath(
+            evidence=_mean([path.evidence for path in paths]),
+            log_p=_mean([path.log_p for path in paths]),
+            features=_mean([path.features for path in paths]) if self.features else paths[0].features,
+        )
+
+    def _extras(self, batch: Batch, sites: Sequence[Site], path: StraightPath, prior: AnyPrior) -> list[dict[str, Any]]:
+        """Give each text what stands beside its scores: the typical text, the rise, the rate curve, the features."""
+        typical = torch.stack([batch.typical_odds(site, prior) for site in sites])
+        rise = (batch.log_odds - typical).mean(dim=0) / NATS_PER_BIT
+        extras: list[dict[str, Any]] = []
+        curve = self._rate_curve(batch, sites) if self.draws else None
+        for row, encoding in enumerate(batch.encodings):
+            extra: dict[str, Any] = {}
+            if batch.goals[row].has_odds:
+                extra["typical"] = float(typical[:, row].sigmoid().mean())
+            if self.additive:
+                extra["rise"] = float(rise[row])
+            if curve is not None:
+                extra["trace"] = make_trace(*(part[:, row].tolist() for part in curve))
+            if self.features:
+                extra["features"] = path.features[row, : len(encoding)].half().cpu().numpy()
+            extras.append(extra)
+        return extras
+
+    def _rate_curve(self, batch: Batch, sites: Sequence[Site]) -> tuple[Tensor, Tensor, Tensor]:
+        """Measure nats, bits and the standard error of the nats, (masks, batch) each, means over the layers."""
+        alphas, seeds = even_alphas(WIDEST), batch.seeds(self.seed)
+        nats, bits = [], []
+        for site in sites:
+            at = (site.activation, site.prior, batch.real, alphas)
+            nats.append(measure_distortion(site.nll, *at, seeds, self.draws))
+            bits.append(measure_rate(*at))
+        pairs = _mean(nats)  # (draws / 2, masks, batch)
+        error = pairs.std(dim=0) / len(pairs) ** 0.5 if len(pairs) > 1 else torch.zeros_like(pairs[0])
+        return pairs.mean(dim=0), _mean(bits), error
+
+
+def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
+    """Put the prior's mean in the place of some tokens at the first layer, and carry that through to the deeper ones.
+
+    Args:
+        sites: The layers, the first one first.
+        masked: True where a token is masked, (batch, tokens).
+
+    Returns:
+        The same sites with the activations that arrive there.
+    """
+    first, *deeper = sites
+    mean = first.prior.mean.to(first.activation).expand_as(first.activation)
+    shut = torch.where(masked.unsqueeze(-1), mean, first.activation)
+    carried = first.carry(shut, [site.layer for site in deeper]) if deeper else {}
+    return [replace(first, activation=shut), *(replace(site, activation=carried[site.layer]) for site in deeper)]
+
+
+def order_so_far(paths: Sequence[StraightPath]) -> Tensor:
+    """Give what tokens are ordered by, (batch, tokens): bits of log2 p, the first iteration counted twice over."""
+    return (paths[0].log_p + _mean([path.log_p for path in paths])) / 2
+
+
+def masked_counts(content: Tensor, iteration: int, iterations: int) -> Tensor:
+    """Count the tokens to be masked after an iteration, (batch,): to the nearest, none after the last."""
+    if iteration == iterations - 1:
+        return torch.zeros_like(content.sum(dim=1))
+    return torch.floor(content.sum(dim=1) * SHARE * (iteration + 1) + 0.5).long()
+
+
+def pick_strongest(order: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
+    """Pick the tokens that come first; of equals those that stand first.
+
+    Args:
+        order: (batch, tokens).
+        candidates: True where a token may be picked, (batch, tokens).
+        wanted: How many of each text, (batch,); fewer where there are not as many.
+
+    Returns:
+        True where a token is picked, (batch, tokens).
+
+    Example:
+        >>> order, every = torch.tensor([[1.0, 3.0, 3.0, 2.0]]), torch.tensor([[True, True, True, False]])
+        >>> pick_strongest(order, every, torch.tensor([1])).tolist()
+        [[False, True, False, False]]
+    """
+    places = order.masked_fill(~candidates, -torch.inf).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    return (places < wanted.unsqueeze(1)) & candidates
+
+
+def rank(order: Tensor, picked: Sequence[Tensor], content: Tensor) -> list[list[int]]:
+    """Rank the tokens of each text: those that were masked by iteration, then the others; within each by order."""
+    values = order.cpu().double().tolist()
+    rankings = []
+    for row, own in enumerate(values):
+        left = set(content[row].nonzero().flatten().tolist())
+        groups = [*(set(each[row].nonzero().flatten().tolist()) for each in picked), left]
+        ranking: list[int] = []
+        for group in groups:
+            chosen = (group & left) - set(ranking)
+            ranking += sorted(chosen, key=lambda place: (-own[place], place))
+        rankings.append(ranking)
+    return rankings
+
+
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).mean(dim=0)

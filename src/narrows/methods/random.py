@@ -1,0 +1,31 @@
+"""Chance: what every method has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from narrows.attribution import Attribution
+from narrows.methods.method import Batch
+
+
+@dataclass(frozen=True)
+class Random:
+    """Scores drawn by chance, uniformly from 0 to 1."""
+
+    seed: Annotated[int, "Of what is drawn; each text draws from its own."] = 0
+
+    names: ClassVar = {"random": {}}
+    label: ClassVar[str] = "random"
+    quantity: ClassVar[str] = "score"
+    unit: ClassVar[str] = "score"
+    signed: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
+    caption: ClassVar[str] = "The scores are drawn by chance and mean nothing: a baseline for comparisons."
+    how: ClassVar[str] = ""
+
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Draw a number for every token."""
+        drawn = [batch.generator(self.seed, row).random(len(e)) for row, e in enumerate(batch.encodings)]
+        return batch.attributions(self, drawn)

@@ -1,0 +1,44 @@
+"""Saliency: the size of the gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from narrows.attribution import Attribution
+from narrows.methods.captum import arguments, embed, from_embeddings, load_captum
+from narrows.methods.method import Batch
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """The L2 norm of the gradient of log p(target) over the features of the embedding (Simonyan et al. 2014).
+
+    Scores have no sign: they say that a token matters, not for what.
+
+    Raises:
+        DependencyError: If captum is missing.
+    """
+
+    names: ClassVar = {"saliency": {}}
+    label: ClassVar[str] = "saliency"
+    quantity: ClassVar[str] = "score"
+    unit: ClassVar[str] = "score"
+    signed: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
+    caption: ClassVar[str] = "A token's score is how fast log p(target) changes with its embedding."
+    how: ClassVar[str] = "The L2 norm of the gradient at the input embedding."
+
+    def __post_init__(self) -> None:
+        load_captum()
+
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Take one gradient of the whole batch."""
+        embedded = embed(batch, batch.inputs["input_ids"]).requires_grad_()
+        method = load_captum().Saliency(from_embeddings(batch))
+        gradients: Tensor = method.attribute(embedded, abs=False, additional_forward_args=arguments(batch))
+        return batch.attributions(self, torch.linalg.vector_norm(gradients, dim=-1))

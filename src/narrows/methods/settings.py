@@ -1,0 +1,150 @@
+"""Settings of methods: read from text by the type of their field, and written down again.
+
+A method is a frozen dataclass, and a setting is a field of it, annotated with its type and its help text. The command
+line, the page and the records all come from these fields.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from narrows.errors import InputError
+
+YES, NO = ("true", "yes", "1"), ("false", "no", "0")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a method.
+
+    Attributes:
+        name: Of the field.
+        kind: Its type.
+        default: Its default; `dataclasses.MISSING` if it must be given.
+        help: What it is.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+
+    @property
+    def type_text(self) -> str:
+        """Its type as users read it: ``whole number``, ``pad | mask``, ..."""
+        return " | ".join(_names(self.kind))
+
+
+def settings_of(method: type[Any]) -> dict[str, Setting]:
+    """List the settings of a class of methods by name, in the order of its fields."""
+    hints = typing.get_type_hints(method, include_extras=True)
+    found = {}
+    for item in fields(method):
+        kind, *notes = get_args(hints[item.name]) if hasattr(hints[item.name], "__metadata__") else (hints[item.name],)
+        found[item.name] = Setting(item.name, kind, item.default, str(notes[0]) if notes else "")
+    return found
+
+
+def parse_setting(setting: Setting, text: str) -> Any:
+    """Read the value of a setting from text.
+
+    Args:
+        setting: Which.
+        text: As typed.
+
+    Returns:
+        The value.
+
+    Raises:
+        InputError: If the text is no value of the setting's type.
+
+    Example:
+        >>> parse_setting(Setting("layer", int | tuple[int, ...] | None, None, ""), "1,3-5")
+        (1, 3, 4, 5)
+    """
+    for kind in _alternatives(setting.kind):
+        try:
+            return _parse(kind, text.strip())
+        except ValueError:
+            continue
+    raise InputError(f"{setting.name} must be {' or '.join(_names(setting.kind))}, not {text!r:.60}")
+
+
+def write_setting(value: Any) -> str:
+    """Write a value so that `parse_setting` reads it again: ``1,3,5``, ``0.2``, ``mask``."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(write_setting, value))
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+def as_plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings as JSON has them: tuples are lists, functions their names."""
+    return {
+        name: list(value) if isinstance(value, tuple) else getattr(value, "__qualname__", value)
+        for name, value in values.items()
+    }
+
+
+def is_required(setting: Setting) -> bool:
+    """Tell whether a setting has no default."""
+    return setting.default is MISSING
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """Split a union, what reads everything last."""
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return tuple(sorted(parts, key=lambda part: part is str))
+
+
+def _parse(kind: Any, text: str) -> Any:
+    """Read one type, or raise a `ValueError`."""
+    if kind is NoneType:
+        if text.lower() != "none":
+            raise ValueError
+        return None
+    if get_origin(kind) is Literal:
+        return next(choice for choice in get_args(kind) if choice == text) if text in get_args(kind) else _wrong()
+    if get_origin(kind) is tuple:
+        return _parse_tuple(get_args(kind), text)
+    if kind is bool:
+        return True if text.lower() in YES else False if text.lower() in NO else _wrong()
+    return kind(text)
+
+
+def _parse_tuple(members: tuple[Any, ...], text: str) -> tuple[Any, ...]:
+    """Read values with commas; of whole numbers of any count also ranges such as 0-6."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if members[-1] is Ellipsis:
+        if members[0] is not int:
+            return tuple(_parse(members[0], part) for part in parts)
+        ranges = [part.partition("-") for part in parts]
+        numbers = [n for first, dash, last in ranges for n in range(int(first), int(last if dash else first) + 1)]
+        return tuple(numbers) if numbers else _wrong()
+    if len(parts) != len(members):
+        raise ValueError
+    return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))
+
+
+def _names(kind: Any) -> list[str]:
+    """Name a type, or each of a union, as users read it."""
+    named = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
+    names = []
+    for part in _alternatives(kind):
+        if get_origin(part) is Literal:
+            names += [f"'{choice}'" for choice in get_args(part)]
+        elif get_origin(part) is tuple:
+            members = get_args(part)
+            names.append("several with commas" if members[-1] is Ellipsis else f"{len(members)} numbers with a comma")
+        else:
+            names.append(named.get(part, getattr(part, "__name__", str(part))))
+    return names
+
+
+def _wrong() -> Any:
+    raise ValueError

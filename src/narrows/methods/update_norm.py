@@ -1,0 +1,49 @@
+"""Update norm: how far one block moves a token, whatever the prediction is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+
+from narrows.attribution import Attribution
+from narrows.errors import LayerError
+from narrows.methods.method import Batch
+
+DEPTH = 0.75
+
+
+@dataclass(frozen=True)
+class UpdateNorm:
+    """The L2 norm of what one block adds to a token's activation, |h_l,t - h_(l-1),t|.
+
+    The bottleneck of the paper's released code gates just that. A map of that bottleneck that is no better than this
+    norm owes nothing to its optimisation. Scores have no sign, and are the same for every target.
+
+    Raises:
+        LayerError: If there is no layer before.
+    """
+
+    layer: Annotated[int | None, "The block, from 1; none: the one at three quarters of them."] = None
+
+    names: ClassVar = {"update_norm": {}}
+    label: ClassVar[str] = "update norm"
+    quantity: ClassVar[str] = "score"
+    unit: ClassVar[str] = "score"
+    signed: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
+    caption: ClassVar[str] = "A token's score is how far one block moves its activation, whatever the prediction is."
+    how: ClassVar[str] = "The L2 norm of the difference between the block's output and its input."
+
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Compare two layers of one plain run."""
+        layers = batch.cut.layers(self.layer, [max(math.ceil(DEPTH * batch.cut.blocks), 1)])
+        (place,) = layers
+        if place == 0:
+            raise LayerError(f"update_norm needs a layer before: choose layer 1 to {batch.cut.blocks}")
+        activations = batch.prefix([place - 1, place]).activations
+        update = activations[place].cpu().double() - activations[place - 1].cpu().double()
+        return batch.attributions(self, torch.linalg.vector_norm(update, dim=-1), layers=layers)
