@@ -105,15 +105,7 @@ class OptimizedBottleneck:
 
 
 def text_seed(seed: int, *texts: str | None) -> int:
-    """Hash a seed and the texts to the seed of that instance's noise, the same in whatever batch it stands.
-
-    Args:
-        seed: The seed of the run.
-        *texts: The text and, for a pair, the second one.
-
-    Returns:
-        A seed of 63 bits.
-    """
+    """Hash a seed and the texts to a seed of 63 bits for that instance, the same in whatever batch it is."""
     digest = hashlib.blake2b(repr((seed, texts)).encode("utf-8", "surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "big") >> 1
 
@@ -122,25 +114,15 @@ class NoiseSource:
     """Standard normal noise, one generator per text, so that padding and neighbours do not change what a text draws."""
 
     def __init__(self, seeds: Sequence[int], real: Tensor, hidden: int) -> None:
-        """Set up the generators.
-
-        Args:
-            seeds: One per text.
-            real: True where a token is not padding, (batch, tokens).
-            hidden: Size of the activations.
-        """
+        """Set up a generator per text; real: True where a token is not padding, (batch, tokens)."""
         self._generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         self._real = real.cpu()
         self._hidden = hidden
 
     def draw(self, samples: int) -> Tensor:
-        """Draw the noise of one step, on the CPU, where every machine draws the same.
+        """Draw the noise of one step, (batch, samples, tokens, hidden), float32, 0 at padding.
 
-        Args:
-            samples: Noise copies per text.
-
-        Returns:
-            (batch, samples, tokens, hidden), float32; 0 at padding.
+        On the CPU, where every machine draws the same.
         """
         batch, tokens = self._real.shape
         noise = torch.zeros(batch, samples, tokens, self._hidden, dtype=torch.float32, device="cpu")
@@ -151,17 +133,9 @@ class NoiseSource:
 
 
 def weigh_information(settings: Optimization, cross_entropy: Tensor, mean_nats: Tensor) -> Tensor:
-    """Fix beta for every text, by the number given or by the paper's rule 10 * cross-entropy / information.
+    """Fix beta for every text, (batch,), by its number or by the paper's rule 10 * cross-entropy / information.
 
     A model that is sure has a cross-entropy near 0; without a floor the rule would then ask for no compression.
-
-    Args:
-        settings: Holds beta.
-        cross_entropy: At the first step, nats, (batch,).
-        mean_nats: Information at the first step, mean over real tokens and features, (batch,).
-
-    Returns:
-        beta, (batch,).
     """
     if settings.beta != "auto":
         return torch.full_like(cross_entropy, float(settings.beta))

@@ -70,7 +70,7 @@ class AnyPrior(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ModelIdentity:
-    """What a prior remembers of its model, so that it is not used with another.
+    """What a prior knows of its model, so that it is not used with another.
 
     Attributes:
         name: Where the model came from, for messages only.
@@ -85,16 +85,7 @@ class ModelIdentity:
     probe: Tensor
 
     def is_same_model(self, other: ModelIdentity) -> bool:
-        """Compare two identities.
-
-        Weights may differ as much as a change of dtype makes them differ: bfloat16 keeps 8 bits.
-
-        Args:
-            other: The identity to compare with.
-
-        Returns:
-            True if both are the same model, whatever its dtype and device.
-        """
+        """Tell whether both are one model, whatever its dtype and device: bfloat16 keeps 8 bits of a weight."""
         if (self.hidden, self.blocks, self.probe.shape) != (other.hidden, other.blocks, other.probe.shape):
             return False
         return torch.allclose(self.probe, other.probe, rtol=0.02, atol=1e-5)
@@ -117,11 +108,7 @@ class Moments:
         self._squares = torch.zeros(hidden, dtype=torch.float64)
 
     def update(self, vectors: Tensor) -> None:
-        """Take in a batch.
-
-        Args:
-            vectors: (count, hidden).
-        """
+        """Add a batch of vectors, (count, hidden)."""
         if len(vectors) == 0:
             return
         batch = vectors.detach().to(torch.float32).cpu().to(torch.float64)
@@ -139,14 +126,7 @@ class Moments:
 
 
 def floor_std(std: Tensor) -> Tensor:
-    """Keep a deviation away from zero: at least 1 % of the root mean square over the features.
-
-    Args:
-        std: Standard deviation per feature, (..., hidden).
-
-    Returns:
-        The deviation, floored, of the same shape.
-    """
+    """Keep a deviation, (..., hidden), away from zero: at least 1 % of the root mean square over the features."""
     typical = std.square().mean(dim=-1, keepdim=True).sqrt()
     return torch.maximum(std, (typical * RELATIVE_STD_FLOOR).clamp(min=ABSOLUTE_STD_FLOOR))
 
@@ -182,7 +162,7 @@ class Prior:
 
     @classmethod
     def estimate(cls, batches: Iterable[tuple[Sequence[Tensor], Tensor]], model: ModelIdentity) -> Prior:
-        """Estimate from activations, one pass over all layers together.
+        """Estimate from activations, all layers in one pass.
 
         Args:
             batches: Pairs of the activations of every layer, each (batch, tokens, hidden), and the mask of real tokens,
@@ -193,7 +173,7 @@ class Prior:
             The prior.
 
         Raises:
-            PriorError: If there is not one real token.
+            PriorError: If there is no real token.
         """
         moments = [Moments(model.hidden) for _ in range(model.blocks + 1)]
         for activations, real in batches:
@@ -239,14 +219,7 @@ class Prior:
         return Gaussian(self.mean[layer], self.std[layer])
 
     def check_model(self, model: ModelIdentity) -> None:
-        """Make sure that the prior belongs to a model.
-
-        Args:
-            model: The model that is to be explained.
-
-        Raises:
-            PriorError: If the prior was estimated on another model.
-        """
+        """Raise a `PriorError` if the prior was estimated on another model."""
         if not self.model.is_same_model(model):
             raise PriorError(
                 f"the prior belongs to another model ({self.model.name!r}: hidden size {self.model.hidden}, "
