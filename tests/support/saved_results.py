@@ -6,12 +6,49 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from narrows.data.schema import AttributionDict, TokenDict, WordDict
+from narrows.data.schema import AttributionDict, MethodDict, TokenDict, WordDict
 
 HOSTILE = (
     "<script>alert('x')</script> \"quoted\" & [red]not red[/red] \x1b[31mANSI\x1b[0m NUL\x00 \u202eoverride\u202c "
     "{{ 7*7 }} </style> $x^2$ 😀👩‍👩‍👧 日本語の文章 שלום עולם line\nfeed\ttab\rreturn"
 )
+
+
+CAPTION = "One bit is the answer to one yes-or-no question."
+HOW = "A mask per token was optimised in 10 steps."
+
+
+def method_of(**changes: Any) -> MethodDict:
+    """The record of a method: by default one of information, without a sign."""
+    made: MethodDict = {
+        "name": "information",
+        "settings": {"layer": 4, "beta": 0.1, "steps": 10},
+        "label": "Information",
+        "quantity": "information",
+        "unit": "bits",
+        "signed": False,
+        "additive": False,
+        "caption": CAPTION,
+        "how": HOW,
+    }
+    made.update(changes)  # type: ignore[typeddict-item]
+    return made
+
+
+EVIDENCE = method_of(
+    name="complete",
+    settings={"steps": 20},
+    label="Evidence (complete)",
+    quantity="evidence",
+    signed=True,
+    additive=True,
+    caption="One bit doubles the odds of the target.",
+    how="Integrated over the whole path.",
+)
+# Methods that know nothing of bits: how their scores are written, and the label of their scale.
+LIME = method_of(name="lime", settings={}, label="LIME", quantity="score", unit="weight", caption="Weights.", how="")
+IG = method_of(name="ig", settings={}, label="IG", quantity="score", unit="nats of log p", caption="Nats.", how="")
+OWN = method_of(name="mine", settings={}, label="<b>mine", quantity="score", unit="score", caption="Mine.", how="")
 
 
 def tokens_of(text: str, scores: Sequence[float], segment: int = 0) -> list[TokenDict]:
@@ -23,15 +60,15 @@ def tokens_of(text: str, scores: Sequence[float], segment: int = 0) -> list[Toke
             end=match.end(),
             segment=segment,
             special=False,
-            bits=abs(scores[number % len(scores)]),
             score=scores[number % len(scores)],
+            rank=None,
         )
         for number, match in enumerate(re.finditer(r"\w+|[^\w\s]", text))
     ]
 
 
-def special(token: str, bits: float) -> TokenDict:
-    return TokenDict(token=token, start=None, end=None, segment=None, special=True, bits=bits, score=bits)
+def special(token: str, score: float) -> TokenDict:
+    return TokenDict(token=token, start=None, end=None, segment=None, special=True, score=score, rank=None)
 
 
 def words_of(tokens: Sequence[TokenDict], texts: Sequence[str]) -> list[WordDict]:
@@ -41,39 +78,61 @@ def words_of(tokens: Sequence[TokenDict], texts: Sequence[str]) -> list[WordDict
             start=token["start"],
             end=token["end"],
             segment=token["segment"],
-            bits=token["bits"],
             score=token["score"],
+            rank=token["rank"],
         )
         for token in tokens
         if not token["special"]
     ]
 
 
+def ranked(tokens: Sequence[TokenDict]) -> list[TokenDict]:
+    """The same tokens with ranks by score."""
+    order = sorted(
+        (place for place, token in enumerate(tokens) if not token["special"]),
+        key=lambda place: (-tokens[place]["score"], place),
+    )
+    ranks = {place: rank for rank, place in enumerate(order, start=1)}
+    return [{**token, "rank": ranks.get(place)} for place, token in enumerate(tokens)]
+
+
 def build(text: str, tokens: Sequence[TokenDict], text_pair: str | None = None, **changes: Any) -> AttributionDict:
     texts = [text] if text_pair is None else [text, text_pair]
+    tokens = ranked(tokens)
+    method = changes.get("method", method_of())
     result: AttributionDict = {
         "text": text,
         "text_pair": text_pair,
-        "tokens": list(tokens),
+        "tokens": tokens,
         "words": words_of(tokens, texts),
+        "unit": method["unit"],
+        "signed": method["signed"],
+        "additive": method["additive"],
         "target": "positive",
         "predicted": "positive",
         "probabilities": {"negative": 0.0137, "positive": 0.9863},
-        "layer": 4,
-        "layers": [changes.get("layer", 4)],
-        "total_bits": sum(token["bits"] for token in tokens),
-        "carried_bits": 1804.2,
+        "layers": [4],
+        "method": method,
+        "typical": None,
+        "rise": None,
         "truncated": 0,
-        "method": "narrows",
-        "config": {"layer": 4, "readout": "information", "granularity": "token", "beta": 0.1, "steps": 10, "seed": 0},
         "trace": [
             {"step": step, "cross_entropy": 0.01 + 0.02 * step, "information": 1804.2 / (1 + step) ** 1.9}
             for step in range(11)
         ],
+        "model": "sentiment",
+        "prior": "corpus",
+        "record": {"dtype": "float32"},
         "narrows_version": "0.1.0",
     }
     result.update(changes)  # type: ignore[typeddict-item]
     return result
+
+
+def by(attribution: AttributionDict, method: MethodDict, **changes: Any) -> AttributionDict:
+    """The same scores, said to be made by another method."""
+    own = {name: method[name] for name in ("unit", "signed", "additive")}  # type: ignore[literal-required]
+    return {**attribution, **own, "method": method, **changes}  # type: ignore[typeddict-item, typeddict-unknown-key]
 
 
 def review() -> AttributionDict:
@@ -104,11 +163,17 @@ def pair() -> AttributionDict:
 
 
 def signed() -> AttributionDict:
+    """Evidence: signed scores that add up, of a text that says something."""
     text = "The plot is thin, but the acting is superb."
     scores = [0.02, -0.6, 0.1, -4.1, 0.0, 2.2, 0.05, 1.4, 0.3, 6.8, -0.4]
-    config = {"layer": 4, "readout": "signed"}
     tokens = [special("[CLS]", 1.0), *tokens_of(text, scores), special("[SEP]", 0.1)]
-    return build(text, tokens, config=config, target="negative")
+    more = {"method": EVIDENCE, "layers": [1, 3, 5], "typical": 0.41, "rise": 7.0}
+    return build(text, tokens, target="negative", **more)
+
+
+def little() -> AttributionDict:
+    """Evidence of a text that is as probable as a typical one."""
+    return {**signed(), "target": "positive", "typical": 0.97, "rise": 0.02}
 
 
 def long() -> AttributionDict:
@@ -127,7 +192,8 @@ def hostile() -> AttributionDict:
         target=label,
         predicted=label,
         probabilities={label: 0.9, "$a$": 0.1},
-        config={"</pre>": "\x1b"},
+        method=method_of(settings={"</pre>": "\x1b"}, caption="<b>caption\x1b", how="<i>how\x1b", label="<u>label\x1b"),
+        model="<script>\x1b",
     )
 
 
@@ -136,8 +202,8 @@ def all_special() -> AttributionDict:
 
 
 def silent() -> AttributionDict:
-    text = "Nothing is told."
-    return build(text, [special("[CLS]", 0.0), *tokens_of(text, [0.0])], carried_bits=0.0, trace=[])
+    text = "Nothing is here."
+    return build(text, [special("[CLS]", 0.0), *tokens_of(text, [0.0])], trace=[])
 
 
 def wordless() -> AttributionDict:
@@ -145,16 +211,17 @@ def wordless() -> AttributionDict:
 
 
 CASES: dict[str, Callable[[], AttributionDict]] = {
-    case.__name__: case for case in (review, pair, signed, long, hostile, all_special, silent, wordless)
+    case.__name__: case for case in (review, pair, signed, little, long, hostile, all_special, silent, wordless)
 }
 
 
 def layers(count: int = 6) -> list[AttributionDict]:
-    """The review at layers 0 to count - 1, each layer with its own bits."""
+    """The review at layers 0 to count - 1, each layer with its own scores."""
     text = "The plot is thin, but the acting is superb."
     results = []
     for layer in range(count):
         scores = [(3 * layer + 5 * number) % 11 * 0.9 * (1 + layer) / count for number in range(11)]
         tokens = [special("[CLS]", 4.0 * layer), *tokens_of(text, scores), special("[SEP]", 0.7)]
-        results.append(build(text, tokens, layer=layer))
+        method = method_of(settings={"layer": layer})
+        results.append(build(text, tokens, layers=[layer], method=method))
     return results

@@ -10,9 +10,9 @@ from narrows.data.schema import ComparisonDict, MethodSummary, RunSummary
 
 # Name, label, how good it is, forward-equivalents.
 METHODS = (
-    ("narrows", "Narrows", 0.95, 60.0),
-    ("iba", "IBA (paper)", 0.72, 66.7),
-    ("iba_released", "IBA (released code)", 0.5, 33.3),
+    ("fast", "Evidence (fast)", 0.95, 60.0),
+    ("paper", "IBA (paper)", 0.72, 66.7),
+    ("released", "IBA (released code)", 0.5, 33.3),
     ("ig", "IG", 0.85, 20.0),
     ("ig:steps=50", "IG, steps 50", 0.9, 100.0),
     ("layer_ig", "layer IG", 0.93, 10.5),
@@ -34,8 +34,10 @@ def method(name: str, label: str, drop: float, forwards: float, **changes: Any) 
     made: MethodSummary = {
         "name": name,
         "label": label,
+        "unit": "bits",
         "drop_11": drop,
         "drop_11_interval": [drop - 0.03, drop + 0.035],
+        "drops": {"5": drop / 2, "11": drop, "20": 1.3 * drop, "33": 1.5 * drop, "50": 1.6 * drop},
         "area_morf": sum(morf) / 10,
         "area_morf_interval": [sum(morf) / 10 - 0.02, sum(morf) / 10 + 0.02],
         "area_lerf": sum(lerf) / 10,
@@ -45,8 +47,8 @@ def method(name: str, label: str, drop: float, forwards: float, **changes: Any) 
         "flips": min(1.0, 1.2 * drop),
         "curve_morf": morf,
         "curve_lerf": lerf,
-        "rate_bits": [10.0 * 8**point for point in range(4)] if name.startswith(("narrows", "iba")) else [],
-        "rate_probability": [0.5, 0.7, 0.85, 0.92] if name.startswith(("narrows", "iba")) else [],
+        "rate_bits": [10.0 * 8**point for point in range(4)] if name.startswith(("fast", "complete", "paper", "released")) else [],
+        "rate_probability": [0.5, 0.7, 0.85, 0.92] if name.startswith(("fast", "complete", "paper", "released")) else [],
         "normalized": [(value - 0.25) / (0.92 - 0.25) for value in morf],
         "seconds": forwards / 100,
         "forward_equivalents": forwards,
@@ -100,7 +102,7 @@ def runs(methods: int = len(METHODS), datasets: int = len(DATASETS)) -> list[Run
 
 def sweep(parameter: str, values: Sequence[float], datasets: int = 2) -> tuple[list[RunSummary], dict[str, float]]:
     """Runs of one method at several layers or betas, and of random; and the value of each method."""
-    names = {f"iba:{parameter}={value}": value for value in values}
+    names = {f"paper:{parameter}={value}": value for value in values}
     found = []
     for number, dataset in enumerate(list(DATASETS)[:datasets]):
         drops = [0.1 + 0.3 * ((place + number) % len(values)) / len(values) for place in range(len(values))]

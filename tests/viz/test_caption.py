@@ -6,34 +6,84 @@ import pytest
 
 from narrows.data.schema import AttributionDict
 from narrows.viz import caption
-from saved_results import CASES, build, special
+from saved_results import CASES, IG, LIME, OWN, build, by, little, method_of, review, signed, special, tokens_of
 
 
-def test_numbers_of_bits() -> None:
-    shown = [caption.bits(value) for value in (0.0, 0.001, 0.5, 9.994, 9.996, 99.94, 99.96, 123456.0)]
-    assert shown == ["0", "<0.01", "0.50", "9.99", "10.0", "99.9", "100", "123,456"]
-    assert [caption.bits(value, signed=True) for value in (-0.5, 0.0, 12.34)] == ["-0.50", "0", "+12.3"]
-    assert caption.bits(math.nan) == "not finite"
+def test_numbers_have_digits_enough_to_be_told_apart() -> None:
+    shown = [caption.number(value) for value in (0.0, 0.014, 0.5, 9.994, 9.996, 99.94, 99.96, 123456.0)]
+    assert shown == ["0", "0.014", "0.50", "9.99", "10.0", "99.9", "100", "123,456"]
+    assert [caption.number(value, signed=True) for value in (-0.5, 0.0, 12.34)] == ["-0.50", "0", "+12.3"]
+    assert [caption.number(value) for value in (0.0031, 0.00996, 0.00044, -2e-5, 3e-12)] == [
+        "0.0031",
+        "0.010",
+        "4.4e-4",
+        "-2.0e-5",
+        "3e-12",
+    ]
+    assert caption.number(math.nan) == "not finite"
 
 
-def test_needed_and_carried_with_their_unit() -> None:
+def test_numbers_stay_as_short_as_a_cell() -> None:
+    values = [sign * 10.0**power * digit for sign in (1, -1) for power in range(-12, 4) for digit in (1, 3.3, 9.96)]
+    assert all(len(caption.number(value, signed=True)) <= 7 for value in values)
+
+
+def test_amounts_have_their_unit() -> None:
+    assert caption.amount(3.14159, "bits") == "3.14 bits"
+    assert caption.amount(0.25, "nats of log p", signed=True) == "+0.25 nats of log p"
+    assert caption.amount(0.25, "weight") == "weight 0.25"
+    assert [caption.percent(share) for share in (0.314, 0.0314, 0.0, 1e-5)] == ["31%", "3.1%", "0%", "<0.1%"]
+
+
+def test_quantity_and_origin_come_from_the_record() -> None:
+    first = review()
+    assert caption.quantity(first) == "information (bits)"
+    assert caption.quantity(signed()) == "evidence (bits)"
+    assert [caption.quantity(by(first, each)) for each in (IG, LIME, OWN)] == [
+        "score (nats of log p)",
+        "weight",
+        "score",
+    ]
+    assert caption.origin(signed()) == "Evidence (complete), layers 1, 3, 5"
+    assert caption.origin(by(first, LIME, layers=None)) == "LIME"
+    assert caption.places([0, 1, 2, 3]) == "layers 0 to 3"
+    assert caption.places([0]) == "layer 0 (the embeddings)"
+
+
+def test_information_that_the_prediction_needed() -> None:
     sentence = caption.needed(build("a", [special("[CLS]", 18.042)]))
     assert sentence == "The prediction needed 18.0 bits of the 1,804 bits that layer 4 carries (1.0%)."
+    trace = [{"step": 0, "cross_entropy": 0.0, "information": 1.0}]
+    assert "Nothing was narrowed: 5.00 bits" in (caption.needed(build("a", [special("[CLS]", 5.0)], trace=trace)) or "")
+    assert caption.needed(build("a", [special("[CLS]", 5.0)], trace=[])) is None
+    assert caption.needed(signed()) is None
 
 
-@pytest.mark.parametrize("carried", [0.0, 1.0])
-def test_more_than_the_open_mask_lets_through_is_not_what_was_needed(carried: float) -> None:
-    said = caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=carried)) or ""
-    assert said.startswith("Nothing was narrowed: 5.00 bits pass at layer 4") and "%" not in said
+def test_what_adds_up_says_by_how_much_it_misses_the_rise() -> None:
+    assert caption.total(signed()) == pytest.approx(6.87)
+    assert caption.missed(signed()) == "The scores miss the rise of 7.00 bits by 0.13 bits."
+    assert caption.missed({**signed(), "rise": None}) is None
+    assert caption.missed({**review(), "rise": 7.0}) is None
 
 
-def test_what_the_layer_carries_may_be_unknown() -> None:
-    sentence = caption.needed(build("a", [special("[CLS]", 5.0)], carried_bits=None))
-    assert sentence == "The prediction needed 5.00 bits at layer 4."
+def test_a_map_that_explains_little_says_so() -> None:
+    assert caption.explains_little(little())
+    assert "p(target) is already 0.97 without this text" in (caption.already(little()) or "")
+    for other in (signed(), review(), {**little(), "typical": 0.93}, {**little(), "target": "a rather than b"}):
+        assert caption.already(other) is None
 
 
-def test_layer_zero_is_the_embeddings() -> None:
-    assert "that layer 0 (the embeddings) carries" in caption.needed(build("a", [], layer=0))
+def test_the_probability_of_a_typical_text_stands_beside_that_of_the_target() -> None:
+    assert caption.probability({**review(), "typical": 0.4142}) == "p = 0.986, a typical text 0.41"
+    assert caption.probability(review()) == "p = 0.986"
+    assert caption.probability({**review(), "target": "a rather than b"}) == ""
+    assert caption.heading(signed()) == "negative (p = 0.014, a typical text 0.41), Evidence (complete), layers 1, 3, 5"
+
+
+def test_the_sentence_of_the_method_comes_first() -> None:
+    assert caption.sentences(signed())[0] == signed()["method"]["caption"]
+    assert len(caption.sentences(signed())) == 2
+    assert caption.sentences(by(review(), LIME)) == ["Weights."]
 
 
 def test_truncation() -> None:
@@ -42,88 +92,53 @@ def test_truncation() -> None:
     assert (caption.truncation(build("a", [], truncated=1)) or "").startswith("1 token was cut off")
 
 
-def test_strongest_words_whatever_their_sign() -> None:
-    rows = caption.strongest(CASES["signed"](), 3)
-    assert [(row.word, row.score) for row in rows] == [("superb", 6.8), ("thin", -4.1), ("but", 2.2)]
-    assert rows[0].share == pytest.approx(6.8 / (0.02 + 0.6 + 0.1 + 4.1 + 2.2 + 0.05 + 1.4 + 0.3 + 6.8 + 0.4 + 1.1))
+def test_strongest_words_whatever_their_sign_with_their_ranks() -> None:
+    rows = caption.strongest(signed(), 3)
+    assert [(row.word, row.score, row.rank) for row in rows[:3]] == [
+        ("superb", 6.8, 1),
+        ("thin", -4.1, 11),
+        ("but", 2.2, 2),
+    ]
+    assert [(row.word, row.other) for row in rows[3:]] == [("7 more", True), ("[CLS]", True), ("[SEP]", True)]
+    assert rows[3].score == pytest.approx(0.02 - 0.6 + 0.1 + 0.05 + 1.4 + 0.3 - 0.4)
 
 
 def test_tokens_take_the_place_of_missing_words() -> None:
     assert [row.word for row in caption.strongest(CASES["wordless"](), 2)] == ["superb", "thin"]
 
 
-def test_shares_do_not_exceed_the_whole(attribution: AttributionDict) -> None:
-    rows = caption.strongest(attribution, 1000)
-    assert all(row.score != 0 and 0 < row.share <= 1 for row in rows)
-    assert sum(row.share for row in rows) <= 1 + 1e-9
+@pytest.mark.parametrize("count", [0, 2, 1000])
+def test_shares_are_whole_where_scores_add_up_and_missing_where_not(attribution: AttributionDict, count: int) -> None:
+    rows = caption.strongest(attribution, count)
+    additive = attribution["method"]["additive"]
+    assert all((row.share is not None) == additive for row in rows)
+    if additive:
+        assert sum(row.share or 0.0 for row in rows) == pytest.approx(1)
+    else:
+        assert not any(row.other for row in rows)
 
 
 def test_the_target_is_listed_however_improbable() -> None:
     probabilities = {f"label {number}": (20 - number) / 210 for number in range(20)}
-    listed = caption.classes(build("a", [], probabilities=probabilities, predicted="label 0", target="label 19"), 3)
-    assert [label for label, _ in listed] == ["label 0", "label 1", "label 2", "label 19"]
+    many = build("a", [], probabilities=probabilities, predicted="label 0", target="label 19", typical=0.5)
+    listed, hidden = caption.classes(many, 3)
+    assert [label.name for label in listed] == ["label 0", "label 1", "label 2", "label 19"]
+    assert [label.role for label in listed] == ["predicted", "", "", "target"]
+    assert [label.typical for label in listed] == [None, None, None, 0.5]
+    assert hidden == 16
 
 
 def test_what_has_no_probability_is_listed_all_the_same() -> None:
     contrast = build("a", [], target="negative rather than positive")
-    assert caption.classes(contrast, 1)[1:] == [("negative rather than positive", None)]
-    assert caption.probability(contrast) == ""
+    listed, hidden = caption.classes(contrast, 1)
+    assert [(label.name, label.p) for label in listed[1:]] == [("negative rather than positive", None)]
+    assert hidden == 1
     number = build("a", [], probabilities={}, target="0.53", predicted="0.53")
-    assert caption.classes(number, 3) == [("0.53", None)]
-    assert caption.probability(CASES["review"]()) == "p = 0.986"
+    ((label,), hidden) = caption.classes(number, 3)
+    assert (label.name, label.p, label.role, hidden) == ("0.53", None, "predicted, target", 0)
 
 
-def test_the_meaning_names_bits_and_the_sign_only_where_there_is_one() -> None:
-    assert "bit" in caption.what_a_bit_is(signed=False)
-    assert "against" not in caption.what_a_bit_is(signed=False)
-    assert "against" in caption.what_a_bit_is(signed=True)
-    assert caption.unit(False) == "information (bits)"
-
-
-def test_evidence_has_a_unit_and_a_meaning_of_its_own() -> None:
-    config = {"readout": "evidence", "points": 3}
-    result = build("a", [special("[CLS]", -0.5)], config=config, layers=[1, 2, 3])
-    kind = caption.kind(result)
-    assert caption.unit(True, kind) == "evidence for the target (bits)"
-    assert "log2 p(target)" in caption.meaning(True, kind)
-    assert "3 points" in (caption.needed(result) or "")
-    assert not caption.counts_needed(kind) and caption.counts_needed("narrows")
-    assert caption.where(result) == "layers 1 to 3"
-
-
-def test_a_file_of_an_earlier_version_knows_one_layer() -> None:
-    result = build("a", [])
-    del result["layers"]  # type: ignore[misc]
-    assert caption.where(result) == "layer 4"
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        (
-            {},
-            "Measured at 10 points on the way, per layer. The more of them, the closer the evidence of all tokens",
-        ),
-        ({"stretch": [0.2, 0.8]}, "Measured at 10 points between 20% and 80% of the way, per layer."),
-        (
-            {"rounds": 2},
-            "Measured at 10 points on the way, per layer, in 2 rounds: a strong token is closed once it is",
-        ),
-        ({"rounds": 2}, "its own number is raised above theirs. So the numbers rank the tokens, and do not add up."),
-        ({"rounds": 2, "stretch": [0.0, 0.5]}, "Measured at 10 points between 0% and 50% of the way, per layer, in 2"),
-    ],
-)
-def test_how_evidence_was_read(settings: dict[str, object], sentence: str) -> None:
-    config = {"layer": 4, "readout": "evidence", "points": 10, **settings}
-    said = caption.needed(build("a", [special("[CLS]", 1.0)], config=config)) or ""
-    assert said.startswith("Measured at 10 points") and sentence in said
-    assert ("adds up" in said) == (not settings)
-
-
-def test_evidence_of_a_target_without_a_probability_is_not_called_one() -> None:
-    result = build("a", [special("[CLS]", 1.0)])
-    assert caption.is_probable(result)
-    assert not caption.is_probable({**result, "target": "positive rather than negative"})
-    assert "one bit doubles the probability" in caption.meaning(True, caption.EVIDENCE)
-    said = caption.meaning(True, caption.EVIDENCE, probable=False)
-    assert "probability" not in said and "lowers the loss of the target" in said
+def test_a_unit_of_ones_own_is_shown() -> None:
+    mine = build("one two", tokens_of("one two", [0.5, 2.0]), method=method_of(quantity="score", unit="logits"))
+    assert caption.quantity(mine) == "score (logits)"
+    assert caption.amount(2.0, mine["method"]["unit"]) == "2.00 logits"

@@ -6,7 +6,7 @@ import pytest
 
 from narrows.errors import InputError
 from narrows.viz.files import SUFFIXES, are_layers, render_file
-from saved_results import layers, pair, review, signed
+from saved_results import build, by, layers, pair, review, signed, tokens_of
 
 pytest.importorskip("matplotlib")
 
@@ -37,6 +37,9 @@ def test_layers_become_one_picture_and_other_results_stand_below_each_other() ->
     assert not are_layers([review()])
     assert not are_layers([review(), signed()])
     assert not are_layers([review(), pair()])
+    assert not are_layers(
+        [by(layer, {**layer["method"], "label": "x", "name": f"a{layer['layers']}"}) for layer in layers()]
+    )
     assert b"Heat map, tokens by layers" in render_file(layers(), ".html")
     assert b"Heat map" not in render_file([review(), pair()], ".html")
 
@@ -50,3 +53,9 @@ def test_what_cannot_be_written_is_told() -> None:
         render_file([review()], ".gif")
     with pytest.raises(InputError, match="nothing to export"):
         render_file([], ".png")
+
+
+def test_results_of_one_file_share_one_scale() -> None:
+    weak = build("weak", tokens_of("weak", [4.9]))
+    assert render_file([review(), weak], ".tex").count(b"9.80 bits") == 2
+    assert render_file([weak], ".tex").count(b"9.80 bits") == 0

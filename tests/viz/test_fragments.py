@@ -16,11 +16,11 @@ from narrows.viz.fragments import (
     render_removal_part,
     render_series_part,
 )
-from saved_results import CASES, build, hostile, layers, pair, review, special, tokens_of
+from saved_results import CAPTION, CASES, build, hostile, layers, pair, review, special, tokens_of
 
 OURS = (
     "div style section p b bdi span i table thead tbody tfoot tr th td h2 details summary pre "
-    "svg line rect polyline circle figure figcaption"
+    "sup svg text line rect polyline circle figure figcaption"
 )
 ELEMENTS = re.compile(rf"<(?!/?(?:{OURS.replace(' ', '|')})\b)")
 
@@ -42,8 +42,10 @@ def test_a_list_shows_every_result_and_says_how_many_it_leaves_out() -> None:
     html = render_list([make() for make in CASES.values()])
     assert html.count('<section class="row">') == len(CASES)
     assert html.count("<style>") == 1
-    assert "(p = 0.986), narrows, layer 4" in html
-    assert "<b>a rather than b</b>, narrows" in render_list([{**review(), "target": "a rather than b"}])
+    assert "(p = 0.986); Information, layer 4" in html
+    assert "<b>a rather than b</b>; predicted: <b>positive</b>; Information" in render_list(
+        [{**review(), "target": "a rather than b"}]
+    )
     long = render_list([review()] * 60)
     assert long.count('<section class="row">') == 50
     assert "10 more results are not shown" in long
@@ -63,10 +65,10 @@ def test_a_token_of_a_cut_word_says_what_the_whole_word_has() -> None:
     second.update(token="##able", start=8, end=12)
     film.update(start=13, end=17)
     tokens = [special("[CLS]", 1.0), first, second, film]
-    word = {"word": "unbelievable", "start": 0, "end": 12, "segment": 0, "bits": 8.0, "score": 8.0}
-    other = {"word": "film", "start": 13, "end": 17, "segment": 0, "bits": 1.0, "score": 1.0}
+    word = {"word": "unbelievable", "start": 0, "end": 12, "segment": 0, "score": 8.0, "rank": 1}
+    other = {"word": "film", "start": 13, "end": 17, "segment": 0, "score": 1.0, "rank": 3}
     html = render_map_part(build(text, tokens, words=[word, other]))
-    assert html.count("; the word unbelievable: 8.00 bits, rank 1 of 2 words") == 2
+    assert html.count("; the word unbelievable: 8.00 bits, rank 1") == 2
     assert "the word film" not in html
 
 
@@ -89,8 +91,8 @@ def test_only_tokens_of_the_text_can_be_gone() -> None:
 
 def test_side_by_side_each_has_its_heading() -> None:
     html = render_beside_part([review(), pair()], "Kendall's tau 0.5")
-    assert "positive (p = 0.986), narrows, layer 4" in html
-    assert "contradiction (p = 0.947), narrows, layer 4" in html
+    assert "positive (p = 0.986), Information, layer 4" in html
+    assert "contradiction (p = 0.947), Information, layer 4" in html
     assert "Kendall&#39;s tau 0.5" in html
     assert "&lt;img src=x" in render_beside_part([hostile()])
 
@@ -106,3 +108,16 @@ def test_a_series_shows_each_setting_and_the_curve_that_they_make() -> None:
     assert 'points="0.0,0.0 300.0,' in html
     assert "Rate and distortion" not in render_series_part([first], ["1"], "beta")
     assert "<script" not in render_series_part([hostile(), hostile()], ["<script>", "b"], "<script>")
+
+
+def test_a_list_shares_one_scale_unless_asked_otherwise() -> None:
+    weak = build("weak", tokens_of("weak", [0.098]))
+    assert re.search(r'class="t p0" title="weak: 0.098 bits, rank 1 of 1"', render_list([review(), weak]))
+    assert re.search(r'class="t p24" title="weak', render_list([review(), weak], shared=False))
+    assert render_list([review(), weak]).count("9.80 bits</span>") == 2
+    assert render_list([review(), weak]).count(CAPTION) == 1
+
+
+def test_a_curve_of_removal_has_numbers_on_its_axes() -> None:
+    html = render_removal_part(review(), untouched(review()))
+    assert re.findall(r'<text class="tick[^>]*>([^<]*)</text>', html) == ["1", "0", "0", "11"]

@@ -12,10 +12,10 @@ from jinja2 import StrictUndefined, UndefinedError
 
 from narrows.data.schema import AttributionDict, TraceDict
 from narrows.errors import InputError
-from narrows.viz import html
+from narrows.viz import caption, html
 from narrows.viz.shade import shade
 from narrows.viz.spans import segments, visible
-from saved_results import CASES, build, layers, special, tokens_of
+from saved_results import CAPTION, CASES, HOW, LIME, build, by, layers, special, tokens_of
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -85,7 +85,7 @@ def test_any_text_survives(text: str, scores: list[float]) -> None:
 def test_the_only_elements_are_ours(attribution: AttributionDict) -> None:
     known = {"html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "p", "span", "div"}
     known |= {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "svg", "rect", "line", "polyline", "a", "i"}
-    known |= {"bdi", "figure", "figcaption", "details", "summary", "pre"}
+    known |= {"sup", "bdi", "figure", "figcaption", "details", "summary", "pre"}
     for page in pages(attribution):
         for tag, attributes in read(page).elements:
             assert tag in known
@@ -150,19 +150,22 @@ def test_style_has_both_themes_of_every_level() -> None:
 
 
 def test_diverging_only_when_signed(attribution: AttributionDict) -> None:
-    signed = attribution["config"].get("readout") == "signed"
+    signed, little = attribution["method"]["signed"], caption.explains_little(attribution)
     for page in pages(attribution):
         used = {name for _, attributes in read(page).elements for name in (attributes.get("class") or "").split()}
-        assert bool({f"m{level}" for level in range(1, 25)} & used) == signed
-        assert ("signed information (bits)" in page) == signed
+        assert bool({f"m{level}" for level in range(1, 25)} & used) == (signed and not little)
+        assert bool({f"g{level}" for level in range(1, 25)} & used) == little
+        assert (" against</span>" in page) == signed
 
 
 def test_unit_meaning_and_numbers_are_there() -> None:
-    page = html.render_page([CASES["review"]()])
+    review = CASES["review"]()
+    page = html.render_page([review])
     assert "information (bits):" in page
-    assert "One bit is the answer to one yes-or-no question." in page
+    assert f"<p>{review['method']['caption']}</p>" in page
+    assert review["method"]["how"] in page
     assert "The prediction needed 49.7 bits of the 1,804 bits that layer 4 carries (2.8%)." in page
-    assert 'data-tip="superb: 9.80 bits, 20% of all, rank 1 of 10"' in page
+    assert 'data-tip="superb: 9.80 bits, rank 1 of 11"' in page
     assert "412 tokens were cut off" in html.render_page([CASES["long"]()])
     assert "cut off" not in page
 
@@ -226,7 +229,7 @@ def test_two_steps_are_not_drawn_as_curves() -> None:
 
 
 def test_settings_are_there_for_reproduction() -> None:
-    assert "&#34;granularity&#34;: &#34;token&#34;" in html.render_page([CASES["review"]()])
+    assert "&#34;steps&#34;: 10" in html.render_page([CASES["review"]()])
 
 
 def test_layers_page_has_a_cell_for_each_token_and_layer() -> None:
@@ -282,9 +285,38 @@ def test_one_style_sheet_however_many_results() -> None:
     assert len(read(page).maps) == len(CASES) + 1  # the pair has two
 
 
-def test_pages_of_layers_say_how_evidence_was_read() -> None:
-    evidence = {"readout": "evidence", "points": 3, "rounds": 1, "stretch": [0.2, 0.8]}
-    said = "Measured at 3 points between 20% and 80% of the way, per layer."
-    results = [{**each, "config": {**each["config"], **evidence}} for each in layers(3)]
-    assert said in html.render_layers_page(results)  # type: ignore[arg-type]
-    assert "Measured at" not in html.render_layers_page(layers(3))
+def test_pages_of_layers_say_what_the_numbers_are_and_their_ranks() -> None:
+    page = html.render_layers_page(layers(3))
+    assert CAPTION in page and HOW in page
+    assert page.count("<sup>1</sup>") == 3
+    assert '<th scope="row">all tokens</th>' in page and '<th scope="row">open mask</th>' in page
+    assert ">all tokens<" not in html.render_layers_page([by(layer, LIME) for layer in layers(3)])
+
+
+def test_evidence_has_its_rise_its_shares_and_the_typical_text() -> None:
+    page = html.render_page([CASES["signed"]()])
+    assert "The scores miss the rise of 7.00 bits by 0.13 bits." in page
+    assert "target; a typical text 0.41" in page
+    rows = re.findall(r'<bdi class="([^"]*)">([^<]*)</bdi></th>(.*)</tr>', page)
+    cells = {word: (name, re.findall(r">([^<]*)</td>", rest)) for name, word, rest in rows}
+    assert cells["superb"] == ("t p24", ["+6.80", "1", "40%"])
+    assert cells["[CLS]"] == ("quiet", ["+1.00", "", "5.9%"])
+    assert ">share<" not in html.render_page([CASES["review"]()])
+
+
+def test_a_map_that_explains_little_says_so() -> None:
+    assert 'class="note">p(target) is already 0.97 without this text' in html.render_page([CASES["little"]()])
+    assert "already" not in html.render_page([CASES["signed"]()])
+
+
+def test_maps_of_one_page_share_one_scale() -> None:
+    weak = build("weak", tokens_of("weak", [4.9]))
+    assert read(html.render_page([weak])).shades["weak"] == "p24"
+    page = html.render_page([CASES["review"](), weak])
+    assert read(page).shades["weak"] == "p12"
+    assert page.count("<span>9.80 bits</span>") == 2  # every map states its scale
+
+
+def test_a_token_has_no_padding_that_tears_its_word() -> None:
+    rule = re.search(r"\.narrows \.t {(.*?)}", html.style_sheet())
+    assert rule is not None and "padding: 0.125em 0;" in rule.group(1) and "margin" not in rule.group(1)

@@ -13,7 +13,7 @@ from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz.report import Graded, render_report
 from narrows.viz.spans import segments, visible
-from saved_results import CASES, HOSTILE, hostile, long, pair, review, signed
+from saved_results import CASES, HOSTILE, LIME, build, by, hostile, long, pair, review, signed, tokens_of
 from saved_summaries import method, run, runs
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -71,7 +71,7 @@ class Reader(HTMLParser):
 
 
 def graded(attribution: AttributionDict, **changes: Any) -> Graded:
-    values = {"drop": 0.8, "p_before": 0.95, "p_after": 0.15, "dataset": "imdb", "method": "Narrows"}
+    values = {"drop": 0.8, "p_before": 0.95, "p_after": 0.15, "dataset": "imdb", "method": "Evidence (fast)"}
     return Graded(attribution, **{**values, **changes})
 
 
@@ -94,11 +94,11 @@ def test_a_table_per_data_set_with_intervals_and_the_best_in_bold() -> None:
         "seconds per text",
         "forward-equiv. per text",
     ]
-    narrows = runs(3, 2)[0]["methods"]["narrows"]
-    assert table[1][:2] == ["Narrows", "*0.285 0.255 to 0.320"]
+    narrows = runs(3, 2)[0]["methods"]["fast"]
+    assert table[1][:2] == ["Evidence (fast)", "*0.285 0.255 to 0.320"]
     assert table[1][2].startswith(f"*{narrows['area_morf']:.3f} ")
     assert table[1][4:] == ["*0.385", "*0.158", "*34.2 %", "0.600", "60.0"]
-    assert [row[0] for row in table] == ["method", "Narrows", "IBA (paper)", "random"]
+    assert [row[0] for row in table] == ["method", "Evidence (fast)", "IBA (paper)", "random"]
     assert not any("*" in cell for row in table[2:] for cell in row)
 
 
@@ -110,6 +110,20 @@ def test_low_is_good_where_it_is_and_cost_has_no_best() -> None:
     assert ["*" in cell for cell in second] == [False, True, False, True, True, False, True, False, False]
 
 
+def test_the_drop_at_five_shares_of_the_tokens() -> None:
+    table = Reader(page_of()).tables[1]
+    assert table[0] == ["method", "5 %", "11 %", "20 %", "33 %", "50 %"]
+    drops = runs(3, 2)[0]["methods"]["fast"]["drops"]
+    assert table[1] == ["Evidence (fast)", *(f"*{drops[share]:.3f}" for share in ("5", "11", "20", "33", "50"))]
+    assert not any("*" in cell for row in table[2:] for cell in row)
+
+
+def test_all_texts_of_a_report_share_one_scale() -> None:
+    strong, weak = review(), build("weak", tokens_of("weak", [0.98]))
+    page = page_of(most=[graded(strong)], least=[graded(weak)])
+    assert re.search(r'class="t p2"[^>]*>weak<', page)
+
+
 def test_pairs_are_bold_only_where_the_interval_leaves_out_zero() -> None:
     comparisons = [
         {"method": "ig", "other": "lime", "measure": "drop_11", "difference": 0.05, "interval": [0.01, 0.09]},
@@ -119,7 +133,7 @@ def test_pairs_are_bold_only_where_the_interval_leaves_out_zero() -> None:
     methods = [method("ig", "IG", 0.2, 1.0), method("lime", "LIME", 0.2, 1.0)]
     pairs = [{**comparison, "win_rate": 0.625} for comparison in comparisons]
     reader = Reader(page_of(summaries=[run("imdb", methods, comparisons=pairs)]))
-    assert reader.tables[1] == [
+    assert reader.tables[2] == [
         ["method", "against", "drop at 11 %: better by", "better on", "MoRF area: better by", "better on"],
         ["IG", "LIME", "*+0.050 0.010 to 0.090", "62.5 %", "+0.020 -0.010 to 0.050", "62.5 %"],
         ["LIME", "gone", "*-0.070 -0.100 to -0.040", "62.5 %", "\u2013", "\u2013"],
@@ -143,7 +157,7 @@ def test_texts_with_their_maps_and_what_removal_did() -> None:
     page = page_of(most=most, least=least)
     texts = [text for one in (*most, *least) for text in segments(one.attribution)]
     assert Reader(page).maps == texts
-    assert "<h3>1. IMDB, Narrows</h3>" in page
+    assert "<h3>1. IMDB, Evidence (fast)</h3>" in page
     assert "p(positive): 0.950 before, 0.150 without the first ninth of the tokens; drop +0.800<" in page
     assert "<h3>1. a/mine.csv, LIME</h3>" in page
     assert "drop -0.010; predicted: positive<" in page
@@ -153,13 +167,13 @@ def test_texts_with_their_maps_and_what_removal_did() -> None:
 
 def test_the_curves_of_a_text_are_drawn_where_there_are_some() -> None:
     page = page_of(most=[graded(review())])
-    assert "How the bottleneck closed" in page
-    assert "p(target) that is left, over the bits that pass" in page
-    assert "How the bottleneck closed" not in page_of(most=[graded({**review(), "trace": []})])
+    assert "How the bottleneck narrowed" in page
+    assert "p(target) over the bits that pass" in page
+    assert "How the bottleneck narrowed" not in page_of(most=[graded({**review(), "trace": []})])
 
 
 def test_maps_of_other_methods_have_their_unit() -> None:
-    page = page_of(most=[graded({**review(), "method": "lime", "trace": []})])
+    page = page_of(most=[graded(by(review(), LIME, trace=[]))])
     assert "weight:</span>" in page
     assert not re.search(r"\bbits\b", page)
 

@@ -9,8 +9,8 @@ import pytest
 from narrows.data.schema import AttributionDict
 from narrows.errors import DependencyError, InputError
 from narrows.viz.canvas import figure_svg
-from narrows.viz.series import plot_before_after, plot_series
-from saved_results import CASES, all_special, build, hostile, long, pair, review, signed, silent, tokens_of
+from narrows.viz.series import plot_series
+from saved_results import LIME, all_special, build, by, hostile, long, pair, review, signed, silent, tokens_of
 
 pytest.importorskip("matplotlib")
 
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 WORDS = ["The", "plot", "is", "thin", ",", "but", "the", "acting", "is", "superb", "."]
 
 
-def scaled(attribution: AttributionDict, factor: float, **changes: Any) -> AttributionDict:
-    tokens = [{**t, "bits": factor * t["bits"], "score": factor * t["score"]} for t in attribution["tokens"]]
-    total = sum(float(token["bits"]) for token in tokens)  # type: ignore[arg-type]
-    return {**attribution, "tokens": tokens, "total_bits": total, **changes}  # type: ignore[typeddict-item]
+def scaled(attribution: AttributionDict, factor: float) -> AttributionDict:
+    tokens = [{**token, "score": factor * token["score"]} for token in attribution["tokens"]]
+    return {**attribution, "tokens": tokens}  # type: ignore[typeddict-item]
 
 
 def strips_of(figure: Figure) -> list[Axes]:
@@ -56,7 +55,7 @@ def test_rows_of_their_own_scale_say_how_many_bits_the_colour_is() -> None:
     above, below = strip.images[0].get_array().tolist()  # type: ignore[union-attr]
     assert above == pytest.approx(below)
     assert above[10] == 1.0  # superb
-    assert names_of(strip.yaxis) == ["1e-4 (up to 9.80 bits)", "1e-2 (up to 0.01 bits)"]
+    assert names_of(strip.yaxis) == ["1e-4 (up to 9.80 bits)", "1e-2 (up to 0.0098 bits)"]
     assert bar.get_ylabel() == "information (bits),\nshare of the row's largest"
 
 
@@ -82,8 +81,8 @@ def test_cells_are_as_wide_in_the_last_strip() -> None:
 def test_signed_scores_have_two_ends_and_other_methods_their_unit() -> None:
     strip, bar = plot_series([signed()], ["a"], "layer").axes
     assert strip.images[0].norm.vmin == -1.0
-    assert bar.get_ylabel() == "signed information (bits),\nshare of the row's largest"
-    lime: AttributionDict = {**review(), "method": "lime"}
+    assert bar.get_ylabel() == "evidence (bits),\nshare of the row's largest"
+    lime = by(review(), LIME)
     strip, bar = plot_series([lime], ["a"], "method").axes
     assert names_of(strip.yaxis) == ["a (up to weight 9.80)"]
     assert bar.get_ylabel().startswith("weight")
@@ -93,13 +92,11 @@ def test_signed_scores_have_two_ends_and_other_methods_their_unit() -> None:
 @pytest.mark.parametrize("case", [all_special, silent])
 def test_texts_without_information_can_be_drawn(case: Any) -> None:
     assert "(up to 0 bits)" in names_of(strips_of(plot_series([case()], ["a"], "beta"))[0].yaxis)[0]
-    assert len(plot_before_after(case(), case()).axes) == 2
 
 
 def test_hostile_texts_are_drawn_as_they_are() -> None:
     figure = plot_series([hostile()], ["<b>$x$" + "\x1b" * 90], "$\\frac{$", limit=30)
     assert "<b>" not in figure_svg(figure)
-    assert "<script>" not in figure_svg(plot_before_after(hostile(), hostile(), top=20))
     assert all(
         "\x1b" not in name for strip in strips_of(figure) for name in names_of(strip.xaxis) + names_of(strip.yaxis)
     )
@@ -111,66 +108,26 @@ def test_broken_numbers_are_drawn_as_nothing() -> None:
     assert strip.images[0].get_array().tolist() == [[0.0, 1.0]]  # type: ignore[union-attr]
 
 
-def test_the_open_mask_beside_what_is_left() -> None:
-    after = review()
-    figure = plot_before_after(scaled(after, 40.0), after)
-    left, right = figure.axes
-    bits = [token["bits"] for token in after["tokens"] if not token["special"]]
-    assert [bar.get_width() for bar in right.patches][:11] == bits
-    assert [bar.get_width() for bar in left.patches][:11] == [40 * value for value in bits]
-    assert names_of(left.yaxis) == [*WORDS, "[CLS]", "[SEP]"]
-    assert left.get_xlabel() == right.get_xlabel() == "information (bits)"
-    assert left.get_title(loc="left") == "before (mask open): 1,987 bits in all"
-    assert right.get_title(loc="left") == "after optimisation: 49.7 bits in all"
-    assert figure.get_suptitle() == "target: positive, layer 4"
-
-
-def test_both_sides_show_the_tokens_that_are_strongest_after() -> None:
-    before = long()
-    tokens = [{**token, "bits": 1.0 + place % 7} for place, token in enumerate(before["tokens"])]
-    figure = plot_before_after({**before, "tokens": tokens}, before, top=10)  # type: ignore[typeddict-item]
-    left, right = figure.axes
-    ranked = sorted(range(1, 313), key=lambda place: -before["tokens"][place]["bits"])  # [CLS] is token 0
-    chosen = sorted(ranked[:10])
-    assert [bar.get_width() for bar in right.patches[:10]] == [before["tokens"][place]["bits"] for place in chosen]
-    assert [bar.get_width() for bar in left.patches[:10]] == [tokens[place]["bits"] for place in chosen]
-    assert "the 10 strongest of 312 tokens" in figure.get_suptitle()
-
-
-def test_information_has_no_sign_before_or_after() -> None:
-    for ax in plot_before_after(signed(), signed()).axes:
-        assert ax.get_xlim()[0] == 0
-        assert ax.get_xlabel() == "information (bits)"
-
-
 def test_the_same_figure_is_the_same_text() -> None:
     short = build("one two", tokens_of("one two", [1.0, 2.0]))
-    for make in (lambda: plot_series([short] * 2, ["1", "2"], "layer"), lambda: plot_before_after(short, short)):
-        figure = make()
-        assert figure_svg(figure) == figure_svg(figure) == figure_svg(make())
+    figure = plot_series([short] * 2, ["1", "2"], "layer")
+    assert figure_svg(figure) == figure_svg(figure) == figure_svg(plot_series([short] * 2, ["1", "2"], "layer"))
 
 
 def test_what_cannot_be_drawn() -> None:
     with pytest.raises(InputError, match="one name for each attribution, not 1 for 2"):
         plot_series([review()] * 2, ["a"], "beta")
-    with pytest.raises(InputError, match="number 2 is of another text"):
+    with pytest.raises(InputError, match="number 2 is of a different text"):
         plot_series([review(), pair()], ["a", "b"], "beta")
-    with pytest.raises(InputError, match="number 2 is of another text"):
-        plot_before_after(CASES["review"](), CASES["long"]())
     with pytest.raises(InputError, match="got none"):
         plot_series([], [], "beta")
     with pytest.raises(InputError, match="got none"):
         plot_series([build("", [])], ["a"], "beta")
-    for call in (
-        lambda: plot_series([review()], ["a"], "beta", limit=0),
-        lambda: plot_before_after(review(), review(), 0),
-    ):
-        with pytest.raises(InputError, match="at least 1, not 0"):
-            call()
+    with pytest.raises(InputError, match="at least 1, not 0"):
+        plot_series([review()], ["a"], "beta", limit=0)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    for call in (lambda: plot_series([review()], ["a"], "beta"), lambda: plot_before_after(review(), review())):
-        with pytest.raises(DependencyError, match=r"pip install 'narrows\[plot\]'"):
-            call()
+    with pytest.raises(DependencyError, match=r"pip install 'narrows\[plot\]'"):
+        plot_series([review()], ["a"], "beta")

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.errors import InputError
-from narrows.viz.shade import LEVELS, SURFACE, Scale, Theme, contrast, is_signed, shade
-from saved_results import CASES
+from narrows.viz.shade import LEVELS, SURFACE, Scale, Theme, contrast, is_signed, scales_of, shade
+from saved_results import CASES, LIME, build, by, method_of, tokens_of
 
 THEMES: tuple[Theme, ...] = ("light", "dark")
 ALL_LEVELS = range(-LEVELS, LEVELS + 1)
@@ -50,11 +49,6 @@ def test_for_is_blue_and_against_is_orange(theme: Theme) -> None:
         assert red > green > blue
 
 
-def test_there_is_no_level_beyond_the_ends() -> None:
-    with pytest.raises(InputError, match="not 25"):
-        shade(LEVELS + 1)
-
-
 def test_scale_ends_at_the_largest_magnitude() -> None:
     scale = Scale.of([1.0, -4.0, 2.0], signed=True)
     assert [scale.level(score) for score in (-4.0, 0.0, 2.0, 9.0)] == [-LEVELS, 0, LEVELS // 2, LEVELS]
@@ -75,11 +69,35 @@ def test_every_float_has_a_level(scores: list[float], score: float, signed: bool
 
 @pytest.mark.parametrize("name", CASES)
 def test_only_signed_scores_make_a_diverging_scale(name: str) -> None:
-    assert is_signed([CASES[name]()]) == (name == "signed")
+    assert is_signed([CASES[name]()]) == (name in ("signed", "little"))
 
 
-def test_signed_readout_without_a_negative_score_and_the_reverse() -> None:
+def test_a_signed_method_without_a_negative_score_and_the_reverse() -> None:
     review = CASES["review"]()
-    assert is_signed([{**review, "config": {"readout": "signed"}}])
+    assert is_signed([by(review, method_of(signed=True))])
     review["tokens"][3]["score"] = -0.1
     assert is_signed([CASES["pair"](), review])
+
+
+def test_maps_of_one_unit_share_a_scale_and_others_do_not() -> None:
+    review, weak = CASES["review"](), build("weak", tokens_of("weak", [0.01]))
+    lime = by(review, LIME)
+    assert [scale.largest for scale in scales_of([weak, lime, review])] == [9.8, 9.8, 9.8]
+    assert [scale.largest for scale in scales_of([weak, lime])] == [0.01, 9.8]
+    assert [scale.largest for scale in scales_of([weak, review], shared=False)] == [0.01, 9.8]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_a_map_that_explains_little_is_grey_and_as_readable(theme: Theme) -> None:
+    (scale,) = scales_of([CASES["little"]()])
+    assert scale.grey and not scales_of([CASES["signed"]()])[0].grey
+    for level in scale.levels():
+        colours, blue = scale.shade(level, theme), shade(abs(level), theme)
+        assert level == 0 or len(set(channels(colours.background))) == 1
+        assert contrast(colours.foreground, colours.background) >= 4.5
+        assert contrast(colours.background, blue.background) < 1.1
+
+
+def test_the_ends_of_a_scale_have_their_unit() -> None:
+    assert Scale(9.8, signed=False).ends("bits") == ("0", "9.80 bits")
+    assert Scale(0.0031, signed=True).ends("weight") == ("-0.0031 against", "weight +0.0031 for the target")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from narrows.data.schema import AttributionDict, TokenDict
 from narrows.errors import InputError
-from narrows.viz.spans import check_layers, content, cut, labels, segments, unplaced, visible
+from narrows.viz.spans import check_same_tokens, content, cut, labels, segments, unplaced, visible
 from saved_results import CASES, HOSTILE, build, layers, special
 
 
@@ -16,9 +16,9 @@ def texts_with_tokens(draw: st.DrawFn) -> AttributionDict:
     text = draw(st.text(max_size=60))
     tokens = []
     for start, length in draw(st.lists(st.tuples(st.integers(0, 62), st.integers(0, 8)), max_size=12)):
-        bits = draw(st.floats(0, 100))
+        score = draw(st.floats(0, 100))
         tokens.append(
-            TokenDict(token="x", start=start, end=start + length, segment=0, special=False, bits=bits, score=bits)
+            TokenDict(token="x", start=start, end=start + length, segment=0, special=False, score=score, rank=None)
         )
     return build(text, tokens, words=[])
 
@@ -56,8 +56,8 @@ def test_each_text_of_a_pair_has_its_own_tokens() -> None:
     assert len([span for span in cut(CASES["pair"](), 0) if span.tokens]) == 19
 
 
-def token(start: int, end: int, bits: float) -> TokenDict:
-    return TokenDict(token="x", start=start, end=end, segment=0, special=False, bits=bits, score=bits)
+def token(start: int, end: int, score: float) -> TokenDict:
+    return TokenDict(token="x", start=start, end=end, segment=0, special=False, score=score, rank=None)
 
 
 def test_tokens_of_one_character_are_drawn_together() -> None:
@@ -67,6 +67,7 @@ def test_tokens_of_one_character_are_drawn_together() -> None:
         ("😀", (1, 2), 5.0),
         ("!", (3,), 4.0),
     ]
+    assert [span.rank for span in content(attribution)] == [4, 2, 1]  # the best of its tokens
 
 
 def test_white_space_at_the_ends_of_a_token_is_not_shaded() -> None:
@@ -106,8 +107,8 @@ def test_nothing_that_acts_on_a_screen_is_left(text: str) -> None:
 
 
 def test_layers_of_one_text_only() -> None:
-    check_layers(layers(3))
+    check_same_tokens(layers(3))
     with pytest.raises(InputError, match="at least one"):
-        check_layers([])
+        check_same_tokens([])
     with pytest.raises(InputError, match="different"):
-        check_layers([CASES["review"](), CASES["pair"]()])
+        check_same_tokens([CASES["review"](), CASES["pair"]()])

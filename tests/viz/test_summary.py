@@ -30,7 +30,7 @@ def test_methods_down_and_data_sets_across() -> None:
         "RTE (n = 500)",
     ]
     assert rows[1] == ["---"] * 6
-    assert [row[0] for row in rows[2:]][:3] == ["Narrows", "IBA (paper)", "IBA (released code)"]
+    assert [row[0] for row in rows[2:]][:3] == ["Evidence (fast)", "IBA (paper)", "IBA (released code)"]
     assert rows[2][1] == "**0.285** [0.255, 0.320]"  # the best of its column
     assert rows[3][1] == "0.216 [0.186, 0.251]"
     assert len(rows) == 2 + 12
@@ -55,7 +55,7 @@ def test_latex_has_a_row_per_method() -> None:
     assert lines[0] == r"\begin{tabular}{lcc}"
     assert lines[1] == r"method & IMDB (n = 500) & MNLI-m (n = 500) \\"
     assert lines[2] == r"\hline"
-    assert lines[3] == r"Narrows & \textbf{0.285} [0.255, 0.320] & \textbf{0.361} [0.331, 0.396] \\"
+    assert lines[3] == r"Evidence (fast) & \textbf{0.285} [0.255, 0.320] & \textbf{0.361} [0.331, 0.396] \\"
     assert lines[-1] == r"\end{tabular}"
     assert len(lines) == 7
 

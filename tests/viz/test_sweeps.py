@@ -4,9 +4,9 @@ import pytest
 from test_curves import legend_of, lines_of, panels_of
 
 from narrows.errors import InputError
+from narrows.viz.curves import has_rate, plot_rates
 from narrows.viz.panels import RANDOM_COLOUR
-from narrows.viz.rates import has_rate, plot_rates, plot_sweep_rates
-from narrows.viz.sweeps import plot_sweep_curves, plot_sweep_line
+from narrows.viz.sweeps import plot_sweep_curves, plot_sweep_line, plot_sweep_rates
 from saved_summaries import method, run, sweep
 
 pytest.importorskip("matplotlib")
@@ -67,8 +67,8 @@ def test_layers_are_linear_and_a_beta_of_nothing_has_a_place() -> None:
 
 
 def test_rates_are_drawn_of_methods_with_three_points_and_of_no_others() -> None:
-    own = method("narrows:preset=complete", "Narrows, preset complete", 0.3, 20.0)
-    two = method("narrows", "Narrows", 0.3, 9.0, rate_bits=[1.0, 2.0], rate_probability=[0.5, 0.9])
+    own = method("complete", "Evidence (complete)", 0.3, 20.0)
+    two = method("fast", "Evidence (fast)", 0.3, 9.0, rate_bits=[1.0, 2.0], rate_probability=[0.5, 0.9])
     summaries = [run("imdb", [own, two, method("ig", "IG", 0.2, 20.0)]), run("rte", [two])]
     assert [has_rate(each) for each in summaries[0]["methods"].values()] == [True, False, False]
     first, second = panels_of(figure := plot_rates(summaries))
@@ -77,15 +77,9 @@ def test_rates_are_drawn_of_methods_with_three_points_and_of_no_others() -> None
     assert not second.lines
     assert (first.get_xscale(), first.get_ylim()) == ("log", (0.0, 1.02))
     assert (first.get_xlabel(), first.get_ylabel()) == ("information that passes (bits)", "mean p(target) that is left")
-    assert legend_of(figure) == ["Narrows, preset complete"]
+    assert legend_of(figure) == ["Evidence (complete)"]
     with pytest.raises(InputError, match="three points"):
         plot_rates(summaries[1:])
-
-
-def test_a_summary_of_an_earlier_version_has_no_rates() -> None:
-    old = method("narrows", "Narrows", 0.3, 9.0)
-    del old["rate_bits"], old["rate_probability"]  # type: ignore[misc]
-    assert not has_rate(old)
 
 
 def test_rates_of_a_sweep_run_from_dark_to_light_as_its_curves_do() -> None:

@@ -9,9 +9,10 @@ from rich.segment import Segment
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
+from narrows.viz import caption
 from narrows.viz.shade import shade
-from narrows.viz.terminal import render_layers, render_map
-from saved_results import CASES, build, layers, special, tokens_of
+from narrows.viz.terminal import render_layers, render_map, render_maps
+from saved_results import CASES, EVIDENCE, HOW, build, by, layers, review, signed, special, tokens_of
 
 
 def printed(picture: RenderableType, width: int = 80, encoding: str = "utf-8") -> str:
@@ -65,7 +66,7 @@ def test_orange_only_where_scores_are_signed(attribution: AttributionDict) -> No
         for segment in coloured(render_map(attribution, theme="dark"))
         if segment.style and segment.style.bgcolor and segment.style.bgcolor.triplet
     }
-    assert bool(found & oranges) == (attribution["config"].get("readout") == "signed")
+    assert bool(found & oranges) == (attribution["method"]["signed"] and not caption.explains_little(attribution))
 
 
 def test_without_colour_bars_stand_under_the_tokens() -> None:
@@ -91,9 +92,14 @@ def test_no_color_turns_the_bars_on(settings: dict[str, bool]) -> None:
 def test_prediction_target_and_numbers_are_there() -> None:
     output = printed(render_map(CASES["signed"]()))
     assert re.search(r"predicted +positive +p = 0.986", output)
-    assert re.search(r"target +negative +p = 0.014", output)
-    assert "The prediction needed 17.1 bits of the 1,804 bits that layer 4 carries" in output
-    assert re.search(r"superb +\+6\.80 +40%", output)
+    assert re.search(r"target +negative +p = 0.014, a typical text 0.41", output)
+    assert "The scores miss the rise of 7.00 bits by 0.13 bits." in output
+    assert re.search(r"superb +\+6\.80 +1 +40%", output)
+    assert re.search(r"thin +-4\.10 +11 +24%", output)
+    assert re.search(r"\[SEP\] +\+0\.10 +0\.6%", output)  # special tokens are counted where there are shares
+    assert "Evidence (complete), layers 1, 3, 5" in output
+    assert EVIDENCE["caption"] in output and f"How this was made: {EVIDENCE['how']}" in output
+    assert "share" not in printed(render_map(review()))
     assert "[CLS] +1.00" in output
     assert "412 tokens were cut off" in printed(render_map(CASES["long"]()))
 
@@ -128,10 +134,10 @@ def test_no_bits_at_all() -> None:
 
 
 def test_layers_have_a_column_each_and_the_tokens_their_bits() -> None:
-    output = printed(render_layers(layers(6)))
-    assert re.search(r"^layer +0 +1 +2 +3 +4 +5$", output, re.MULTILINE)
-    assert re.search(r"^The +0.* 0\.90.* 2\.70.* 5\.40", output, re.MULTILINE)
-    assert re.search(r"^needed +8\.95", output, re.MULTILINE)
+    output = printed(render_layers(layers(6)), 100)
+    assert re.search(r"^layer +0 +1 +2 +3 +4 +5 *$", output, re.MULTILINE)
+    assert re.search(r"^The +0 +11 .* 0\.90 +9.* 2\.70 +6", output, re.MULTILINE)
+    assert re.search(r"^all tokens +\d", output, re.MULTILINE)
     assert "9.00 bits" in output  # not the 20 of [CLS]
     assert "layers 0 to 5" in output
 
@@ -139,7 +145,7 @@ def test_layers_have_a_column_each_and_the_tokens_their_bits() -> None:
 def test_many_layers_are_stacked_within_the_width() -> None:
     output = printed(render_layers(layers(25)), 60)
     assert all(len(line) <= 60 for line in output.splitlines())
-    assert re.findall(r"^layer +(\d+)", output, re.MULTILINE) == ["0", "6", "12", "18", "24"]
+    assert re.findall(r"^layer +(\d+)", output, re.MULTILINE) == ["0", "4", "8", "12", "16", "20", "24"]
 
 
 def test_layers_share_one_scale() -> None:
@@ -170,8 +176,23 @@ def test_a_target_without_a_probability_is_named_all_the_same() -> None:
     assert re.search(r"^predicted, target +0.53 *$", number, re.MULTILINE)
 
 
-def test_layers_say_how_evidence_was_read() -> None:
-    evidence = {"readout": "evidence", "points": 3, "rounds": 1, "stretch": [0.2, 0.8]}
-    results = [{**each, "config": {**each["config"], **evidence}} for each in layers(3)]
-    assert "Measured at 3 points between 20% and 80%" in printed(render_layers(results))  # type: ignore[arg-type]
-    assert "Measured at" not in printed(render_layers(layers(3)))
+def test_layers_say_how_they_were_made_and_what_the_numbers_are() -> None:
+    output = printed(render_layers([by(layer, EVIDENCE) for layer in layers(3)]))
+    assert EVIDENCE["caption"] in output and EVIDENCE["how"] in output
+    assert HOW in printed(render_layers(layers(3)))
+    assert "is its rank" in output
+
+
+def test_a_map_that_explains_little_says_so_and_is_grey() -> None:
+    assert "p(target) is already 0.97 without this text" in printed(render_map(CASES["little"]()))
+    assert "already" not in printed(render_map(signed()))
+    shades = backgrounds(coloured(render_map(CASES["little"](), theme="light")))
+    assert shades["superb"] == shade(24, "light", grey=True).background
+
+
+def test_maps_below_each_other_share_one_scale() -> None:
+    weak = build("weak", tokens_of("weak", [4.9]))
+    shades = backgrounds(coloured(render_maps([review(), weak], theme="light")))
+    assert shades["weak"] == shade(12, "light").background
+    assert printed(render_maps([review(), weak])).count("9.80 bits") == 2
+    assert backgrounds(coloured(render_map(weak, theme="light")))["weak"] == shade(24, "light").background

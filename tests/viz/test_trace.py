@@ -38,7 +38,7 @@ def test_a_method_without_steps_is_told() -> None:
 def at(total: float, cross_entropy: float) -> AttributionDict:
     trace = [{"step": 0, "cross_entropy": 0.0, "information": 9.0}]
     trace.append({"step": 1, "cross_entropy": cross_entropy, "information": total})
-    return {**review(), "total_bits": total, "trace": trace}  # type: ignore[typeddict-item]
+    return {**review(), "trace": trace}  # type: ignore[typeddict-item]
 
 
 def test_a_rate_curve_runs_from_the_fewest_bits_to_the_most() -> None:

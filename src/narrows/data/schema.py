@@ -84,8 +84,10 @@ class MethodSummary(TypedDict):
 
     name: str  # with its options, as the method was asked for: "ig:steps=50"
     label: str  # for tables and figures: "IG, steps 50"
+    unit: str  # of its scores, as in MethodDict
     drop_11: float  # mean p(target) minus the same without the first ninth of the tokens, most relevant first
     drop_11_interval: list[float]
+    drops: dict[str, float]  # the same without so many percent of the tokens: keys "5", "11", "20", "33", "50"
     area_morf: float  # mean over the curve's ten points, most relevant first; low is good
     area_morf_interval: list[float]
     area_lerf: float  # least relevant first; high is good

@@ -1,159 +1,66 @@
-"""What stands around a picture in words and numbers, the same in the terminal, on the page and in figures."""
+"""The words and numbers around a picture, the same in the terminal, on the page and in figures.
+
+Unit, sign, label and sentences come from the record of the method; nothing is looked up by a method's name.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from narrows.data.schema import AttributionDict
-from narrows.viz.spans import content, visible
+from narrows.viz.spans import content, one_line, unplaced, visible
 
-INFORMATION_UNIT = "information (bits)"
-SIGNED_UNIT = "signed information (bits)"
-EVIDENCE_UNIT = "evidence for the target (bits)"
-EVIDENCE = "evidence"  # the kind of scores that is in bits, but not of information
+LITTLE = 0.05  # p(target) closer than this to that of a typical text: the map has little to explain
 
-_BITS = "bits"
-_NATS = "nats of log p"
-_PROBABILITY = "probability"
-_PLAIN = "score"
-# What the scores of the methods are; of those that are not listed nothing is known.
-_UNITS = {
-    "narrows": _BITS,
-    EVIDENCE: _BITS,
-    "iba": _BITS,
-    "iba_released": _BITS,
-    "ig": _NATS,
-    "layer_ig": _NATS,
-    "gradient_x_input": _NATS,
-    "gradient_shap": _NATS,
-    "occlusion": _PROBABILITY,
-    "kernel_shap": _PROBABILITY,
-    "lime": "weight",
-}
-_AT_A_LAYER = ("layer_ig", "update_norm")  # besides those that are in bits
+_NAMES = ("probability", "weight", "score")  # units that are no amounts: the name stands before the number
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A word of the table: its score in bits and its share of what all tokens have together (0 to 1)."""
+    """A row of the table of words."""
 
     word: str
     score: float
-    share: float
+    rank: int | None
+    share: float | None  # of all scores regardless of sign, 0 to 1; None where scores do not add up
+    other: bool = False  # a special token, or the sum of the words that are not listed
 
 
-def bits(value: float, signed: bool = False) -> str:
-    """Write a number of bits, with as many digits as a reader can use.
+@dataclass(frozen=True)
+class Label:
+    """A row of the table of labels."""
 
-    Args:
-        value: In bits.
-        signed: Whether positive values carry their sign, too.
+    name: str
+    p: float | None
+    role: str  # "predicted", "target", both or empty
+    typical: float | None  # p(target) of a typical text
 
-    Returns:
-        The number without its unit.
 
-    Example:
-        >>> bits(0.0), bits(0.004), bits(3.14159), bits(31.4159), bits(31415.9), bits(2.5, signed=True)
-        ('0', '<0.01', '3.14', '31.4', '31,416', '+2.50')
-    """
+def number(value: float, signed: bool = False) -> str:
+    """Write a score without its unit, with at least two significant digits; positive ones get a plus if signed."""
     if not math.isfinite(value):
         return "not finite"
     size = abs(value)
     if size == 0:
         return "0"
-    sign = "-" if value < 0 else "+" if signed else ""
-    if size < 0.005:
-        return f"{sign}<0.01" if signed else "<0.01"
-    digits = 2 if size < 9.995 else 1 if size < 99.95 else 0
-    return f"{sign}{size:,.{digits}f}"
+    sign = "+" if signed else ""
+    if size < 0.000995:
+        mantissa, _, exponent = f"{value:{sign}.{1 if size >= 1e-9 else 0}e}".partition("e")
+        return f"{mantissa}e{int(exponent)}"
+    digits = next(n for limit, n in ((0.00995, 4), (0.0995, 3), (9.995, 2), (99.95, 1), (math.inf, 0)) if size < limit)
+    return f"{value:{sign},.{digits}f}"
 
 
-def short_unit(method: str) -> str:
-    """Return what the scores of a method are counted in.
-
-    Args:
-        method: Its name, with or without options.
-
-    Returns:
-        ``bits`` for bottlenecks, ``score`` for a method that is not known.
-
-    Example:
-        >>> short_unit("iba:layer=3"), short_unit("lime"), short_unit("of my own")
-        ('bits', 'weight', 'score')
-    """
-    return _UNITS.get(_base(method), _PLAIN)
-
-
-def kind(attribution: AttributionDict) -> str:
-    """Return what tells the unit and the meaning of a result's scores: its method, or ``evidence``."""
-    return EVIDENCE if attribution["config"].get("readout") == EVIDENCE else attribution["method"]
-
-
-def in_bits(method: str) -> bool:
-    """Tell whether the scores of a method are bits."""
-    return short_unit(method) == _BITS
-
-
-def is_counted(method: str) -> bool:
-    """Tell whether scores are so many of something; weights and mere scores are not."""
-    return short_unit(method) in (_BITS, _NATS)
-
-
-def number(value: float, signed: bool = False, method: str = "narrows") -> str:
-    """Write a score without its unit: as `bits` does, and where other units make small numbers, these too.
-
-    Args:
-        value: In the unit of the method.
-        signed: Whether positive values carry their sign, too.
-        method: Whose score it is.
-
-    Returns:
-        The number, of at most seven characters where it is below a million.
-
-    Example:
-        >>> number(0.004), number(0.0044, method="lime"), number(-0.00002, signed=True, method="lime")
-        ('<0.01', '0.0044', '-2e-05')
-    """
-    size = abs(value)
-    if in_bits(method) or not 0 < size < 0.005:
-        return bits(value, signed)
-    return f"{value:{'+' if signed else ''}{'.4f' if size >= 0.0005 else '.0e'}}"
-
-
-def amount(value: float, signed: bool = False, method: str = "narrows") -> str:
-    """Write a score with its unit.
-
-    Args:
-        value: In the unit of the method.
-        signed: Whether positive values carry their sign, too.
-        method: Whose score it is.
-
-    Returns:
-        Number and unit; what is not counted in anything has its name before the number.
-
-    Example:
-        >>> amount(3.14159), amount(0.25, signed=True, method="ig"), amount(0.25, method="lime")
-        ('3.14 bits', '+0.25 nats of log p', 'weight 0.25')
-    """
-    written, name = number(value, signed, method), short_unit(method)
-    return f"{written} {name}" if is_counted(method) else f"{name} {written}"
-
-
-def _base(method: str) -> str:
-    """Return the name of a method without its options."""
-    return method.partition(":")[0]
+def amount(value: float, unit: str, signed: bool = False) -> str:
+    """Write a score with its unit: "3.14 bits", "weight 0.25"."""
+    written = number(value, signed)
+    return f"{unit} {written}" if unit in _NAMES else f"{written} {unit}"
 
 
 def percent(share: float) -> str:
-    """Return a share between 0 and 1 as a percentage.
-
-    Example:
-        >>> percent(0.314), percent(0.0314), percent(0.0)
-        ('31%', '3.1%', '0%')
-    """
+    """Return a share between 0 and 1 as a percentage: "31%", "3.1%"."""
     if share == 0 or not math.isfinite(share):
         return "0%"
     if share < 0.0005:
@@ -167,12 +74,7 @@ def place(layer: int) -> str:
 
 
 def places(layers: Sequence[int]) -> str:
-    """Return the name of several layers.
-
-    Example:
-        >>> places([0, 1, 2, 3]), places([3, 6, 9]), places([4])
-        ('layers 0 to 3', 'layers 3, 6, 9', 'layer 4')
-    """
+    """Return the name of several layers: "layers 0 to 3", "layers 3, 6, 9", "layer 4"."""
     if len(layers) == 1:
         return place(layers[0])
     if len(layers) > 2 and list(layers) == list(range(layers[0], layers[0] + len(layers))):
@@ -180,132 +82,26 @@ def places(layers: Sequence[int]) -> str:
     return f"layers {', '.join(map(str, layers))}"
 
 
-def where(attribution: AttributionDict) -> str:
-    """Return the name of the layer, or of all layers, at which a result was read."""
-    return places(attribution.get("layers") or [attribution["layer"]])  # files of earlier versions know one layer
+def layer_name(attribution: AttributionDict) -> str:
+    """Return the layers of a result, for the head of a column: "4", "1, 3, 5", or "-"."""
+    return ", ".join(map(str, attribution["layers"] or ())) or "-"
 
 
-def origin(method: str, where: str) -> str:
-    """Return by which method a map was made and, of methods that look at a layer, where.
-
-    Example:
-        >>> origin("narrows", "layer 4"), origin("lime", "layer 4")
-        ('narrows, layer 4', 'lime')
-    """
-    return f"{method}, {where}" if in_bits(method) or _base(method) in _AT_A_LAYER else method
+def layers_of(attributions: Sequence[AttributionDict]) -> str:
+    """Return the name of the layers of all results, empty if no method looks at one."""
+    found = dict.fromkeys(layer for result in attributions for layer in result["layers"] or ())
+    return places(list(found)) if found else ""
 
 
-def unit(signed: bool, method: str = "narrows") -> str:
-    """Return the label of a scale or an axis.
-
-    Example:
-        >>> unit(True), unit(True, "lime"), unit(False, "ig"), unit(True, "evidence")
-        ('signed information (bits)', 'weight', 'score (nats of log p)', 'evidence for the target (bits)')
-    """
-    if method == EVIDENCE:
-        return EVIDENCE_UNIT
-    name = short_unit(method)
-    if name == _BITS:
-        return SIGNED_UNIT if signed else INFORMATION_UNIT
-    return f"{_PLAIN} ({name})" if name in (_NATS, _PROBABILITY) else name
+def origin(*attributions: AttributionDict) -> str:
+    """Return by which method maps were made and, of methods that look at a layer, where."""
+    return ", ".join(filter(None, (attributions[0]["method"]["label"], layers_of(attributions))))
 
 
-def meaning(signed: bool, method: str = "narrows", probable: bool = True) -> str:
-    """Return, in plain words, what the numbers of a method's map mean.
-
-    Args:
-        signed: Whether some of them are below 0.
-        method: The method, or the kind of its scores.
-        probable: Whether the target has a probability: a number, a contrast or a distribution has none.
-
-    Returns:
-        Sentences.
-    """
-    if method == EVIDENCE:
-        does, doubling = "raises log2 p(target)", ": one bit doubles the probability"
-        if not probable:
-            does, doubling = "lowers the loss of the target (1 bit is 0.69 nats)", ""
-        return (
-            f"A token's evidence is the number of bits by which it {does} as the text takes the place of a typical "
-            f"text inside the model{doubling}. A plus speaks for the target, a minus against it."
-        )
-    if in_bits(method):
-        return what_a_bit_is(signed)
-    sentence = f"The higher the {_PLAIN}, the more the token speaks for the target, as {method} sees it."
-    if signed:
-        sentence += " A minus says that it speaks against the target."
-    if short_unit(method) not in (_NATS, _PROBABILITY):
-        sentence += f" The {_PLAIN}s of different methods or texts cannot be compared."
-    return sentence
-
-
-def what_a_bit_is(signed: bool) -> str:
-    """Return, in plain words, what bits mean."""
-    sentence = (
-        "One bit is the answer to one yes-or-no question. A token's bits are what the prediction still had to be told "
-        "about it when as much noise as possible hid the rest; at 0 bits the token could as well be noise."
-    )
-    if signed:
-        sentence += " A plus says that the token speaks for the target, a minus that it speaks against it."
-    return sentence
-
-
-def needed(attribution: AttributionDict) -> str | None:
-    """Return the sentence that says how many bits the prediction needed, or how well the evidence adds up.
-
-    Args:
-        attribution: A saved result.
-
-    Returns:
-        The sentence; None for a method whose scores are no bits.
-    """
-    if kind(attribution) == EVIDENCE:
-        return _walked(attribution["config"])
-    if not in_bits(attribution["method"]):
-        return None
-    used, carried = attribution["total_bits"], attribution["carried_bits"]
-    if carried is None:  # a method without a trace does not know
-        return f"The prediction needed {bits(used)} bits at {where(attribution)}."
-    if used > carried:
-        return (
-            f"Nothing was narrowed: {bits(used)} bits pass at {where(attribution)}, more than the {bits(carried)} of "
-            "the mask it starts from. A larger beta closes it."
-        )
-    part = f" ({percent(used / carried)})" if used > 0 else ""
-    carry = "carry" if len(attribution.get("layers", [])) > 1 else "carries"
-    return (
-        f"The prediction needed {bits(used)} bits of the {bits(carried)} bits that {where(attribution)} {carry}{part}."
-    )
-
-
-def _walked(config: Mapping[str, Any]) -> str:
-    """Return the sentence that says how evidence was read, and whether it adds up."""
-    points, rounds = config.get("points", "a few"), config.get("rounds", 1)
-    start, end = config.get("stretch", (0, 1))
-    whole = (start, end) == (0, 1)
-    part = "on" if whole else f"between {start:.0%} and {end:.0%} of"
-    measured = f"Measured at {points} point{'' if points == 1 else 's'} {part} the way, per layer"
-    if rounds > 1:
-        return (
-            f"{measured}, in {rounds} rounds: a strong token is closed once it is found, and what the others say "
-            "without it decides which comes next; where need be its own number is raised above theirs. So the numbers "
-            "rank the tokens, and do not add up."
-        )
-    return (
-        f"{measured}. The more of them, the closer the evidence of all tokens adds up to the whole rise."
-        if whole
-        else f"{measured}."
-    )
-
-
-def quantity(method: str) -> str:
-    """Return what is read off each token, for a heading."""
-    return "Evidence" if method == EVIDENCE else "Information" if in_bits(method) else "Score"
-
-
-def counts_needed(method: str) -> bool:
-    """Tell whether the bits of all tokens add up to what the prediction needed."""
-    return in_bits(method) and method != EVIDENCE
+def quantity(attribution: AttributionDict) -> str:
+    """Return the label of a scale or an axis: "evidence (bits)", "score (nats of log p)", "weight"."""
+    name, unit = attribution["method"]["quantity"], attribution["method"]["unit"]
+    return unit if name == "score" and unit in ("weight", "score") else f"{name} ({unit})"
 
 
 def truncation(attribution: AttributionDict) -> str | None:
@@ -317,62 +113,123 @@ def truncation(attribution: AttributionDict) -> str | None:
     return f"{what} cut off: the text is longer than the model takes, and the map ends where the model stopped reading."
 
 
-def classes(attribution: AttributionDict, count: int) -> list[tuple[str, float | None]]:
-    """Return the most probable labels, the target among them whatever its probability.
+def explains_little(attribution: AttributionDict) -> bool:
+    """Tell whether p(target) is within .05 of that of a typical text, so that there is little to explain."""
+    p, typical = attribution["probabilities"].get(attribution["target"]), attribution["typical"]
+    return p is not None and typical is not None and abs(p - typical) < LITTLE
 
-    Args:
-        attribution: A saved result.
-        count: How many labels to return at most, the target not counted.
 
-    Returns:
-        Labels and probabilities, most probable first; then what is predicted or explained and has no probability of its
-        own: a number, a contrast.
-    """
-    ranked = sorted(attribution["probabilities"].items(), key=lambda item: -item[1])
-    listed = [item for rank, item in enumerate(ranked) if rank < count or item[0] == attribution["target"]]
-    others = dict.fromkeys((attribution["predicted"], attribution["target"]))
-    return [*listed, *((name, None) for name in others if name not in attribution["probabilities"])]
+def already(attribution: AttributionDict) -> str | None:
+    """Return the sentence of a map that explains little, or None."""
+    if not explains_little(attribution):
+        return None
+    return f"p(target) is already {attribution['typical']:.2f} without this text, so the map has little to explain."
+
+
+def missed(attribution: AttributionDict) -> str | None:
+    """Return by how much additive scores miss the rise from a typical text to this one, or None."""
+    rise, unit = attribution["rise"], attribution["method"]["unit"]
+    if not attribution["method"]["additive"] or rise is None:
+        return None
+    gap = abs(rise - total(attribution))
+    return f"The scores miss the rise of {amount(rise, unit)} by {amount(gap, unit)}."
+
+
+def needed(attribution: AttributionDict) -> str | None:
+    """Return how much information the prediction needed of what the layer carries; None for other quantities."""
+    if attribution["method"]["quantity"] != "information" or not attribution["trace"]:
+        return None
+    used, carried = magnitude(attribution), attribution["trace"][0]["information"]
+    where, unit = layers_of([attribution]) or "the layer", attribution["method"]["unit"]
+    if used > carried:
+        return (
+            f"Nothing was narrowed: {amount(used, unit)} pass at {where}, more than the {amount(carried, unit)} of the "
+            "open mask. A larger beta removes more."
+        )
+    part = f" ({percent(used / carried)})" if used > 0 else ""
+    verb = "carry" if len(attribution["layers"] or ()) > 1 else "carries"
+    return f"The prediction needed {amount(used, unit)} of the {amount(carried, unit)} that {where} {verb}{part}."
+
+
+def sentences(attribution: AttributionDict) -> list[str]:
+    """Return what stands below the picture of a result: the method's own sentence, then what the numbers add up to."""
+    own = visible(attribution["method"]["caption"])
+    return [sentence for sentence in (own, missed(attribution), needed(attribution)) if sentence]
+
+
+def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]:
+    """Return the `count` most probable labels, always with the target, and how many labels are left out."""
+    target, predicted, every = attribution["target"], attribution["predicted"], attribution["probabilities"]
+    ranked = sorted(every.items(), key=lambda item: -item[1])
+    listed: list[tuple[str, float | None]] = [
+        item for rank, item in enumerate(ranked) if rank < count or item[0] == target
+    ]
+    hidden = len(every) - len(listed)
+    listed += [(name, None) for name in dict.fromkeys((predicted, target)) if name not in every]
+    roles = (("predicted", predicted), ("target", target))
+    return [
+        Label(
+            name,
+            p,
+            ", ".join(role for role, holder in roles if holder == name),
+            attribution["typical"] if name == target and p is not None else None,
+        )
+        for name, p in listed
+    ], hidden
 
 
 def probability(attribution: AttributionDict) -> str:
-    """Return the probability of the target; of one that has none, a number or a contrast, nothing.
-
-    Args:
-        attribution: A saved result.
-
-    Returns:
-        "p = 0.986", or the empty string.
-    """
-    p = attribution["probabilities"].get(attribution["target"])
-    return "" if p is None else f"p = {p:.3f}"
+    """Return "p = 0.986, a typical text 0.41", without what is not known; empty for a number or a contrast."""
+    return chance(attribution["probabilities"].get(attribution["target"]), attribution["typical"])
 
 
-def is_probable(attribution: AttributionDict) -> bool:
-    """Tell whether the target of a result has a probability of its own."""
-    return attribution["target"] in attribution["probabilities"]
+def chance(p: float | None, typical: float | None) -> str:
+    """Write a probability beside that of a typical text."""
+    if p is None:
+        return ""
+    return f"p = {p:.3f}" + ("" if typical is None else f", a typical text {typical:.2f}")
+
+
+def heading(attribution: AttributionDict) -> str:
+    """Return what a map is of, on one line: the target with its probability, and the method."""
+    p = probability(attribution)
+    return f"{attribution['target']}{p and f' ({p})'}, {origin(attribution)}"
+
+
+def total(attribution: AttributionDict) -> float:
+    """Return the sum of the scores of all tokens, special ones included."""
+    return sum(token["score"] for token in attribution["tokens"] if math.isfinite(token["score"]))
 
 
 def magnitude(attribution: AttributionDict) -> float:
-    """Return what all tokens have together, in bits regardless of sign: the whole that shares are shares of."""
+    """Return the sum of the sizes of all scores, special tokens included."""
     return sum(abs(token["score"]) for token in attribution["tokens"] if math.isfinite(token["score"]))
 
 
+def sums(attribution: AttributionDict) -> bool:
+    """Tell whether the sum of all tokens means something: what adds up, and information."""
+    return attribution["method"]["additive"] or attribution["method"]["quantity"] == "information"
+
+
 def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
-    """Rank the words of a result, or its tokens where it holds no words.
-
-    Args:
-        attribution: A saved result.
-        count: How many to return at most.
-
-    Returns:
-        The strongest first, whatever their sign; those without any information are left out.
-    """
-    rows: Sequence[tuple[str, float]] = [(word["word"], word["score"]) for word in attribution["words"]]
+    """Rank the words of a result, or its tokens where it holds no words, the strongest first whatever their sign."""
+    # Where scores add up, the sum of the words that are not listed and the special tokens follow, so that shares add up
+    # to 1. Words without any score are left out.
+    rows: list[tuple[str, float, int | None]] = [(w["word"], w["score"], w["rank"]) for w in attribution["words"]]
     if not rows:
-        rows = [(span.text, span.score) for span in content(attribution)]
-    whole = magnitude(attribution)
-    informative = [row for row in rows if math.isfinite(row[1]) and row[1] != 0]
-    ranked = sorted(informative, key=lambda row: -abs(row[1]))[:count]
-    return [
-        Ranked(" ".join(visible(word).split()), score, abs(score) / whole if whole else 0.0) for word, score in ranked
-    ]
+        rows = [(span.text, span.score, span.rank) for span in content(attribution)]
+    known = [row for row in rows if math.isfinite(row[1]) and row[1] != 0]
+    ranked = sorted(known, key=lambda row: -abs(row[1]))
+    additive = attribution["method"]["additive"]
+    special = [span for span in unplaced(attribution) if math.isfinite(span.score)] if additive else []
+    whole = sum(abs(row[1]) for row in ranked) + sum(abs(span.score) for span in special)
+
+    def row(name: str, score: float, rank: int | None, size: float, other: bool = False) -> Ranked:
+        return Ranked(one_line(name), score, rank, (size / whole if whole else 0.0) if additive else None, other)
+
+    found = [row(word, score, rank, abs(score)) for word, score, rank in ranked[:count]]
+    rest = ranked[count:]
+    if additive and rest:
+        name = f"{len(rest)} more"
+        found.append(row(name, sum(each[1] for each in rest), None, sum(abs(each[1]) for each in rest), True))
+    return [*found, *(row(span.text, span.score, span.rank, abs(span.score), True) for span in special)]

@@ -11,26 +11,18 @@ from typing import TYPE_CHECKING, Literal
 
 from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import InputError
-from narrows.viz.canvas import INK, LINES, paper_style, save_figure, settle
-from narrows.viz.labels import place_labels
-from narrows.viz.panels import COLOURS, RANDOM_COLOUR, draw_legend, gaps, is_random, looks, make_panels, name_axes
+from narrows.viz.canvas import COLOURS, INK, LINES, gaps, paper_style, settle
+from narrows.viz.panels import RANDOM_COLOUR, draw_legend, is_random, looks, make_panels, name_axes
+from narrows.viz.trace import BITS_THAT_PASS, LEAST_POINTS, P_THAT_IS_LEFT, scale_rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "plot_comparison",
-    "plot_cost",
-    "plot_degradation",
-    "save_figure",
-]
-
 Measure = Literal["probability", "normalized"]
 Order = Literal["morf", "lerf"]
 
 PERCENT = [100 * step / 9 for step in range(10)]
-_DROP = "drop of mean p(target) at 11 %"
 DROP_UP = "drop of mean p(target)\nat 11 %"
 _ORDERS = {"morf": "most relevant first", "lerf": "least relevant first"}
 _MEANS = {"probability": "mean p(target)", "normalized": "normalised p(target)"}
@@ -42,8 +34,8 @@ def plot_degradation(
 ) -> Figure:
     """Draw what removing tokens did: one panel per data set, one curve per method (the paper's figure 1).
 
-    Eight methods can be told apart without effort; from the eighth on colours come again, with other dashes and hollow
-    marks. The random method is grey.
+    Seven methods have colours of their own; from the eighth on colours come again, with other dashes and hollow marks.
+    The random method is grey.
 
     Args:
         summaries: One per data set.
@@ -101,7 +93,7 @@ def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="y", color="#e6e9ee", linewidth=0.6)
         panel.set_axisbelow(True)
-    name_axes(panels, _DROP, "")
+    name_axes(panels, "drop of mean p(target) at 11 %", "")
     return settle(figure)
 
 
@@ -109,54 +101,76 @@ def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
 def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
     """Draw what methods find against what they cost: drop at 11 % over forward-equivalents per text, logarithmic.
 
-    A line joins the Pareto front: the methods than which none is both as cheap and better. Where a method costs
-    nothing, the axis is linear below 1. Intervals are left to `plot_comparison`.
+    A line joins the Pareto front: the methods than which none is both as cheap and better. Methods that cost nothing,
+    such as a file of scores, stand at 0, where the axis is linear, and take no part in the front.
 
     Args:
         summaries: One per data set.
 
     Returns:
-        The figure; names stand at the points.
+        The figure.
 
     Raises:
         DependencyError: If matplotlib is not installed.
         InputError: If there is nothing to draw.
     """
     look_of = looks(summaries)
-    figure, panels = make_panels(summaries, sharey=False, height=2.5, columns=2)
+    figure, panels = make_panels(summaries, sharey=False, height=2.0)
     for panel, summary in zip(panels, summaries, strict=True):
-        for name, method in summary["methods"].items():
-            cost = method["forward_equivalents"]
-            panel.plot([cost], gaps([method["drop_11"]]), **look_of[name].marks())
-        front = pareto_front([(m["forward_equivalents"], m["drop_11"]) for m in summary["methods"].values()])
+        points = {name: (m["forward_equivalents"], m["drop_11"]) for name, m in summary["methods"].items()}
+        for name, (cost, drop) in points.items():
+            panel.plot([cost], gaps([drop]), **look_of[name].marks())
+        front = pareto_front(point for point in points.values() if point[0] > 0)
         if len(front) > 1:
             panel.step(*zip(*front, strict=True), where="post", color=LINES, alpha=0.2, linewidth=2.5, zorder=0.5)
         panel.margins(y=0.15)
-        _cost_axis(panel, [method["forward_equivalents"] for method in summary["methods"].values()])
+        _cost_axis(panel, [cost for cost, _ in points.values()])
     name_axes(panels, "forward-equivalents per text", DROP_UP)
-    settle(figure)
+    draw_legend(figure, panels)
+    return settle(figure)
+
+
+@paper_style()
+def plot_rates(summaries: Sequence[RunSummary]) -> Figure:
+    """Draw what is left of p(target) against the bits that pass, means over the texts: one curve per bottleneck.
+
+    Args:
+        summaries: One per data set. Methods without a curve of three points are left out.
+
+    Returns:
+        The figure; bits on logarithmic axes.
+
+    Raises:
+        DependencyError: If matplotlib is not installed.
+        InputError: If there is nothing to draw.
+    """
+    look_of = looks(summaries)
+    figure, panels = make_panels(summaries, sharey=True)
     for panel, summary in zip(panels, summaries, strict=True):
-        points = {
-            look_of[name].label: (method["forward_equivalents"], method["drop_11"])
-            for name, method in summary["methods"].items()
-        }
-        place_labels(panel, points)
-    return figure
+        for name, method in summary["methods"].items():
+            if has_rate(method):
+                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), **look_of[name].line())
+    name_rates(panels)
+    draw_legend(figure, panels)
+    return settle(figure)
+
+
+def has_rate(method: MethodSummary) -> bool:
+    """Tell whether a method has a rate-distortion curve of three points or more."""
+    return len(method["rate_bits"]) >= LEAST_POINTS
+
+
+def name_rates(panels: Sequence[Axes]) -> None:
+    """Name and scale the axes of rate-distortion curves; `InputError` if there is none."""
+    if not any(panel.lines for panel in panels):
+        raise InputError("a figure of rates needs a bottleneck whose path or optimisation has three points")
+    for panel in panels:
+        scale_rate(panel)
+    name_axes(panels, BITS_THAT_PASS, f"mean {P_THAT_IS_LEFT}")
 
 
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Pick the points than which no other costs at most as much and gains more.
-
-    Args:
-        points: Cost and gain; those that are not finite are left out.
-
-    Returns:
-        The front, by rising cost and gain.
-
-    Example:
-        >>> pareto_front([(8.0, 0.3), (1.0, 0.1), (20.0, 0.2), (8.0, 0.2)])
-        [(1.0, 0.1), (8.0, 0.3)]
-    """
+    """Pick the (cost, gain) than which no other costs at most as much and gains more, by rising cost and gain."""
     front: list[tuple[float, float]] = []
     for cost, gain in sorted((p for p in points if all(map(math.isfinite, p))), key=lambda p: (p[0], -p[1])):
         if not front or gain > front[-1][1]:
@@ -165,29 +179,14 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def curve_of(method: MethodSummary, measure: Measure, order: Order) -> Sequence[float | None]:
-    """Pick one curve of a method.
-
-    Args:
-        method: Its summary.
-        measure: As in `plot_degradation`.
-        order: The same.
-
-    Returns:
-        Ten values, the first one of untouched texts; None where the normalised curve has none.
-    """
+    """Pick one curve of a method: ten values, the first one of untouched texts."""
     if measure == "normalized":
         return method["normalized"]
     return method["curve_morf"] if order == "morf" else method["curve_lerf"]
 
 
 def name_curves(panels: Sequence[Axes], measure: Measure, order: Order) -> None:
-    """Name and scale the axes of degradation curves.
-
-    Args:
-        panels: All of a figure.
-        measure: What is drawn, as in `plot_degradation`.
-        order: The same.
-    """
+    """Name and scale the axes of degradation curves."""
     name_axes(panels, f"content tokens removed (%),\n{_ORDERS[order]}", _MEANS[measure])
     for panel in panels:
         panel.set_xticks([0, 25, 50, 75, 100])
@@ -206,8 +205,7 @@ def _sorted_methods(summaries: Sequence[RunSummary]) -> list[str]:
 def _cost_axis(panel: Axes, costs: Sequence[float]) -> None:
     """Scale an axis to the costs, in powers of ten; linear below 1 if one of them is 0."""
     known = [cost for cost in costs if math.isfinite(cost)] or [1.0]
-    right = 15.0 * max(2.0, *known)  # room for a name
-    free = min(known) <= 0
+    right, free = 2.0 * max(2.0, *known), min(known) <= 0
     lowest = 1.0 if free else 10.0 ** math.floor(math.log10(min(known)))
     if free:
         panel.set_xscale("symlog", linthresh=1, linscale=0.4)

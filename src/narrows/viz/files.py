@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
+from narrows.viz import caption
 from narrows.viz.canvas import FigureFormat, figure_bytes
+from narrows.viz.figure import plot_text
 from narrows.viz.html import render_layers_page, render_page
 from narrows.viz.latex import render_latex
 from narrows.viz.series import plot_series
+from narrows.viz.shade import scales_of
 from narrows.viz.spans import same_tokens
-from narrows.viz.text import plot_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,33 +23,30 @@ if TYPE_CHECKING:
 _FIGURES = (".png", ".svg", ".pdf")
 _TEXTS: dict[str, Callable[[Sequence[AttributionDict]], str]] = {
     ".html": lambda results: render_layers_page(results) if are_layers(results) else render_page(results),
-    ".tex": lambda results: "\n".join(map(render_latex, results)),
+    ".tex": lambda results: "\n".join(map(render_latex, results, scales_of(results))),
     ".json": lambda results: json.dumps(results[0] if len(results) == 1 else list(results), ensure_ascii=False) + "\n",
 }
 SUFFIXES = (*_FIGURES, *_TEXTS)
 
 
 def are_layers(attributions: Sequence[AttributionDict]) -> bool:
-    """Tell whether results are one text seen at several layers by one method.
+    """Tell whether results are one text seen at several layers: only the setting ``layer`` differs."""
 
-    Args:
-        attributions: Saved results.
+    def made(attribution: AttributionDict) -> tuple[Any, ...]:
+        settings = {key: value for key, value in attribution["method"]["settings"].items() if key != "layer"}
+        return attribution["method"]["name"], settings, attribution["target"]
 
-    Returns:
-        True if only the layer differs; False for a single result.
-    """
     first, *others = attributions
-    alike = all(
-        same_tokens(first, other) and (first["method"], first["target"]) == (other["method"], other["target"])
-        for other in others
-    )
-    return bool(others) and alike and len({result["layer"] for result in attributions}) == len(attributions)
+    alike = all(same_tokens(first, other) and made(first) == made(other) for other in others)
+    places = {tuple(result["layers"] or ()) for result in attributions}
+    return bool(others) and alike and len(places) == len(attributions)
 
 
 def render_file(attributions: Sequence[AttributionDict], suffix: str) -> bytes:
     """Draw results as the content of a file.
 
-    One text at several layers becomes one picture, tokens by layers; other results stand below each other.
+    One text at several layers becomes one picture, tokens by layers; other results stand below each other, and those of
+    one quantity and unit share one scale.
 
     Args:
         attributions: Saved results, at least one.
@@ -71,5 +70,5 @@ def render_file(attributions: Sequence[AttributionDict], suffix: str) -> bytes:
 
 def _figure(attributions: Sequence[AttributionDict]) -> Figure:
     if are_layers(attributions):
-        return plot_series(attributions, [str(result["layer"]) for result in attributions], "layer", "all")
+        return plot_series(attributions, [caption.layer_name(result) for result in attributions], "layer", "all")
     return plot_text(attributions)

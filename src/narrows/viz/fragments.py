@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz import caption
 from narrows.viz.files import are_layers
-from narrows.viz.html import Json, fill, heat_values, map_values, style_sheet
+from narrows.viz.html import Json, fill, heat_values, map_values, maps_values, style_sheet
 from narrows.viz.spans import content, visible
-from narrows.viz.text import heading
 from narrows.viz.trace import rate_points
 
 _SHOWN = 50  # results of a list; a notebook is no place for thousands
@@ -21,28 +20,24 @@ _WIDTH, _HEIGHT = 300, 100  # of the drawing of a removal
 
 @dataclass(frozen=True)
 class Removal:
-    """What taking tokens away by hand did to a prediction, and what a map's own order would have done.
+    """What removing tokens by hand did to a prediction, and what the order of a map would have done.
 
-    Attributes:
-        removed: Positions of the tokens that are gone.
-        probabilities: Label to probability without them.
-        by_hand: p(target) after so many tokens had been removed, in the order of the clicks: (tokens gone, p).
-        morf: The same, most relevant first: the degradation test.
-        lerf: The same, least relevant first.
+    Curves are (tokens removed, p(target)): by hand in the order of the clicks, and most and least relevant first.
     """
 
-    removed: tuple[int, ...]
-    probabilities: Mapping[str, float]
+    removed: tuple[int, ...]  # positions
+    probabilities: Mapping[str, float]  # label to probability without them
     by_hand: tuple[tuple[int, float], ...]
     morf: tuple[tuple[int, float], ...]
     lerf: tuple[tuple[int, float], ...]
 
 
-def render_list(attributions: Sequence[AttributionDict]) -> str:
+def render_list(attributions: Sequence[AttributionDict], shared: bool = True) -> str:
     """Draw a list of results for a notebook: one text at several layers as a heat map, others below each other.
 
     Args:
         attributions: Saved results.
+        shared: Whether results of one quantity and unit share one scale; otherwise each has its own.
 
     Returns:
         HTML without a document around it; of a long list the first ones.
@@ -51,81 +46,39 @@ def render_list(attributions: Sequence[AttributionDict]) -> str:
         first = map_values(attributions[0])
         return fill("heat.html.j2", {"map": first, "heat": heat_values(attributions), "style": style_sheet()})
     shown = attributions[:_SHOWN]
-    maps = [{**map_values(one), "p": caption.probability(one)} for one in shown]
-    return fill("list.html.j2", {"maps": maps, "hidden": len(attributions) - len(shown), "style": style_sheet()})
+    maps = maps_values(shown, shared)
+    sentences = list(dict.fromkeys(visible(one["method"]["caption"]) for one in shown))
+    values = {"maps": maps, "sentences": sentences, "hidden": len(attributions) - len(shown), "style": style_sheet()}
+    return fill("list.html.j2", values)
 
 
 def render_map_part(attribution: AttributionDict) -> str:
-    """Draw one result for a page that holds the style sheet: prediction, map, strongest words, trace.
-
-    Args:
-        attribution: A saved result.
-
-    Returns:
-        HTML without a document around it.
-    """
+    """Draw one result for a page that holds the style sheet: prediction, map, strongest words, trace."""
     return fill("part_map.html.j2", {"map": map_values(attribution)})
 
 
 def render_heat_part(attributions: Sequence[AttributionDict]) -> str:
-    """Draw one text at several layers for a page that holds the style sheet.
-
-    Args:
-        attributions: One saved result per layer.
-
-    Returns:
-        HTML without a document around it.
-    """
+    """Draw one text at several layers, one result per layer, for a page that holds the style sheet."""
     return fill("part_heat.html.j2", {"heat": heat_values(attributions)})
 
 
 def render_series_part(attributions: Sequence[AttributionDict], rows: Sequence[str], what: str) -> str:
-    """Draw one text over a series of settings for a page that holds the style sheet: each as shaded text.
-
-    Above them stands the rate-distortion curve that they make: what is left of p(target) against the bits that pass.
-
-    Args:
-        attributions: One saved result per setting, each with a scale of its own.
-        rows: What to call each, for instance ``1e-4``.
-        what: What differs between them, for instance ``beta``.
-
-    Returns:
-        HTML without a document around it.
-    """
+    """Draw one text over settings of `what` ("beta"), each with its own scale, below their rate-distortion curve."""
     maps = [
-        {**map_values(one), "row": visible(row), "p": _probability_now(one)}
-        for one, row in zip(attributions, rows, strict=True)
+        {**values, "row": visible(row), "p": _probability_now(one)}
+        for values, one, row in zip(maps_values(attributions, False), attributions, rows, strict=True)
     ]
     return fill("part_series.html.j2", {"maps": maps, "what": visible(what), "rate": _rate(attributions)})
 
 
 def render_beside_part(attributions: Sequence[AttributionDict], note: str | None = None) -> str:
-    """Draw results side by side for a page that holds the style sheet; in a narrow window they stand in a column.
-
-    Args:
-        attributions: Saved results, each with a scale of its own.
-        note: A sentence about them.
-
-    Returns:
-        HTML without a document around it.
-    """
-    maps = [{**map_values(one), "heading": visible(heading(one))} for one in attributions]
-    return fill("part_beside.html.j2", {"maps": maps, "note": None if note is None else visible(note)})
+    """Draw results side by side, on one scale where their unit is the same; `note` is a sentence about all."""
+    values = {"maps": maps_values(attributions), "note": None if note is None else visible(note)}
+    return fill("part_beside.html.j2", values)
 
 
 def render_removal_part(attribution: AttributionDict, removal: Removal) -> str:
-    """Draw a text whose tokens are buttons, and how p(target) fell as they were taken away.
-
-    Args:
-        attribution: The map, in its saved form.
-        removal: What is gone, and what that did.
-
-    Returns:
-        HTML without a document around it; a token that is gone is struck through, and pressed for a screen reader.
-
-    Raises:
-        InputError: If a position is none of a content token.
-    """
+    """Draw a text whose tokens are buttons, struck through where removed, and how p(target) fell."""
     spans = content(attribution)
     known = {position for span in spans for position in span.tokens}
     if not known >= set(removal.removed):
@@ -143,7 +96,7 @@ def render_removal_part(attribution: AttributionDict, removal: Removal) -> str:
         "width": round(100 * now, 1),
         "gone": len(removal.removed),
         "content": len(known),
-        "removed": _gone(removal.removed, [span.tokens for span in spans]),
+        "removed": [" ".join(map(str, span.tokens)) for span in spans if set(span.tokens) <= set(removal.removed)],
         "lines": [*lines, hand],
         "dots": [dict(zip("xy", point.split(","), strict=True)) for point in hand["points"].split()],
         "alt": (
@@ -161,7 +114,7 @@ def _probability_now(attribution: AttributionDict) -> str | None:
 
 
 def _rate(attributions: Sequence[AttributionDict]) -> Json | None:
-    """Return the rate-distortion curve of a series laid into its drawing, bits on a logarithmic axis; None without."""
+    """Return the rate-distortion curve of a series laid into its drawing, bits logarithmic; None without one."""
     points = rate_points(attributions)
     if len(points) < 2 or points[0][0] == points[-1][0]:
         return None
@@ -171,17 +124,13 @@ def _rate(attributions: Sequence[AttributionDict]) -> Json | None:
     return {
         "points": " ".join(f"{dot['x']},{dot['y']}" for dot in dots),
         "dots": dots,
-        "low": caption.bits(points[0][0]),
-        "high": caption.bits(points[-1][0]),
+        "low": caption.number(points[0][0]),
+        "high": caption.number(points[-1][0]),
     }
 
 
-def _gone(removed: Collection[int], groups: Sequence[tuple[int, ...]]) -> list[str]:
-    return [" ".join(map(str, group)) for group in groups if set(group) <= set(removed)]
-
-
 def _line(kind: str, points: Sequence[tuple[int, float]], content_tokens: int) -> Json:
-    """Return a curve laid into the drawing: tokens gone across, p upward."""
+    """Return a curve laid into the drawing: tokens removed across, p upward."""
     across = _WIDTH / max(1, content_tokens)
     laid = [f"{across * count:.1f},{_HEIGHT * (1 - min(1.0, max(0.0, p))):.1f}" for count, p in points]
     return {"kind": kind, "points": " ".join(laid)}

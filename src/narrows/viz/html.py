@@ -20,20 +20,20 @@ from markupsafe import Markup
 from narrows.data.schema import AttributionDict, TraceDict
 from narrows.errors import InputError
 from narrows.viz import caption
-from narrows.viz.shade import LEVELS, SURFACE, Scale, is_signed, shade
-from narrows.viz.spans import Span, check_layers, content, cut, labels, segments, unplaced, visible
-from narrows.viz.trace import LEAST_POINTS
+from narrows.viz.shade import LEVELS, SURFACE, Scale, scale_of_all, scales_of, shade
+from narrows.viz.spans import Span, check_same_tokens, content, cut, labels, one_line, segments, unplaced, visible
+from narrows.viz.trace import LEAST_POINTS, curve_points
 
 _WORDS = 12
 _LABELS = 6
-_LONG = 900  # characters; beyond, the read-out of a token sticks to the window, for the end of the map may be off it
+_LONG = 900  # characters; beyond, the note of a token sticks to the window, for the end of the map may be off it
 _CURVE_WIDTH, _CURVE_HEIGHT = 240, 56
 
 Json = dict[str, Any]
 
 
-def render_page(attributions: Sequence[AttributionDict], title: str = "Narrows: what each token told") -> str:
-    """Draw results as one page that needs nothing but itself.
+def render_page(attributions: Sequence[AttributionDict], title: str = "Narrows: what each token contributes") -> str:
+    """Draw results as one page that needs nothing but itself; those of one quantity and unit share one scale.
 
     Args:
         attributions: Saved results, at least one.
@@ -47,8 +47,7 @@ def render_page(attributions: Sequence[AttributionDict], title: str = "Narrows: 
     """
     if not attributions:
         raise InputError("a page needs at least one attribution, got none")
-    maps = [map_values(attribution) for attribution in attributions]
-    return document("page.html.j2", title, {"maps": maps})
+    return document("page.html.j2", title, {"maps": maps_values(attributions)})
 
 
 def render_layers_page(attributions: Sequence[AttributionDict], title: str = "Narrows: layer by layer") -> str:
@@ -80,30 +79,12 @@ def render_fragment(attribution: AttributionDict) -> str:
 
 
 def fill(template: str, values: Json) -> str:
-    """Fill a template of this package.
-
-    Args:
-        template: Its name.
-        values: What it needs, all of it.
-
-    Returns:
-        HTML, in which every value is escaped.
-    """
+    """Fill a template of this package; every value is escaped."""
     return _environment().get_template(template).render(**values)
 
 
 def document(template: str, title: str, values: Json, images: bool = False) -> str:
-    """Fill the template of a page.
-
-    Args:
-        template: Its name.
-        title: The page's title.
-        values: What it needs besides.
-        images: Whether the page holds images, as data within it.
-
-    Returns:
-        The HTML document, whose Content-Security-Policy allows its style sheet, its images and nothing else.
-    """
+    """Fill the template of a page, whose policy allows its style sheet, images within it if asked, and nothing else."""
     style = style_sheet()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     allowed = f"default-src 'none'; style-src 'sha256-{digest}'{'; img-src data:' if images else ''}"
@@ -121,182 +102,159 @@ def _environment() -> Environment:
 
 @cache
 def style_sheet() -> Markup:
-    """Return the style sheet of all maps, light and dark; its rules hold only within the class ``narrows``.
-
-    Returns:
-        CSS.
-    """
-    levels = [(_level_class(level), shade(level, "light"), shade(level, "dark")) for level in _all_levels()]
+    """Return the style sheet of all maps, light and dark; its rules hold only within the class ``narrows``."""
+    every = [(level, grey) for grey in (False, True) for level in range(1 if grey else -LEVELS, LEVELS + 1)]
+    levels = [(_class(level, grey), shade(level, "light", grey), shade(level, "dark", grey)) for level, grey in every]
     return Markup(_environment().get_template("style.css.j2").render(levels=levels, surface=SURFACE))
 
 
-def _all_levels() -> range:
-    return range(-LEVELS, LEVELS + 1)
+def _class(level: int, grey: bool = False) -> str:
+    """Return the class of a level: p12, m12 for -12, g12 for both in grey."""
+    return f"{'p' if not level else 'g' if grey else 'm' if level < 0 else 'p'}{abs(level)}"
 
 
-def _level_class(level: int) -> str:
-    return f"m{-level}" if level < 0 else f"p{level}"
+def maps_values(attributions: Sequence[AttributionDict], shared: bool = True) -> list[Json]:
+    """Return what the templates need of several maps, on one scale for each unit, or on a scale of its own each."""
+    return [map_values(one, scale) for one, scale in zip(attributions, scales_of(attributions, shared), strict=True)]
 
 
-def map_values(attribution: AttributionDict) -> Json:
-    """Return what the template of one map needs, numbers already written out.
-
-    Args:
-        attribution: A saved result.
-
-    Returns:
-        Its values by the names that the macros know them by.
-    """
-    signed, method = is_signed([attribution]), caption.kind(attribution)
-    spans = content(attribution)
-    scale = Scale.of((span.score for span in spans), signed)
-    whole = caption.magnitude(attribution)
-    words = _word_notes(attribution, signed)
-    order = sorted((span for span in spans if span.score), key=lambda span: -abs(span.score))
-    ranks = {span.tokens: rank for rank, span in enumerate(order, start=1)}
-    listed = caption.classes(attribution, _LABELS)
+def map_values(attribution: AttributionDict, scale: Scale | None = None) -> Json:
+    """Return what the templates need of one map, numbers already written out."""
+    scale, method = scale or scales_of([attribution])[0], attribution["method"]
+    ranked = sum(span.rank is not None for span in content(attribution))
+    words = _word_notes(attribution, scale.signed)
+    listed, hidden = caption.classes(attribution, _LABELS)
     names = ["text", "text_pair"] if attribution["text_pair"] is not None else [None]
+    settings = {key: attribution[key] for key in ("layers", "model", "prior", "record")}
+    settings = {"method": {"name": method["name"], **method["settings"]}, **settings}
+
+    def cells(spans: Sequence[Span]) -> list[Json]:
+        return [_cell(span, scale, method["unit"], ranked, words) for span in spans]
+
     return {
-        "paragraphs": [
-            {
-                "name": name,
-                "cells": [_cell(span, scale, method, whole, ranks, words) for span in cut(attribution, segment)],
-            }
-            for segment, name in enumerate(names)
-        ],
+        "paragraphs": [{"name": name, "cells": cells(cut(attribution, segment))} for segment, name in enumerate(names)],
         "long": sum(map(len, segments(attribution))) > _LONG,
-        "special": [_cell(span, scale, method, whole, {}, {}) for span in unplaced(attribution)],
+        "special": cells(unplaced(attribution)),
         "classes": [
             {
-                "label": visible(label),
-                "p": "" if probability is None else f"{probability:.3f}",
-                "width": None if probability is None else round(100 * _unit_interval(probability), 1),
+                "label": visible(label.name),
+                "p": "" if label.p is None else f"{label.p:.3f}",
+                "width": None if label.p is None else round(100 * _unit_interval(label.p), 1),
+                "chosen": bool(label.role),
+                "role": label.role + ("" if label.typical is None else f"; a typical text {label.typical:.2f}"),
             }
-            for label, probability in listed
+            for label in listed
         ],
-        "hidden": len(attribution["probabilities"]) - len([p for _, p in listed if p is not None]),
+        "hidden": hidden,
         "predicted": visible(attribution["predicted"]),
         "target": visible(attribution["target"]),
-        "origin": visible(caption.origin(attribution["method"], caption.where(attribution))),
-        "unit": caption.short_unit(method),
-        "suffix": f" {caption.short_unit(method)}" if caption.is_counted(method) else "",
-        "noun": "bits" if caption.in_bits(method) else "score",
-        "legend": _legend(scale, method),
-        "meaning": visible(caption.meaning(signed, method, caption.is_probable(attribution))),
-        "needed": caption.needed(attribution),
+        "p": caption.probability(attribution),
+        "heading": visible(caption.heading(attribution)),
+        "origin": visible(caption.origin(attribution)),
+        "unit": visible(method["unit"]),
+        "legend": _legend(scale, attribution),
+        "sentences": caption.sentences(attribution),
+        "already": caption.already(attribution),
         "truncated": caption.truncation(attribution),
         "ranked_by": "word" if attribution["words"] else "token",
         "words": [
             {
                 "word": row.word,
-                "number": caption.number(row.score, signed, method),
-                "share": caption.percent(row.share),
-                "level": _level_class(scale.level(row.score)),
+                "number": caption.number(row.score, scale.signed),
+                "rank": "" if row.rank is None else row.rank,
+                "share": None if row.share is None else caption.percent(row.share),
+                "level": None if row.other else _class(scale.level(row.score), scale.grey),
             }
             for row in caption.strongest(attribution, _WORDS)
         ],
+        "shares": method["additive"],
         "curves": _curves(attribution["trace"]),
-        "config": visible(json.dumps(attribution["config"], indent=2, sort_keys=True, ensure_ascii=False, default=str)),
+        "how": visible(method["how"]),
+        "settings": visible(json.dumps(settings, indent=2, ensure_ascii=False, default=str)),
         "version": visible(attribution["narrows_version"]),
     }
 
 
-def _cell(
-    span: Span,
-    scale: Scale,
-    method: str,
-    whole: float,
-    ranks: dict[tuple[int, ...], int],
-    words: dict[int, str],
-) -> Json:
+def _cell(span: Span, scale: Scale, unit: str, ranked: int, words: Mapping[int, str]) -> Json:
     text = visible(span.text)
     if not span.tokens:
         return {"text": text, "level": None}
-    share = caption.percent(abs(span.score) / whole if whole else 0)
-    tip = f"{' '.join(text.split())}: {caption.amount(span.score, scale.signed, method)}, {share} of all"
-    if span.tokens in ranks:
-        tip += f", rank {ranks[span.tokens]} of {len(ranks)}"
-    tip += words.get(span.tokens[0], "")
+    tip = f"{one_line(span.text)}: {visible(caption.amount(span.score, unit, scale.signed))}"
+    if span.rank is not None:
+        tip += f", rank {span.rank} of {ranked}"
     return {
         "text": text,
-        "level": _level_class(scale.level(span.score)),
-        "tip": tip,
-        "number": caption.number(span.score, scale.signed, method),
+        "level": _class(scale.level(span.score), scale.grey),
+        "tip": tip + words.get(span.tokens[0], ""),
+        "number": caption.number(span.score, scale.signed),
         "tokens": " ".join(map(str, span.tokens)),
     }
 
 
 def _word_notes(attribution: AttributionDict, signed: bool) -> dict[int, str]:
-    """Return, for the tokens of words that the tokenizer cut up, what the whole word has and its rank among words."""
-    method = caption.kind(attribution)
-    order = sorted((word for word in attribution["words"] if word["score"]), key=lambda word: -abs(word["score"]))
+    """Return, for the tokens of words that the tokenizer cut up, the score and the rank of the whole word."""
     notes: dict[int, str] = {}
-    for rank, word in enumerate(order, start=1):
+    for word in attribution["words"]:
         own = [
             position
             for position, token in enumerate(attribution["tokens"])
             if token["segment"] == word["segment"] and not token["special"]
             if token["start"] is not None and word["start"] <= token["start"] < word["end"]
         ]
-        written = caption.amount(word["score"], signed, method)
-        note = f"; the word {visible(word['word'])}: {written}, rank {rank} of {len(order)} words"
-        notes |= dict.fromkeys(own, note) if len(own) > 1 else {}
+        if len(own) > 1:
+            written = caption.amount(word["score"], attribution["method"]["unit"], signed)
+            notes |= dict.fromkeys(own, visible(f"; the word {word['word']}: {written}, rank {word['rank']}"))
     return notes
 
 
-def _legend(scale: Scale, method: str) -> Json:
-    signed = scale.signed
-    write = caption.amount if caption.is_counted(method) else caption.number  # the unit stands before the scale, too
-    high = write(scale.largest, signed, method)
+def _legend(scale: Scale, attribution: AttributionDict) -> Json:
+    unit = attribution["method"]["unit"]
+    low, high = scale.ends(unit)
     return {
-        "low": f"{caption.number(-scale.largest, signed, method)} against" if signed else "0",
-        "high": f"{high} for the target" if signed else high,
-        "levels": [_level_class(level) for level in scale.levels()],
-        "unit": caption.unit(signed, method),
-        "zero": caption.amount(0, method=method),
+        "low": low,
+        "high": visible(high),
+        "levels": [_class(level, scale.grey) for level in scale.levels()],
+        "quantity": visible(caption.quantity(attribution)),
+        "zero": visible(caption.amount(0, unit)),
         "empty": not scale.largest,
     }
 
 
 def heat_values(attributions: Sequence[AttributionDict]) -> Json:
-    """Return what the template of one text at several layers needs, numbers already written out.
-
-    Args:
-        attributions: One saved result per layer, all of the same text.
-
-    Returns:
-        Its values by the names that the macros know them by.
-
-    Raises:
-        InputError: If there are none, or they are of different texts.
-    """
-    check_layers(attributions)
-    signed, method = is_signed(attributions), caption.kind(attributions[0])
-    scores = (token["score"] for layer in attributions for token in layer["tokens"] if not token["special"])
-    scale = Scale.of(scores, signed)
-    rows = []
-    for position, name in enumerate(labels(attributions[0])):
-        scores_here = [layer["tokens"][position]["score"] for layer in attributions]
-        cells = [
-            {"level": _level_class(scale.level(score)), "number": caption.number(score, signed, method)}
-            for score in scores_here
-        ]
-        rows.append({"token": name, "special": attributions[0]["tokens"][position]["special"], "cells": cells})
-    places = caption.places([layer["layer"] for layer in attributions])
-    means = caption.meaning(signed, method, caption.is_probable(attributions[0]))
-    read = caption.needed(attributions[0]) if method == caption.EVIDENCE else None  # the same at each layer
+    """Return what the templates need of one text at several layers, numbers already written out."""
+    check_same_tokens(attributions)
+    first, scale = attributions[0], scale_of_all(attributions)
+    rows = [
+        {
+            "token": name,
+            "special": first["tokens"][position]["special"],
+            "cells": [
+                {
+                    "level": _class(scale.level(token["score"]), scale.grey),
+                    "number": caption.number(token["score"], scale.signed),
+                    "rank": token["rank"],
+                }
+                for token in (layer["tokens"][position] for layer in attributions)
+            ],
+        }
+        for position, name in enumerate(labels(first))
+    ]
+    carried = [layer["trace"][0]["information"] for layer in attributions if caption.needed(layer)]
     return {
-        "layers": [layer["layer"] for layer in attributions],
+        "layers": [caption.layer_name(layer) for layer in attributions],
         "rows": rows,
-        "quantity": caption.quantity(method),
-        "with_total": caption.counts_needed(method),
-        "needed": [caption.bits(layer["total_bits"]) for layer in attributions],
-        "carried": [_known(layer["carried_bits"]) for layer in attributions],
-        "legend": _legend(scale, method),
-        "rates": _rate_curves({caption.place(layer["layer"]): layer["trace"] for layer in attributions}),
-        "meaning": visible(" ".join(filter(None, (read, means)))),
-        "places": places,
-        "origin": visible(caption.origin(attributions[0]["method"], places)),
+        "quantity": first["method"]["quantity"].capitalize(),
+        "unit": visible(first["method"]["unit"]),
+        "sums": [caption.number(caption.total(layer), scale.signed) for layer in attributions]
+        if all(map(caption.sums, attributions))
+        else [],
+        "carried": [caption.number(value) for value in carried] if len(carried) == len(attributions) else [],
+        "legend": _legend(scale, first),
+        "already": caption.already(first) if scale.grey else None,
+        "rates": _rate_curves({f"layer {caption.layer_name(layer)}": layer["trace"] for layer in attributions}),
+        "sentence": visible(first["method"]["caption"]),
+        "places": caption.layers_of(attributions),
+        "origin": visible(caption.origin(*attributions)),
     }
 
 
@@ -307,7 +265,7 @@ def _curves(trace: Sequence[TraceDict]) -> list[Json]:
         _over_steps("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
         _over_steps("information (bits)", [entry["information"] for entry in trace]),
     ]
-    return [*drawn, *_rate_curves({"p(target) that is left, over the bits that pass (logarithmic)": trace})]
+    return [*drawn, *_rate_curves({"p(target) over the bits that pass (logarithmic)": trace})]
 
 
 def _over_steps(name: str, values: Sequence[float]) -> Json:
@@ -315,20 +273,13 @@ def _over_steps(name: str, values: Sequence[float]) -> Json:
     top = max((value for value in values if math.isfinite(value)), default=0.0) or 1.0
     steps = len(values) - 1
     points = [(step / steps, value / top) for step, value in enumerate(values) if math.isfinite(value)]
-    first, last = caption.bits(values[0]), caption.bits(values[-1])
+    first, last = caption.number(values[0]), caption.number(values[-1])
     return {"points": _laid_out(points), "label": f"{name} over {steps} steps: {first} to {last}"}
 
 
 def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
-    """Return rate-distortion curves: bits that pass, logarithmic, across, and what is left of p(target) upwards.
-
-    Args:
-        traces: From the name of a curve to its trace.
-
-    Returns:
-        The curves, all on the same axis; those of fewer than three points are left out.
-    """
-    kept = {name: points for name, trace in traces.items() if len(points := _rate_points(trace)) >= LEAST_POINTS}
+    """Return rate-distortion curves on one axis: bits that pass, logarithmic, across, and p(target) upwards."""
+    kept = {name: points for name, trace in traces.items() if len(points := curve_points(trace)) >= LEAST_POINTS}
     every = [bits for points in kept.values() for bits, _ in points]
     if not every or min(every) == max(every):
         return []
@@ -336,29 +287,16 @@ def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
     return [
         {
             "points": _laid_out([(math.log(bits / least) / span, _unit_interval(p)) for bits, p in points]),
-            "label": f"{name}: {points[0][1]:.3f} at {caption.bits(points[0][0])}"
-            f" to {points[-1][1]:.3f} at {caption.bits(points[-1][0])}",
+            "label": f"{name}: {points[0][1]:.3f} at {caption.number(points[0][0])}"
+            f" to {points[-1][1]:.3f} at {caption.number(points[-1][0])}",
         }
         for name, points in kept.items()
     ]
 
 
-def _rate_points(trace: Sequence[TraceDict]) -> list[tuple[float, float]]:
-    """Return the bits that pass and p(target), the fewest bits first, where a logarithm can be drawn."""
-    return sorted(
-        (entry["information"], math.exp(-entry["cross_entropy"]))
-        for entry in trace
-        if 0 < entry["information"] < math.inf and math.isfinite(entry["cross_entropy"])
-    )
-
-
 def _laid_out(points: Sequence[tuple[float, float]]) -> str:
     """Return points of the unit square as SVG has them in the box of a curve, upside down."""
     return " ".join(f"{_CURVE_WIDTH * x:.1f},{_CURVE_HEIGHT * (1 - max(0.0, y)):.1f}" for x, y in points)
-
-
-def _known(value: float | None) -> str:
-    return "-" if value is None else caption.bits(value)
 
 
 def _unit_interval(value: float) -> float:

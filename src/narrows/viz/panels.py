@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from narrows.data.schema import RunSummary
-from narrows.viz.canvas import COLUMN_WIDTH, PAGE_WIDTH, drawable, new_figure, short_name
+from narrows.viz.canvas import COLOURS, COLUMN_WIDTH, DASHES, PAGE_WIDTH, drawable, new_figure, short_name
 from narrows.viz.summary import headings, method_labels
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RANDOM_COLOUR = "#8a8a8a"
-# Okabe and Ito (2008), without the yellow, which is hard to see on white.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.5, 1.2)))
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _LABEL_LENGTH = 40  # characters
@@ -28,15 +25,7 @@ _LETTER = 0.56  # mean width of a letter of the font, in its size
 
 @dataclass(frozen=True)
 class Look:
-    """How one method is drawn.
-
-    Attributes:
-        label: Its name in the figure.
-        colour: Of its line and marks.
-        dashes: As matplotlib takes them.
-        marker: The same.
-        hollow: Whether its marks are only outlines.
-    """
+    """How one method is drawn; `hollow` marks are only outlines."""
 
     label: str
     colour: str
@@ -66,14 +55,7 @@ def is_random(name: str) -> bool:
 
 
 def looks(summaries: Sequence[RunSummary]) -> dict[str, Look]:
-    """Give each method of several runs a look of its own, the same wherever it appears.
-
-    Args:
-        summaries: The runs.
-
-    Returns:
-        From a method's name to its look, in the order in which they first appear.
-    """
+    """Give each method of several runs a look of its own, the same wherever it appears."""
     can_draw = drawable()
     found: dict[str, Look] = {}
     coloured = 0
@@ -91,24 +73,11 @@ def looks(summaries: Sequence[RunSummary]) -> dict[str, Look]:
     return found
 
 
-def make_panels(
-    summaries: Sequence[RunSummary], sharey: bool, height: float = 1.75, columns: int = 3
-) -> tuple[Figure, list[Axes]]:
-    """Make a figure with one panel per data set, titled with its name and number of texts.
-
-    Args:
-        summaries: The runs.
-        sharey: Whether all panels have one vertical axis.
-        height: Of a row of panels, in inches.
-        columns: Panels per row at most.
-
-    Returns:
-        The figure and its panels.
-    """
-    across = min(columns, len(summaries))
+def make_panels(summaries: Sequence[RunSummary], sharey: bool, height: float = 1.75) -> tuple[Figure, list[Axes]]:
+    """Make a figure with one panel per data set, three in a row of `height` inches, titled with its number of texts."""
+    across = min(3, len(summaries))
     down = math.ceil(len(summaries) / across)
-    width = COLUMN_WIDTH if across == 1 else PAGE_WIDTH * across / columns
-    figure = new_figure(width, height * down + 0.1)
+    figure = new_figure(COLUMN_WIDTH if across == 1 else PAGE_WIDTH * across / 3, height * down + 0.1)
     can_draw = drawable()
     panels: list[Axes] = []
     for place, (name, summary) in enumerate(zip(headings(summaries), summaries, strict=True)):
@@ -121,28 +90,17 @@ def make_panels(
 
 
 def name_axes(panels: Sequence[Axes], x: str, y: str) -> None:
-    """Write what the axes are: below the lowest panel of each column, left of the first of each row.
-
-    Args:
-        panels: All of a figure.
-        x: Quantity and unit across.
-        y: Quantity and unit upward.
-    """
-    across = max(_column(panel) for panel in panels) + 1
+    """Write what the axes are: below the lowest panel of each column, left of the first of each row."""
+    across = min(3, len(panels))
     for place, panel in enumerate(panels):
         if place + across >= len(panels):
             panel.set_xlabel(x)
-        if _column(panel) == 0:
+        if place % across == 0:
             panel.set_ylabel(y)
 
 
 def draw_legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """Draw one legend of all panels below them, each name once.
-
-    Args:
-        figure: The figure; grows by the height of the legend.
-        panels: Its panels.
-    """
+    """Draw one legend of all panels below them, each name once; the figure grows by its height."""
     entries: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -154,13 +112,3 @@ def draw_legend(figure: Figure, panels: Sequence[Axes]) -> None:
     columns = max(1, min(len(entries), int(width / per_name)))
     figure.set_size_inches(width, height + 0.16 * math.ceil(len(entries) / columns) + 0.1)
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, handlelength=3.2)
-
-
-def gaps(values: Sequence[float | None]) -> list[float]:
-    """Return numbers to draw, with a gap for each that is missing or not finite."""
-    return [math.nan if value is None or not math.isfinite(value) else value for value in values]
-
-
-def _column(panel: Axes) -> int:
-    place = panel.get_subplotspec()
-    return 0 if place is None else int(place.colspan.start)

@@ -9,29 +9,21 @@ from dataclasses import dataclass
 from narrows.data.schema import AttributionDict, ComparisonDict, MethodSummary, RunSummary
 from narrows.errors import InputError
 from narrows.viz.html import Json, document, map_values
+from narrows.viz.shade import Scale, scales_of
 from narrows.viz.spans import visible
 from narrows.viz.summary import DATASETS, EN_DASH, best, headings, method_labels
 
 
 @dataclass(frozen=True)
 class Graded:
-    """One text with its map and what removing the first ninth of its tokens did.
-
-    Attributes:
-        attribution: The map, in its saved form.
-        drop: ``p_before - p_after``.
-        p_before: p(target) of the untouched text, 0 to 1.
-        p_after: p(target) without the ninth of the content tokens that the map calls most relevant.
-        dataset: Where the text is from.
-        method: Label of the method that made the map.
-    """
+    """One text with its map and what removing the first ninth of its tokens did."""
 
     attribution: AttributionDict
-    drop: float
-    p_before: float
-    p_after: float
+    drop: float  # p_before - p_after
+    p_before: float  # p(target) of the untouched text
+    p_after: float  # without the ninth of the content tokens that the map calls most relevant
     dataset: str
-    method: str
+    method: str  # label of the method that made the map
 
 
 @dataclass(frozen=True)
@@ -41,10 +33,11 @@ class _Column:
     heading: str
     field: str
     digits: int = 3
-    high_is_good: bool | None = None  # None: nobody is the best
+    high_is_good: bool | None = None  # None: there is no best
     share: bool = False  # written in percent
 
 
+_SHARES = ("5", "11", "20", "33", "50")  # percent of the tokens
 _MEASURES = {"drop_11": "drop at 11 %", "area_morf": "MoRF area"}
 _COLUMNS = (
     _Column("drop at 11 %", "drop_11", high_is_good=True),
@@ -89,12 +82,14 @@ def render_report(
         ("Most faithful", "Removing the first ninth of the tokens cost these predictions most.", most),
         ("Least faithful", "Removing the first ninth of the tokens cost these predictions least.", least),
     ]
+    scales = iter(scales_of([graded.attribution for graded in (*most, *least)]))
     values = {
         "runs": [_run(name, summary, labels) for name, summary in zip(names, summaries, strict=True)],
         "columns": [{"heading": column.heading, "good": _good(column)} for column in _COLUMNS],
+        "shares": _SHARES,
         "figures": [_figure(caption, svg) for caption, svg in figures.items()],
         "groups": [
-            {"name": name, "note": note, "texts": [_text(graded) for graded in texts]}
+            {"name": name, "note": note, "texts": [_text(graded, next(scales)) for graded in texts]}
             for name, note, texts in groups
             if texts
         ],
@@ -130,8 +125,24 @@ def _run(name: str, summary: RunSummary, labels: Mapping[str, str]) -> Json:
             }
             for method in methods
         ],
+        "drops": _drops(methods),
         **_comparisons(summary["comparisons"], labels),
     }
+
+
+def _drops(methods: Sequence[MethodSummary]) -> list[Json]:
+    """Return one row per method, its drop at each share of the tokens."""
+    every = {share: {method["name"]: method["drops"][share] for method in methods} for share in _SHARES}
+    return [
+        {
+            "label": visible(method["label"]),
+            "cells": [
+                {"value": f"{drops[method['name']]:.3f}", "best": method["name"] in best(drops, high_is_good=True)}
+                for drops in every.values()
+            ],
+        }
+        for method in methods
+    ]
 
 
 def _winners(methods: Sequence[MethodSummary], column: _Column) -> set[str]:
@@ -183,10 +194,10 @@ def _figure(caption: str, svg: str) -> Json:
     return {"caption": visible(caption), "data": base64.b64encode(svg.encode()).decode()}
 
 
-def _text(graded: Graded) -> Json:
+def _text(graded: Graded, scale: Scale) -> Json:
     dataset = DATASETS.get(graded.dataset, graded.dataset)
     return {
-        "map": map_values(graded.attribution),
+        "map": map_values(graded.attribution, scale),
         "dataset": visible(dataset),
         "method": visible(graded.method),
         "before": f"{graded.p_before:.3f}",

@@ -1,35 +1,21 @@
-"""Figures of one text seen several times: before and after the bottleneck, or over a series of settings."""
+"""Figures of one text seen several times: at several layers, or over a series of settings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz import caption
-from narrows.viz.canvas import (
-    COLUMN_WIDTH,
-    LINES,
-    PAGE_WIDTH,
-    Bar,
-    draw_bars,
-    draw_cells,
-    draw_scale,
-    drawable,
-    finite,
-    name_ticks,
-    new_figure,
-    paper_style,
-    settle,
-    short_name,
-)
-from narrows.viz.shade import Scale, is_signed
-from narrows.viz.spans import content, labels, same_tokens, unplaced
+from narrows.viz.canvas import COLUMN_WIDTH, LINES, PAGE_WIDTH, drawable, new_figure, paper_style, settle, short_name
+from narrows.viz.shade import Scale, is_signed, scale_of_all
+from narrows.viz.spans import check_same_tokens, labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 ScaleOf = Literal["all", "row"]
@@ -42,48 +28,6 @@ _BAR = 2.0  # height of the colour bar, inches
 
 
 @paper_style()
-def plot_before_after(before: AttributionDict, after: AttributionDict, top: int = 30) -> Figure:
-    """Draw what each token carries through the open mask beside what is left of it (the paper's figure 3).
-
-    Args:
-        before: A result whose bits are those of the open mask.
-        after: The same text after the optimisation.
-        top: How many tokens to show at most; of a longer text those with the most bits after.
-
-    Returns:
-        The figure: two panels of bars, tokens down; each has a scale of its own, in bits.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If the two are of different texts, or ``top`` is not positive.
-    """
-    if top < 1:
-        raise InputError(f"top must be at least 1, not {top}")
-    _check([before, after])
-    spans = content(after)
-    kept = sorted(sorted(range(len(spans)), key=lambda position: -finite(spans[position].bits))[:top])
-    can_draw = drawable()
-    height = 0.85 + 0.155 * max(1, len(kept) + len(unplaced(after)))
-    figure = new_figure(PAGE_WIDTH * 0.8, height)
-    for column, (result, when) in enumerate(((before, "before (mask open)"), (after, "after optimisation"))):
-        ax = figure.add_subplot(1, 2, column + 1)
-        own = content(result)
-        bars = [Bar(short_name(own[position].text, can_draw), own[position].bits, False) for position in kept]
-        bars += [Bar(short_name(span.text, can_draw), span.bits, True) for span in unplaced(result)]
-        draw_bars(ax, bars, Scale.of((span.bits for span in own), signed=False))
-        for text in ax.texts:
-            text.set_fontsize(7)
-        ax.tick_params(labelleft=column == 0)
-        ax.set_title(f"{when}: {caption.bits(result['total_bits'])} bits in all")
-        ax.set_xlabel(caption.unit(signed=False))
-    title = f"target: {short_name(after['target'], can_draw)}, {caption.where(after)}"
-    if len(kept) < len(spans):
-        title += f" (the {len(kept)} strongest of {len(spans)} tokens)"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=8)
-    return settle(figure)
-
-
-@paper_style()
 def plot_series(
     attributions: Sequence[AttributionDict],
     rows: Sequence[str],
@@ -93,14 +37,14 @@ def plot_series(
 ) -> Figure:
     """Draw one text over a series of settings as a heat map, tokens across, a row per setting (the paper's figure 5).
 
-    A text that is longer than the page is wide goes on below, as lines of print do.
+    A text that is longer than the page is wide continues below, as lines of print do.
 
     Args:
         attributions: One saved result per setting, all of the same text.
         rows: What to call each, for instance ``1e-4``.
         what: What differs between them, for instance ``beta``.
-        scale_of: ``all``: one scale, the same colour is as many bits in all rows. ``row``: the strongest content token
-            of each row has the strongest colour, and the row says how many bits that is.
+        scale_of: ``all``: one scale, the same colour is the same score in all rows. ``row``: the strongest content
+            token of each row has the strongest colour, and the row says what score that is.
         limit: Tokens to show at most; of a longer text the first ones, and the title says so.
 
     Returns:
@@ -114,29 +58,35 @@ def plot_series(
         raise InputError(f"a series needs one name for each attribution, not {len(rows)} for {len(attributions)}")
     if limit < 1:
         raise InputError(f"limit must be at least 1, not {limit}")
-    _check(attributions)
-    first, signed, can_draw = attributions[0], is_signed(attributions), drawable()
-    scales = [Scale.of(_content_scores(result), signed) for result in attributions]
+    check_same_tokens(attributions)
+    first, can_draw = attributions[0], drawable()
+    if not first["tokens"]:
+        raise InputError("a picture of a series needs at least one token, got none")
     names = [short_name(row, can_draw) for row in rows]
-    cells = [[finite(token["score"]) for token in result["tokens"]] for result in attributions]
-    label = _unit(attributions, signed)
+    cells = [[_finite(token["score"]) for token in result["tokens"]] for result in attributions]
+    quantities = {caption.quantity(result) for result in attributions}
+    label = short_name(quantities.pop() if len(quantities) == 1 else "score", can_draw)
+    scale = scale_of_all(attributions)
     if scale_of == "row":
-        most = [
-            caption.amount(own.largest, method=caption.kind(result))
-            for own, result in zip(scales, attributions, strict=True)
+        largest = [scale_of_all([result]).largest for result in attributions]
+        written = [
+            caption.amount(most, result["method"]["unit"]) for most, result in zip(largest, attributions, strict=True)
         ]
-        names = [f"{name} (up to {amount})" for name, amount in zip(names, most, strict=True)]
-        cells = [[cell / (own.largest or 1.0) for cell in row] for own, row in zip(scales, cells, strict=True)]
+        names = [f"{name} (up to {short_name(most, can_draw)})" for name, most in zip(names, written, strict=True)]
+        cells = [[cell / (most or 1.0) for cell in row] for most, row in zip(largest, cells, strict=True)]
         label = f"{label},\nshare of the row's largest"
-    scale = Scale(1.0 if scale_of == "row" else max(own.largest for own in scales), signed)
+        scale = Scale(1.0, is_signed(attributions), scale.grey)
     count = min(limit, len(first["tokens"]))
     figure, strips = _strips(count, len(rows), max(map(len, names)))
     per_strip = math.ceil(count / len(strips))
     tokens = [short_name(name, can_draw, _TOKEN_LENGTH) for name in labels(first)]
     special = [token["special"] for token in first["tokens"]]
+    colours, norm = _colours(scale)
     for strip, start in zip(strips, range(0, count, per_strip), strict=True):
         part = slice(start, min(start + per_strip, count))
-        draw_cells(strip, [row[part] for row in cells], scale)
+        drawn = [row[part] for row in cells]
+        strip.imshow(drawn, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
+        strip.tick_params(length=0)
         _name_strip(strip, tokens[part], special[part], names)
         strip.set_xlim(-0.5, per_strip - 0.5)  # cells are as wide in the last strip, which may have fewer
         strip.set_ylabel(short_name(what, can_draw))
@@ -144,48 +94,38 @@ def plot_series(
     if count < len(tokens):
         title += f" (the first {count} of {len(tokens)} tokens)"
     strips[0].set_title(title)
-    shrink = min(1.0, _BAR / figure.get_figheight())
-    draw_scale(strips, [row[:count] for row in cells], scale, label, shrink)
+    _draw_scale(figure, strips, [cell for row in cells for cell in row[:count]], scale, label)
     return settle(figure)
 
 
-def _check(attributions: Sequence[AttributionDict]) -> None:
-    """Make sure that results can be compared token by token.
-
-    Args:
-        attributions: The results.
-
-    Raises:
-        InputError: If there are none, or two of them are of different tokens.
-    """
-    if not attributions or not attributions[0]["tokens"]:
-        raise InputError("a picture of a series needs at least one attribution with at least one token, got none")
-    for place, other in enumerate(attributions[1:], start=2):
-        if not same_tokens(attributions[0], other):
-            raise InputError(f"a picture of a series needs one text; number {place} is of another text or other tokens")
+def _finite(score: float) -> float:
+    return score if math.isfinite(score) else 0.0
 
 
-def _content_scores(attribution: AttributionDict) -> list[float]:
-    return [token["score"] for token in attribution["tokens"] if not token["special"]]
+def _colours(scale: Scale) -> tuple[Any, Any]:
+    """Return the colour map of a scale, and how numbers fall into it."""
+    from matplotlib.colors import ListedColormap, Normalize
+
+    largest = scale.largest or 1.0
+    colours = ListedColormap([scale.shade(level).background for level in scale.levels()])
+    return colours, Normalize(-largest if scale.signed else 0.0, largest, clip=True)
 
 
-def _unit(attributions: Sequence[AttributionDict], signed: bool) -> str:
-    """Return the unit of all, or the plain word where they have several."""
-    found = {caption.unit(signed, caption.kind(attribution)) for attribution in attributions}
-    return found.pop() if len(found) == 1 else "score"
+def _draw_scale(figure: Figure, strips: Sequence[Axes], cells: Sequence[float], scale: Scale, label: str) -> None:
+    """Draw the colour bar beside the heat maps; an end beyond it tells that a cell runs over the scale."""
+    from matplotlib.cm import ScalarMappable
+
+    colours, norm = _colours(scale)
+    beyond = any(abs(cell) > scale.largest for cell in cells)
+    extend = ("both" if scale.signed else "max") if beyond else "neither"
+    shrink = min(1.0, _BAR / figure.get_figheight())
+    place: dict[str, Any] = {"ax": strips, "shrink": shrink, "anchor": (0.0, 1.0)}
+    bar = figure.colorbar(ScalarMappable(norm, colours), extend=extend, extendrect=True, **place)
+    bar.set_label(label)
 
 
 def _strips(count: int, rows: int, longest: int) -> tuple[Figure, list[Axes]]:
-    """Make a figure of heat maps below each other, each as wide as a page at most.
-
-    Args:
-        count: Tokens.
-        rows: Rows of each.
-        longest: Letters in the longest name of a row.
-
-    Returns:
-        The figure and the axes of the heat maps.
-    """
+    """Make a figure of heat maps below each other for `count` tokens; `longest` = letters in the longest row name."""
     down = math.ceil(count / _PER_STRIP)
     width = min(PAGE_WIDTH, max(COLUMN_WIDTH, 1.4 + 0.06 * longest + _CELL * count))
     figure = new_figure(width, max(_LEAST_HEIGHT, 0.4 + down * (0.6 + _ROW * rows)))
@@ -193,10 +133,17 @@ def _strips(count: int, rows: int, longest: int) -> tuple[Figure, list[Axes]]:
 
 
 def _name_strip(strip: Axes, tokens: Sequence[str], special: Sequence[bool], rows: Sequence[str]) -> None:
-    name_ticks(strip.xaxis, tokens, special)
+    _name_ticks(strip.xaxis, tokens, special)
     for tick in strip.get_xticklabels():
         tick.set(rotation=60, ha="right", rotation_mode="anchor")
-    name_ticks(strip.yaxis, rows, [False] * len(rows))
+    _name_ticks(strip.yaxis, rows, [False] * len(rows))
     between = [place + 0.5 for place in range(len(rows) - 1)]
     strip.hlines(between, -0.5, len(tokens) - 0.5, color=LINES, linewidth=0.3)
     strip.spines[:].set_visible(False)
+
+
+def _name_ticks(axis: Axis, names: Sequence[str], special: Sequence[bool]) -> None:
+    """Write names along an axis, from 0 on; those of special tokens in italics."""
+    axis.set_ticks(range(len(names)), names, parse_math=False, usetex=False)
+    for own, tick in zip(special, axis.get_ticklabels(), strict=True):
+        tick.set_fontstyle("italic" if own else "normal")

@@ -9,25 +9,18 @@ from dataclasses import dataclass
 from narrows.data.schema import AttributionDict, TokenDict
 from narrows.errors import InputError
 
-# These reorder whatever follows them, so a text could make a map say something else than its bits do.
+# These change the order of what follows them, so a text could make a map say something else than its scores do.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of the original text.
+    """Part of the original text, or a special token."""
 
-    Attributes:
-        text: The characters as they stand in the text, not escaped.
-        tokens: Positions of the tokens that cover it; empty for the text between tokens.
-        bits: Their information, summed.
-        score: Their scores, summed.
-    """
-
-    text: str
-    tokens: tuple[int, ...] = ()
-    bits: float = 0.0
-    score: float = 0.0
+    text: str  # not escaped
+    tokens: tuple[int, ...] = ()  # positions of the tokens that cover it; empty for the text between tokens
+    score: float = 0.0  # of its tokens, summed
+    rank: int | None = None  # the best of its tokens
 
 
 def segments(attribution: AttributionDict) -> list[str]:
@@ -37,18 +30,9 @@ def segments(attribution: AttributionDict) -> list[str]:
 
 
 def cut(attribution: AttributionDict, segment: int) -> list[Span]:
-    """Cut one text of a result into spans that, joined, are that text again.
-
-    Tokens that share characters (byte-level tokenizers cut one emoji into several) make one span together. White space
-    at the ends of a token belongs to the text between tokens, so that neighbours do not run into each other.
-
-    Args:
-        attribution: A saved result.
-        segment: 0 for the text, 1 for the second text of a pair.
-
-    Returns:
-        The spans in reading order.
-    """
+    """Cut one text of a result into spans that, joined, are that text again."""
+    # Tokens that share characters (byte-level tokenizers cut one emoji into several) make one span. White space
+    # at the ends of a token belongs to the text between tokens, so that neighbours do not run into each other.
     text = segments(attribution)[segment]
     spans: list[Span] = []
     done = 0
@@ -56,9 +40,7 @@ def cut(attribution: AttributionDict, segment: int) -> list[Span]:
         first, last = _trimmed(text, start, end)
         if first > done:
             spans.append(Span(text[done:first]))
-        tokens = [attribution["tokens"][position] for position in members]
-        bits, score = sum(token["bits"] for token in tokens), sum(token["score"] for token in tokens)
-        spans.append(Span(text[first:last], tuple(members), bits, score))
+        spans.append(_span(attribution, text[first:last], members))
         done = last
     if done < len(text):
         spans.append(Span(text[done:]))
@@ -66,7 +48,7 @@ def cut(attribution: AttributionDict, segment: int) -> list[Span]:
 
 
 def unplaced(attribution: AttributionDict) -> list[Span]:
-    """Return what has bits but no place in the text: special tokens, and tokens without characters of their own."""
+    """Return what has a score but no place in the text: special tokens, and tokens without characters of their own."""
     placed = {
         position
         for segment, text in enumerate(segments(attribution))
@@ -74,7 +56,7 @@ def unplaced(attribution: AttributionDict) -> list[Span]:
         for position in members
     }
     return [
-        Span(token["token"], (position,), token["bits"], token["score"])
+        _span(attribution, token["token"], [position])
         for position, token in enumerate(attribution["tokens"])
         if position not in placed
     ]
@@ -103,50 +85,35 @@ def same_tokens(one: AttributionDict, other: AttributionDict) -> bool:
     return segments(one) == segments(other) and names == others
 
 
-def check_layers(attributions: Sequence[AttributionDict]) -> None:
-    """Make sure that results can stand side by side: one text, cut into the same tokens, seen at several layers.
-
-    Args:
-        attributions: One result per layer.
-
-    Raises:
-        InputError: If there are none, or two of them are of different tokens.
-    """
+def check_same_tokens(attributions: Sequence[AttributionDict]) -> None:
+    """Raise `InputError` unless results can stand side by side: at least one, all of one text and the same tokens."""
     if not attributions:
-        raise InputError("a picture of layers needs at least one attribution, got none")
-    first = attributions[0]
-    for other in attributions[1:]:
-        if not same_tokens(first, other):
-            raise InputError(
-                "a picture of layers needs one text at several layers; "
-                f"layers {first['layer']} and {other['layer']} are of different texts or tokens"
-            )
+        raise InputError("a picture of layers or settings needs at least one attribution, got none")
+    for place, other in enumerate(attributions[1:], start=2):
+        if not same_tokens(attributions[0], other):
+            raise InputError(f"the picture needs one text; number {place} is of a different text or other tokens")
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, safe to print."""
+    return " ".join(visible(text).split())
 
 
 def visible(text: str, encoding: str = "utf-8") -> str:
-    r"""Write out the characters that could act on a screen instead of being read on it.
-
-    Control characters (and with them ANSI escapes), controls of the writing direction, line and paragraph separators
-    and whatever the encoding cannot say become Python escapes; line feeds and tabs stay.
-
-    Args:
-        text: Any text.
-        encoding: What the text is to be written in.
-
-    Returns:
-        The text, safe to print.
-
-    Example:
-        >>> print(visible("a\x1b[31mb"))
-        a\x1b[31mb
-    """
+    """Replace by escapes what could act on a screen and what the encoding cannot express; line feeds and tabs stay."""
     return "".join(
         character.encode("unicode_escape").decode() if _hidden(character, encoding) else character for character in text
     )
 
 
+def _span(attribution: AttributionDict, text: str, members: Sequence[int]) -> Span:
+    tokens = [attribution["tokens"][position] for position in members]
+    ranks = [token["rank"] for token in tokens if token["rank"] is not None]
+    return Span(text, tuple(members), sum(token["score"] for token in tokens), min(ranks, default=None))
+
+
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the stretch without white space at its ends, or as it is where it is nothing else."""
+    """Return start and end without white space at the ends, or as they are where there is nothing else."""
     covered = text[start:end]
     if not covered.strip():
         return start, end
@@ -166,7 +133,7 @@ def _hidden(character: str, encoding: str) -> bool:
 
 
 def _clusters(tokens: Sequence[TokenDict], segment: int, length: int) -> list[tuple[int, int, list[int]]]:
-    """Return (start, end, token positions) of the stretches of one text that tokens cover, overlaps joined."""
+    """Return (start, end, token positions) of the parts of one text that tokens cover, overlaps joined."""
     clusters: list[tuple[int, int, list[int]]] = []
     for start, end, position in sorted(
         (max(0, token["start"]), min(length, token["end"]), position)

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import InputError
 from narrows.viz.latex import escape_latex
-from narrows.viz.spans import visible
+from narrows.viz.spans import one_line, visible
 
 TableFormat = Literal["markdown", "latex", "csv"]
 
@@ -66,17 +66,7 @@ def summary_table(summaries: Sequence[RunSummary], format: TableFormat) -> str:
 
 
 def method_labels(summaries: Sequence[RunSummary]) -> dict[str, str]:
-    """List the methods of several runs, in the order in which they first appear.
-
-    Args:
-        summaries: The runs.
-
-    Returns:
-        From a method's name to its label.
-
-    Raises:
-        InputError: If there is no run, or no method in any.
-    """
+    """Return the label of each method of several runs, by its name, in the order in which they first appear."""
     labels: dict[str, str] = {}
     for summary in summaries:
         for name, method in summary["methods"].items():
@@ -87,14 +77,7 @@ def method_labels(summaries: Sequence[RunSummary]) -> dict[str, str]:
 
 
 def headings(summaries: Sequence[RunSummary]) -> list[str]:
-    """Name each run by its data set and, where several are of one data set, by what else they differ in.
-
-    Args:
-        summaries: The runs.
-
-    Returns:
-        One name per run; not escaped.
-    """
+    """Name each run by its data set and, where several are of one data set, by what else they differ in."""
     names = [
         DATASETS.get(summary["dataset"]) or PurePath(summary["dataset"]).name or summary["dataset"]
         for summary in summaries
@@ -108,37 +91,12 @@ def headings(summaries: Sequence[RunSummary]) -> list[str]:
 
 
 def best(values: Mapping[str, float], high_is_good: bool) -> set[str]:
-    """Find the best of several methods.
-
-    Args:
-        values: One per method; those that are not finite take no part.
-        high_is_good: Whether the highest or the lowest is the best.
-
-    Returns:
-        Those with the best value; nobody is the best of one.
-    """
+    """Find the best of several methods; NaN takes no part, and one alone is not the best."""
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     if len(known) < 2:
         return set()
     record = max(known.values()) if high_is_good else min(known.values())
     return {name for name, value in known.items() if value == record}
-
-
-def with_interval(value: float, interval: Sequence[float]) -> str:
-    """Write a number with its interval.
-
-    Args:
-        value: The number.
-        interval: Its ends.
-
-    Returns:
-        All with three digits.
-
-    Example:
-        >>> with_interval(0.2289, [0.2, 0.25])
-        '0.229 [0.200, 0.250]'
-    """
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def _column(summary: RunSummary, labels: Mapping[str, str], bold: str) -> list[str]:
@@ -151,8 +109,8 @@ def _column(summary: RunSummary, labels: Mapping[str, str], bold: str) -> list[s
 def _cell(method: MethodSummary | None, form: str) -> str:
     if method is None:
         return EN_DASH
-    value, interval = with_interval(method["drop_11"], method["drop_11_interval"]).split(" ", 1)
-    return f"{form.format(value)} {interval}"
+    low, high = method["drop_11_interval"]
+    return f"{form.format(format(method['drop_11'], '.3f'))} [{low:.3f}, {high:.3f}]"
 
 
 def _csv(summaries: Sequence[RunSummary], labels: Mapping[str, str]) -> str:
@@ -176,9 +134,5 @@ def _said(summary: RunSummary, key: str) -> str:
     return str(value)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(visible(text).split())
-
-
 def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\|*_`<>\[\]~&#$])", r"\\\1", _one_line(text))
+    return re.sub(r"([\\|*_`<>\[\]~&#$])", r"\\\1", one_line(text))

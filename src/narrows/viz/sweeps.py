@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import InputError
-from narrows.viz.canvas import INK, paper_style, settle
-from narrows.viz.curves import DROP_UP, PERCENT, Measure, curve_of, name_curves
-from narrows.viz.panels import COLOURS, DASHES, RANDOM_COLOUR, draw_legend, gaps, is_random, make_panels, name_axes
+from narrows.viz.canvas import COLOURS, DASHES, INK, gaps, paper_style, settle
+from narrows.viz.curves import DROP_UP, PERCENT, Measure, curve_of, has_rate, name_curves, name_rates
+from narrows.viz.panels import RANDOM_COLOUR, draw_legend, is_random, make_panels, name_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def plot_sweep_curves(
     Args:
         summaries: One per data set.
         parameter: What differs.
-        values: From the name of a method to its layer or beta. Others are left out, but for random, which is grey.
+        values: From the name of a method to its layer or beta. Others are left out, except random, which is grey.
         measure: As in `plot_degradation`.
 
     Returns:
@@ -38,8 +38,8 @@ def plot_sweep_curves(
         DependencyError: If matplotlib is not installed.
         InputError: If there is nothing to draw.
     """
-    ranked = ranked_values(summaries, values)
-    colours = sequence_colours(len(ranked))
+    ranked = _ranked(summaries, values)
+    colours = _colours(len(ranked))
     figure, panels = make_panels(summaries, sharey=True)
     for panel, summary in zip(panels, summaries, strict=True):
         for name, method in summary["methods"].items():
@@ -51,7 +51,7 @@ def plot_sweep_curves(
                 continue
             panel.plot(PERCENT, gaps(curve_of(method, measure, "morf")), **line)
     name_curves(panels, measure, "morf")
-    value_bar(figure, panels, parameter, ranked, colours)
+    _value_bar(figure, panels, parameter, ranked, colours)
     draw_legend(figure, panels)
     return settle(figure)
 
@@ -63,7 +63,7 @@ def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, value
     Args:
         summaries: One per data set.
         parameter: What differs; beta has a logarithmic axis (linear below the least beta above 0, if one is 0).
-        values: From the name of a method to its layer or beta. Others are left out, but for random: a grey line.
+        values: From the name of a method to its layer or beta. Others are left out, except random: a grey line.
 
     Returns:
         The figure.
@@ -72,7 +72,7 @@ def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, value
         DependencyError: If matplotlib is not installed.
         InputError: If there is nothing to draw.
     """
-    ranked = ranked_values(summaries, values)
+    ranked = _ranked(summaries, values)
     figure, panels = make_panels(summaries, sharey=False)
     for panel, summary in zip(panels, summaries, strict=True):
         found = [(values[name], method) for name, method in summary["methods"].items() if name in values]
@@ -85,19 +85,37 @@ def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, value
     return settle(figure)
 
 
-def ranked_values(summaries: Sequence[RunSummary], values: Mapping[str, float]) -> list[float]:
-    """List the layers or betas that there is something to draw of.
+@paper_style()
+def plot_sweep_rates(summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float]) -> Figure:
+    """Draw what is left of p(target) against the bits that pass, for one method at several layers or betas.
 
     Args:
-        summaries: The runs.
-        values: From the name of a method to its layer or beta.
+        summaries: One per data set.
+        parameter: What differs.
+        values: From the name of a method to its layer or beta; others are left out.
 
     Returns:
-        The values, rising.
+        The figure, its colour bar beside the panels.
 
     Raises:
-        InputError: If there is none.
+        DependencyError: If matplotlib is not installed.
+        InputError: If there is nothing to draw.
     """
+    ranked = _ranked(summaries, values)
+    colours = _colours(len(ranked))
+    figure, panels = make_panels(summaries, sharey=True)
+    for panel, summary in zip(panels, summaries, strict=True):
+        for name, method in summary["methods"].items():
+            if name in values and has_rate(method):
+                colour = colours[ranked.index(values[name])]
+                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), color=colour, marker=".")
+    name_rates(panels)
+    _value_bar(figure, panels, parameter, ranked, colours)
+    return settle(figure)
+
+
+def _ranked(summaries: Sequence[RunSummary], values: Mapping[str, float]) -> list[float]:
+    """List the layers or betas that there is something to draw of, rising."""
     found = {values[name] for summary in summaries for name in summary["methods"] if name in values}
     if not found:
         known = ", ".join(values) or "no method"
@@ -105,31 +123,16 @@ def ranked_values(summaries: Sequence[RunSummary], values: Mapping[str, float]) 
     return sorted(found)
 
 
-def sequence_colours(count: int) -> list[str]:
-    """Choose colours from dark to light, equally far apart in lightness, none too light for white paper.
-
-    Args:
-        count: How many.
-
-    Returns:
-        As matplotlib takes them.
-    """
+def _colours(count: int) -> list[str]:
+    """Choose colours from dark to light, equally far apart in lightness, none too light for white paper."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
     return [to_hex(colormaps["viridis"](0.9 * place / max(1, count - 1))) for place in range(count)]
 
 
-def value_bar(figure: Figure, panels: list[Axes], parameter: str, ranked: list[float], colours: list[str]) -> None:
-    """Draw a bar with one colour per value beside the panels.
-
-    Args:
-        figure: The figure.
-        panels: Its panels.
-        parameter: What the values are of.
-        ranked: The values, rising.
-        colours: One per value.
-    """
+def _value_bar(figure: Figure, panels: list[Axes], parameter: str, ranked: list[float], colours: list[str]) -> None:
+    """Draw a bar with one colour per value beside the panels."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
 

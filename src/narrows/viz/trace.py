@@ -1,21 +1,31 @@
-"""Figures of how bottlenecks closed: what the noise cost the prediction, step by step or setting by setting."""
+"""Figures of how bottlenecks narrowed: what the noise cost the prediction, step by step or setting by setting."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from narrows.data.schema import AttributionDict
+from narrows.data.schema import AttributionDict, TraceDict
 from narrows.errors import InputError
-from narrows.viz.canvas import COLUMN_WIDTH, LINES, drawable, new_figure, paper_style, settle, short_name
-from narrows.viz.panels import COLOURS, DASHES
+from narrows.viz.canvas import (
+    COLOURS,
+    COLUMN_WIDTH,
+    DASHES,
+    LINES,
+    drawable,
+    gaps,
+    new_figure,
+    paper_style,
+    settle,
+    short_name,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LEAST_POINTS = 3  # of a curve: with two, as one round of one point leaves, there is nothing to see
+LEAST_POINTS = 3  # of a curve: with two there is nothing to see
 BITS_THAT_PASS, P_THAT_IS_LEFT = "information that passes (bits)", "p(target) that is left"
 
 
@@ -45,11 +55,10 @@ def plot_trace(attributions: Mapping[str, AttributionDict]) -> Figure:
     above = figure.add_subplot(2, 1, 1)
     below = figure.add_subplot(2, 1, 2, sharex=above)
     for place, (name, attribution) in enumerate(attributions.items()):
-        steps = [entry["step"] for entry in attribution["trace"]]
-        look = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)], "marker": "."}
-        label = short_name(name, can_draw)
-        above.plot(steps, [_drawn(entry["information"]) for entry in attribution["trace"]], label=label, **look)
-        below.plot(steps, [_drawn(entry["cross_entropy"]) for entry in attribution["trace"]], label=label, **look)
+        trace, look = attribution["trace"], _look(place, short_name(name, can_draw))
+        steps = [entry["step"] for entry in trace]
+        above.plot(steps, gaps([entry["information"] for entry in trace]), **look)
+        below.plot(steps, gaps([entry["cross_entropy"] for entry in trace]), **look)
     above.set_ylabel("information (bits)")
     below.set_ylabel("cross-entropy (nats)")
     below.set_xlabel("step")
@@ -63,22 +72,18 @@ def plot_trace(attributions: Mapping[str, AttributionDict]) -> Figure:
     return settle(figure)
 
 
+def curve_points(trace: Iterable[TraceDict]) -> list[tuple[float, float]]:
+    """Return the bits that pass and p(target), the fewest bits first, where a logarithm can be drawn."""
+    return sorted(
+        (entry["information"], math.exp(-entry["cross_entropy"]))
+        for entry in trace
+        if 0 < entry["information"] < math.inf and math.isfinite(entry["cross_entropy"])
+    )
+
+
 def rate_points(attributions: Sequence[AttributionDict]) -> list[tuple[float, float]]:
-    """Read the rate-distortion curve off a series of results: each is a point of it.
-
-    Args:
-        attributions: Saved results of one text, each with a weight of the information of its own.
-
-    Returns:
-        Bits that pass the bottleneck and p(target) through it, mean over the noise, the fewest bits first; results
-        without a trace, or without any bits, give no point.
-    """
-    points = [
-        (attribution["trace"][-1]["information"], math.exp(-attribution["trace"][-1]["cross_entropy"]))
-        for attribution in attributions
-        if attribution["trace"] and attribution["trace"][-1]["information"] > 0
-    ]
-    return sorted(point for point in points if all(map(math.isfinite, point)))
+    """Return the rate-distortion curve of a series of results of one text: the last mask of each is a point of it."""
+    return curve_points(result["trace"][-1] for result in attributions if result["trace"])
 
 
 @paper_style()
@@ -102,9 +107,7 @@ def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
         points = rate_points(attributions)
         if len(points) < 2:
             raise InputError(f"{name}: a curve needs at least two results with a trace, got {len(points)}")
-        bits, p = zip(*points, strict=True)
-        look = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)], "marker": "."}
-        panel.plot(bits, p, label=short_name(name, can_draw), **look)
+        panel.plot(*zip(*points, strict=True), **_look(place, short_name(name, can_draw)))
     scale_rate(panel)
     panel.set_xlabel(BITS_THAT_PASS)
     panel.set_ylabel(P_THAT_IS_LEFT)
@@ -114,11 +117,7 @@ def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
 
 
 def scale_rate(panel: Axes) -> None:
-    """Scale the axes of a rate-distortion curve: bits logarithmic, p from 0 to 1.
-
-    Args:
-        panel: Where it is drawn.
-    """
+    """Scale the axes of a rate-distortion curve: bits logarithmic, p from 0 to 1."""
     from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 
     panel.set_xscale("log")
@@ -130,6 +129,6 @@ def scale_rate(panel: Axes) -> None:
     panel.grid(axis="y", linewidth=0.3, color=LINES, alpha=0.4)
 
 
-def _drawn(value: float) -> float:
-    """Return a number, or a gap in the curve for one that is not finite."""
-    return value if math.isfinite(value) else math.nan
+def _look(place: int, label: str) -> dict[str, Any]:
+    colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+    return {"color": colour, "linestyle": dashes, "marker": ".", "label": label}
