@@ -1,28 +1,29 @@
 """Rows of text from files of one's own: plain text, CSV, TSV, JSON Lines and Parquet.
 
 Everything is read as a stream. What is wrong with the whole file (missing, unknown kind, no text column) is raised
-before the first row; what is wrong with one row is *returned* as a `DataError` in the row's place, so that the other
-rows are not lost and the caller decides what a bad row is worth.
+before the first row. What is wrong with one row is *returned* as a `DataError` in the row's place: the other rows are
+not lost, and the caller decides what to do about it.
 """
 
 from __future__ import annotations
 
 import csv
-import importlib
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from narrows.data.example import LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example
-from narrows.errors import DataError, DependencyError, InputError
+from narrows.data import parquet
+from narrows.data.example import LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example, check_label
+from narrows.errors import DataError, InputError
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
+_OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | set(LABEL_COLUMNS)
+_KNOWN = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
 
-# What a byte that is not UTF-8 (surrogateescape) or a NUL byte is turned into while a row is cut into fields: the
-# csv module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
+# While a row is cut into fields, a byte that is not UTF-8 (surrogateescape) and a NUL byte are half characters: the csv
+# module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
 _NUL = "\udc00"
 _FIRST_BAD_BYTE, _LAST_BAD_BYTE = "\udc80", "\udcff"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -74,19 +75,8 @@ def read_examples(path: str | Path) -> Iterator[Example | DataError]:
     return (row if isinstance(row, DataError) else _example(path, row) for row in rows)
 
 
-def read_rows(path: str | Path) -> Iterator[Row | DataError]:
-    """Stream the rows of a file as they stand in it.
-
-    Args:
-        path: As for `read_examples`.
-
-    Returns:
-        An iterator over `Row` and, for a malformed row, `DataError`.
-
-    Raises:
-        DataError: If the file is missing, of an unknown kind, or a table without a text column.
-    """
-    path = Path(path)
+def read_rows(path: Path, need_text: bool = True) -> Iterator[Row | DataError]:
+    """Stream the rows of a file as they are; `need_text` refuses a table without a text column, and reads no others."""
     check_file(path)
     suffix = path.suffix.lower()
     if suffix == ".txt":
@@ -94,21 +84,17 @@ def read_rows(path: str | Path) -> Iterator[Row | DataError]:
     if suffix == ".jsonl":
         return _json_rows(path)
     if suffix == ".parquet":
-        return _parquet_rows(path, _parquet_columns(path))
+        names = parquet.column_names(path)
+        if need_text:
+            _check_columns(path, names)
+        return _parquet_rows(path, [name for name in names if name in _KNOWN] if need_text else None)
     if suffix in {".csv", ".tsv"}:
-        return table_rows(path, "," if suffix == ".csv" else "\t", need_text=True)
+        return table_rows(path, "," if suffix == ".csv" else "\t", need_text=need_text)
     raise DataError(f"{path}: unknown kind of file; use one of {', '.join(SUFFIXES)}")
 
 
 def check_file(path: Path) -> None:
-    """Make sure that a file can be read as UTF-8 text, as far as its first bytes tell.
-
-    Args:
-        path: The file.
-
-    Raises:
-        DataError: If it is missing, a folder, unreadable or in UTF-16.
-    """
+    """Raise a `DataError` if a file is missing, a folder, unreadable or in UTF-16."""
     if not path.exists():
         raise DataError(f"{path}: no such file")
     if path.is_dir():
@@ -125,22 +111,7 @@ def check_file(path: Path) -> None:
 def table_rows(
     path: Path, delimiter: str, columns: Sequence[str] | None = None, need_text: bool = False
 ) -> Iterator[Row | DataError]:
-    """Stream a table of delimited columns.
-
-    With a comma, fields may be quoted and then hold commas and line breaks; with a tab there is no quoting.
-
-    Args:
-        path: The file.
-        delimiter: A comma or a tab.
-        columns: The names of the columns where the file has no header.
-        need_text: Whether a header without a text column is refused.
-
-    Returns:
-        An iterator over `Row` and, for a malformed row, `DataError`.
-
-    Raises:
-        DataError: If the header is missing, malformed, or has no text column where one is needed.
-    """
+    """Stream a table, quoted where commas divide it and not where tabs do; `columns` stand in for a missing header."""
     if columns is not None:
         return _named_rows(path, _split_rows(path, delimiter), columns, "the layout")
     rows = _split_rows(path, delimiter)
@@ -165,25 +136,11 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 
 def _example(path: Path, row: Row) -> Example | DataError:
     """Make an example of a row: an empty second text or label of a table means that there is none."""
-    values = row.values
-    optional = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | set(LABEL_COLUMNS)
-    values = {name: value for name, value in values.items() if not (name in optional and value in ("", None))}
+    values = {name: value for name, value in row.values.items() if not (name in _OPTIONAL and value == "")}
     try:
-        example = Example.of(values)
+        return check_label(Example.of(values))
     except InputError as error:
         return DataError(f"{path}, line {row.line}: {error}")
-    if any(
-        isinstance(part, str) and _half_character(part) for part in (example.text, example.text_pair, example.label)
-    ):
-        return DataError(f"{path}, line {row.line}: holds half of a character (a lone surrogate)")
-    label = example.label
-    if isinstance(label, float) and math.isnan(label):
-        return Example(example.text, example.text_pair)  # how data frames write a missing label
-    if isinstance(label, float) and label.is_integer():
-        return Example(example.text, example.text_pair, int(label))
-    if isinstance(label, bool) or not (label is None or isinstance(label, str | int)):
-        return DataError(f"{path}, line {row.line}: the label must be a name or an index, not {label!r:.60}")
-    return example
 
 
 def _problem(text: str) -> str | None:
@@ -194,15 +151,6 @@ def _problem(text: str) -> str | None:
         return "holds a NUL byte"
     bad = next((char for char in text if _FIRST_BAD_BYTE <= char <= _LAST_BAD_BYTE), None)
     return None if bad is None else f"is not UTF-8 (byte 0x{ord(bad) - 0xDC00:02x})"
-
-
-def _half_character(text: str) -> bool:
-    """Tell whether a text cannot be written as UTF-8; JSON's escapes can make such ones."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _open(path: Path, newline: str) -> IO[str]:
@@ -242,7 +190,7 @@ def _json_row(path: Path, number: int, text: str) -> Row | DataError:
 
 
 class _Lines:
-    """The physical lines of a file, with those of the current row kept so that one can go back to its second line."""
+    """The physical lines of a file; those of the current row are kept, so that one can go back to its second line."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -266,12 +214,8 @@ class _Lines:
 
 
 def _split_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | DataError]:
-    """Cut a table into (line, fields); after a row whose quoting is broken, go on with the next physical line.
-
-    Yields:
-        The line on which a row starts and its fields, or what is wrong with it.
-    """
-    # A quotation mark that is never closed swallows the rows after it: going back to the second line saves them.
+    """Cut a table into (line, fields), or what is wrong; after a row with broken quoting, resume at the next line."""
+    # A quotation mark that is never closed takes in the rows after it: going back to the second line saves them.
     quoted = delimiter == ","
     with _open(path, newline="" if quoted else "\n") as file:
         lines = _Lines(file)
@@ -317,32 +261,9 @@ def _named_rows(
             yield Row(row[0], dict(zip(names, row[1], strict=True)))
 
 
-def _parquet(path: Path) -> Any:
+def _parquet_rows(path: Path, columns: list[str] | None) -> Iterator[Row | DataError]:
     try:
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DependencyError(f'{path}: Parquet needs pyarrow: pip install "narrows[parquet]"') from error
-    try:
-        return parquet.ParquetFile(path)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise DataError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from error
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    with _parquet(path) as file:
-        names = list(file.schema_arrow.names)
-    _check_columns(path, names)
-    known = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
-    return [name for name in names if name in known]
-
-
-def _parquet_rows(path: Path, columns: list[str]) -> Iterator[Row | DataError]:
-    number = 0
-    with _parquet(path) as file:
-        try:
-            for batch in file.iter_batches(batch_size=1024, columns=columns):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(number, values)
-        except (OSError, ValueError) as error:  # the file is damaged: what comes after cannot be found
-            yield DataError(f"{path}: cannot be read after row {number}: {str(error).splitlines()[0]}")
+        for number, values in enumerate(parquet.read_rows(path, columns), start=1):
+            yield Row(number, values)
+    except DataError as error:  # the file is damaged: what comes after cannot be found
+        yield error
