@@ -146,9 +146,9 @@ def strict(texts: Iterable[Text]) -> Iterator[Example]:
 
 def _unpacked(items: Any) -> Iterable[Any]:
     """Give the rows of a DataFrame and the values of a Series, with None for what is missing; else the items."""
-    values: Iterable[Any] = items.astype(object).where(items.notna(), None) if hasattr(items, "notna") else items
+    values: Any = items.astype(object).where(items.notna(), None) if hasattr(items, "notna") else items
     if not hasattr(values, "itertuples"):
-        return values
+        return values  # type: ignore[no-any-return]
     names = list(values.columns)
     return (dict(zip(names, row, strict=True)) for row in values.itertuples(index=False, name=None))
 

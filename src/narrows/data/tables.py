@@ -75,8 +75,8 @@ def read_examples(path: str | Path) -> Iterator[Example | DataError]:
     return (row if isinstance(row, DataError) else _example(path, row) for row in rows)
 
 
-def read_rows(path: Path, need_text: bool = True) -> Iterator[Row | DataError]:
-    """Stream the rows of a file as they are; `need_text` refuses a table without a text column, and reads no others."""
+def read_rows(path: Path) -> Iterator[Row | DataError]:
+    """Stream the rows of a file as they are; of a Parquet file only the columns of texts and labels."""
     check_file(path)
     suffix = path.suffix.lower()
     if suffix == ".txt":
@@ -85,11 +85,10 @@ def read_rows(path: Path, need_text: bool = True) -> Iterator[Row | DataError]:
         return _json_rows(path)
     if suffix == ".parquet":
         names = parquet.column_names(path)
-        if need_text:
-            _check_columns(path, names)
-        return _parquet_rows(path, [name for name in names if name in _KNOWN] if need_text else None)
+        _check_columns(path, names)
+        return _parquet_rows(path, [name for name in names if name in _KNOWN])
     if suffix in {".csv", ".tsv"}:
-        return table_rows(path, "," if suffix == ".csv" else "\t", need_text=need_text)
+        return table_rows(path, "," if suffix == ".csv" else "\t")
     raise DataError(f"{path}: unknown kind of file; use one of {', '.join(SUFFIXES)}")
 
 
@@ -108,9 +107,7 @@ def check_file(path: Path) -> None:
         raise DataError(f"{path}: is in UTF-16; save it as UTF-8")
 
 
-def table_rows(
-    path: Path, delimiter: str, columns: Sequence[str] | None = None, need_text: bool = False
-) -> Iterator[Row | DataError]:
+def table_rows(path: Path, delimiter: str, columns: Sequence[str] | None = None) -> Iterator[Row | DataError]:
     """Stream a table, quoted where commas divide it and not where tabs do; `columns` stand in for a missing header."""
     if columns is not None:
         return _named_rows(path, _split_rows(path, delimiter), columns, "the layout")
@@ -123,8 +120,7 @@ def table_rows(
     names = [name.strip() for name in header[1]]
     if len(set(names)) < len(names):
         raise DataError(f"{path}, line {header[0]}: the header names a column twice: {', '.join(names)}")
-    if need_text:
-        _check_columns(path, names)
+    _check_columns(path, names)
     return _named_rows(path, rows, names, "the header")
 
 
@@ -261,7 +257,7 @@ def _named_rows(
             yield Row(row[0], dict(zip(names, row[1], strict=True)))
 
 
-def _parquet_rows(path: Path, columns: list[str] | None) -> Iterator[Row | DataError]:
+def _parquet_rows(path: Path, columns: list[str]) -> Iterator[Row | DataError]:
     try:
         for number, values in enumerate(parquet.read_rows(path, columns), start=1):
             yield Row(number, values)
