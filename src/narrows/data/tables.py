@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from narrows.data import parquet
 from narrows.data.example import LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example, check_label
@@ -31,12 +31,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a file.
-
-    Attributes:
-        line: The physical line on which the row starts, counted from 1; in a Parquet file the number of the row.
-        values: The values by column name.
-    """
+    """One row of a file: the line on which it starts, from 1 (in Parquet its number), and values by column name."""
 
     line: int
     values: dict[str, Any]
@@ -80,9 +75,9 @@ def read_rows(path: Path) -> Iterator[Row | DataError]:
     check_file(path)
     suffix = path.suffix.lower()
     if suffix == ".txt":
-        return _text_rows(path)
+        return _line_rows(path, lambda text: {"text": text})
     if suffix == ".jsonl":
-        return _json_rows(path)
+        return _line_rows(path, _json_values)
     if suffix == ".parquet":
         names = parquet.column_names(path)
         _check_columns(path, names)
@@ -139,102 +134,87 @@ def _example(path: Path, row: Row) -> Example | DataError:
         return DataError(f"{path}, line {row.line}: {error}")
 
 
-def _problem(text: str) -> str | None:
-    """Say what is wrong with the characters of a row, None where nothing is."""
+def _lines(path: Path, newline: str) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline) as file:
+        for line in file:
+            yield line.replace("\0", _NUL)
+
+
+def _sound(text: str) -> str:
+    """Return the characters of a row, or raise an `InputError` that says what is wrong with them."""
     if text.isascii():
-        return None
+        return text
     if _NUL in text:
-        return "holds a NUL byte"
-    bad = next((char for char in text if _FIRST_BAD_BYTE <= char <= _LAST_BAD_BYTE), None)
-    return None if bad is None else f"is not UTF-8 (byte 0x{ord(bad) - 0xDC00:02x})"
+        raise InputError("holds a NUL byte")
+    if bad := next((char for char in text if _FIRST_BAD_BYTE <= char <= _LAST_BAD_BYTE), None):
+        raise InputError(f"is not UTF-8 (byte 0x{ord(bad) - 0xDC00:02x})")
+    return text
 
 
-def _open(path: Path, newline: str) -> IO[str]:
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+def _line_rows(path: Path, read: Callable[[str], dict[str, Any]]) -> Iterator[Row | DataError]:
+    """Read one row from each line that is not blank."""
+    for number, line in enumerate(_lines(path, newline=""), start=1):
+        if text := line.strip():
+            try:
+                row: Row | DataError = Row(number, read(_sound(text)))
+            except InputError as error:
+                row = DataError(f"{path}, line {number}: {error}")
+            yield row
 
 
-def _text_rows(path: Path) -> Iterator[Row | DataError]:
-    with _open(path, newline="") as file:
-        for number, line in enumerate(file, start=1):
-            text = line.replace("\0", _NUL).strip()
-            if problem := _problem(text):
-                yield DataError(f"{path}, line {number}: {problem}")
-            elif text:
-                yield Row(number, {"text": text})
-
-
-def _json_rows(path: Path) -> Iterator[Row | DataError]:
-    with _open(path, newline="") as file:
-        for number, line in enumerate(file, start=1):
-            text = line.replace("\0", _NUL).strip()
-            if text:
-                yield _json_row(path, number, text)
-
-
-def _json_row(path: Path, number: int, text: str) -> Row | DataError:
-    if problem := _problem(text):
-        return DataError(f"{path}, line {number}: {problem}")
+def _json_values(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        return DataError(f"{path}, line {number}: not JSON: {error.msg} at character {error.pos + 1}")
-    except (RecursionError, ValueError):  # brackets without end; a number of thousands of digits
-        return DataError(f"{path}, line {number}: JSON that cannot be read: nested too deeply or a number too long")
+        raise InputError(f"not JSON: {error.msg} at character {error.pos + 1}") from error
+    except (RecursionError, ValueError) as error:  # brackets without end; a number of thousands of digits
+        raise InputError("JSON that cannot be read: nested too deeply or a number too long") from error
     if not isinstance(values, dict):
-        return DataError(f"{path}, line {number}: expected an object with a 'text', not {type(values).__name__}")
-    return Row(number, values)
-
-
-class _Lines:
-    """The physical lines of a file; those of the current row are kept, so that one can go back to its second line."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-        self._waiting: list[str] = []  # last one first
-        self.taken: list[str] = []
-        self.number = 0  # of the last line given out
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._waiting.pop() if self._waiting else next(self._file).replace("\0", _NUL)
-        self.number += 1
-        self.taken.append(line)
-        return line
-
-    def rewind(self) -> None:
-        """Give out again all lines of the current row but the first."""
-        self._waiting.extend(reversed(self.taken[1:]))
-        self.number -= len(self.taken) - 1
+        raise InputError(f"expected an object with a 'text', not {type(values).__name__}")
+    return values
 
 
 def _split_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | DataError]:
-    """Cut a table into (line, fields), or what is wrong; after a row with broken quoting, resume at the next line."""
-    # A quotation mark that is never closed takes in the rows after it: going back to the second line saves them.
+    """Cut a table into (line, fields), or what is wrong; blank lines are skipped."""
     quoted = delimiter == ","
-    with _open(path, newline="" if quoted else "\n") as file:
-        lines = _Lines(file)
-        reader = csv.reader(
-            lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=quoted
-        )
-        while True:
-            lines.taken.clear()
-            start = lines.number + 1
+    lines = _lines(path, newline="" if quoted else "\n")
+    unquoted = ((number, line.rstrip("\r\n").split(delimiter)) for number, line in enumerate(lines, start=1))
+    for number, fields in _quoted(lines) if quoted else unquoted:
+        if isinstance(fields, csv.Error):
+            yield DataError(f"{path}, line {number}: {_csv_problem(fields)}")
+        elif len(fields) > 1 or any(fields):
             try:
-                fields = next(reader) if quoted else next(lines).rstrip("\r\n").split(delimiter)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                lines.rewind()
-                yield DataError(f"{path}, line {start}: {_csv_problem(error)}")
-                continue
-            if not any(fields) and len(fields) <= 1:
-                continue  # a blank line
-            if problem := _problem(delimiter.join(fields)):
-                yield DataError(f"{path}, line {start}: {problem}")
+                _sound(delimiter.join(fields))
+            except InputError as error:
+                yield DataError(f"{path}, line {number}: {error}")
             else:
-                yield start, fields
+                yield number, fields
+
+
+def _quoted(lines: Iterator[str]) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Cut CSV into (line, fields). A quotation mark that is never closed costs its own line, not all that follow it."""
+    waiting: list[str] = []  # lines to be read again, the last one first
+    taken: list[str] = []  # lines of the current row
+
+    def take() -> str:
+        line = waiting.pop() if waiting else next(lines, "")
+        taken.append(line)
+        return line
+
+    number, reader = 1, csv.reader(iter(take, ""), strict=True)
+    while True:
+        taken.clear()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, error
+            waiting += reversed(taken[1:])
+            number, reader = number + 1, csv.reader(iter(take, ""), strict=True)
+        else:
+            yield number, fields
+            number += len(taken)
 
 
 def _csv_problem(error: csv.Error) -> str:
