@@ -14,6 +14,8 @@ import pytest
 import tiny
 from narrows.data.example import Example
 from narrows.errors import DataError
+from narrows.explainer import Explainer
+from narrows.methods import find_method, spec
 from narrows.methods.file import FromFile
 from narrows.models.text.encoding import encode
 
@@ -22,15 +24,15 @@ ROWS = [
     {"text": "good film", "tokens": ["good", "film"], "scores": [5, 6]},
     {"text": "good film", "text_pair": "bad act", "tokens": ["good", "film", "bad", "act"], "scores": [1, 2, 3, 4]},
     {"text": "a film", "tokens": ["a", "act"], "scores": [1, 2]},
-    {"text": "bad film", "tokens": ["bad", "film"], "scores": [5, 6], "ranks": [2, 1]},
+    {"text": "bad film", "tokens": ["bad", "film"], "scores": [5, 6], "ranks": [1, 2]},
 ]
 
 
 def batch(*examples: Example) -> Any:
     """What `FromFile` uses of a batch; gives back what it is given."""
 
-    def attributions(method: FromFile, scores: Any, ranking: Any) -> Any:
-        return list(zip([method] * len(scores), scores, ranking, strict=True))
+    def attributions(method: FromFile, scores: Any, rankings: Any) -> Any:
+        return list(zip([method] * len(scores), scores, rankings, strict=True))
 
     encodings = [encode(BERT, example, None) for example in examples]
     return SimpleNamespace(examples=examples, encodings=encodings, attributions=attributions)
@@ -49,7 +51,7 @@ def test_each_text_gets_its_own_scores_and_order(method: FromFile) -> None:
     for (by, scores, _), wanted in zip(found, expected, strict=True):
         assert by is method
         np.testing.assert_allclose(scores, wanted)
-    assert [ranking for _, _, ranking in found] == [None, None, (2, 1)]
+    assert [ranking for _, _, ranking in found] == [(5, 4, 2, 1), (2, 1), (1, 2)]
 
 
 def test_a_text_without_a_row_is_named_before_the_work_and_in_it(method: FromFile) -> None:
@@ -78,6 +80,17 @@ def test_a_file_that_changed_is_read_again(method: FromFile) -> None:
     method.check([Example("better film")])
     with pytest.raises(DataError, match="no row"):
         method.check([Example("good film")])
+
+
+@pytest.mark.parametrize("written", ["file:{}", "file:path={}"])
+def test_it_is_a_method_like_any_other(written: str, method: FromFile, bert: tuple[Any, Any]) -> None:
+    found = find_method(written.format(method.path))
+    assert found == method
+    assert find_method(spec(found)) == method
+    (attribution,) = Explainer(*bert, method=found, prior="instance")(["bad film"])
+    assert (list(attribution.scores), attribution.ranking) == ([0, 5, 6, 0], (1, 2))
+    assert (attribution.unit, attribution.method["label"]) == ("score", "file lime.jsonl")
+    assert attribution.method["settings"] == {"path": method.path}
 
 
 def test_it_says_what_the_scores_are(method: FromFile) -> None:

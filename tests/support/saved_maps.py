@@ -40,7 +40,7 @@ def saved_map(text: str, text_pair: str | None, tokens: list[TokenDict], **other
         "typical": 0.5,
         "rise": None,
         "truncated": 0,
-        "trace": [{"step": 0, "cross_entropy": 0.5, "information": 9.0}],
+        "trace": [{"step": 0, "cross_entropy": 0.5, "information": 9.0, "error": 0.125}],
         "model": "tiny",
         "prior": "corpus 1234",
         "record": {"blocks": 6, "dtype": "float32", "beta": 0.5},
@@ -95,7 +95,7 @@ def saved_maps(draw: st.DrawFn) -> AttributionDict:
     content = [place for place, own in enumerate(tokens) if not own["special"]]
     for rank, place in enumerate(draw(st.permutations(content)), start=1):
         tokens[place]["rank"] = rank
-    points = draw(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3))
+    points = draw(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=3))
     own = draw(st.fixed_dictionaries({}, optional={"beta": NUMBERS, "windows": st.integers(0, 9)}))
     return saved_map(
         *texts,  # type: ignore[arg-type]
@@ -108,5 +108,5 @@ def saved_maps(draw: st.DrawFn) -> AttributionDict:
         signed=draw(st.booleans()),
         record=draw(SETTINGS) | own,
         method={**METHOD, "settings": draw(SETTINGS)},
-        trace=[{"step": i, "cross_entropy": a, "information": b} for i, (a, b) in enumerate(points)],
+        trace=[{"step": i, "cross_entropy": a, "information": b, "error": c} for i, (a, b, c) in enumerate(points)],
     )

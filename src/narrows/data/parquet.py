@@ -43,6 +43,7 @@ COLUMNS = {
     "truncated": "int32",
     "cross_entropy": "[float64]",
     "information": "[float64]",
+    "cross_entropy_error": "[float64]",
     "model": "string",
     "prior": "string",
     "record": "string",
@@ -54,6 +55,7 @@ COLUMNS = {
 }
 TOKEN = {"token": "tokens", "start": "starts", "end": "ends", "segment": "segments", "special": "special"}
 TOKEN |= {"score": "scores", "rank": "ranks"}  # key of a token: its column
+TRACE = {"cross_entropy": "cross_entropy", "information": "information", "error": "cross_entropy_error"}
 LISTED = ("tokens", "probabilities", "method", "record")  # columns that hold them in another form
 SAME = tuple(name for name in AttributionDict.__annotations__ if name in COLUMNS and name not in LISTED)
 OWN = ("beta", "windows")  # of the record, but different from text to text: without them it is the same in every row
@@ -104,14 +106,14 @@ def to_row(saved: AttributionDict, **facts: Any) -> Row:
     """
     values: Mapping[str, Any] = saved
     tokens: Sequence[Mapping[str, Any]] = saved["tokens"]
+    trace: Sequence[Mapping[str, Any]] = saved["trace"]
     own = {name: value for name in OWN if type(value := saved["record"].get(name)) in (int, float)}
     return {
         **{name: values[name] for name in SAME},
         **{column: [token[key] for token in tokens] for key, column in TOKEN.items()},
         "labels": list(saved["probabilities"]),
         "probabilities": list(saved["probabilities"].values()),
-        "cross_entropy": [point["cross_entropy"] for point in saved["trace"]],
-        "information": [point["information"] for point in saved["trace"]],
+        **{column: [point[key] for point in trace] for key, column in TRACE.items()},
         "method": json.dumps(saved["method"]),
         "record": json.dumps({name: value for name, value in saved["record"].items() if name not in own}),
         **own,
@@ -136,14 +138,15 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
     try:
         columns = [row[column] for column in TOKEN.values()]
         tokens: Any = [dict(zip(TOKEN, values, strict=True)) for values in zip(*columns, strict=True)]
-        trace = enumerate(zip(row["cross_entropy"], row["information"], strict=True))
+        points = enumerate(zip(*(row[column] for column in TRACE.values()), strict=True))
+        trace: Any = [{"step": step, **dict(zip(TRACE, point, strict=True))} for step, point in points]
         return {
             **{name: row[name] for name in SAME},  # type: ignore[typeddict-item]
             "tokens": tokens,
             "words": make_words(row["text"], row["text_pair"], tokens),
             "probabilities": dict(zip(row["labels"], row["probabilities"], strict=True)),
             "method": json.loads(row["method"]),
-            "trace": [{"step": step, "cross_entropy": nats, "information": bits} for step, (nats, bits) in trace],
+            "trace": trace,
             "record": json.loads(row["record"]) | {name: row[name] for name in OWN if row.get(name) is not None},
         }
     except (KeyError, TypeError, ValueError) as error:

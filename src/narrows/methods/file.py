@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from narrows.attribution import Attribution, by_score
 from narrows.data.example import Example
 from narrows.data.scores import Find, ScoredText, align, ranking_of, scores_from
 from narrows.errors import DataError, InputError
-
-if TYPE_CHECKING:
-    from narrows.attribution import Attribution
-    from narrows.methods.method import Batch
+from narrows.methods.method import Batch
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,8 @@ class FromFile:
                 scores.append(align(row, encoding))
             except InputError as error:
                 raise DataError(f"{self.path}, line {row.line}: {error}") from error
-            rankings.append(ranking_of(row, encoding))
-        return batch.attributions(self, scores, ranking=rankings)
+            rankings.append(ranking_of(row, encoding) or by_score(scores[-1], encoding.segments))
+        return batch.attributions(self, scores, rankings=rankings)
 
     def _row(self, example: Example) -> ScoredText:
         path = Path(self.path)
