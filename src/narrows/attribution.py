@@ -17,7 +17,7 @@ from narrows import __version__
 from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
 from narrows.data.output import written_whole
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
-from narrows.data.words import Word, group_tokens, word_span
+from narrows.data.words import Word, find_words, make_words
 from narrows.errors import InputError
 from narrows.viz.figure import plot_map
 from narrows.viz.files import are_layers, render_file
@@ -174,21 +174,7 @@ class Attribution:
         Returns:
             The words in reading order, those of text before those of text_pair.
         """
-        words = []
-        for segment, text in ((0, self.text), (1, self.text_pair)):
-            positions = [position for position, own in enumerate(self.segments) if own == segment]
-            spans = [offset for position in positions if (offset := self.offsets[position]) is not None]
-            for group in group_tokens(text or "", spans):
-                tokens = tuple(positions[member] for member in group)
-                words.append(self._word(text or "", segment, tokens))
-        return words
-
-    def _word(self, text: str, segment: int, tokens: tuple[int, ...]) -> Word:
-        chosen = list(tokens)
-        spans = [offset for token in tokens if (offset := self.offsets[token]) is not None]
-        start, end = word_span(text, spans)
-        rank = min(rank for token in tokens if (rank := self.ranks[token]) is not None)
-        return Word(text[start:end], start, end, segment, tokens, float(self.scores[chosen].sum()), rank)
+        return find_words(self.text, self.text_pair, self._token_dicts())
 
     def to_dict(self) -> AttributionDict:
         """Give the saved form, which ``narrows explain --json`` prints.
@@ -196,21 +182,12 @@ class Attribution:
         Returns:
             Plain dictionaries, lists, numbers and strings.
         """
+        tokens = self._token_dicts()
         return {
             "text": self.text,
             "text_pair": self.text_pair,
-            "tokens": [self._token_dict(position, rank) for position, rank in enumerate(self.ranks)],
-            "words": [
-                {
-                    "word": word.text,
-                    "start": word.start,
-                    "end": word.end,
-                    "segment": word.segment,
-                    "score": word.score,
-                    "rank": word.rank,
-                }
-                for word in self.words()
-            ],
+            "tokens": tokens,
+            "words": make_words(self.text, self.text_pair, tokens),
             "unit": self.unit,
             "signed": self.signed,
             "additive": self.additive,
@@ -228,6 +205,9 @@ class Attribution:
             "record": dict(self.record),
             "narrows_version": __version__,
         }
+
+    def _token_dicts(self) -> list[TokenDict]:
+        return [self._token_dict(position, rank) for position, rank in enumerate(self.ranks)]
 
     def _token_dict(self, position: int, rank: int | None) -> TokenDict:
         start, end = self.offsets[position] or (None, None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.data.example import Example, sample
+from narrows.data.example import Example, check_label, sample
 from narrows.errors import InputError
 
 
@@ -26,10 +27,19 @@ from narrows.errors import InputError
         ({"sentence1": "a", "sentence2": "b"}, Example("a", "b")),
         ({"question": "a", "sentence": "b"}, Example("a", "b")),
         ({"text": "a", "label": "x", "gold_label": "y"}, Example("a", label="x")),
+        ({"text": "a", "text_pair": float("nan"), "label": float("nan")}, Example("a")),
+        ({"text": "a", "label": 1.0}, Example("a", label=1)),
+        ({"text": "a", "label": np.int64(1)}, Example("a", label=1)),
+        (np.str_("a"), Example("a")),
+        ((np.str_("a"), np.str_("b")), Example("a", "b")),
     ],
 )
 def test_an_example_is_read_from(item: Any, expected: Example) -> None:
-    assert Example.of(item) == expected
+    found = Example.of(item)
+    assert found == expected
+    assert [type(part) for part in (found.text, found.text_pair, found.label)] == [
+        type(part) for part in (expected.text, expected.text_pair, expected.label)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +57,8 @@ def test_an_example_is_read_from(item: Any, expected: Example) -> None:
         (["a", "b"], "not list"),
         (None, "not NoneType"),
         (b"a", "not bytes"),
+        ("half \ud800", "half of a character"),
+        ({"text": float("nan")}, "text must be a string, not float: nan"),
     ],
 )
 def test_what_cannot_be_explained_is_refused(item: Any, message: str) -> None:
@@ -82,3 +94,11 @@ def test_every_example_is_as_likely_to_be_drawn() -> None:
         for example in sample(stream, 3, seed):
             hits[example.text] += 1
     assert all(520 < count < 680 for count in hits.values())  # 600 expected, standard deviation 20
+
+
+@pytest.mark.parametrize("label", [True, 0.5, [1]])
+def test_a_label_is_a_name_or_an_index(label: Any) -> None:
+    """Where it is needed; a text alone is explained whatever its column of labels holds."""
+    with pytest.raises(InputError, match="the label must be a name or an index, not "):
+        check_label(Example.of({"text": "a", "label": label}))
+    assert check_label(Example("a", label="x")).label == "x"

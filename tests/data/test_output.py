@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 
-import pyarrow.parquet
 import pytest
 
-from narrows.data.maps import ROW_GROUP, check_format, map_writer
-from narrows.data.output import check_writable, partial_path, written_whole
-from narrows.data.schema import AttributionDict
-from narrows.errors import DependencyError, InputError
-
-MAP: AttributionDict = {
-    "text": "good",
-    "text_pair": None,
-    "tokens": [{"token": "good", "start": 0, "end": 4, "segment": 0, "special": False, "bits": 1.5, "score": -1.5}],
-    "words": [{"word": "good", "start": 0, "end": 4, "segment": 0, "bits": 1.5, "score": -1.5}],
-    "target": "positive",
-    "predicted": "positive",
-    "probabilities": {"negative": 0.25, "positive": 0.75},
-    "layer": 2,
-    "layers": [2],
-    "total_bits": 1.5,
-    "carried_bits": 9.0,
-    "truncated": 0,
-    "method": "narrows",
-    "config": {"beta": 0.5, "prior": "instance"},
-    "trace": [{"step": 0, "cross_entropy": 0.5, "information": 9.0}],
-    "narrows_version": "0",
-}
+from narrows.data.output import check_writable, partial_path, read_json, write_json, written_whole
+from narrows.errors import DataError, InputError
 
 
 def test_a_file_is_there_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -63,40 +41,44 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("count", [1, ROW_GROUP, ROW_GROUP + 3])
-def test_parquet_holds_every_map(tmp_path: Path, count: int) -> None:
-    path = tmp_path / "maps.parquet"
-    with map_writer(path) as write:
-        for number in range(count):
-            write({**MAP, "text": f"good {number}"})
-    rows = pyarrow.parquet.read_table(path).to_pylist()
-    assert [row["text"] for row in rows] == [f"good {number}" for number in range(count)]
-    assert rows[0]["tokens"] == MAP["tokens"]
-    assert rows[0]["words"] == MAP["words"]
-    assert rows[0]["trace"] == MAP["trace"]
-    assert dict(rows[0]["probabilities"]) == MAP["probabilities"]
-    assert json.loads(rows[0]["config"]) == MAP["config"]
-    assert set(rows[0]) == set(MAP)
+def test_what_was_written_may_be_kept_and_nothing_is_not(tmp_path: Path) -> None:
+    for content in ("half", ""):
+        with pytest.raises(KeyboardInterrupt), written_whole(tmp_path / "maps.jsonl", keep_partial=True) as partial:
+            partial.write_text(content)
+            raise KeyboardInterrupt
+        assert partial_path(tmp_path / "maps.jsonl").exists() == bool(content)
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
-def test_maps_written_before_a_failure_stay_readable(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"maps{suffix}"
-    with pytest.raises(KeyboardInterrupt), map_writer(path) as write:
-        write(MAP)
-        raise KeyboardInterrupt
-    assert not path.exists()
-    rest = partial_path(path)
-    rows = pyarrow.parquet.read_table(rest).to_pylist() if suffix == ".parquet" else rest.read_text().splitlines()
-    assert len(rows) == 1
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, done, real = tmp_path / "part.parquet", [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append(path.exists()), real(handle)))
+    with written_whole(path, durable=True) as partial:
+        partial.write_text("whole")
+    assert done == [False, True]  # the file, then the folder with its new name
 
 
-def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"must end in \.jsonl or \.parquet"):
-        check_format(tmp_path / "maps.csv")
+def test_two_may_write_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    with written_whole(path, shared=True) as one, written_whole(path, shared=True) as other:
+        assert one != other
+        assert one.name.startswith(".")
+        one.write_text("same")
+        other.write_text("same")
+    assert path.read_text() == "same"
+    assert list(tmp_path.iterdir()) == [path]
 
 
-def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(DependencyError, match=r"narrows\[parquet\]"):
-        check_format(tmp_path / "maps.parquet")
+def test_json_is_written_whole_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "manifest.json"
+    write_json(path, {"texts": "caf\u00e9"})
+    assert read_json(path) == {"texts": "caf\u00e9"}
+    assert "caf\u00e9" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"[]", b"\xff"])
+def test_a_missing_or_damaged_json_file_is_one_line(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"manifest\.json") as caught:
+        read_json(tmp_path / "manifest.json")
+    assert "\n" not in str(caught.value)

@@ -273,7 +273,7 @@ def test_a_parquet_file_with_damaged_pages_keeps_the_rows_before(tmp_path: Path)
     found = list(read_examples(path))
     assert texts(found) == rows[:2048]
     (problem,) = problems(found, path)
-    assert problem.startswith(": cannot be read after row 2048: ")
+    assert "after row 2048: " in problem
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import tiny
-from narrows.attribution import Attribution
 from narrows.data.example import Example
-from narrows.data.words import group_tokens, trim_span
+from narrows.data.words import find_words, group_tokens, trim_span
 from narrows.errors import InputError
 from narrows.models.text.encoding import encode
+from saved_maps import special
+from saved_maps import token as saved_token
 
 WORDPIECE = tiny.wordpiece_tokenizer()
 BYTES = tiny.byte_tokenizer(roberta=True)
@@ -127,35 +127,26 @@ def test_every_token_stands_in_exactly_one_word_in_order(text: str, data: st.Dat
     pair=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10).filter(str.strip),
     tokenizer=st.sampled_from(sorted(TOKENIZERS)),
 )
-def test_words_conserve_bits_and_scores(text: str, pair: str | None, tokenizer: str) -> None:
+def test_words_conserve_scores(text: str, pair: str | None, tokenizer: str) -> None:
     try:
         encoding = encode(TOKENIZERS[tokenizer], Example(text, pair), None)
     except InputError:  # nothing but characters that the tokenizer drops
         return
-    bits = np.arange(1.0, len(encoding) + 1)
-    attribution = Attribution(
-        text=text,
-        text_pair=pair,
-        tokens=encoding.tokens,
-        offsets=encoding.offsets,
-        segments=encoding.segments,
-        bits=bits,
-        scores=-2 * bits,
-        target="a",
-        predicted="a",
-        probabilities={"a": 1.0},
-        layer=0,
-        trace=(),
-    )
-    words = attribution.words()
+    scores = [-2.0 * place for place in range(len(encoding))]
+    columns = zip(encoding.tokens, encoding.offsets, encoding.segments, scores, strict=True)
+    tokens = [
+        special(token) if span is None or segment is None else saved_token(token, *span, score, 1 + place, segment)
+        for place, (token, span, segment, score) in enumerate(columns)
+    ]
+    words = find_words(text, pair, tokens)
     content = [position for position, segment in enumerate(encoding.segments) if segment is not None]
     assert sorted(token for word in words for token in word.tokens) == content
-    assert sum(word.bits for word in words) == pytest.approx(bits[content].sum())
-    assert sum(word.score for word in words) == pytest.approx(-2 * bits[content].sum())
+    assert sum(word.score for word in words) == pytest.approx(sum(scores[place] for place in content))
     for word in words:
         assert word.text == (text, pair)[word.segment][word.start : word.end]
         assert all(encoding.segments[token] == word.segment for token in word.tokens)
         assert word.text == word.text.strip()
+        assert word.rank == 1 + min(word.tokens)
     for segment in (0, 1):
         ours = [word.start for word in words if word.segment == segment]
         assert ours == sorted(ours)

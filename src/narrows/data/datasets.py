@@ -1,7 +1,7 @@
 """The benchmark data sets, in the layouts in which they are published, from a local folder or from the Hub.
 
-Labels are names, never indices, so that they can be matched with any checkpoint's `id2label`. In an evaluation a
-half-read data set is worth nothing, so here, other than in `narrows.data.tables`, the first malformed row is raised.
+Labels are names, never indices, so that they can be matched with any checkpoint's `id2label`. Half a data set is no
+benchmark: unlike in `narrows.data.tables`, the first malformed row is raised.
 """
 
 from __future__ import annotations
@@ -11,177 +11,112 @@ import importlib
 import random
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from narrows.data.example import Example
-from narrows.data.tables import check_file, table_rows
+from narrows.data.tables import Row, check_file, table_rows
 from narrows.errors import DataError, DependencyError, InputError
 
+SENTIMENT = ("negative", "positive")
 NLI_LABELS = ("entailment", "neutral", "contradiction")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where one split of a data set may lie under the data folder, and how it is called on the Hub.
-
-    Attributes:
-        paths: Patterns (glob) of the published file or folder; the first that is there is read.
-        hub: The split's name on the Hub.
-    """
-
-    paths: tuple[str, ...]
-    hub: str
+NEWS = ("World", "Sports", "Business", "Sci/Tech")
+GLUE = "nyu-mll/glue"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a benchmark data set.
+    """A benchmark data set.
 
     Attributes:
         name: Its name here.
         labels: The names of its classes, in the order of their indices on the Hub.
-        splits: The splits whose labels are published.
-        report: The split that results are reported on; GLUE keeps the labels of its test files to itself.
         hub: Repository and configuration on the Hub.
+        splits: The splits whose labels are published: patterns of their file or folder; the first that exists is read.
+        report: The split that results are reported on; GLUE does not publish the labels of its test files.
         renamed: Names of labels in the published files, where they differ from ours.
-        columns: The columns of the text (and of the second text).
         tested_by: The data sets that a model trained on this one is tested on, itself where empty.
     """
 
     name: str
     labels: tuple[str, ...]
-    splits: Mapping[str, Layout]
-    report: str
     hub: tuple[str, str | None]
+    splits: Mapping[str, tuple[str, ...]]
+    report: str = "dev"
     renamed: Mapping[str, str] = field(default_factory=dict)
-    columns: tuple[str, ...] = ("sentence1", "sentence2")
     tested_by: tuple[str, ...] = ()
 
+    def hub_split(self, split: str) -> str:
+        """Name a split as the Hub does, where the two test files of MNLI are splits of one data set."""
+        return f"validation{'_'.join(['', *self.name.split('_')[1:]])}" if split == "dev" else split
 
-def _glue(folder: str, files: Mapping[str, str]) -> dict[str, Layout]:
-    """Say where GLUE's files lie: in a folder glue, in the folder of its own download script, or right there."""
-    hub = {"train": "train", "dev": "validation", "dev_matched": "validation_matched"}
-    hub["dev_mismatched"] = "validation_mismatched"
+
+def _glue(folder: str, **files: str) -> dict[str, tuple[str, ...]]:
+    """Say where GLUE's files are: in a folder glue, in the folder of its own download script, or in the data folder."""
     roots = ("glue/", "glue_data/", "GLUE/", "")
-    return {
-        split: Layout(tuple(f"{root}{folder}/{file}.tsv" for root in roots), hub[file]) for split, file in files.items()
-    }
+    return {split: tuple(f"{root}{folder}/{file}.tsv" for root in roots) for split, file in files.items()}
 
 
-def _imdb(split: str) -> Layout:
-    return Layout((f"aclImdb/{split}", split, "aclImdb*.tar.gz"), split)
+def _snli(split: str) -> tuple[str, ...]:
+    file = f"snli_1.0_{split}.txt"
+    return f"snli/{split}.tsv", f"snli_1.0/{file}", f"snli/{file}", file, f"glue_data/SNLI/{split}.tsv"
 
 
-def _snli(split: str, hub: str) -> Layout:
-    published = f"snli_1.0_{split}.txt"
-    names = (
-        f"snli/{split}.tsv",
-        f"snli_1.0/{published}",
-        f"snli/{published}",
-        published,
-        f"glue_data/SNLI/{split}.tsv",
-    )
-    return Layout(names, hub)
+def _ag_news(split: str) -> tuple[str, ...]:
+    return f"ag_news/{split}.csv", f"ag_news_csv/{split}.csv", f"{split}.csv"
 
 
-def _ag_news(split: str) -> Layout:
-    return Layout((f"ag_news/{split}.csv", f"ag_news_csv/{split}.csv", f"{split}.csv"), split)
+def _imdb(split: str) -> tuple[str, ...]:
+    return f"aclImdb/{split}", split, "aclImdb*.tar.gz"
 
 
-DATASETS: dict[str, Dataset] = {
-    data.name: data
-    for data in (
-        Dataset(
-            "sst2",
-            ("negative", "positive"),
-            _glue("SST-2", {"train": "train", "dev": "dev"}),
-            "dev",
-            ("nyu-mll/glue", "sst2"),
-            {"0": "negative", "1": "positive"},
-            ("sentence",),
-        ),
-        Dataset(
-            "imdb",
-            ("negative", "positive"),
-            {"train": _imdb("train"), "test": _imdb("test")},
-            "test",
-            ("stanfordnlp/imdb", None),
-            {"neg": "negative", "pos": "positive"},
-            ("text",),
-        ),
-        Dataset(
-            "ag_news",
-            ("World", "Sports", "Business", "Sci/Tech"),
-            {"train": _ag_news("train"), "test": _ag_news("test")},
-            "test",
-            ("fancyzhx/ag_news", None),
-            {"1": "World", "2": "Sports", "3": "Business", "4": "Sci/Tech"},
-            ("text",),
-        ),
-        Dataset(
-            "mnli",
-            NLI_LABELS,
-            _glue("MNLI", {"train": "train"}),
-            "train",
-            ("nyu-mll/glue", "mnli"),
-            tested_by=("mnli_matched", "mnli_mismatched"),
-        ),
-        Dataset(
-            "mnli_matched",
-            NLI_LABELS,
-            _glue("MNLI", {"train": "train", "dev": "dev_matched"}),
-            "dev",
-            ("nyu-mll/glue", "mnli"),
-        ),
-        Dataset(
-            "mnli_mismatched",
-            NLI_LABELS,
-            _glue("MNLI", {"train": "train", "dev": "dev_mismatched"}),
-            "dev",
-            ("nyu-mll/glue", "mnli"),
-        ),
-        Dataset(
-            "snli",
-            NLI_LABELS,
-            {
-                "train": _snli("train", "train"),
-                "dev": _snli("dev", "validation"),
-                "test": _snli("test", "test"),
-            },
-            "test",
-            ("stanfordnlp/snli", None),
-        ),
-        Dataset(
-            "rte",
-            ("entailment", "not_entailment"),
-            _glue("RTE", {"train": "train", "dev": "dev"}),
-            "dev",
-            ("nyu-mll/glue", "rte"),
-        ),
-    )
-}
+_BOTH = ("mnli_matched", "mnli_mismatched")
+_ALL = (
+    Dataset(
+        "sst2",
+        SENTIMENT,
+        (GLUE, "sst2"),
+        _glue("SST-2", train="train", dev="dev"),
+        renamed={"0": "negative", "1": "positive"},
+    ),
+    Dataset(
+        "imdb",
+        SENTIMENT,
+        ("stanfordnlp/imdb", None),
+        {split: _imdb(split) for split in ("train", "test")},
+        "test",
+        {"neg": "negative", "pos": "positive"},
+    ),
+    Dataset(
+        "ag_news",
+        NEWS,
+        ("fancyzhx/ag_news", None),
+        {split: _ag_news(split) for split in ("train", "test")},
+        "test",
+        {str(number): name for number, name in enumerate(NEWS, start=1)},
+    ),
+    Dataset("mnli", NLI_LABELS, (GLUE, "mnli"), _glue("MNLI", train="train"), "train", tested_by=_BOTH),
+    *(
+        Dataset(name, NLI_LABELS, (GLUE, "mnli"), _glue("MNLI", train="train", dev=name.replace("mnli", "dev")))
+        for name in _BOTH
+    ),
+    Dataset(
+        "snli",
+        NLI_LABELS,
+        ("stanfordnlp/snli", None),
+        {split: _snli(split) for split in ("train", "dev", "test")},
+        "test",
+    ),
+    Dataset("rte", ("entailment", "not_entailment"), (GLUE, "rte"), _glue("RTE", train="train", dev="dev")),
+)
+DATASETS: dict[str, Dataset] = {data.name: data for data in _ALL}
 
 
 def describe(name: str) -> Dataset:
-    """Look up a data set by its name.
-
-    Args:
-        name: For instance ``imdb``.
-
-    Returns:
-        What is known of it.
-
-    Raises:
-        InputError: If there is none of that name.
-
-    Example:
-        >>> describe("rte").labels
-        ('entailment', 'not_entailment')
-    """
+    """Look up a data set by its name, or raise an `InputError` that lists the names."""
     if name not in DATASETS:
         raise InputError(f"no data set {name!r}; there are {', '.join(DATASETS)}")
     return DATASETS[name]
@@ -227,21 +162,9 @@ def load(
 
 
 def locate(name: str, split: str, data_dir: str | Path) -> Path:
-    """Find the published file (or, for IMDB, folder or archive) of a split.
-
-    Args:
-        name: The data set.
-        split: One of its splits.
-        data_dir: The folder to look in, or the published file itself.
-
-    Returns:
-        The first of the known places where something lies.
-
-    Raises:
-        DataError: If there is nothing; names the places.
-    """
+    """Find the published file (for IMDB, folder or archive) of a split: in a folder, or the file that is given."""
     root = Path(data_dir)
-    patterns = describe(name).splits[split].paths
+    patterns = describe(name).splits[split]
     if root.is_file() and any(root.match(pattern) for pattern in patterns):
         return root
     if not root.is_dir():
@@ -252,28 +175,48 @@ def locate(name: str, split: str, data_dir: str | Path) -> Path:
     raise DataError(f"{name} ({split}) is not in {root}; looked for {', '.join(patterns)}")
 
 
+def load_hub(*place: str | None, split: str, **options: Any) -> Any:
+    """Load one split of a repository (and configuration) on the Hub, as an iterable of rows."""
+    try:
+        library = importlib.import_module("datasets")
+    except ImportError as error:
+        raise DependencyError(
+            f"{place[0]}: give a folder with its files, or pip install datasets to load it from the Hub"
+        ) from error
+    try:
+        return library.load_dataset(*place, split=split, **options)
+    except Exception as error:  # the library raises errors of many others; all mean that the data cannot be loaded
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"the Hub did not give {place[0]} ({split}): {reason}") from error
+
+
+def _hub_examples(data: Dataset, split: str) -> Iterator[Example]:
+    split = data.hub_split(split)
+    try:
+        rows = load_hub(*data.hub, split=split)
+    except DataError as error:
+        raise DataError(f"{data.name}: {error}; or name the folder of its files, --data-dir") from error
+    for number, row in enumerate(rows):
+        if row["label"] >= 0:  # -1: the annotators did not agree
+            yield _example(data, f"{data.hub[0]} {split}, row {number}", row, data.labels[row["label"]])
+
+
 def _local_examples(data: Dataset, split: str, data_dir: Path) -> Iterator[Example]:
     path = locate(data.name, split, data_dir)
     if data.name == "imdb":
         return _imdb_examples(data, split, path)
     check_file(path)
-    if data.name == "ag_news":
-        return _ag_news_examples(data, path)
-    return _tsv_examples(data, path)
+    return _ag_news_examples(data, path) if data.name == "ag_news" else _tsv_examples(data, path)
 
 
 def _tsv_examples(data: Dataset, path: Path) -> Iterator[Example]:
-    """Read a GLUE or SNLI file: unquoted, columns by name, so that the fuller published files are read too."""
-    for row in table_rows(path, "\t"):
-        if isinstance(row, DataError):
-            raise row
+    """Read a GLUE or SNLI file: unquoted, columns by name, so that the published files with more are read too."""
+    for row in _sound(table_rows(path, "\t")):
         label = row.values.get("gold_label", row.values.get("label"))
-        if label == "-":
-            continue  # the annotators did not agree
-        missing = [column for column in data.columns if column not in row.values]
-        if missing or label is None:
-            raise DataError(f"{path}: no column {', '.join(missing) or 'label'}; it has {', '.join(row.values)}")
-        yield _example(data, f"{path}, line {row.line}", [row.values[column] for column in data.columns], label)
+        if label is None:
+            raise DataError(f"{path}: no column label; it has {', '.join(row.values)}")
+        if label != "-":  # the annotators did not agree
+            yield _example(data, f"{path}, line {row.line}", row.values, label)
 
 
 def _ag_news_examples(data: Dataset, path: Path) -> Iterator[Example]:
@@ -282,12 +225,10 @@ def _ag_news_examples(data: Dataset, path: Path) -> Iterator[Example]:
     rows = table_rows(path, ",", ("class", "title", "description"))
     first = list(islice(rows, 100))
     joined = all(len(row.values["description"].split()) == 1 for row in first if not isinstance(row, DataError))
-    for row in chain(first, rows):
-        if isinstance(row, DataError):
-            raise row
+    for row in _sound(chain(first, rows)):
         title, description = row.values["title"].strip(), row.values["description"].strip()
         text = title if joined else f"{title} {description}".strip()
-        yield _example(data, f"{path}, line {row.line}", [text], row.values["class"].strip())
+        yield _example(data, f"{path}, line {row.line}", {"text": text}, row.values["class"].strip())
 
 
 def _imdb_examples(data: Dataset, split: str, path: Path) -> Iterator[Example]:
@@ -300,7 +241,7 @@ def _imdb_examples(data: Dataset, split: str, path: Path) -> Iterator[Example]:
             text = found[name].decode()
         except UnicodeDecodeError as error:
             raise DataError(f"{path}, {name}: is not UTF-8 (byte {error.start + 1})") from error
-        yield _example(data, f"{path}, {name}", [text], name.split("/")[0])
+        yield _example(data, f"{path}, {name}", {"text": text}, name.split("/")[0])
 
 
 def _imdb_folder(path: Path) -> dict[str, bytes]:
@@ -318,40 +259,24 @@ def _imdb_archive(split: str, path: Path) -> dict[str, bytes]:
                     if file is not None and parts[-1].endswith(".txt"):
                         found["/".join(parts[2:])] = file.read()
             while packed.read(1 << 20):
-                pass  # to the end, where the checksum stands that tells of damage
+                pass  # to the end, where the checksum is
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{path}: cannot be read as a tar.gz: {error}") from error
     return found
 
 
-def _example(data: Dataset, where: str, texts: list[Any], label: str) -> Example:
+def _sound(rows: Iterable[Row | DataError]) -> Iterator[Row]:
+    for row in rows:
+        if isinstance(row, DataError):
+            raise row
+        yield row
+
+
+def _example(data: Dataset, where: str, row: Mapping[str, Any], label: str) -> Example:
     name = data.renamed.get(label, label)
     if name not in data.labels:
         raise DataError(f"{where}: label {label!r} is none of {', '.join(data.renamed or data.labels)}")
     try:
-        return Example(texts[0], texts[1] if len(texts) > 1 else None, name)
+        return Example.of({**row, "label": name})
     except InputError as error:
         raise DataError(f"{where}: {error}") from error
-
-
-def _hub_examples(data: Dataset, split: str) -> Iterator[Example]:
-    try:
-        library = importlib.import_module("datasets")
-    except ImportError as error:
-        raise DependencyError(
-            f"{data.name}: give a folder with its files, or pip install datasets to load it from the Hub"
-        ) from error
-    repository, configuration = data.hub
-    hub_split = data.splits[split].hub
-    columns = ("premise", "hypothesis") if data.labels == NLI_LABELS else data.columns
-    try:
-        rows = library.load_dataset(repository, configuration, split=hub_split)
-    except Exception as error:  # the library raises errors of many others, all of which mean: not to be had
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"{data.name}: the Hub did not give {repository}: {reason}; or name the folder of its files, --data-dir"
-        ) from error
-    for number, row in enumerate(rows):
-        if row["label"] >= 0:  # -1: the annotators did not agree
-            texts = [row[column] for column in columns]
-            yield _example(data, f"{repository} {hub_split}, row {number}", texts, data.labels[row["label"]])

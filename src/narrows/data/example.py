@@ -27,10 +27,10 @@ class Example:
     Attributes:
         text: The text, or the first of the pair.
         text_pair: The second text of a pair, None for a single text.
-        label: The gold label, by name or index, where one is known.
+        label: The gold label, by name or index, where one is known. NaN, as data frames write it, means none.
 
     Raises:
-        InputError: If a text is not a string or has nothing but white space in it.
+        InputError: If a text is not a string, has nothing but white space in it, or holds half of a character.
 
     Example:
         >>> Example.of({"premise": "It rains.", "hypothesis": "It is dry.", "label": "contradiction"})
@@ -49,10 +49,12 @@ class Example:
                 raise InputError(f"{name} must be a string, not {type(value).__name__}: {value!r:.60}")
             if not value.strip():
                 raise InputError(f"{name} is empty: there is nothing to explain")
+            object.__setattr__(self, name, _plain(value))
+        object.__setattr__(self, "label", _plain(self.label))
 
     @classmethod
     def of(cls, item: Example | str | tuple[str, str] | Mapping[str, Any]) -> Example:
-        """Read an example from whatever users hold: a string, a pair, or a row of a data set.
+        """Read an example from what users have: a string, a pair, or a row of a data set.
 
         Args:
             item: An `Example`, a string, a tuple of two strings, or a mapping with the columns ``text`` and
@@ -79,7 +81,7 @@ class Example:
     def _of_row(cls, row: Mapping[str, Any]) -> Example:
         label = next((row[column] for column in LABEL_COLUMNS if column in row), None)
         for first, second in PAIR_COLUMNS:
-            if row.get(first) is not None and row.get(second) is not None:
+            if not (_missing(row.get(first)) or _missing(row.get(second))):
                 return cls(row[first], row[second], label)
         for column in SINGLE_COLUMNS:
             if column in row:
@@ -88,7 +90,14 @@ class Example:
 
 
 Item = Example | str | tuple[str, str] | Mapping[str, Any]
-"""Whatever `Example.of` reads."""
+"""What `Example.of` reads."""
+
+
+def check_label(example: Example) -> Example:
+    """Return an example, or raise an `InputError` if its label is neither a name nor an index."""
+    if isinstance(example.label, bool) or not (example.label is None or isinstance(example.label, str | int)):
+        raise InputError(f"the label must be a name or an index, not {example.label!r:.60}")
+    return example
 
 
 def sample(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
@@ -114,3 +123,23 @@ def sample(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
         elif (place := draw.randrange(position + 1)) < count:
             kept[place] = example
     return kept
+
+
+def _missing(value: Any) -> bool:
+    """Tell None and NaN from everything else."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _plain(value: Any) -> Any:
+    """Turn strings and whole numbers of other libraries (numpy, pandas) into Python's own, and NaN into None."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError("holds half of a character (a lone surrogate)") from None
+        return str.__str__(value)
+    if _missing(value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else value

@@ -1,24 +1,22 @@
-"""Writing files whole or not at all."""
+"""Files that appear whole or not at all, and the small JSON files of a run."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from narrows.errors import InputError
+from narrows.errors import DataError, InputError
+
+PARTIAL = ".partial"
 
 
 def check_writable(path: Path) -> None:
-    """Find out before the work starts that its result could not be written.
-
-    Args:
-        path: The file to write later.
-
-    Raises:
-        InputError: If it is a folder, or its folder is missing or closed to us.
-    """
+    """Raise an `InputError` before the work starts if its result could not be written."""
     folder = path.absolute().parent
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder")
@@ -29,38 +27,68 @@ def check_writable(path: Path) -> None:
 
 
 def partial_path(path: Path) -> Path:
-    """Name the file that holds an output until it is complete.
-
-    Args:
-        path: The output.
-
-    Returns:
-        Its name with ``.partial`` behind it.
-    """
-    return path.with_name(path.name + ".partial")
+    """Name the file that holds an output until it is complete."""
+    return path.with_name(path.name + PARTIAL)
 
 
 @contextmanager
-def written_whole(path: Path, keep_partial: bool = False) -> Iterator[Path]:
+def written_whole(
+    path: Path, keep_partial: bool = False, *, durable: bool = False, shared: bool = False
+) -> Iterator[Path]:
     """Let a file appear under its name only when it is complete.
 
     Args:
         path: The file.
-        keep_partial: Leave what was written so far beside it, under `partial_path`, if the writing breaks off.
+        keep_partial: If the writing stops early, keep what was written, under `partial_path`.
+        durable: Make sure that the file is on the disk before it gets its name, and the name after it.
+        shared: Two processes may write the file at once: each writes to a hidden file of its own (``.*.partial``).
 
     Yields:
         Where to write.
 
     Raises:
-        InputError: If it cannot be written.
+        InputError: If it cannot be written; an older file of that name is kept.
     """
     check_writable(path)
-    partial = partial_path(path)
+    partial = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{PARTIAL}") if shared else partial_path(path)
     try:
         yield partial
+        if durable:
+            _sync(partial)
         os.replace(partial, path)
+        if durable and os.name == "posix":  # Windows opens no folders
+            _sync(path.absolute().parent)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if not keep_partial or (partial.exists() and partial.stat().st_size == 0):
             partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole and durable, in a folder that is made if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path, durable=True) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that `write_json` wrote, or raise a `DataError`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}: is this the folder of a run?") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is damaged: expected an object")
+    return content
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

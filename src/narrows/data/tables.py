@@ -1,28 +1,29 @@
 """Rows of text from files of one's own: plain text, CSV, TSV, JSON Lines and Parquet.
 
 Everything is read as a stream. What is wrong with the whole file (missing, unknown kind, no text column) is raised
-before the first row; what is wrong with one row is *returned* as a `DataError` in the row's place, so that the other
-rows are not lost and the caller decides what a bad row is worth.
+before the first row. What is wrong with one row is *returned* as a `DataError` in the row's place: the other rows are
+not lost, and the caller decides what to do about it.
 """
 
 from __future__ import annotations
 
 import csv
-import importlib
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from narrows.data.example import LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example
-from narrows.errors import DataError, DependencyError, InputError
+from narrows.data import parquet
+from narrows.data.example import LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example, check_label
+from narrows.errors import DataError, InputError
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
+_OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | set(LABEL_COLUMNS)
+_KNOWN = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
 
-# What a byte that is not UTF-8 (surrogateescape) or a NUL byte is turned into while a row is cut into fields: the
-# csv module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
+# While a row is cut into fields, a byte that is not UTF-8 (surrogateescape) and a NUL byte are half characters: the csv
+# module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
 _NUL = "\udc00"
 _FIRST_BAD_BYTE, _LAST_BAD_BYTE = "\udc80", "\udcff"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -30,12 +31,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a file.
-
-    Attributes:
-        line: The physical line on which the row starts, counted from 1; in a Parquet file the number of the row.
-        values: The values by column name.
-    """
+    """One row of a file: the line on which it starts, from 1 (in Parquet its number), and values by column name."""
 
     line: int
     values: dict[str, Any]
@@ -74,41 +70,25 @@ def read_examples(path: str | Path) -> Iterator[Example | DataError]:
     return (row if isinstance(row, DataError) else _example(path, row) for row in rows)
 
 
-def read_rows(path: str | Path) -> Iterator[Row | DataError]:
-    """Stream the rows of a file as they stand in it.
-
-    Args:
-        path: As for `read_examples`.
-
-    Returns:
-        An iterator over `Row` and, for a malformed row, `DataError`.
-
-    Raises:
-        DataError: If the file is missing, of an unknown kind, or a table without a text column.
-    """
-    path = Path(path)
+def read_rows(path: Path) -> Iterator[Row | DataError]:
+    """Stream the rows of a file as they are; of a Parquet file only the columns of texts and labels."""
     check_file(path)
     suffix = path.suffix.lower()
     if suffix == ".txt":
-        return _text_rows(path)
+        return _line_rows(path, lambda text: {"text": text})
     if suffix == ".jsonl":
-        return _json_rows(path)
+        return _line_rows(path, _json_values)
     if suffix == ".parquet":
-        return _parquet_rows(path, _parquet_columns(path))
+        names = parquet.column_names(path)
+        _check_columns(path, names)
+        return _parquet_rows(path, [name for name in names if name in _KNOWN])
     if suffix in {".csv", ".tsv"}:
-        return table_rows(path, "," if suffix == ".csv" else "\t", need_text=True)
+        return table_rows(path, "," if suffix == ".csv" else "\t")
     raise DataError(f"{path}: unknown kind of file; use one of {', '.join(SUFFIXES)}")
 
 
 def check_file(path: Path) -> None:
-    """Make sure that a file can be read as UTF-8 text, as far as its first bytes tell.
-
-    Args:
-        path: The file.
-
-    Raises:
-        DataError: If it is missing, a folder, unreadable or in UTF-16.
-    """
+    """Raise a `DataError` if a file is missing, a folder, unreadable or in UTF-16."""
     if not path.exists():
         raise DataError(f"{path}: no such file")
     if path.is_dir():
@@ -122,25 +102,8 @@ def check_file(path: Path) -> None:
         raise DataError(f"{path}: is in UTF-16; save it as UTF-8")
 
 
-def table_rows(
-    path: Path, delimiter: str, columns: Sequence[str] | None = None, need_text: bool = False
-) -> Iterator[Row | DataError]:
-    """Stream a table of delimited columns.
-
-    With a comma, fields may be quoted and then hold commas and line breaks; with a tab there is no quoting.
-
-    Args:
-        path: The file.
-        delimiter: A comma or a tab.
-        columns: The names of the columns where the file has no header.
-        need_text: Whether a header without a text column is refused.
-
-    Returns:
-        An iterator over `Row` and, for a malformed row, `DataError`.
-
-    Raises:
-        DataError: If the header is missing, malformed, or has no text column where one is needed.
-    """
+def table_rows(path: Path, delimiter: str, columns: Sequence[str] | None = None) -> Iterator[Row | DataError]:
+    """Stream a table, quoted where commas divide it and not where tabs do; `columns` stand in for a missing header."""
     if columns is not None:
         return _named_rows(path, _split_rows(path, delimiter), columns, "the layout")
     rows = _split_rows(path, delimiter)
@@ -152,8 +115,7 @@ def table_rows(
     names = [name.strip() for name in header[1]]
     if len(set(names)) < len(names):
         raise DataError(f"{path}, line {header[0]}: the header names a column twice: {', '.join(names)}")
-    if need_text:
-        _check_columns(path, names)
+    _check_columns(path, names)
     return _named_rows(path, rows, names, "the header")
 
 
@@ -165,136 +127,94 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 
 def _example(path: Path, row: Row) -> Example | DataError:
     """Make an example of a row: an empty second text or label of a table means that there is none."""
-    values = row.values
-    optional = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | set(LABEL_COLUMNS)
-    values = {name: value for name, value in values.items() if not (name in optional and value in ("", None))}
+    values = {name: value for name, value in row.values.items() if not (name in _OPTIONAL and value == "")}
     try:
-        example = Example.of(values)
+        return check_label(Example.of(values))
     except InputError as error:
         return DataError(f"{path}, line {row.line}: {error}")
-    if any(
-        isinstance(part, str) and _half_character(part) for part in (example.text, example.text_pair, example.label)
-    ):
-        return DataError(f"{path}, line {row.line}: holds half of a character (a lone surrogate)")
-    label = example.label
-    if isinstance(label, float) and math.isnan(label):
-        return Example(example.text, example.text_pair)  # how data frames write a missing label
-    if isinstance(label, float) and label.is_integer():
-        return Example(example.text, example.text_pair, int(label))
-    if isinstance(label, bool) or not (label is None or isinstance(label, str | int)):
-        return DataError(f"{path}, line {row.line}: the label must be a name or an index, not {label!r:.60}")
-    return example
 
 
-def _problem(text: str) -> str | None:
-    """Say what is wrong with the characters of a row, None where nothing is."""
+def _lines(path: Path, newline: str) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline) as file:
+        for line in file:
+            yield line.replace("\0", _NUL)
+
+
+def _sound(text: str) -> str:
+    """Return the characters of a row, or raise an `InputError` that says what is wrong with them."""
     if text.isascii():
-        return None
+        return text
     if _NUL in text:
-        return "holds a NUL byte"
-    bad = next((char for char in text if _FIRST_BAD_BYTE <= char <= _LAST_BAD_BYTE), None)
-    return None if bad is None else f"is not UTF-8 (byte 0x{ord(bad) - 0xDC00:02x})"
+        raise InputError("holds a NUL byte")
+    if bad := next((char for char in text if _FIRST_BAD_BYTE <= char <= _LAST_BAD_BYTE), None):
+        raise InputError(f"is not UTF-8 (byte 0x{ord(bad) - 0xDC00:02x})")
+    return text
 
 
-def _half_character(text: str) -> bool:
-    """Tell whether a text cannot be written as UTF-8; JSON's escapes can make such ones."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+def _line_rows(path: Path, read: Callable[[str], dict[str, Any]]) -> Iterator[Row | DataError]:
+    """Read one row from each line that is not blank."""
+    for number, line in enumerate(_lines(path, newline=""), start=1):
+        if text := line.strip():
+            try:
+                row: Row | DataError = Row(number, read(_sound(text)))
+            except InputError as error:
+                row = DataError(f"{path}, line {number}: {error}")
+            yield row
 
 
-def _open(path: Path, newline: str) -> IO[str]:
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline=newline)
-
-
-def _text_rows(path: Path) -> Iterator[Row | DataError]:
-    with _open(path, newline="") as file:
-        for number, line in enumerate(file, start=1):
-            text = line.replace("\0", _NUL).strip()
-            if problem := _problem(text):
-                yield DataError(f"{path}, line {number}: {problem}")
-            elif text:
-                yield Row(number, {"text": text})
-
-
-def _json_rows(path: Path) -> Iterator[Row | DataError]:
-    with _open(path, newline="") as file:
-        for number, line in enumerate(file, start=1):
-            text = line.replace("\0", _NUL).strip()
-            if text:
-                yield _json_row(path, number, text)
-
-
-def _json_row(path: Path, number: int, text: str) -> Row | DataError:
-    if problem := _problem(text):
-        return DataError(f"{path}, line {number}: {problem}")
+def _json_values(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        return DataError(f"{path}, line {number}: not JSON: {error.msg} at character {error.pos + 1}")
-    except (RecursionError, ValueError):  # brackets without end; a number of thousands of digits
-        return DataError(f"{path}, line {number}: JSON that cannot be read: nested too deeply or a number too long")
+        raise InputError(f"not JSON: {error.msg} at character {error.pos + 1}") from error
+    except (RecursionError, ValueError) as error:  # brackets without end; a number of thousands of digits
+        raise InputError("JSON that cannot be read: nested too deeply or a number too long") from error
     if not isinstance(values, dict):
-        return DataError(f"{path}, line {number}: expected an object with a 'text', not {type(values).__name__}")
-    return Row(number, values)
-
-
-class _Lines:
-    """The physical lines of a file, with those of the current row kept so that one can go back to its second line."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file = file
-        self._waiting: list[str] = []  # last one first
-        self.taken: list[str] = []
-        self.number = 0  # of the last line given out
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._waiting.pop() if self._waiting else next(self._file).replace("\0", _NUL)
-        self.number += 1
-        self.taken.append(line)
-        return line
-
-    def rewind(self) -> None:
-        """Give out again all lines of the current row but the first."""
-        self._waiting.extend(reversed(self.taken[1:]))
-        self.number -= len(self.taken) - 1
+        raise InputError(f"expected an object with a 'text', not {type(values).__name__}")
+    return values
 
 
 def _split_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | DataError]:
-    """Cut a table into (line, fields); after a row whose quoting is broken, go on with the next physical line.
-
-    Yields:
-        The line on which a row starts and its fields, or what is wrong with it.
-    """
-    # A quotation mark that is never closed swallows the rows after it: going back to the second line saves them.
+    """Cut a table into (line, fields), or what is wrong; blank lines are skipped."""
     quoted = delimiter == ","
-    with _open(path, newline="" if quoted else "\n") as file:
-        lines = _Lines(file)
-        reader = csv.reader(
-            lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=quoted
-        )
-        while True:
-            lines.taken.clear()
-            start = lines.number + 1
+    lines = _lines(path, newline="" if quoted else "\n")
+    unquoted = ((number, line.rstrip("\r\n").split(delimiter)) for number, line in enumerate(lines, start=1))
+    for number, fields in _quoted(lines) if quoted else unquoted:
+        if isinstance(fields, csv.Error):
+            yield DataError(f"{path}, line {number}: {_csv_problem(fields)}")
+        elif len(fields) > 1 or any(fields):
             try:
-                fields = next(reader) if quoted else next(lines).rstrip("\r\n").split(delimiter)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                lines.rewind()
-                yield DataError(f"{path}, line {start}: {_csv_problem(error)}")
-                continue
-            if not any(fields) and len(fields) <= 1:
-                continue  # a blank line
-            if problem := _problem(delimiter.join(fields)):
-                yield DataError(f"{path}, line {start}: {problem}")
+                _sound(delimiter.join(fields))
+            except InputError as error:
+                yield DataError(f"{path}, line {number}: {error}")
             else:
-                yield start, fields
+                yield number, fields
+
+
+def _quoted(lines: Iterator[str]) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Cut CSV into (line, fields). A quotation mark that is never closed costs its own line, not all that follow it."""
+    waiting: list[str] = []  # lines to be read again, the last one first
+    taken: list[str] = []  # lines of the current row
+
+    def take() -> str:
+        line = waiting.pop() if waiting else next(lines, "")
+        taken.append(line)
+        return line
+
+    number, reader = 1, csv.reader(iter(take, ""), strict=True)
+    while True:
+        taken.clear()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, error
+            waiting += reversed(taken[1:])
+            number, reader = number + 1, csv.reader(iter(take, ""), strict=True)
+        else:
+            yield number, fields
+            number += len(taken)
 
 
 def _csv_problem(error: csv.Error) -> str:
@@ -317,32 +237,9 @@ def _named_rows(
             yield Row(row[0], dict(zip(names, row[1], strict=True)))
 
 
-def _parquet(path: Path) -> Any:
-    try:
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DependencyError(f'{path}: Parquet needs pyarrow: pip install "narrows[parquet]"') from error
-    try:
-        return parquet.ParquetFile(path)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise DataError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from error
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    with _parquet(path) as file:
-        names = list(file.schema_arrow.names)
-    _check_columns(path, names)
-    known = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
-    return [name for name in names if name in known]
-
-
 def _parquet_rows(path: Path, columns: list[str]) -> Iterator[Row | DataError]:
-    number = 0
-    with _parquet(path) as file:
-        try:
-            for batch in file.iter_batches(batch_size=1024, columns=columns):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(number, values)
-        except (OSError, ValueError) as error:  # the file is damaged: what comes after cannot be found
-            yield DataError(f"{path}: cannot be read after row {number}: {str(error).splitlines()[0]}")
+    try:
+        for number, values in enumerate(parquet.read_rows(path, columns), start=1):
+            yield Row(number, values)
+    except DataError as error:  # the file is damaged: what comes after cannot be found
+        yield error

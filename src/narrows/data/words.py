@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from narrows.data.schema import TokenDict, WordDict
 
 APOSTROPHES = "'\u2019"
 UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
@@ -12,7 +15,7 @@ UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYAN
 
 @dataclass(frozen=True)
 class Word:
-    """One word and what its tokens have together.
+    """One word: what its tokens scored together, and the best of their ranks.
 
     Attributes:
         text: The word as it stands in the original string.
@@ -21,7 +24,7 @@ class Word:
         segment: 0 = text, 1 = text_pair.
         tokens: Positions of its tokens.
         score: Sum of the scores of its tokens, in the unit of the method.
-        rank: The best rank of its tokens, 1 = the first to be removed.
+        rank: 1 = one of its tokens is the first to be removed.
     """
 
     text: str
@@ -31,6 +34,38 @@ class Word:
     tokens: tuple[int, ...]
     score: float
     rank: int
+
+
+def find_words(text: str, text_pair: str | None, tokens: Sequence[TokenDict]) -> list[Word]:
+    """Sum the tokens of each word.
+
+    Args:
+        text: The text.
+        text_pair: The second text of a pair.
+        tokens: All tokens, special ones included.
+
+    Returns:
+        The words in reading order, those of text before those of text_pair.
+    """
+    words = []
+    for segment, whole in enumerate((text, text_pair or "")):
+        positions = [place for place, token in enumerate(tokens) if token["segment"] == segment]
+        spans = {place: (tokens[place]["start"] or 0, tokens[place]["end"] or 0) for place in positions}
+        for group in group_tokens(whole, list(spans.values())):
+            own = tuple(positions[member] for member in group)
+            start, end = word_span(whole, [spans[place] for place in own])
+            score = math.fsum(tokens[place]["score"] for place in own)
+            rank = min(tokens[place]["rank"] or len(tokens) for place in own)
+            words.append(Word(whole[start:end], start, end, segment, own, score, rank))
+    return words
+
+
+def make_words(text: str, text_pair: str | None, tokens: Sequence[TokenDict]) -> list[WordDict]:
+    """Give the words of `find_words` in the form of the record."""
+    return [
+        {"word": w.text, "start": w.start, "end": w.end, "segment": w.segment, "score": w.score, "rank": w.rank}
+        for w in find_words(text, text_pair, tokens)
+    ]
 
 
 def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
@@ -45,7 +80,7 @@ def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]
         spans: Start and end of every token, in reading order.
 
     Returns:
-        Positions of the tokens of each word; every token stands in exactly one.
+        Positions of the tokens of each word; every token is in exactly one.
 
     Example:
         >>> group_tokens("I don't", [(0, 1), (2, 5), (5, 6), (6, 7)])
@@ -71,33 +106,14 @@ def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]
 
 
 def word_span(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Find where a word stands that some tokens make up together.
-
-    Args:
-        text: The original string.
-        spans: Start and end of each of its tokens.
-
-    Returns:
-        The span of what is visible of them; tokens of white space that go with the word do not stretch it.
-    """
+    """Give the span of what is visible of the tokens of one word: tokens of white space do not widen it."""
     trimmed = [trim_span(text, *span) for span in spans]
     visible = [span for span in trimmed if span[0] < span[1]] or trimmed
     return min(start for start, _ in visible), max(end for _, end in visible)
 
 
 def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
-    """Take the white space off both ends of a span, and take in the accents that follow it.
-
-    Tokenizers that strip accents leave a combining mark outside of every token.
-
-    Args:
-        text: The original string.
-        start: Offset of the first character.
-        end: Offset after the last character.
-
-    Returns:
-        The span of what is visible; start = end if that is nothing.
-    """
+    """Take the white space off both ends of a span, and add the accents after it, which no token covers if stripped."""
     covered = text[start:end]
     start += len(covered) - len(covered.lstrip())
     end = start + len(covered.strip())
@@ -107,7 +123,7 @@ def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _touch(text: str, end: int, start: int) -> bool:
-    """Tell whether a token from start on continues the word that reaches to end."""
+    """Tell whether a token that begins at start continues the word that ends at end."""
     if start < end:  # they share a character
         return True
     if start > end:
@@ -119,7 +135,7 @@ def _touch(text: str, end: int, start: int) -> bool:
 
 
 def _joins(text: str, position: int) -> bool:
-    """Tell whether an apostrophe stands there between two letters."""
+    """Tell whether there is an apostrophe between two letters at a position."""
     inside = 0 < position < len(text) - 1
     return text[position] in APOSTROPHES and inside and text[position - 1].isalpha() and text[position + 1].isalpha()
 

@@ -124,14 +124,16 @@ def find_method(method: str | Described) -> Any:
     entry = _known()[name]
     known = settings_of(entry.method)
     given = dict(entry.settings)
+    needed = [setting.name for setting in known.values() if is_required(setting) and setting.name not in given]
+    if len(needed) == 1 and rest and not re.match(r"\w+=", rest):
+        rest = f"{needed[0]}={rest}"  # file:PATH
     for part in re.split(r"[:,](?=\w+=)", rest) if rest else []:  # a path may hold a colon, layers have commas
         key, equals, value = part.partition("=")
         if not equals or key not in known:
             listed = ", ".join(known) or "none"
             raise InputError(f"method {method!r}: {part!r} is no setting=value of {name}; its settings: {listed}")
         given[key] = parse_setting(known[key], value)
-    missing = [setting.name for setting in known.values() if is_required(setting) and setting.name not in given]
-    if missing:
+    if missing := [key for key in needed if key not in given]:
         raise InputError(f"method {method!r} needs {', '.join(missing)}, as in {name}:{missing[0]}=...")
     return entry.method(**given)
 
@@ -160,10 +162,12 @@ def spec(method: Described) -> str:
 def describe(method: Described) -> MethodDict:
     """Describe a method for the record: its name, all of its settings, and what its scores are."""
     name, differing = _best_name(method)
-    label = ", ".join([method.label, *(f"{key} {write_setting(value)}" for key, value in differing.items())])
+    known = settings_of(type(method))  # a label says itself what a setting without a default is
+    said = {key: value for key, value in differing.items() if not is_required(known[key])}
+    label = ", ".join([method.label, *(f"{key} {write_setting(value)}" for key, value in said.items())])
     return {
         "name": name,
-        "settings": as_plain({key: getattr(method, key) for key in settings_of(type(method))}),
+        "settings": as_plain({key: getattr(method, key) for key in known}),
         "label": label,
         "quantity": method.quantity,
         "unit": method.unit,

@@ -6,16 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.data import datasets
-from narrows.data.example import Example, sample
-from narrows.data.tables import read_examples
-from narrows.errors import DataError, InputError, TargetError
+from narrows.data.example import Example
+from narrows.data.source import Source as Source
+from narrows.errors import InputError, TargetError
 from narrows.methods.method import Batch
 from narrows.models.heads.targets import GOLD, Label, class_labels, resolve_target
 from narrows.models.hub.loading import Classifier
@@ -36,52 +34,6 @@ COLUMNS = {
     "segments": "[int]",
     "truncated": "int",
 }
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the texts come from.
-
-    Attributes:
-        name: A benchmark data set, or a .csv, .jsonl, ... file with columns text, text_pair (optional) and label.
-        split: Of a data set; None = the one that results are reported on.
-        data_dir: Folder with the data set's published files; None = from the Hub.
-        limit: Take a random sample of so many texts; None = all.
-        seed: Of that sample.
-    """
-
-    name: str
-    split: str | None = None
-    data_dir: Path | None = None
-    limit: int | None = None
-    seed: int = 0
-
-    @property
-    def named_split(self) -> str:
-        """The split by its name; empty for a file."""
-        if self.split is not None or self.name not in datasets.DATASETS:
-            return self.split or ""
-        return datasets.DATASETS[self.name].report
-
-    def read(self) -> list[Example]:
-        """Read the texts.
-
-        Returns:
-            The texts with their gold labels.
-
-        Raises:
-            DataError: If the file is missing, malformed or empty; names file and line.
-            InputError: If there is no such data set.
-        """
-        if self.name in datasets.DATASETS:
-            return datasets.load(self.name, self.split, self.data_dir, self.limit, self.seed)
-        if not Path(self.name).suffix:
-            raise InputError(f"no data set {self.name!r}; there are {', '.join(datasets.DATASETS)}, or give a file")
-        rows = _well_formed(Path(self.name))
-        examples = list(rows if self.limit is None else sample(rows, self.limit, self.seed))
-        if not examples:
-            raise DataError(f"{self.name} holds no texts")
-        return examples
 
 
 @dataclass(frozen=True)
@@ -197,10 +149,3 @@ def _tokens(encoding: Encoding) -> dict[str, Any]:
         "segments": list(encoding.segments),
         "truncated": encoding.truncated,
     }
-
-
-def _well_formed(path: Path) -> Iterator[Example]:
-    for row in read_examples(path):
-        if isinstance(row, DataError):
-            raise row
-        yield row

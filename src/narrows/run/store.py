@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from narrows.data.output import read_json as read_json
+from narrows.data.output import write_json as write_json
 from narrows.data.output import written_whole
+from narrows.data.parquet import load_arrow
 from narrows.errors import DataError, DependencyError, InputError
 
 MANIFEST = "manifest.json"
@@ -51,43 +53,6 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole.
-
-    Args:
-        path: The file; its folder is made if it is not there.
-        content: What to write.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial, partial.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())  # else a loss of power may leave the name without the content
-
-
-def read_json(path: Path) -> Json:
-    """Read a JSON file that a run wrote.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content.
-
-    Raises:
-        DataError: If it is missing or damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}: is this the folder of a run?") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} is damaged: expected an object")
-    return content
 
 
 def claim(folder: Path, identity: Json) -> None:
@@ -133,7 +98,7 @@ def write_part(path: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[s
         rows: What to write.
         columns: Name to type: ``int``, ``float``, ``text``, or one of these in brackets for a list.
     """
-    arrow, parquet = _arrow()
+    arrow, parquet = load_arrow()
     types = {"int": arrow.int64(), "float": arrow.float64(), "text": arrow.string()}
     types |= {f"[{name}]": arrow.list_(kind) for name, kind in types.items()}
     schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
@@ -154,7 +119,7 @@ def read_part(path: Path) -> list[Json]:
     Raises:
         DataError: If it is missing or damaged.
     """
-    arrow, parquet = _arrow()
+    arrow, parquet = load_arrow()
     if not path.exists():
         raise DataError(f"{path} is missing: the command that made the run puts it there again")
     try:
@@ -175,10 +140,3 @@ def _leaves(content: Json, prefix: str = "") -> Json:
 
 def _short(value: Any) -> str:
     return f"{json.dumps(value, ensure_ascii=False):.60}"
-
-
-def _arrow() -> tuple[Any, Any]:
-    try:
-        return import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DependencyError('runs are written as Parquet: pip install "narrows[evaluate]"') from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 
 import tiny
 from narrows.data.example import Example
+from narrows.data.maps import map_writer
+from narrows.data.parquet import attribution_schema, to_row, write_rows
+from narrows.data.scores import ScoredText, align, ranking_of, scores_from
 from narrows.errors import DataError, DependencyError, InputError
-from narrows.methods.foreign import ScoredText, align, from_file, read_scores
-from narrows.methods.method import Batch, Scores, content_positions
-from narrows.models.hub.loading import Classifier
 from narrows.models.text.encoding import Encoding, encode
+from saved_maps import saved_map, special
+from saved_maps import token as saved_token
 
-Make = Callable[..., tuple[Any, Any]]
+Scores = np.ndarray[Any, np.dtype[np.float64]]
 
 BERT = tiny.wordpiece_tokenizer()
 TOKENIZERS = {"bert": BERT, "roberta": tiny.byte_tokenizer(roberta=True), "gpt2": tiny.byte_tokenizer(roberta=False)}
@@ -37,6 +39,10 @@ def scored(text: str, tokens: Sequence[str], scores: Sequence[float], text_pair:
 
 def aligned(row: ScoredText, family: str = "bert", limit: int | None = None) -> Scores:
     return align(row, encode(TOKENIZERS[family], row.example, limit))
+
+
+def content_positions(encoding: Encoding) -> list[int]:
+    return [position for position, segment in enumerate(encoding.segments) if segment is not None]
 
 
 def lines(path: Path, *rows: Any) -> Path:
@@ -135,9 +141,9 @@ def test_what_our_encoding_cuts_off_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["good", "movie"], "token 2, 'movie', does not stand after 'good' in the text 'good film'"),
-        (["film", "good"], "token 2, 'good', does not stand after 'film' in the text"),
-        (["bad"], "token 1, 'bad', does not stand in the text 'good film'"),
+        (["good", "movie"], "token 2, 'movie', is not after 'good' in the text 'good film'"),
+        (["film", "good"], "token 2, 'good', is not after 'film' in the text"),
+        (["bad"], "token 1, 'bad', is not in the text 'good film'"),
         (["good", "good"], "token 2, 'good'"),
     ],
 )
@@ -224,38 +230,115 @@ def test_the_tokens_of_one_tokenizer_reach_another(family: str, other: str, text
 # From files
 
 
-def test_rows_are_found_by_text_and_pair(bert: Any, tmp_path: Path) -> None:
-    classifier = Classifier(*bert, "tiny", None)
-    path = lines(
-        tmp_path / "scores.jsonl",
-        {"text": "good film", "text_pair": "bad act", "tokens": ["good", "film", "bad", "act"], "scores": [1, 2, 3, 4]},
-        {"text": "good film", "text_pair": None, "tokens": ["good", "film"], "scores": [5, 6]},
-        {"premise": "it", "hypothesis": "is", "tokens": ["it", "is"], "scores": [7, 8]},
-        {"text": "good film", "tokens": ["good", "film"], "scores": [0, 0], "note": "the first counts"},
-        "",
+def test_rows_are_found_by_text_and_pair(tmp_path: Path) -> None:
+    find = scores_from(
+        lines(
+            tmp_path / "scores.jsonl",
+            {"text": "good film", "text_pair": "bad", "tokens": ["good", "film", "bad"], "scores": [1, 2, 3]},
+            {"text": "good film", "text_pair": None, "tokens": ["good", "film"], "scores": [5, 6]},
+            {"premise": "it", "hypothesis": "is", "tokens": ["it", "is"], "scores": [7, 8]},
+            {"text": "good film", "tokens": ["good", "film"], "scores": [0, 0], "note": "the first counts"},
+            "",
+        )
     )
-    method = from_file(str(path))
-    batch = Batch.of(classifier, [Example("good film"), Example("good film", "bad act"), Example("it", "is")])
-    expected = [[0, 5, 6, 0], [0, 1, 2, 0, 3, 4, 0], [0, 7, 0, 8, 0]]
-    for own, wanted in zip(method(classifier, batch, [0, 1, 2]), expected, strict=True):
-        np.testing.assert_allclose(own, wanted)
-    with pytest.raises(DataError, match=r"scores.jsonl: no row for 'it': each text needs .* \(and no text_pair\)"):
-        method(classifier, Batch.of(classifier, [Example("it")]), [0])
-    with pytest.raises(DataError, match=r"scores.jsonl: no row for 'it': .* the same text and text_pair"):
-        method(classifier, Batch.of(classifier, [Example("it", "is not")]), [0])
-
-
-def test_a_row_whose_tokens_are_of_another_text_is_named_by_its_line(bert: Any, tmp_path: Path) -> None:
-    classifier = Classifier(*bert, "tiny", None)
-    path = lines(tmp_path / "scores.jsonl", GOOD, {"text": "good film", "tokens": ["good", "act"], "scores": [1, 2]})
-    with pytest.raises(DataError, match=r"scores.jsonl, line 2: token 2, 'act', does not stand after 'good'"):
-        from_file(str(path))(classifier, Batch.of(classifier, [Example("good film")]), [0])
+    examples = [Example("good film"), Example("good film", "bad", label="any"), Example("it", "is")]
+    assert [row and row.scores for row in map(find, examples)] == [(5, 6), (1, 2, 3), (7, 8)]
+    assert [find(Example("it")), find(Example("it", "is not"))] == [None, None]
 
 
 def test_parquet_holds_the_same(tmp_path: Path) -> None:
     rows = [{**GOOD, "text_pair": None}, {"text": "a", "text_pair": "b", "tokens": ["a", "b"], "scores": [1.5, 2.0]}]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "scores.parquet")
-    assert read_scores(tmp_path / "scores.parquet") == read_scores(lines(tmp_path / "scores.jsonl", *rows))
+    finds = scores_from(tmp_path / "scores.parquet"), scores_from(lines(tmp_path / "scores.jsonl", *rows))
+    for example in (Example("Superb film"), Example("a", "b")):
+        assert finds[0](example) == finds[1](example) is not None
+
+
+# Our own files
+
+
+OURS = saved_map(
+    "superb film",
+    "bad",
+    [
+        special("[CLS]"),
+        saved_token("super", 0, 5, 4.0, 2),
+        saved_token("##b", 5, 6, 1.0, 3),
+        saved_token("film", 7, 11, -2.0, 4),
+        special("[SEP]"),
+        saved_token("bad", 0, 3, 8.0, 1, segment=1),
+        special("[SEP]"),
+    ],
+)
+
+
+@pytest.mark.parametrize("kind", ["maps.jsonl", "maps.parquet", "run", "folder"])
+def test_our_own_maps_are_read_with_their_order(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / kind
+    if path.suffix:
+        with map_writer(path) as write:
+            write(OURS)
+    else:
+        place = path / "parts" if kind == "run" else path
+        place.mkdir(parents=True)
+        write_rows(place / "a.parquet", [{"id": 0, "text": "superb film", "error": "x"}], attribution_schema())
+        write_rows(place / "b.parquet", [to_row(OURS, id=1)], attribution_schema())
+        write_rows(place / "c.parquet", [to_row({**OURS, "text": "superb acts"})], attribution_schema(True))
+    find = scores_from(path)
+    assert find(Example("superb film")) is None
+    row = find(Example("superb film", "bad"))
+    assert row is not None
+    encoding = encode(BERT, row.example, None)
+    np.testing.assert_array_equal(align(row, encoding), [0, 4, 1, -2, 0, 8, 0])
+    assert ranking_of(row, encoding) == (5, 1, 2, 3)
+    roberta = encode(TOKENIZERS["roberta"], row.example, None)
+    assert ranking_of(row, roberta) is None
+    got = align(row, roberta)
+    first = [p for p, s in enumerate(roberta.segments) if s == 0]
+    assert (got[first].sum(), got.sum()) == (pytest.approx(3), pytest.approx(11))
+
+
+def test_a_damaged_part_is_named_when_it_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no \.parquet files"):
+        scores_from(tmp_path)
+    (tmp_path / "a.parquet").write_text("PAR1")
+    with pytest.raises(DataError, match=r"a\.parquet is damaged"):
+        scores_from(tmp_path)
+
+
+# Places that the file gives
+
+
+def test_given_places_are_taken_whatever_the_spelling() -> None:
+    row = ScoredText(
+        1, Example("good good film"), ("x", "y", "[CLS]", "z"), (3, 4, 9, 5), ((0, 5, 9), (0, 9, 10), None, (0, 10, 14))
+    )
+    np.testing.assert_allclose(aligned(row), [0, 0, 3, 9, 0])  # a space gives its score to the next token
+
+
+@pytest.mark.parametrize("segments", [None, [0, 0, None, 1]])
+def test_places_stand_in_columns(segments: Any, tmp_path: Path) -> None:
+    row = {
+        "text": "good film",
+        "tokens": ["A", "B", "[SEP]"],
+        "scores": [1, 2, 0],
+        "starts": [0, 5, None],
+        "ends": [4, 9, None],
+    }
+    if segments:
+        row |= {"text_pair": "bad", "tokens": [*"AB", "", "C"], "scores": [1, 2, 0, 3], "segments": segments}
+        row |= {"starts": [0, 5, None, 0], "ends": [4, 9, None, 3]}
+    found = scores_from(lines(tmp_path / "scores.jsonl", row))(Example("good film", row.get("text_pair")))
+    assert found is not None
+    np.testing.assert_allclose(aligned(found), [0, 1, 2, 0, 3, 0] if segments else [0, 1, 2, 0])
+
+
+@given(cut=cut_texts(within_words=False))
+def test_places_and_search_agree(cut: Any) -> None:
+    text, spans, tokens, scores = cut
+    encoding = encode(BERT, Example(text), None)
+    placed = ScoredText(1, Example(text), tuple(tokens), tuple(scores), tuple((0, *span) for span in spans))
+    np.testing.assert_allclose(align(placed, encoding), align(scored(text, tokens, scores), encoding), atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +356,10 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
         ({"text": "a", "tokens": ["a"]}, "'scores' must be a list with one entry per token, not None"),
         ({"tokens": ["a"], "scores": [1]}, "no 'text' column"),
         ({**GOOD, "text": " "}, "text is empty"),
+        ({**GOOD, "starts": [0], "ends": [6, 11]}, "2 tokens but 1 starts"),
+        ({**GOOD, "starts": [0, 7], "ends": [6, 12]}, "token 2 is at 7 to 12, which is not in the text"),
+        ({**GOOD, "starts": [0, 7], "ends": [6, 6]}, "token 2 is at 7 to 6"),
+        ({**GOOD, "tokens": [{"token": "Superb", "score": 1}, {"token": "film"}]}, "score 2 must be .* not None"),
         ("[1, 2]", "expected an object"),
         ("{", "not JSON"),
     ],
@@ -280,9 +367,7 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
 def test_a_malformed_row_is_named_by_its_line(tmp_path: Path, row: Any, message: str) -> None:
     path = lines(tmp_path / "scores.jsonl", GOOD, row)
     with pytest.raises(DataError, match=rf"scores.jsonl, line 2: .*{message}"):
-        read_scores(path)
-    with pytest.raises(DataError, match="line 2"):
-        from_file(str(path))
+        scores_from(path)
 
 
 @pytest.mark.parametrize(
@@ -290,22 +375,22 @@ def test_a_malformed_row_is_named_by_its_line(tmp_path: Path, row: Any, message:
     [
         ("scores.jsonl", "", "holds no rows"),
         ("scores.csv", "text,scores\n", "unknown kind of file for scores; use .jsonl or .parquet"),
-        ("scores.parquet", "PAR", "not a Parquet file that can be read"),
+        ("scores.parquet", "PAR", "not a Parquet file"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
-        read_scores(tmp_path / name)
+        scores_from(tmp_path / name)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
-        from_file(str(tmp_path / "scores.jsonl"))
+        scores_from(tmp_path / "scores.jsonl")
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "scores.parquet").write_text("PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DependencyError, match=r'pip install "narrows\[parquet\]"'):
-        read_scores(tmp_path / "scores.parquet")
+        scores_from(tmp_path / "scores.parquet")

@@ -1,0 +1,362 @@
+"""Scores of other tools and of runs, read from files and carried over to our tokens.
+
+Tools cut texts differently. Where the file's tokens are not ours, both are placed in the original string, and each
+score is shared among our tokens by the characters that they have in common with its token. So sums over words stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from unicodedata import category, normalize
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.data import parquet
+from narrows.data.example import PAIR_COLUMNS, SINGLE_COLUMNS, Example
+from narrows.data.tables import Row, check_file, read_rows
+from narrows.errors import DataError, InputError
+
+TEXTS = tuple(dict.fromkeys([name for pair in PAIR_COLUMNS for name in pair] + list(SINGLE_COLUMNS)))
+PER_TOKEN = ("scores", "starts", "ends", "segments", "ranks")
+COLUMNS = (*TEXTS, "tokens", *PER_TOKEN, "error")
+KEPT = 4  # files of a folder whose rows are held at a time
+
+SEPARATORS = {"[SEP]", "<sep>", "</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>"}
+UNPLACED = {"[CLS]", "[PAD]", "[MASK]", "[UNK]", "<cls>", "<s>", "<pad>", "<mask>", "<unk>", "<bos>"}
+UNPLACED |= {"<|begin_of_text|>"}
+SPACES = "\u0120\u010a\u2581"  # before a token: a space and a line break in bytes; a space of SentencePiece
+
+# How byte-level tokenizers spell the 256 bytes: the visible ones as themselves, the others from U+0100 on.
+_SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_BYTES = {chr(byte): byte for byte in _SEEN}
+_BYTES |= {chr(0x100 + i): byte for i, byte in enumerate(byte for byte in range(256) if byte not in _SEEN)}
+
+Span = tuple[int, int, int]  # segment, start, end
+Character = tuple[int, int]  # segment and offset
+Placed = tuple[list[Character], float]  # what a token covers, and its score
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """One row of a file: a text as another tool cut and scored it."""
+
+    line: int  # in the file, counted from 1
+    example: Example
+    tokens: tuple[str, ...]  # as the other tool spells them, with or without special tokens
+    scores: tuple[float, ...]  # a high one speaks for the target
+    spans: tuple[Span | None, ...] | None = None  # None for a special token, and where the file does not say
+    ranks: tuple[int | None, ...] | None = None  # the order of removal, 1 = first; None as above
+
+
+Find = Callable[[Example], ScoredText | None]
+
+
+def scores_from(path: Path) -> Find:
+    """Read scores, of which those of a text can be found; where a text is in several rows, the first counts.
+
+    Args:
+        path: A .jsonl or .parquet file, or the folder of ``narrows run``. Each row has ``text``, for a pair
+            ``text_pair`` (or the other names that `Example.of` knows), ``tokens``, a list of strings, and ``scores``, a
+            list of as many numbers; perhaps ``starts``, ``ends`` and ``segments``, the place of each token in the text.
+            A file that ``narrows explain --out`` wrote is read too.
+
+    Returns:
+        A function from an example to its row, or to None. Rows of a folder are read only when they are asked for.
+
+    Raises:
+        DataError: If the file is missing, of another kind, or a row is malformed; names file and line.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "scores.jsonl"
+        >>> _ = path.write_text('{"text": "Good film", "tokens": ["good", "film"], "scores": [0.8, 0.1]}')
+        >>> scores_from(path)(Example("Good film")).scores
+        (0.8, 0.1)
+    """
+    if path.is_dir():
+        return _folder(path)
+    rows: dict[bytes, ScoredText] = {}
+    for row in _rows(path):
+        try:
+            scored = _scored_text(row)
+        except InputError as error:
+            raise DataError(f"{path}, line {row.line}: {error}") from error
+        rows.setdefault(_key(scored.example.text, scored.example.text_pair), scored)
+    if not rows:
+        raise DataError(f"{path}: holds no rows")
+    return lambda example: rows.get(_key(example.text, example.text_pair))
+
+
+def align(row: ScoredText, encoding: Any) -> NDArray[np.float64]:
+    """Carry the scores of another tool over to our tokens of the same text.
+
+    Tokens that are ours, with or without the special ones, are taken one to one. Others are placed in the text: by the
+    spans of the file, else by searching one after the other, whatever their case, accents and word-piece marks. Each
+    score is shared among our tokens in proportion to the visible characters that they have in common.
+
+    Args:
+        row: The text as the other tool sees it.
+        encoding: The text as our model reads it.
+
+    Returns:
+        One score per token of the encoding; 0 for special tokens, for [UNK], and for what the other tool lacks.
+
+    Raises:
+        InputError: If a token is not in the text where it should be.
+    """
+    scores = np.zeros(len(encoding.tokens))
+    same = _same(row, encoding)
+    if same is not None:
+        scores[same] = row.scores
+        return scores
+    owners = _owners(row.example, encoding)
+    for place, score in _located(row):
+        covered = [owners[character] for character in place if character in owners]
+        for tokens in covered:
+            scores[tokens] += score / len(covered) / len(tokens)
+    return scores
+
+
+def ranking_of(row: ScoredText, encoding: Any) -> tuple[int, ...] | None:
+    """Give the file's order of removal, as positions; None if it has none, or tokens other than ours."""
+    same = _same(row, encoding)
+    if same is None or row.ranks is None:
+        return None
+    ranked = [(rank, place) for rank, place in zip(row.ranks, same, strict=True) if rank is not None]
+    return tuple(place for _, place in sorted(ranked))
+
+
+def _same(row: ScoredText, encoding: Any) -> list[int] | None:
+    """List our positions of the file's tokens where these are ours: all, or all that are not special."""
+    everything = list(range(len(encoding.tokens)))
+    content = [position for position in everything if encoding.segments[position] is not None]
+    for positions in (everything, content):
+        if row.tokens == tuple(encoding.tokens[position] for position in positions):
+            return positions
+    return None
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """Stream the rows of a file of scores that have one; the first malformed one is raised."""
+    check_file(path)
+    rows: Iterator[Row | DataError]
+    if path.suffix.lower() == ".parquet":
+        rows = (Row(number, values) for number, values in enumerate(parquet.read_rows(path, COLUMNS), start=1))
+    elif path.suffix.lower() == ".jsonl":
+        rows = read_rows(path)
+    else:
+        raise DataError(f"{path}: unknown kind of file for scores; use .jsonl or .parquet")
+    for row in rows:
+        if isinstance(row, DataError):
+            raise row
+        if row.values.get("error") is None:
+            yield row
+
+
+def _folder(folder: Path) -> Find:
+    """Find scores in the parts of a run, or in any folder of Parquet files with the same columns."""
+    paths = sorted((folder / "parts").glob("*.parquet")) or sorted(folder.glob("*.parquet"))
+    if not paths:
+        raise DataError(f"{folder}: neither a file of scores nor the folder of a run: it holds no .parquet files")
+    places: dict[bytes, tuple[Path, int]] = {}
+    for path in paths:
+        for number, values in enumerate(parquet.read_rows(path, ("text", "text_pair", "error"))):
+            if values.get("error") is None:
+                places.setdefault(_key(values.get("text"), values.get("text_pair")), (path, number))
+
+    @lru_cache(maxsize=KEPT)
+    def rows(path: Path) -> list[parquet.Row]:
+        return list(parquet.read_rows(path, COLUMNS))
+
+    def find(example: Example) -> ScoredText | None:
+        path, number = places.get(_key(example.text, example.text_pair), (None, 0))
+        try:
+            return None if path is None else _scored_text(Row(number + 1, rows(path)[number]))
+        except InputError as error:
+            raise DataError(f"{path}, line {number + 1}: {error}") from error
+
+    return find
+
+
+def _key(text: str | None, text_pair: str | None) -> bytes:
+    return hashlib.blake2b(repr((text, text_pair)).encode(), digest_size=16).digest()
+
+
+def _scored_text(row: Row) -> ScoredText:
+    """Check a row, or raise an `InputError`."""
+    values = {name: value for name, value in row.values.items() if not (name == "text_pair" and value == "")}
+    if isinstance(values.get("tokens"), list) and all(isinstance(token, Mapping) for token in values["tokens"]):
+        # Our own records: an object per token.
+        values |= {name: [token.get(key) for token in values["tokens"]] for key, name in parquet.TOKEN.items()}
+    tokens, scores = _listed(values, "tokens"), _listed(values, "scores")
+    for name in PER_TOKEN:
+        if values.get(name) is not None and len(_listed(values, name)) != len(tokens):
+            raise InputError(f"{len(tokens)} tokens but {len(values[name])} {name}: each token needs one")
+    for position, (token, score) in enumerate(zip(tokens, scores, strict=True), start=1):
+        if not isinstance(token, str):
+            raise InputError(f"token {position} must be a string, not {token!r:.40}")
+        if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+            raise InputError(f"score {position} must be a finite number, not {score!r:.40}")
+    example = Example.of(values)
+    ranks = None if values.get("ranks") is None else tuple(values["ranks"])
+    return ScoredText(row.line, example, tuple(tokens), tuple(map(float, scores)), _spans(values, example), ranks)
+
+
+def _listed(values: Mapping[str, Any], name: str) -> list[Any]:
+    listed = values.get(name)
+    if not isinstance(listed, list) or not listed:
+        raise InputError(f"'{name}' must be a list with one entry per token, not {listed!r:.40}")
+    return listed
+
+
+def _spans(values: Mapping[str, Any], example: Example) -> tuple[Span | None, ...] | None:
+    """Check the places of tokens, where a row has them."""
+    starts, ends = values.get("starts"), values.get("ends")
+    if starts is None or ends is None:
+        return None
+    sizes = (len(example.text), len(example.text_pair or ""))
+    spans: list[Span | None] = []
+    for place in zip(values.get("segments") or [0] * len(starts), starts, ends, strict=True):
+        segment, start, end = place
+        if None not in place and not (segment in (0, 1) and 0 <= start <= end <= sizes[segment]):
+            raise InputError(f"token {len(spans) + 1} is at {start!r} to {end!r}, which is not in the text")
+        spans.append(None if None in place else place)
+    return tuple(spans)
+
+
+def _texts(example: Example) -> list[str]:
+    return [example.text] if example.text_pair is None else [example.text, example.text_pair]
+
+
+def _owners(example: Example, encoding: Any) -> dict[Character, list[int]]:
+    """List the tokens of every visible character; the bytes of an emoji are several tokens of one character."""
+    owners: dict[Character, list[int]] = {}
+    texts = _texts(example)
+    for position, (segment, span) in enumerate(zip(encoding.segments, encoding.offsets, strict=True)):
+        if segment is not None and span is not None:
+            for character in _visible(texts, segment, *span):
+                owners.setdefault(character, []).append(position)
+    return owners
+
+
+def _visible(texts: Sequence[str], segment: int, start: int, end: int) -> list[Character]:
+    return [(segment, offset) for offset in range(start, end) if not texts[segment][offset].isspace()]
+
+
+def _located(row: ScoredText) -> list[Placed]:
+    """Find the characters of each token: by its span, or by searching; an `InputError` if one is not there."""
+    texts = _texts(row.example)
+    if row.spans is not None:
+        placed = [(span[0], (_visible(texts, *span), s)) for span, s in zip(row.spans, row.scores, strict=True) if span]
+        return [own for segment in (0, 1) for own in _settled([own for place, own in placed if place == segment])]
+    special = SEPARATORS | UNPLACED
+    spellings = [False]
+    if all(character in _BYTES for token in row.tokens if token not in special for character in token):
+        # Spelled byte by byte perhaps, as by GPT-2 and RoBERTa: tried first where their marks are seen.
+        spellings = [True, False] if any(token[:1] in ("\u0120", "\u010a") for token in row.tokens) else [False, True]
+    problems = []
+    for in_bytes in spellings:
+        try:
+            return _searched(row, [_Search(segment, text, in_bytes) for segment, text in enumerate(texts)])
+        except InputError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _settled(placed: list[Placed]) -> list[Placed]:
+    """Give the score of a token that cannot be seen to the next one, that of the last to the one before."""
+    settled: list[Placed] = []
+    waiting = 0.0
+    for place, score in placed:
+        waiting += score
+        if place:
+            settled.append((place, waiting))
+            waiting = 0.0
+    if settled:
+        settled[-1] = (settled[-1][0], settled[-1][1] + waiting)
+    return settled
+
+
+class _Search:
+    """A text written as bytes without white space, so that tokens can be searched in it."""
+
+    def __init__(self, segment: int, text: str, in_bytes: bool) -> None:
+        """Write it as it is if tokens are spelled byte by byte, else without case and accents."""
+        self.in_bytes = in_bytes
+        pieces = [self._write(character) for character in text]
+        self.characters = [(segment, offset) for offset, piece in enumerate(pieces) for _ in piece]  # of each byte
+        self.written = b"".join(pieces)
+
+    def _write(self, character: str) -> bytes:
+        if character.isspace() and (character.isascii() or not self.in_bytes):
+            return b""
+        return character.encode().lower() if self.in_bytes else _folded(character)
+
+    def find(self, token: str, start: int) -> tuple[int, int] | None:
+        """Find the first place of a token, as bytes, from a byte on."""
+        places = ((self.written.find(w, start), len(w)) for w in _spelled(token, self.in_bytes))
+        return min(((place, place + size) for place, size in places if place >= 0), default=None)
+
+
+def _spelled(token: str, in_bytes: bool) -> list[bytes]:
+    """List what a token may be in the text: as it is, or without its marks; nothing if it is white space."""
+    if in_bytes:
+        raw = bytes(_BYTES[character] for character in token)
+        return [written] if (written := raw.lower().translate(None, b" \t\n\r\f\v")) else []
+    # WordPiece continues a word by ##; older byte-pair encodings end one by </w>, or continue it by @@.
+    spaced = token.lstrip(SPACES)
+    bare = spaced.removeprefix("##").removesuffix("</w>").removesuffix("@@")
+    return [written for spelling in (token, spaced, bare) if spaced and (written := _folded(spelling))]
+
+
+@lru_cache(maxsize=100_000)
+def _folded(text: str) -> bytes:
+    """Write a text without case, accents and white space."""
+    letters = normalize("NFKD", normalize("NFKD", text).casefold())
+    return "".join(c for c in letters if category(c) != "Mn" and not c.isspace()).encode("utf-8", "surrogatepass")
+
+
+def _searched(row: ScoredText, searches: Sequence[_Search]) -> list[Placed]:
+    """Find all tokens in the texts, in order; a separator says where the second text starts."""
+    runs: list[list[int]] = [[]]
+    for position, token in enumerate(row.tokens):
+        if token in SEPARATORS and runs[-1]:
+            runs.append([])
+        elif token not in SEPARATORS | UNPLACED:
+            runs[-1].append(position)
+    runs = [run for run in runs if run]
+    if len(searches) == len(runs) == 2:
+        return [placed for search, run in zip(searches, runs, strict=True) for placed in _followed(row, run, [search])]
+    return _followed(row, [position for run in runs for position in run], searches)
+
+
+def _followed(row: ScoredText, run: Sequence[int], searches: Sequence[_Search]) -> list[Placed]:
+    """Find tokens one after the other in the texts."""
+    placed: list[Placed] = []
+    segment = start = 0
+    for position in run:
+        place: list[Character] = []
+        token = row.tokens[position]
+        if segment < len(searches) and _spelled(token, searches[segment].in_bytes):
+            while (hit := searches[segment].find(token, start)) is None:
+                segment, start = segment + 1, 0
+                if segment == len(searches):
+                    raise InputError(_not_found(row, position))
+            start = hit[1]
+            place = list(dict.fromkeys(searches[segment].characters[slice(*hit)]))
+        placed.append((place, row.scores[position]))
+    return _settled(placed)
+
+
+def _not_found(row: ScoredText, position: int) -> str:
+    after = " ".join(row.tokens[max(position - 3, 0) : position])
+    where = f"after {after!r:.60} in" if after else "in"
+    text = " | ".join(_texts(row.example))
+    return f"token {position + 1}, {row.tokens[position]!r:.40}, is not {where} the text {text!r:.60}"

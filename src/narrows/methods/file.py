@@ -1,0 +1,78 @@
+"""Scores of another tool, or of an earlier run, read from a file: to compare them with other methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from narrows.attribution import Attribution, by_score
+from narrows.data.example import Example
+from narrows.data.scores import Find, ScoredText, align, ranking_of, scores_from
+from narrows.errors import DataError, InputError
+from narrows.methods.method import Batch
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """Scores that another tool or an earlier run wrote into a file (see `narrows.data.scores.scores_from`).
+
+    Every text is looked up by its string. The file does not know our targets: it must be about the same ones.
+    """
+
+    path: Annotated[str, "A .jsonl or .parquet file of scores, or the folder of a run."]
+
+    names: ClassVar[dict[str, dict[str, Any]]] = {"file": {}}
+    quantity: ClassVar[str] = "score"
+    unit: ClassVar[str] = "score"
+    signed: ClassVar[bool] = True
+    additive: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
+    how: ClassVar[str] = (
+        "Where the tokens of the file are the model's, their scores are taken as they are. Others are placed in the "
+        "text, and each score is shared among the model's tokens by the characters that they have in common."
+    )
+
+    @property
+    def label(self) -> str:
+        """For tables and figures: the name of the file."""
+        return f"file {Path(self.path).name}"
+
+    @property
+    def caption(self) -> str:
+        """One plain sentence."""
+        return f"These scores were not computed here: they come from {Path(self.path).name}."
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Make sure that the file has all texts, before hours of work on them; else raise a `DataError`."""
+        for example in examples:
+            self._row(example)
+
+    def explain(self, batch: Batch) -> list[Attribution]:
+        """Look up the scores of texts; a `DataError` names one without a row, or a row whose tokens are not in it."""
+        scores, rankings = [], []
+        for example, encoding in zip(batch.examples, batch.encodings, strict=True):
+            row = self._row(example)
+            try:
+                scores.append(align(row, encoding))
+            except InputError as error:
+                raise DataError(f"{self.path}, line {row.line}: {error}") from error
+            rankings.append(ranking_of(row, encoding) or by_score(scores[-1], encoding.segments))
+        return batch.attributions(self, scores, rankings=rankings)
+
+    def _row(self, example: Example) -> ScoredText:
+        path = Path(self.path)
+        changed = max((place.stat().st_mtime_ns for place in (path, path / "parts") if place.exists()), default=0)
+        found = _opened(path, changed)(example)
+        if found is None:
+            both = "text and text_pair" if example.text_pair is not None else "text (and no text_pair)"
+            raise DataError(f"{path}: no row for {example.text!r:.60}: each text needs one with the same {both}")
+        return found
+
+
+@lru_cache(maxsize=8)
+def _opened(path: Path, changed: int) -> Find:
+    """Read a file once, as long as it does not change."""
+    return scores_from(path)

@@ -1,0 +1,167 @@
+"""Texts from wherever they come: each in its place, and what is wrong with one in its place too."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import datasets as library
+import numpy as np
+import pandas
+import pytest
+
+from narrows.data.example import Example
+from narrows.data.source import Source, is_single, read_items, strict
+from narrows.errors import DataError, DependencyError, InputError
+
+TWO = [Example("good", label="positive"), Example("bad", label="negative")]
+ROWS = {"text": ["good", "bad"], "label": ["positive", "negative"], "n": [1, 2]}
+PAIRS = {"text": ["a", "c"], "text_pair": ["b", None], "label": [1, None]}
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    path = tmp_path / "texts.csv"
+    path.write_text("text,label\n" + "".join(f"text {number},x\n" for number in range(40)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (["good", ("a", "b"), {"text": "c"}], [Example("good"), Example("a", "b"), Example("c")]),
+        (library.Dataset.from_dict(ROWS), TWO),
+        (pandas.DataFrame(ROWS), TWO),
+        (pandas.DataFrame(PAIRS), [Example("a", "b", 1), Example("c")]),
+        (pandas.Series(["good", "bad"], index=[7, 3]), [Example("good"), Example("bad")]),
+        (pandas.Series(["good"], dtype="string"), [Example("good")]),
+        (np.array(["good", "longer"]), [Example("good"), Example("longer")]),
+        (iter(["good"]), [Example("good")]),
+    ],
+)
+def test_texts_that_the_caller_holds(items: Any, expected: list[Example]) -> None:
+    source = Source.of(items)
+    assert source.read() == expected
+    for example in Source.of(items):
+        assert type(example.text) is str  # type: ignore[union-attr]
+    assert source.once == hasattr(items, "__next__")
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        ["good", None, "bad"],
+        ["good", float("nan"), "bad"],
+        ["good", " ", "bad"],
+        ["good", "half \ud800", "bad"],
+        pandas.Series(["good", None, "bad"]),
+        pandas.Series(["good", pandas.NA, "bad"], dtype="string"),
+        pandas.DataFrame({"text": ["good", np.nan, "bad"]}),
+        [{"text": "good"}, {"text": "x", "label": 0.5}, {"text": "bad"}],
+    ],
+)
+def test_one_bad_text_of_a_list_is_named_and_costs_no_other(items: Any) -> None:
+    first, bad, last = Source(items=items)
+    assert (first, last) == (Example("good"), Example("bad"))
+    assert isinstance(bad, InputError)
+    assert str(bad).startswith("texts[1]: ")
+    assert "\n" not in str(bad)
+    with pytest.raises(InputError, match=r"^texts\[1\]: "):
+        Source(items=items).read()
+
+
+def test_a_stream_is_read_as_it_is_needed() -> None:
+    def endless() -> Any:
+        while True:
+            yield "good"
+
+    assert next(strict(read_items(endless()))) == Example("good")
+
+
+def test_a_table_is_refused_by_its_columns() -> None:
+    (row,) = read_items(pandas.DataFrame({"words": ["good"]}))
+    assert "it has: words" in str(row)
+
+
+@pytest.mark.parametrize(
+    ("texts", "single"),
+    [
+        ("good", True),
+        (np.str_("good"), True),
+        (("a", "b"), True),
+        ({"text": "a"}, True),
+        (Example("a"), True),
+        (["a", "b"], False),
+        (("a", "b", "c"), False),
+        (pandas.Series(["a"]), False),
+    ],
+)
+def test_one_text_is_told_from_several(texts: Any, single: bool) -> None:
+    assert is_single(texts) is single
+
+
+def test_a_folder_is_its_files_in_order_and_errors_name_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("second\n")
+    (tmp_path / "a.csv").write_text("text\nfirst\n" + '"open\n')
+    (tmp_path / "notes.md").write_text("none\n")
+    first, bad, second = Source(str(tmp_path))
+    assert (first, second) == (Example("first"), Example("second"))
+    assert str(bad).startswith("a.csv, line 3: ")
+    with pytest.raises(DataError, match=r"a\.csv, line 3"):
+        Source.of(tmp_path).read()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no file"):
+        Source.of(tmp_path / "empty").read()
+
+
+def test_a_sample_is_the_same_however_it_is_read(texts: Path) -> None:
+    source = Source(str(texts), limit=5, seed=3)
+    assert list(source) == source.read() == list(source)
+    assert len(source.read()) == 5
+    assert source.read() != Source(str(texts), limit=5, seed=4).read()
+    with texts.open("a") as file:
+        file.write("one,two,three\n")
+    assert len(list(source)) == 5
+    with pytest.raises(DataError, match="line 42"):
+        source.read()
+
+
+def test_a_benchmark_is_sampled_in_the_order_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "SST-2").mkdir()
+    rows = "".join(f"text {number:02}\t{number % 2}\n" for number in range(40))
+    (tmp_path / "SST-2/dev.tsv").write_text("sentence\tlabel\n" + rows)
+    source = Source("sst2", data_dir=tmp_path, limit=7)
+    assert list(source) == source.read() == sorted(source.read(), key=lambda example: example.text)
+    assert source.named_split == "dev"
+    assert Source("sst2", "train").named_split == "train"
+    assert Source("texts.csv").named_split == ""
+
+
+def test_what_is_nowhere_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no data set 'sst5'; there are sst2, .* or give a file"):
+        iter(Source("sst5"))
+    with pytest.raises(DataError, match="no such file"):
+        iter(Source(str(tmp_path / "texts.csv")))
+    (tmp_path / "texts.txt").write_text("\n")
+    with pytest.raises(DataError, match="holds no texts"):
+        Source(str(tmp_path / "texts.txt")).read()
+    with pytest.raises(DataError, match="holds no texts"):
+        Source.of([]).read()
+
+
+def test_a_data_set_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(name: str, split: str, streaming: bool) -> Any:
+        assert (name, split, streaming) == ("owner/reviews", "train", True)
+        return iter([{"text": "good", "label": np.int64(1)}, {"text": ""}])
+
+    hub = ModuleType("datasets")
+    hub.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", hub)
+    first, second = Source("owner/reviews")
+    assert first == Example("good", None, 1)
+    assert "owner/reviews train[1]: text is empty" in str(second)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DependencyError, match="pip install datasets"):
+        iter(Source("owner/reviews"))
