@@ -1,4 +1,4 @@
-"""How many tokens go through a model together: as many as memory holds, found out without ever losing work."""
+"""How many tokens a model processes together: as many as memory holds, found without losing any work."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from torch import nn
 
 from narrows.errors import InputError, MemoryLimitError
-from narrows.models.cut.blocks import text_config
+from narrows.models.cut.blocks import block_count, text_config
 
 Result = TypeVar("Result")
 
-# What a processor is kept busy with. On CPUs, more costs memory and time: tensors of 8,192 tokens no longer come out of
-# what the allocator holds but page by page from the system, which halved the speed (docs/performance.md).
+# Enough to keep a processor busy. On CPUs more costs memory and time: tensors of 8,192 tokens come page by page from
+# the system instead of from the allocator's own memory, which halved the speed (docs/performance.md).
 MOST_TOKENS = {"cpu": 4_096}
 MOST_TOKENS_ELSEWHERE = 65_536
-# Values that a block keeps for the way back, per token and hidden feature, without attention weights, which fused
+# Values that a block keeps for the backward pass, per token and hidden feature, without attention weights, which fused
 # kernels do not keep: Korthikanti et al. (2022), "Reducing Activation Recomputation in Large Transformer Models".
 KEPT_PER_FEATURE = 17
-SHARE = 0.5  # of the free memory is planned for; the rest is for what the estimate leaves out
-# What allocators say when there is nothing left, where they have no exception of their own for it.
+SHARE = 0.5  # of the free memory; the rest is for what the estimate leaves out
+# Messages of allocators that have no exception of their own for a lack of memory.
 COMPLAINTS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
@@ -40,55 +40,26 @@ class TokenBudget:
     """
 
     def __init__(self, tokens: int) -> None:
-        """Start with a number.
-
-        Args:
-            tokens: How many.
-
-        Raises:
-            InputError: If there are none.
-        """
+        """Start with this many tokens; raise an InputError if there are none."""
         if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
             raise InputError(f"a batch must hold at least 1 token, not {tokens!r}")
         self.tokens = tokens
 
     @classmethod
     def of(cls, model: nn.Module) -> TokenBudget:
-        """Choose a number by the memory that is free now.
-
-        Args:
-            model: A Hugging Face model.
-
-        Returns:
-            The budget.
-        """
+        """Choose the number for a Hugging Face model by the memory that is free now."""
         device = next(model.parameters()).device
         most = MOST_TOKENS.get(device.type, MOST_TOKENS_ELSEWHERE)
         free = free_memory(device)
         if free is None:
             return cls(most)
-        config = text_config(model)
-        bytes_per_token = KEPT_PER_FEATURE * config.hidden_size * config.num_hidden_layers * 4
+        bytes_per_token = KEPT_PER_FEATURE * text_config(model).hidden_size * block_count(model) * 4
         return cls(int(min(max(SHARE * free / bytes_per_token, 1), most)))
 
     def run(
         self, lengths: Sequence[int], batch_size: int, work: Callable[[list[int]], Result], copies: int = 1
     ) -> Iterator[tuple[list[int], Result]]:
-        """Do some work on batches of texts of like length; what does not fit into memory is done in smaller ones.
-
-        Args:
-            lengths: Tokens of each text.
-            batch_size: Most texts in a batch.
-            work: From the positions of some texts to what comes of them.
-            copies: How often it takes each text through the model at once.
-
-        Yields:
-            Positions and what came of them, longest texts first, so that a lack of memory shows at once; a text that
-            is longer than the budget goes alone.
-
-        Raises:
-            MemoryLimitError: If a single text does not fit.
-        """
+        """Yield positions and `work(positions)` for batches of similar length, longest first; halve if need be."""
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         while order:
             longest = max(lengths[order[0]], 1)
@@ -103,47 +74,29 @@ class TokenBudget:
                 yield rows, result
                 order = order[len(rows) :]
                 continue
-            # Only here, where the exception is gone, is what its frames held free again.
+            # The memory held by the exception's frames is free only from here on.
             if len(rows) == 1:
-                raise MemoryLimitError(f"no memory for a text of {longest} tokens, cut it with max_tokens: {complaint}")
+                raise MemoryLimitError(
+                    f"no memory for a text of {longest} tokens, shorten it with max_tokens: {complaint}"
+                )
             self.tokens = len(rows) // 2 * longest * copies
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory ran out.
-
-    Args:
-        error: The exception.
-
-    Returns:
-        True for those of Python and torch, whatever the device.
-
-    Example:
-        >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("MPS backend out of memory"))
-        (True, True)
-        >>> is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-        False
-    """
+    """Tell whether an exception of Python or torch, on any device, says that memory ran out."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(complaint in str(error).lower() for complaint in COMPLAINTS)
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Look up how much memory can be had.
-
-    Args:
-        device: Where.
-
-    Returns:
-        Bytes, or None where that cannot be told.
-    """
+    """Return the free bytes of a device, or None if they are not known."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type != "cpu":
         return None
-    try:  # counts what the system would give back, caches among it; Linux alone tells
+    try:  # Linux: includes caches, which the system would give back
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):

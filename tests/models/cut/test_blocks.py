@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from transformers import BertConfig, PretrainedConfig
 
+import families
 import tiny
 from narrows.errors import LayerError, ModelError
-from narrows.models.cut.blocks import check_layer, find_blocks, identify, text_config
+from narrows.models.cut.blocks import block_count, check_layer, find_blocks, identify, text_config
 from tiny import Classifier
 
 PARAMETERS = {"bert": 9859, "distilbert": 9827, "roberta": 12291, "electra": 8571, "gpt2": 15056}
@@ -71,7 +72,7 @@ def test_a_list_inside_a_block_is_not_taken_for_the_blocks() -> None:
 
 
 def test_no_list_of_that_length_is_an_error() -> None:
-    with pytest.raises(LayerError, match=r"cannot tell the blocks of Model.*exactly one should hold 2.*found none"):
+    with pytest.raises(LayerError, match=r"blocks of Model.*exactly one.* 2 modules.*none"):
         find_blocks(Model(blocks=layers(3)))
 
 
@@ -84,7 +85,7 @@ def test_two_lists_of_that_length_are_an_error_that_names_both() -> None:
 def test_a_model_without_a_configuration_is_an_error(config: Any) -> None:
     model = Model(blocks=layers(2))
     model.config = config
-    with pytest.raises(ModelError, match="no Hugging Face model"):
+    with pytest.raises(ModelError, match="not a Hugging Face model"):
         find_blocks(model)
 
 
@@ -104,6 +105,11 @@ def test_layers_from_the_embeddings_to_the_last_block_are_valid(layer: int) -> N
 def test_a_layer_out_of_range_is_an_error_that_says_the_range(layer: Any) -> None:
     with pytest.raises(LayerError, match="the model has 3 blocks, so 0 to 3 is valid"):
         check_layer(layer, 3)
+
+
+def test_the_blocks_of_an_encoder_and_its_decoder_are_counted_together() -> None:
+    bart, _ = families.classifier(next(row for row in families.FAMILIES if row.name == "BART"))
+    assert block_count(bart) == 5 > bart.config.num_hidden_layers
 
 
 def test_identity_does_not_depend_on_dtype_but_on_weights(any_classifier: Classifier) -> None:

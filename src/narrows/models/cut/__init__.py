@@ -1,1 +1,1 @@
-"""A model cut after a layer: its blocks, and what runs before and after the cut."""
+"""A model cut after a layer: its blocks, and the parts that run before and after the cut."""

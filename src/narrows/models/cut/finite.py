@@ -1,4 +1,4 @@
-"""Numbers that must be finite: a model that computes NaN is told by the text on which it does."""
+"""Checks that a model computes finite numbers; the error names the text for which it does not."""
 
 from __future__ import annotations
 
@@ -13,16 +13,7 @@ from narrows.models.cut.split import Prefix
 
 
 def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> None:
-    """Make sure that the model computed finite numbers for every text.
-
-    Args:
-        prefix: Activations (batch, tokens, hidden) and logits (batch, classes) of the batch.
-        real: True where a token is not padding, (batch, tokens).
-        examples: The texts, for the message.
-
-    Raises:
-        NumericsError: If an activation of a real token, or a logit, is NaN or infinite.
-    """
+    """Raise a NumericsError unless logits and the activations of real tokens, (batch, tokens), are finite."""
     for layer, activation in sorted(prefix.activations.items()):
         sound = (torch.isfinite(activation).all(dim=-1) | ~real).all(dim=1)
         check_sound(sound, examples, f"the model's activations after layer {layer} hold NaN or infinity")
@@ -30,15 +21,6 @@ def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> N
 
 
 def check_sound(sound: Tensor, examples: Sequence[Example], complaint: str) -> None:
-    """Name the first text for which something is not as it must be.
-
-    Args:
-        sound: True for a text that is as it must be, (batch,).
-        examples: The texts.
-        complaint: What is wrong otherwise.
-
-    Raises:
-        NumericsError: If a text is not sound.
-    """
+    """Raise a NumericsError that names the first text whose row of `sound`, (batch,), is False."""
     if not sound.all():
         raise NumericsError(f"{complaint} for {examples[int(sound.int().argmin())].text!r:.60}")

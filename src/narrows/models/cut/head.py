@@ -1,7 +1,7 @@
-"""What the head reads of the last block, so that no more than that is computed.
+"""Computing only the position of the last block that the head reads.
 
-The heads of BERT and its kin read one token, [CLS] at position 0. Of the last block its query, its output and its
-feed-forward part are then needed for that token alone; keys and values, a sixth of the block's products, for all.
+The heads of BERT and its relatives read one token, [CLS] at position 0. The last block then needs its query, its output
+and its feed-forward part for that token only; keys and values, a sixth of the block's products, are needed for all.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from narrows.models.cut.blocks import find_blocks
 
-# Class of the model to those of its blocks and of what reads position 0. They are post-norm encoders, their blocks all
-# written in the same terms. Exact names, because a class of the user's own may override any part.
+# The model's class to the classes of its blocks and of the part that reads position 0. All are post-norm encoders whose
+# blocks have the same attributes. The names must match exactly, because a subclass may override any part.
 FIRST_TOKEN = {
     "BertForSequenceClassification": ("BertLayer", "BertPooler"),
     "RobertaForSequenceClassification": ("RobertaLayer", "RobertaClassificationHead"),
@@ -31,27 +31,13 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def passive(hook: Hook) -> Hook:
-    """Mark a hook that only looks on: it does not mind if a block computes less than it could.
-
-    Args:
-        hook: The hook.
-
-    Returns:
-        The same hook.
-    """
+    """Mark a hook that only observes, so that the block may still compute less than it could."""
     hook.passive = True  # type: ignore[attr-defined]
     return hook
 
 
 def share_computed(tokens: int, given: int) -> float:
-    """Tell which share of a block was computed.
-
-    Args:
-        tokens: That it gave.
-        given: That it was given.
-
-    Returns:
-        1 for all of them.
+    """Return the share of a block's products that was computed for so many of its tokens.
 
     Example:
         >>> share_computed(10, 10)
@@ -64,17 +50,8 @@ def share_computed(tokens: int, given: int) -> float:
 
 @contextmanager
 def as_read_by_head(model: nn.Module) -> Iterator[None]:
-    """Let the last block compute only what the head reads, where that is known to be one token; else change nothing.
-
-    The logits are the same but for rounding. A block that somebody else has hooked or patched is left alone.
-
-    Args:
-        model: The classifier, borrowed.
-
-    Yields:
-        Nothing.
-    """
-    last = _prunable_block(model)
+    """Let the last block compute only the token that the head reads, if that is known to be just one."""
+    last = _prunable_block(model)  # None if somebody else hooked or patched it; the logits differ only by rounding
     if last is None:
         yield
         return
@@ -82,7 +59,7 @@ def as_read_by_head(model: nn.Module) -> Iterator[None]:
     def forward(hidden_states: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         if attention_mask is not None and attention_mask.ndim != 4:
             whole: Tensor = type(last).forward(last, hidden_states, attention_mask, *args, **kwargs)
-            return whole  # the mask is in a kernel's own format
+            return whole  # the mask has the format of a special kernel
         return _first_token(last, hidden_states, attention_mask)
 
     last.__dict__["forward"] = forward
@@ -93,16 +70,7 @@ def as_read_by_head(model: nn.Module) -> Iterator[None]:
 
 
 def _first_token(block: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
-    """Compute a block for the first token.
-
-    Args:
-        block: Of BERT or its kin.
-        hidden: Its input, (batch, tokens, hidden).
-        mask: What each token attends to, (batch, 1, tokens or 1, tokens), or None.
-
-    Returns:
-        The first token of its output, (batch, 1, hidden).
-    """
+    """Compute the first token of a block's output: (batch, tokens, hidden) -> (batch, 1, hidden)."""
     attention = block.attention
     own = attention.self
     first = hidden[:, :1]
@@ -123,7 +91,7 @@ def _first_token(block: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _prunable_block(model: nn.Module) -> Any:
-    """Find the last block, if it is one of which the head reads the first token, and nobody else anything."""
+    """Return the last block if the head reads only its first token and nothing else uses the block."""
     if type(model).__name__ not in FIRST_TOKEN or not type(model).__module__.startswith("transformers."):
         return None
     block, head = FIRST_TOKEN[type(model).__name__]
@@ -133,7 +101,7 @@ def _prunable_block(model: nn.Module) -> Any:
 
 
 def _is_watched(block: nn.Module) -> bool:
-    """Tell whether a block, or a part of it, is hooked or patched, or is part of a decoder."""
+    """Tell whether a block or a part of it is hooked, patched, or part of a decoder."""
     if getattr(block, "is_decoder", False):
         return True
     for module in block.modules():

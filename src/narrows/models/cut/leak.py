@@ -1,4 +1,4 @@
-"""Making sure that nothing of the text gets past a cut."""
+"""A check that no information about the text bypasses a cut."""
 
 from __future__ import annotations
 
@@ -18,25 +18,15 @@ from narrows.models.cut.network import Network
 from narrows.models.cut.split import Prefix, borrowed, run_prefix, run_suffix
 from narrows.models.text.encoding import collate, encode, padding_id
 
-PROBE = "a b"  # twice, as a pair: what answers questions needs two texts
+# A connection around the cut, for example from the embeddings to a later block, would carry the text past any noise:
+# the measured information would be too low. One backward graph shows it: with frozen weights and a constant activation
+# at the cut, the logits have a gradient if and only if they still depend on the embedded text.
+PROBE = "a b"  # used twice, as a pair: models that answer questions need two texts
 _SOUND: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
 
 
 def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layer: int) -> None:
-    """Make sure that what comes after a layer knows the text by the activation there alone.
-
-    A connection around the cut, from the embeddings to a later block, would let the text pass however much noise is
-    put in, and the bits would be too few. It is found by the graph of one run: with the weights frozen and the
-    activation given, the logits have a gradient if and only if the embedded text has a way to them.
-
-    Args:
-        network: The model; each of its layers is tried once, on a short text, and remembered.
-        tokenizer: Its tokenizer.
-        layer: The cut.
-
-    Raises:
-        ModelError: If the text reaches the head around the layer.
-    """
+    """Raise a ModelError if the text reaches the head around a layer; each layer is tested once per model."""
     sound = _SOUND.setdefault(network.model, set())
     if layer in sound:
         return
@@ -46,13 +36,14 @@ def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layer: int) 
         prefix = run_prefix(network, inputs, [layer])
         if _text_reaches_head(network, prefix, inputs, layer):
             raise ModelError(
-                f"{type(network.model).__name__} cannot be explained at layer {layer}: its head also gets the text "
-                "by a way around that layer; choose another layer"
+                f"{type(network.model).__name__} cannot be explained at layer {layer}: information about the "
+                "text also reaches its head around that layer; choose another layer"
             )
     sound.add(layer)
 
 
 def _text_reaches_head(network: Network, prefix: Prefix, inputs: Inputs, layer: int) -> bool:
+    """Tell whether the logits still depend on the embedded text when the activation is a constant."""
     with torch.inference_mode(False), torch.enable_grad(), _followed_embeddings(network.model, inputs["input_ids"]):
         logits = run_suffix(network, prefix, inputs, layer, prefix.activations[layer].detach())
     return logits.requires_grad
@@ -60,7 +51,7 @@ def _text_reaches_head(network: Network, prefix: Prefix, inputs: Inputs, layer: 
 
 @contextmanager
 def _followed_embeddings(model: nn.Module, ids: Tensor) -> Iterator[None]:
-    """Let every embedding of the text's tokens have a gradient."""
+    """Give every embedding of the text's tokens a gradient."""
     vocabulary = getattr(_input_embeddings(model), "num_embeddings", None)
 
     def follow(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:

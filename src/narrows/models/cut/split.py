@@ -1,9 +1,9 @@
-"""Cutting a model in two at a layer: the prefix is run once, the suffix at every step.
+"""Cutting a model in two at a layer: the prefix runs once, the suffix at every step.
 
-Both run the model's own forward, so that its masks, position encodings, norms and head are its own. In the suffix
-the blocks before the cut hand their input on unchanged and the activation is put in where they end; every block stays
-at its place, for models that look at a block's index or attributes. Whatever is altered is put back on the way out,
-also after an exception or Ctrl-C.
+Both run the model's own forward, so masks, position encodings, norms and the head are the model's own. In the suffix,
+the blocks before the cut return their input unchanged, and the given activation is inserted where they end. Every block
+stays in its list, for models that look at a block's index or attributes. All changes are undone at the end, also after
+an exception or Ctrl-C.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Forward = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Prefix:
-    """What one plain forward pass gives.
+    """The results of one ordinary forward pass.
 
     Attributes:
         activations: Layer to activation, (batch, tokens, hidden).
-        logits: (batch, classes); for models with another head, see `forward_head`.
-        others: Per block, what it returns beside the activation; None where it returns the bare tensor.
+        logits: As `forward_head` returns them.
+        others: For each block, what it returns beside the activation; None where it returns the bare tensor.
     """
 
     activations: dict[int, Tensor]
@@ -45,19 +45,11 @@ class Prefix:
 
 @contextmanager
 def borrowed(model: nn.Module, padding_id: int) -> Iterator[None]:
-    """Use a model as a guest does: in evaluation mode, weights frozen, padding known; all of it put back at the end.
-
-    Args:
-        model: The user's model.
-        padding_id: Padding token for a configuration that names none; decoders need it to find a text's last token.
-
-    Yields:
-        Nothing.
-    """
+    """Use a model as a guest: evaluation mode, frozen weights, a padding token; all restored at the end."""
     training = [(module, module.training) for module in model.modules()]
     frozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
     config = text_config(model)
-    unpadded = getattr(config, "pad_token_id", None) is None
+    unpadded = getattr(config, "pad_token_id", None) is None  # decoders need it to find a text's last token
     try:
         model.eval()
         for parameter in frozen:
@@ -75,22 +67,9 @@ def borrowed(model: nn.Module, padding_id: int) -> Iterator[None]:
 
 
 def forward_head(model: nn.Module, inputs: Inputs) -> Tensor:
-    """Run a model with any head.
-
-    Args:
-        model: A model with a head.
-        inputs: Its tensors by name, (batch, tokens) each.
-
-    Returns:
-        Its logits: (batch, classes) of a classifier, (batch, tokens, classes) of a tagger or a language model,
-        (batch, tokens, 2) of a model that answers questions, where the answer starts and where it ends.
-
-    Raises:
-        ModelError: If its output holds no logits.
-    """
+    """Return the logits of any head: (batch, classes), or (batch, tokens, classes); start and end as classes."""
     options: dict[str, Any] = {"return_dict": True}
-    # A cache of keys would be filled by blocks that the suffix passes over; attentions and hidden states would be
-    # collected from them if the configuration says so.
+    # The suffix skips blocks, which would otherwise have to fill a cache or return attentions and hidden states.
     accepted = inspect.signature(model.forward).parameters
     options |= {name: False for name in ("use_cache", "output_attentions", "output_hidden_states") if name in accepted}
     with as_read_by_head(model):
@@ -99,25 +78,14 @@ def forward_head(model: nn.Module, inputs: Inputs) -> Tensor:
     logits = getattr(output, "logits", None) if start is None or end is None else torch.stack([start, end], dim=-1)
     if not isinstance(logits, Tensor):
         raise ModelError(
-            f"{type(model).__name__} has no head that can be explained: it gives no logits, of which a classification "
-            "head gives (batch, classes)"
+            f"{type(model).__name__} has no head that can be explained: it gives no logits (a classification "
+            "head gives (batch, classes))"
         )
     return logits
 
 
 def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:
-    """Run a classifier.
-
-    Args:
-        model: A model with a classification head.
-        inputs: Its tensors by name, (batch, tokens) each.
-
-    Returns:
-        Logits, (batch, classes).
-
-    Raises:
-        ModelError: If its output holds no logits of that shape.
-    """
+    """Run a classifier and return its logits, (batch, classes)."""
     logits = forward_head(model, inputs)
     if logits.ndim != 2:
         raise ModelError(
@@ -127,25 +95,15 @@ def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:
 
 
 def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefix:
-    """Run the model once as it is and keep the activations of some layers.
-
-    Args:
-        network: The model, borrowed.
-        inputs: Its tensors by name, (batch, tokens) each.
-        layers: The layers to keep.
-
-    Returns:
-        Activations and logits.
-
-    Raises:
-        ModelError: If a block does not run, or runs more often than it is a block.
-    """
+    """Run the unchanged model once and keep the activations of some layers, (batch, tokens, hidden) each."""
     wanted = {place for layer in layers for place in network.cut(layer)}
     with torch.no_grad(), _watched(network, wanted) as (kept, others):
         logits = forward_head(network.model, inputs)
     idle = [index + 1 for index in range(len(network.blocks)) if index not in others]
     if idle:
-        raise ModelError(f"block {idle[0]} of {type(network.model).__name__} is not run: it cannot be explained")
+        raise ModelError(
+            f"block {idle[0]} of {type(network.model).__name__} does not run, so the model cannot be explained"
+        )
     return Prefix(
         {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers},
         logits,
@@ -154,19 +112,8 @@ def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefi
 
 
 def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor) -> Tensor:
-    """Run what comes after a layer, on an activation of one's own.
-
-    Args:
-        network: The model, borrowed.
-        prefix: A plain run of it, which tells what its blocks return.
-        inputs: Its tensors by name, (batch, tokens) each, for the masks and the head; each row of the plain run may be
-            repeated.
-        layer: The cut: 0 = after the embeddings, n = after the n-th block.
-        activation: What to put in there, (batch, tokens, hidden).
-
-    Returns:
-        Logits, (batch, classes), or those of another head.
-    """
+    """Run the part after a layer on a given activation, (batch, tokens, hidden), and return the logits."""
+    # The activation may have several rows per row of the prefix, as `repeat_inputs` makes them.
     put_in = dict(zip(network.cut(layer), network.write(activation, inputs), strict=True))
     rest = [_repeat_rows(others, len(prefix.logits), len(activation)) for others in prefix.others]
     passed = _passed(network, layer)
@@ -187,21 +134,9 @@ def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, act
 def carry(
     network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor, layers: Sequence[int]
 ) -> dict[int, Tensor]:
-    """Run what comes after a layer, on an activation of one's own, and keep what becomes of it at deeper layers.
-
-    Args:
-        network: The model, borrowed.
-        prefix: A plain run of it, which tells what its blocks return.
-        inputs: Its tensors by name, (batch, tokens) each.
-        layer: The cut.
-        activation: What to put in there, (batch, tokens, hidden).
-        layers: The deeper layers to keep.
-
-    Returns:
-        Layer to activation, (batch, tokens, hidden).
-    """
+    """Run the part after a layer on a given activation, (batch, tokens, hidden), and keep that of deeper layers."""
     cuts = {deeper: network.cut(deeper) for deeper in layers}
-    # A decoder that reads the text as well is cut at its input both times: what is put in is found there again.
+    # A decoder that also reads the text may be cut at its input both times; the given activation is kept there.
     put_in = dict(zip(network.cut(layer), network.write(activation, inputs), strict=True))
     wanted = {place for cut in cuts.values() for place in cut} - set(put_in)
     with torch.no_grad(), _watched(network, wanted, _passed(network, layer)) as (kept, _):
@@ -227,16 +162,7 @@ def repeat_inputs(inputs: Inputs, copies: int) -> dict[str, Tensor]:
 def _watched(
     network: Network, wanted: Set[Place], passed: Set[int] = frozenset()
 ) -> Iterator[tuple[dict[Place, Tensor], dict[int, tuple[Any, ...] | None]]]:
-    """Keep what passes through a model while it runs once.
-
-    Args:
-        network: The model, borrowed.
-        wanted: The places whose activation is kept.
-        passed: Blocks that stand-ins are run for, which no hook sees.
-
-    Yields:
-        Place to activation, and block to what it returned beside the activation, both filled by the run.
-    """
+    """Yield place to activation, and block to what it returned beside it; one run of the model fills both."""
     kept: dict[Place, Tensor] = {}
     others: dict[int, tuple[Any, ...] | None] = {}
 
@@ -266,7 +192,7 @@ def _watched(
 
 
 def _passed(network: Network, layer: int) -> set[int]:
-    """Tell which blocks come before a cut."""
+    """List the blocks before a cut."""
     return {
         index
         for place, (start, _) in zip(network.cut(layer), network.stacks, strict=True)
@@ -282,15 +208,15 @@ def _next_run(runs: Iterator[int], block: nn.Module) -> int:
 
 
 def _hidden_states(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-    """Find the activation among the arguments of a block: the first by position, or by its name."""
+    """Find the activation among a block's arguments: the first by position, or the one of that name."""
     value = args[0] if args else kwargs.get("hidden_states")
     if not isinstance(value, Tensor):
-        raise ModelError("a block takes its activation neither as first argument nor as 'hidden_states'")
+        raise ModelError("a block gets its activation neither as first argument nor as 'hidden_states'")
     return value
 
 
 def _repeat_rows(others: tuple[Any, ...] | None, texts: int, rows: int) -> tuple[Any, ...] | None:
-    """Repeat what a block returned beside the activation, where that has a row per text, for copies of the texts."""
+    """Repeat what a block returned beside the activation for the copies of the texts, if it has a row per text."""
     if others is None or rows == texts:
         return others
     per_text = [isinstance(other, Tensor) and other.ndim > 0 and len(other) == texts for other in others]
@@ -301,19 +227,9 @@ def _repeat_rows(others: tuple[Any, ...] | None, texts: int, rows: int) -> tuple
 
 
 def _hand_on(activation: Tensor | None, others: tuple[Any, ...] | None) -> Forward:
-    """Make the stand-in for a block before the cut: it returns an activation, or else its input, as the block would.
+    """Make the stand-in for a block before the cut: it returns `activation`, or its input if that is None."""
 
-    What the block returned beside it in the plain run is returned again, for models that hand it from block to block
-    (T5's position bias).
-
-    Args:
-        activation: What to return; None = what it is given.
-        others: What to return beside it; None = nothing, not even a tuple.
-
-    Returns:
-        The stand-in.
-    """
-
+    # What the block returned beside the activation is returned again: T5 passes its position bias from block to block.
     def forward(*args: Any, **kwargs: Any) -> Any:
         output = _hidden_states(args, kwargs) if activation is None else activation
         return output if others is None else (output, *others)
@@ -323,15 +239,7 @@ def _hand_on(activation: Tensor | None, others: tuple[Any, ...] | None) -> Forwa
 
 @contextmanager
 def _replaced_forward(block: nn.Module, stand_ins: Sequence[Forward | None]) -> Iterator[None]:
-    """Let a block compute something else, without the hooks that had their say in the prefix already.
-
-    Args:
-        block: The block.
-        stand_ins: What it does in each of its runs; None = what it does by itself.
-
-    Yields:
-        Nothing.
-    """
+    """Let a block run a stand-in in each of its runs (None = itself), without the hooks that ran in the prefix."""
     runs = iter(stand_ins)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -342,32 +250,30 @@ def _replaced_forward(block: nn.Module, stand_ins: Sequence[Forward | None]) -> 
             return block(*args, **kwargs)
 
     attributes = {"forward": forward, "_forward_hooks": OrderedDict(), "_forward_pre_hooks": OrderedDict()}
-    before = {name: block.__dict__[name] for name in attributes if name in block.__dict__}
-    with _attributes_of(block, attributes):
+    with _attributes_of(block, attributes) as before:
         yield
 
 
 @contextmanager
-def _attributes_of(block: nn.Module, attributes: Mapping[str, Any]) -> Iterator[None]:
-    """Set what a block's own dictionary holds of its forward and its hooks, and put back what was there."""
+def _attributes_of(block: nn.Module, attributes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Set a block's own forward and hooks, yield those that it had, and restore them at the end."""
     names = ("forward", "_forward_hooks", "_forward_pre_hooks")
-    before = {name: block.__dict__[name] for name in names if name in block.__dict__}
+
+    def exchange(new: Mapping[str, Any]) -> dict[str, Any]:
+        old = {name: block.__dict__.pop(name) for name in names if name in block.__dict__}
+        block.__dict__.update(new)
+        return old
+
+    before = exchange(attributes)
     try:
-        _set_attributes(block, names, attributes)
-        yield
+        yield before
     finally:
-        _set_attributes(block, names, before)
-
-
-def _set_attributes(block: nn.Module, names: Sequence[str], attributes: Mapping[str, Any]) -> None:
-    for name in names:
-        block.__dict__.pop(name, None)
-    block.__dict__.update(attributes)
+        exchange(before)
 
 
 @contextmanager
 def _replaced_input(block: nn.Module, activation: Tensor) -> Iterator[None]:
-    """Give a block, in its first run, another activation than the one that the model hands it."""
+    """Give a block, in its first run, this activation instead of the one from the model."""
     pending = [activation]
 
     def put_in(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
