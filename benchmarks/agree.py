@@ -14,11 +14,10 @@ import numpy as np
 import torch
 
 from narrows import Attribution, Explainer
-from narrows.config import Preset
 from narrows.data import datasets
 from narrows.evaluation.statistics import kendall_tau
 
-PRESETS: tuple[Preset, ...] = ("fast", "best", "paper")
+METHODS = ("fast", "best", "paper")
 
 
 def agree(one: Sequence[Attribution], other: Sequence[Attribution]) -> dict[str, float]:
@@ -52,14 +51,14 @@ def main() -> None:
     options = parser.parse_args()
     examples = list(datasets.load(options.dataset, None, options.data_dir, options.limit))
     found = []
-    for preset in PRESETS:
-        explainer = Explainer.from_pretrained(options.model, preset=preset)
+    for method in METHODS:
+        explainer = Explainer.from_pretrained(options.model, method=method)
         batched = list(explainer(examples, "gold"))
         alone = [explainer(example, "gold") for example in examples]
         explainer.model.to(torch.bfloat16)
         half = list(explainer(examples, "gold"))
         found.append(
-            {"preset": preset, "texts": len(examples), "alone": agree(batched, alone), "bfloat16": agree(batched, half)}
+            {"method": method, "texts": len(examples), "alone": agree(batched, alone), "bfloat16": agree(batched, half)}
         )
         print(json.dumps(found[-1]), flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)

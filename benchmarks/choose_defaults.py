@@ -9,14 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from narrows import Explainer
-from narrows.config import MIDDLE, Settings
 from narrows.data import datasets
 from narrows.evaluation.degradation import Array, Curves, degrade
 from narrows.evaluation.metrics import area, drop
@@ -24,54 +20,33 @@ from narrows.evaluation.statistics import bootstrap_interval
 from narrows.models.heads.targets import class_labels, find_label
 from narrows.models.text.encoding import encode, token_limit
 
-QUESTIONS = ("beta", "layer", "samples", "readout", "path", "stretch", "rounds", "prior")
-THREE = (1 / 6, 3 / 6, 5 / 6)  # depths
-WHOLE = (0.0, 1.0)
-
-
-def settings_grid(name: str, blocks: int) -> Iterator[tuple[int | list[int], str | None, Settings]]:
-    """List the settings of one question.
-
-    Args:
-        name: The question, one of QUESTIONS.
-        blocks: Number of blocks of the model.
-
-    Yields:
-        Layer, prior (None = the corpus prior) and settings.
-    """
-    middle = round(0.75 * blocks)
-    match name:
-        case "beta":
-            for granularity, betas in (("token", (0.1, 0.3, 1, 3, 10)), ("feature", (0.01, 0.1, 1))):
-                for beta in betas:
-                    yield middle, None, {"granularity": granularity, "beta": beta, "samples": 2}  # type: ignore[typeddict-item]
-        case "layer":
-            for layer in range(blocks + 1):
-                yield layer, None, {"samples": 2}
-        case "samples":
-            for samples in (1, 2, 4, 10):
-                yield middle, None, {"samples": samples}
-        case "readout":
-            for granularity in ("token", "feature"):
-                for readout in ("information", "signed"):
-                    yield middle, None, {"samples": 2, "granularity": granularity, "readout": readout}  # type: ignore[typeddict-item]
-        case "path":
-            inner, three = list(range(1, blocks)), [round(d * blocks) for d in THREE]
-            for layers, points in ((three, 3), (three, 5), (three, 10), (inner, 2), (three[:1], 5), (three[1:2], 5)):
-                yield layers, None, {"readout": "evidence", "points": points, "rounds": 1, "stretch": WHOLE}
-        case "stretch":
-            three = [round(d * blocks) for d in THREE]
-            for stretch in (WHOLE, (0.1, 0.9), MIDDLE, (0.05, 0.75)):
-                for rounds in (3, 8):
-                    yield three, None, {"readout": "evidence", "points": rounds, "rounds": rounds, "stretch": stretch}
-        case "rounds":
-            three = [round(d * blocks) for d in THREE]
-            for points, rounds in ((3, 1), (3, 2), (3, 3), (4, 2), (4, 4), (6, 3), (8, 8), (12, 4)):
-                yield three, None, {"readout": "evidence", "points": points, "rounds": rounds, "stretch": MIDDLE}
-        case "prior":
-            for prior in (None, "instance"):
-                yield middle, prior, {"samples": 2}
-            yield middle, "residual", {"samples": 10, "granularity": "feature", "beta": 1e-5}
+# By question, settings of methods; the layer of the others is the one at three quarters of the depth.
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "beta": (
+        *(f"information:samples=2:beta={beta}" for beta in (0.1, 0.3, 1, 3, 10)),
+        *(f"paper:samples=2:beta={beta}" for beta in (0.01, 0.1, 1)),
+    ),
+    "layer": tuple(f"information:samples=2:layer={layer}" for layer in range(7)),
+    "samples": tuple(f"information:samples={samples}" for samples in (1, 2, 4, 10)),
+    "sign": ("information:samples=2", "information_signed:samples=2", "paper:samples=2", "paper:samples=2:sign=true"),
+    "path": (
+        *(f"complete:draws=0:points={points}" for points in (3, 5, 10)),
+        "complete:draws=0:points=2:layer=1-5",
+        "complete:draws=0:points=5:layer=1",
+        "complete:draws=0:points=5:layer=3",
+    ),
+    "interval": tuple(
+        f"fast:points={points}:iterations={points}:interval={interval}"
+        for interval in ("0,1", "0.1,0.9", "0.2,0.8", "0.05,0.75")
+        for points in (3, 8)
+    ),
+    "iterations": tuple(
+        f"fast:points={points}:iterations={iterations}"
+        for points, iterations in ((3, 1), (3, 2), (3, 3), (4, 2), (4, 4), (6, 3), (8, 8), (12, 4))
+    ),
+    "prior": ("information:samples=2", "information:samples=2:prior=instance", "released"),
+    "adam": ("paper", "paper:adam_eps=1e-16"),
+}
 
 
 def main() -> None:
@@ -95,35 +70,16 @@ def main() -> None:
     gold = [find_label(str(example.label), labels) for example in examples]
 
     rows: list[dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else []
-    draw = np.random.default_rng(0)
-    maps = [draw.random(len(encoding)) for encoding in encodings]
-    curves = degrade(model, tokenizer, encodings, maps, gold)
-    rows.append({"question": "random", "dataset": options.dataset, **summarize(curves)})
-    print(json.dumps(rows[-1]), flush=True)
     for question in options.questions:
-        for layer, prior, settings in settings_grid(question, base.blocks):
-            chosen = base.prior if prior is None else prior
-            explainer = Explainer(model, tokenizer, layer, chosen, max_tokens=limit, **settings)
+        for method in QUESTIONS[question]:
+            explainer = Explainer(model, tokenizer, method, base.prior, max_tokens=limit)
             start = time.perf_counter()
             attributions = explainer(list(examples), "gold")
             seconds = time.perf_counter() - start
-            maps = [attribution.scores for attribution in attributions]
-            about = {
-                "question": question,
-                "dataset": options.dataset,
-                "layer": layer,
-                "prior": prior or "corpus",
-                **settings,
-            }
-            figures = summarize(degrade(model, tokenizer, encodings, maps, gold))
-            survived = np.mean([np.exp(-attribution.trace[-1].cross_entropy) for attribution in attributions])
-            needed = np.median([attribution.total_bits for attribution in attributions])
-            extra = {
-                "seconds": round(seconds, 1),
-                "p_survived": round(float(survived), 3),
-                "bits": round(float(needed)),
-            }
-            rows.append({**about, **figures, **extra})
+            rankings = [attribution.ranking for attribution in attributions]
+            figures = summarize(degrade(model, tokenizer, encodings, rankings, gold))
+            about = {"question": question, "dataset": options.dataset, "method": method, "seconds": round(seconds, 1)}
+            rows.append({**about, **figures})
             print(json.dumps(rows[-1]), flush=True)
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(rows, indent=1) + "\n")

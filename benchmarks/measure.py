@@ -24,19 +24,18 @@ import transformers
 from naive import explain_naively
 from workload import REAL, SIZES, Workload
 
-from narrows import Prior, __version__
+from narrows import Explainer, Prior, __version__
 from narrows.evaluation.cost import measured
-from narrows.methods.registry import Spec
 from narrows.models.cut.blocks import find_blocks
 
 NAIVE = "naive"
 # By name, the method. At one layer, as the paper has it, unless the name says otherwise.
 CONTENDERS = {
-    "narrows, the same settings": "iba:layer={layer}:beta=0.1",
-    "narrows, information": "narrows:layer={layer}:readout=information",
-    "narrows, fast, one layer": "narrows:layer={layer}",
-    "narrows, fast": "narrows",
-    "narrows, best": "narrows:preset=best",
+    "narrows, the same settings": "paper:layer={layer}:beta=0.1",
+    "narrows, information": "information:layer={layer}",
+    "narrows, fast, one layer": "fast:layer={layer}",
+    "narrows, fast": "fast",
+    "narrows, best": "best",
     "IG, 10 steps": "ig",
     "IG, 50 steps": "ig:steps=50",
     "LIME, 100 samples": "lime",
@@ -56,11 +55,11 @@ def contenders(work: Workload) -> dict[str, tuple[int, Callable[[], object]]]:
     Returns:
         By name, the number of texts that a call explains, and the call.
     """
-    model, texts = work.classifier.model, len(work.batch)
+    model, texts = work.classifier.model, len(work.examples)
     blocks = find_blocks(model)
     layer = round(0.75 * len(blocks))
     prior = Prior.load(work.classifier.prior or "").at(layer)
-    ids = torch.tensor([work.batch.encodings[work.middle].features["input_ids"]])
+    ids = torch.tensor([work.encodings[work.middle].features["input_ids"]])
     one = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
     def naive() -> object:
@@ -68,8 +67,9 @@ def contenders(work: Workload) -> dict[str, tuple[int, Callable[[], object]]]:
         return explain_naively(model, blocks[layer - 1], one, mean, std, 0, 0.1)
 
     def method(spec: str) -> Callable[[], object]:
-        explain = Spec.parse(spec.format(layer=layer)).make(0)
-        return lambda: explain(work.classifier, work.batch, [0] * texts)
+        loaded = work.classifier
+        explainer = Explainer(loaded.model, loaded.tokenizer, spec.format(layer=layer), loaded.prior)
+        return lambda: explainer(work.examples, [0] * texts)
 
     return {NAIVE: (1, naive), **{name: (texts, method(spec)) for name, spec in CONTENDERS.items()}}
 
@@ -127,7 +127,7 @@ def gigaflops(work: Workload) -> float:
     blocks = find_blocks(work.classifier.model)
     hidden = work.classifier.model.config.hidden_size
     weights = sum(parameter.numel() for block in blocks for parameter in block.parameters() if parameter.ndim == 2)
-    lengths = [len(encoding) for encoding in work.batch.encodings]
+    lengths = [len(encoding) for encoding in work.encodings]
     each = [2 * weights * length + 4 * len(blocks) * hidden * length**2 for length in lengths]
     return sum(each) / len(each) / 1e9
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,9 +13,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from narrows import Example, Prior
 from narrows.data import datasets
-from narrows.methods.method import Batch
 from narrows.models.cut.blocks import identify
 from narrows.models.hub.loading import Classifier, load_classifier
+from narrows.models.text.encoding import Encoding, encode, token_limit
 
 SIZES = {  # blocks, hidden, heads
     "minilm": (6, 384, 12),
@@ -30,11 +31,17 @@ class Workload:
 
     Attributes:
         classifier: The model, its tokenizer and a prior.
-        batch: The texts.
+        examples: The texts.
     """
 
     classifier: Classifier
-    batch: Batch
+    examples: list[Example]
+
+    @cached_property
+    def encodings(self) -> list[Encoding]:
+        """The texts as the model reads them."""
+        model, tokenizer = self.classifier.model, self.classifier.tokenizer
+        return [encode(tokenizer, example, token_limit(model, tokenizer)) for example in self.examples]
 
     @classmethod
     def of(cls, size: str, tokens: int, texts: int, dtype: torch.dtype) -> Workload:
@@ -65,7 +72,7 @@ class Workload:
         classifier = Classifier(model, _tokenizer(), size, path)
         ids = torch.randint(WORDS, (texts, tokens - 2)).tolist()
         examples = [Example(" ".join(f"w{number}" for number in row)) for row in ids]
-        return cls(classifier, Batch.of(classifier, examples))
+        return cls(classifier, examples)
 
     @classmethod
     def real(cls, dataset: str, texts: int, data: Path) -> Workload:
@@ -80,18 +87,18 @@ class Workload:
             The workload.
         """
         classifier = load_classifier(REAL[dataset])
-        return cls(classifier, Batch.of(classifier, list(datasets.load(dataset, None, data, texts))))
+        return cls(classifier, list(datasets.load(dataset, None, data, texts)))
 
     @property
     def middle(self) -> int:
         """The position of a text of median length."""
-        lengths = [len(encoding) for encoding in self.batch.encodings]
+        lengths = [len(encoding) for encoding in self.encodings]
         return sorted(range(len(lengths)), key=lengths.__getitem__)[len(lengths) // 2]
 
     @property
     def tokens(self) -> float:
         """Tokens per text, mean."""
-        return sum(map(len, self.batch.encodings)) / len(self.batch)
+        return sum(map(len, self.encodings)) / len(self.examples)
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
