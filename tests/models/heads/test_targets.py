@@ -16,7 +16,7 @@ from narrows.errors import TargetError
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.heads.goals import OneOf
-from narrows.models.heads.targets import class_labels, find_label, negative_log_likelihood, resolve_target
+from narrows.models.heads.targets import class_labels, count_labels, find_label, negative_log_likelihood, resolve_target
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 
@@ -44,6 +44,13 @@ def test_a_label_is_found_by_name_whatever_its_case_or_by_index(label: str | int
 def test_an_unknown_label_is_an_error_that_lists_the_labels(label: str | int) -> None:
     with pytest.raises(TargetError, match=r"the model has contradiction \(0\), Entailment \(1\), neutral \(2\)"):
         find_label(label, LABELS)
+
+
+def test_the_labels_are_counted_by_the_configuration_unless_told_otherwise(bert: Classifier) -> None:
+    model, _ = bert
+    assert class_labels(model) == class_labels(model, count_labels(model)) == class_labels(model, 3)
+    assert class_labels(model, 4)[3] == "LABEL_3"
+    assert count_labels(model) == 3
 
 
 def test_a_name_goes_before_an_index_in_digits() -> None:
@@ -78,7 +85,7 @@ def test_a_target_is_the_predicted_class_or_a_label_or_the_gold_one(
 
 
 def test_gold_without_a_label_is_an_error_that_quotes_the_text() -> None:
-    with pytest.raises(TargetError, match="'gold' needs a label with every text; none with 'It rains'"):
+    with pytest.raises(TargetError, match=r"'gold' needs a label.*'It rains'"):
         resolve_target("gold", Example("It rains"), 0, LABELS)
 
 
