@@ -14,7 +14,7 @@ from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
-from narrows.models.cut.blocks import text_config
+from narrows.models.cut.blocks import own_config
 from narrows.models.cut.split import borrowed, forward_head
 from narrows.models.heads.targets import count_labels
 from narrows.models.memory import MOST_TOKENS, TokenBudget
@@ -50,7 +50,7 @@ def predict(
         >>> predict(demo.model, demo.tokenizer, texts).shape
         (2, 2)
     """
-    if text_config(model).problem_type == "multi_label_classification" or count_labels(model) == 1:
+    if own_config(model).problem_type == "multi_label_classification" or count_labels(model) == 1:
         raise ModelError(
             f"{type(model).__name__} does not choose one class of several: it can be explained, but its "
             "predictions cannot be compared"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import Gemma3Config, Gemma3ForSequenceClassification, Gemma3TextConfig
 
 import reference
 from narrows.data.example import Example
@@ -51,6 +52,25 @@ def test_the_labels_are_counted_by_the_configuration_unless_told_otherwise(bert:
     assert class_labels(model) == class_labels(model, count_labels(model)) == class_labels(model, 3)
     assert class_labels(model, 4)[3] == "LABEL_3"
     assert count_labels(model) == 3
+
+
+def test_the_labels_of_a_model_of_several_modalities_are_those_of_its_head() -> None:
+    text = Gemma3TextConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        vocab_size=20,
+    )
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**sizes, "image_size": 28, "patch_size": 14}
+    labels = dict(enumerate(LABELS))
+    config = Gemma3Config(text_config=text, vision_config=vision, num_labels=3, id2label=labels)
+    model = Gemma3ForSequenceClassification(config)
+    assert model.score.out_features == count_labels(model)
+    assert class_labels(model) == LABELS
 
 
 def test_a_name_goes_before_an_index_in_digits() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softmax
 
 from narrows.errors import ModelError, TargetError
-from narrows.models.cut.blocks import text_config
+from narrows.models.cut.blocks import own_config
 from narrows.models.heads.goals import Goal, Near, Present, Rather, SameEach
 from narrows.models.heads.target import Contrast, Distribution
 from narrows.models.heads.targets import GOLD, Label, class_labels, count_labels, find_label, resolve_target
@@ -62,7 +62,7 @@ class Classifying(Task):
 
 
 def _is_multi_label(model: nn.Module) -> bool:
-    return text_config(model).problem_type == "multi_label_classification"
+    return own_config(model).problem_type == "multi_label_classification"
 
 
 def _as_choice(target: object) -> Label | Contrast | Distribution:

@@ -195,7 +195,7 @@ def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:
 
 
 def judge_odds(goals: Sequence[Goal], logits: Tensor) -> Tensor:
-    """Compute the log-odds of each text's own goal likewise; minus the loss where a goal has no probability."""
+    """Compute the log-odds of each text's own goal, (batch, samples) in nats; see `Goal.log_odds`."""
     wide = _wide(logits)
     classes = _classes(goals, wide)
     if classes is not None:

@@ -167,7 +167,7 @@ def _open_ended(encoding: Encoding, tokenizer: PreTrainedTokenizerBase) -> Encod
 
 @contextmanager
 def _head_reading(model: PreTrainedModel, places: Sequence[Sequence[int]]) -> Iterator[None]:
-    """Let the output embedding compute logits only at some positions, as many for each text: (rows, positions)."""
+    """Let the output embedding compute logits only at these positions, (texts, positions): a vocabulary is large."""
     head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     if head is None:
         raise ModelError(f"{type(model).__name__} has no output embedding to take words from")

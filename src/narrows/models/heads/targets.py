@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from narrows.bottleneck.optimize import NegativeLogLikelihood
 from narrows.data.example import Example
 from narrows.errors import TargetError
-from narrows.models.cut.blocks import text_config
+from narrows.models.cut.blocks import own_config
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import Prefix, repeat_inputs, run_suffix
@@ -23,7 +23,7 @@ GOLD = "gold"
 
 def count_labels(model: nn.Module) -> int:
     """Return the number of labels in the model's configuration; 0 if it counts none."""
-    return int(getattr(text_config(model), "num_labels", None) or 0)
+    return int(getattr(own_config(model), "num_labels", None) or 0)
 
 
 def class_labels(model: nn.Module, classes: int | None = None) -> tuple[str, ...]:
@@ -36,10 +36,9 @@ def class_labels(model: nn.Module, classes: int | None = None) -> tuple[str, ...
     Returns:
         The names in its configuration, LABEL_i if it has none; with the index where two names are the same.
     """
-    known = getattr(text_config(model), "id2label", None) or {}
-    names = [
-        str(known.get(index, f"LABEL_{index}")) for index in range(count_labels(model) if classes is None else classes)
-    ]
+    known = getattr(own_config(model), "id2label", None) or {}
+    count = count_labels(model) if classes is None else classes
+    names = [str(known.get(index, f"LABEL_{index}")) for index in range(count)]
     return tuple(f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names))
 
 
