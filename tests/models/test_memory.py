@@ -144,12 +144,12 @@ def test_predictions_are_the_same_when_memory_runs_out_on_the_way(
     model, tokenizer = bert
     encodings = [encode(tokenizer, Example(text), None) for text in ("good film", "bad", "not a very good act") * 3]
     whole = predict.predict(model, tokenizer, encodings)
-    original = predict.forward_logits
+    original = predict.forward_head
 
     def scarce(model: object, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         if len(inputs["input_ids"]) > 2:
             raise cannot_allocate()
         return original(model, inputs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(predict, "forward_logits", scarce)
+    monkeypatch.setattr(predict, "forward_head", scarce)
     assert predict.predict(model, tokenizer, encodings) == pytest.approx(whole, abs=1e-6)

@@ -90,5 +90,5 @@ def test_the_model_is_left_as_it_was(bert: Classifier) -> None:
 def test_models_that_do_not_choose_one_class_are_refused(bert: Classifier) -> None:
     model, tokenizer = bert
     model.config.problem_type = "multi_label_classification"
-    with pytest.raises(ModelError, match="does not choose one class out of several"):
+    with pytest.raises(ModelError, match="does not choose one class of several"):
         predict(model, tokenizer, [encode(tokenizer, Example("good"), None)])

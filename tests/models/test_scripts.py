@@ -153,5 +153,5 @@ def test_a_slow_tokenizer_is_told_what_to_load_instead() -> None:
     class Slow:
         is_fast = False
 
-    with pytest.raises(ModelError, match=r"Slow knows no offsets.*AutoTokenizer"):
+    with pytest.raises(ModelError, match=r"Slow .*offsets.*AutoTokenizer"):
         encode(Slow(), Example("good"), None)  # type: ignore[arg-type]

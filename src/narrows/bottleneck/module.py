@@ -1,7 +1,7 @@
-"""LayerInformationBottleneck: the bottleneck in any module of torch, called as captum's layer methods are.
+"""LayerInformationBottleneck: the bottleneck on any module of torch, called like captum's layer methods.
 
-It knows nothing of Hugging Face: the whole forward function runs at every step, and a hook puts the bottleneck where
-the layer's output was. For transformers `narrows.Explainer` does the same several times faster.
+It needs nothing of Hugging Face: the whole forward function runs at every step, and a hook inserts the bottleneck at
+the layer's output. For transformers, `narrows.Explainer` does the same several times faster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from narrows.bottleneck.optimize import Optimization, optimize
 from narrows.bottleneck.prior import Gaussian, InstancePrior, Moments, floor_std
 from narrows.errors import InputError, ModelError, NumericsError, TargetError
 
-
 Target = int | tuple[int, ...] | Tensor | Sequence[int] | Sequence[tuple[int, ...]] | None
 """As in captum: one class for all rows or one per row; a tuple picks from an output of more dimensions; or None."""
 
@@ -30,8 +29,8 @@ class LayerInformationBottleneck:
 
     Attributes:
         forward_func: The model, or a function that runs it.
-        layer: Where the bottleneck stands: on this module's output.
-        prior: Mean and deviation of an uninformative activation; None = over the positions of each row itself.
+        layer: The module whose output gets the bottleneck.
+        prior: Mean and deviation of an uninformative activation; None = those of each row over its own positions.
         optimization: How the masks are found.
 
     Example:
@@ -53,9 +52,9 @@ class LayerInformationBottleneck:
         """Prepare to attribute.
 
         Args:
-            forward_func: From the inputs to logits, (batch, ..., classes); probabilities, whose rows add up to 1, are
-                told from logits and taken as they are. With target None, to log p of what is explained, (batch,).
-            layer: A module that is run once in it; it gives (batch, features), (batch, tokens, features) or
+            forward_func: From the inputs to logits, (batch, ..., classes), or to probabilities, recognised by rows that
+                sum to 1. With target None, to log p of what is explained, (batch,).
+            layer: A module that the function runs once; it returns (batch, features), (batch, tokens, features) or
                 (batch, channels, height, width).
             prior: See the class; `estimate_layer_prior` makes one.
             optimization: Masks, steps, noise copies, beta, seed; the default is the paper's.
@@ -76,21 +75,20 @@ class LayerInformationBottleneck:
         """Attribute an output to the layer's activation.
 
         Args:
-            inputs: (batch, ...), or a tuple of such: what ``forward_func`` takes first.
-            target: What is explained of each row; None if ``forward_func`` gives one number per row.
-            additional_forward_args: What it takes after the inputs: one argument or a tuple; tensors of one row per
-                input row are handed on row by row, anything else as it is.
-            internal_batch_size: Most rows, noise copies counted, that are run together; None = all.
+            inputs: (batch, ...), or a tuple of such tensors: the first arguments of ``forward_func``.
+            target: What to explain for each row; None if ``forward_func`` returns one number per row.
+            additional_forward_args: Its other arguments: one, or a tuple. Tensors with one row per input row are split
+                like the inputs; anything else is passed unchanged.
+            internal_batch_size: Most rows, noise copies included, that run together; None = all.
             attribute_to_layer_input: Put the bottleneck on the layer's input.
 
         Returns:
-            Bits per element, of the shape of the activation. What a row gets depends neither on the batch that it is
-            in nor on its place there.
+            Bits per element, in the shape of the activation. A row's result does not depend on the rest of its batch.
 
         Raises:
-            ModelError: If the layer is not run exactly once, or gives something else than the shapes above.
+            ModelError: If the layer does not run exactly once, or returns another shape than those above.
             TargetError: If the target does not fit the output.
-            InputError: If there is no prior, and a row has one position only, of which none can be made.
+            InputError: If there is no prior and a row has only one position, from which none can be estimated.
             NumericsError: If the result is not finite.
         """
         given = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -116,7 +114,7 @@ class LayerInformationBottleneck:
         real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         if self.prior is None and x.shape[1] == 1:
             raise InputError(
-                "one position per row: a prior is needed, see narrows.bottleneck.module.estimate_layer_prior"
+                "each row has only one position: a prior is needed, see narrows.bottleneck.module.estimate_layer_prior"
             )
         prior = InstancePrior().at(0, {0: x}, real) if self.prior is None else self.prior
 
@@ -142,11 +140,11 @@ class LayerInformationBottleneck:
 def estimate_layer_prior(
     forward_func: Callable[..., Any], layer: nn.Module, batches: Iterable[Tensor | tuple[Any, ...]]
 ) -> Gaussian:
-    """Estimate what a layer's activation is like when it says nothing in particular.
+    """Estimate the distribution of a layer's activation when it says nothing in particular.
 
     Args:
         forward_func: The model, or a function that runs it.
-        layer: A module that is run once in it.
+        layer: A module that the function runs once.
         batches: Arguments of ``forward_func``, batch by batch: one, or a tuple.
 
     Returns:
@@ -154,6 +152,11 @@ def estimate_layer_prior(
 
     Raises:
         InputError: If there is no batch.
+
+    Example:
+        >>> layer = nn.Linear(4, 8)
+        >>> estimate_layer_prior(layer, layer, [torch.randn(100, 4)]).mean.shape
+        torch.Size([8])
     """
     moments: Moments | None = None
     for batch in batches:
@@ -169,7 +172,7 @@ def estimate_layer_prior(
 
 @contextmanager
 def _tapped(layer: nn.Module, at_input: bool, put_in: Tensor | None = None) -> Iterator[list[Tensor]]:
-    """See what a layer gives or is given, or put something else in its place."""
+    """Collect what a layer returns or is given, or replace it."""
     seen: list[Tensor] = []
 
     def exchange(value: Any) -> Any:
@@ -194,7 +197,7 @@ def _tapped(layer: nn.Module, at_input: bool, put_in: Tensor | None = None) -> I
 
 @contextmanager
 def _frozen(forward_func: Callable[..., Any], layer: nn.Module) -> Iterator[None]:
-    """Compute no gradients of weights meanwhile; of a function only the layer's own weights are known."""
+    """Compute no gradients of weights inside; of a function, only the layer's own weights are known."""
     model = forward_func if isinstance(forward_func, nn.Module) else layer
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
@@ -208,12 +211,12 @@ def _frozen(forward_func: Callable[..., Any], layer: nn.Module) -> Iterator[None
 
 def _only(seen: list[Tensor], layer: nn.Module) -> list[Tensor]:
     if len(seen) != 1 or not isinstance(seen[0], Tensor):
-        raise ModelError(f"{type(layer).__name__} must be run once and give a tensor; it was run {len(seen)} times")
+        raise ModelError(f"{type(layer).__name__} must run once and return a tensor; it was run {len(seen)} times")
     return seen
 
 
 def _to_tokens(activation: Tensor) -> Tensor:
-    """Bring an activation to (batch, positions, features)."""
+    """Reshape an activation to (batch, positions, features)."""
     match activation.ndim:
         case 2:
             return activation.unsqueeze(1)
@@ -222,7 +225,9 @@ def _to_tokens(activation: Tensor) -> Tensor:
         case 4:
             return activation.flatten(2).transpose(1, 2)
         case _:
-            raise ModelError(f"a layer gives (batch, features), with positions before or after, not {activation.shape}")
+            raise ModelError(
+                f"a layer must return (batch, features), with positions before or after, not {activation.shape}"
+            )
 
 
 def _from_tokens(tokens: Tensor, shape: torch.Size) -> Tensor:
@@ -251,7 +256,7 @@ def _pick(value: Any, some: slice, rows: int) -> Any:
 
 
 def _one_per_row(target: Target, rows: int) -> list[Any]:
-    """Write captum's forms of a target out, one per row."""
+    """Expand captum's forms of a target to a list, one per row."""
     if isinstance(target, Tensor):
         target = [int(value) for value in target.reshape(-1).tolist()]
         if len(target) == 1:
@@ -264,14 +269,14 @@ def _one_per_row(target: Target, rows: int) -> list[Any]:
 
 
 def _loss(output: Tensor, target: Any) -> Tensor:
-    """Judge the output of one row's copies, (samples, ...): -log p(target) in nats, (samples,)."""
+    """Return -log p(target) in nats for one row's copies: (samples, ...) -> (samples,)."""
     wide = output.to(torch.promote_types(output.dtype, torch.float32))
     if target is None:
         if wide[0].numel() != 1:
-            raise TargetError(f"a target is needed: forward_func gives {tuple(wide.shape[1:])} numbers per row")
+            raise TargetError(f"a target is needed: forward_func returns {tuple(wide.shape[1:])} numbers per row")
         return -wide.reshape(-1)
     if wide.ndim < 2:
-        raise TargetError(f"forward_func gives one number per row: target must be None, not {target!r}")
+        raise TargetError(f"forward_func returns one number per row: target must be None, not {target!r}")
     *places, index = target if isinstance(target, tuple) else (target,)
     if len(places) != wide.ndim - 2 or not -wide.shape[-1] <= index < wide.shape[-1]:
         raise TargetError(f"target {target!r} does not fit an output of {tuple(wide.shape[1:])} per row")
@@ -288,7 +293,7 @@ def _log_p(wide: Tensor) -> Tensor:
 
 
 def _row_seed(seed: int, args: tuple[Any, ...], row: int, rows: int) -> int:
-    """Seed the noise of a row by what stands in it, so that it is the same in whatever batch."""
+    """Seed the noise of a row by its content, so that it is the same in any batch."""
     digest = hashlib.blake2b(str(seed).encode(), digest_size=8)
     for value in args:
         if _is_per_row(value, rows):

@@ -1,1 +1,1 @@
-"""The one place that knows Hugging Face: blocks of any architecture, prefix and suffix, encoding, loading, targets."""
+"""The only package that knows Hugging Face: blocks, cuts, heads and targets, texts, loading."""

@@ -17,17 +17,14 @@ from narrows.models.text.encoding import collate, encode, padding_id, token_limi
 
 
 def estimate_prior(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    examples: Iterable[Example | str],
-    batch_size: int = 32,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example | str], batch_size: int = 32
 ) -> Prior:
-    """Estimate mean and deviation of every layer's activations over the real tokens of a corpus.
+    """Estimate the mean and deviation of every layer's activations over the real tokens of a corpus.
 
     Args:
-        model: A classifier; left as it was.
+        model: A Hugging Face model; left unchanged.
         tokenizer: Its tokenizer.
-        examples: The corpus, a stream; read once.
+        examples: The corpus; an iterable that is read once.
         batch_size: Texts per forward pass.
 
     Returns:
@@ -35,6 +32,10 @@ def estimate_prior(
 
     Raises:
         PriorError: If the corpus is empty.
+
+    Example:
+        >>> prior = estimate_prior(model, tokenizer, ["a good film", "a bad film"])  # doctest: +SKIP
+        >>> prior.save("prior.safetensors")  # doctest: +SKIP
     """
     network = Network.of(model)
     padding, limit = padding_id(model, tokenizer), token_limit(model, tokenizer)

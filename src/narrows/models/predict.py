@@ -1,4 +1,4 @@
-"""What a classifier predicts for encoded texts."""
+"""Predictions of a classifier for encoded texts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from torch.nn.functional import softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
-from narrows.models.cut.blocks import text_config
+from narrows.models.cut.blocks import own_config
 from narrows.models.cut.split import borrowed, forward_head
+from narrows.models.heads.targets import count_labels
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
 from narrows.models.text.encoding import Encoding, collate, padding_id
 
 BATCH_SIZE = 128
-BATCH_TOKENS = MOST_TOKENS["cpu"]  # at first; fewer where memory runs out
+BATCH_TOKENS = MOST_TOKENS["cpu"]  # at first; fewer once memory runs out
 
 
 def predict(
@@ -30,20 +31,28 @@ def predict(
     """Compute the probabilities of all classes, batched by length.
 
     Args:
-        model: The classifier; left as it was.
+        model: The classifier; left unchanged.
         tokenizer: Its tokenizer.
-        encodings: The texts; one of which nothing is left is read as a single padding token.
+        encodings: The texts; a text without tokens is read as a single padding token.
 
     Returns:
         Softmax of the logits, (texts, classes).
 
     Raises:
-        ModelError: If the model does not choose one class out of several.
+        ModelError: If the model does not choose one class of several.
+
+    Example:
+        >>> from narrows.data.example import Example
+        >>> from narrows.models.hub.loading import load_classifier
+        >>> from narrows.models.text.encoding import encode
+        >>> demo = load_classifier("sentiment")
+        >>> texts = [encode(demo.tokenizer, Example(text), None) for text in ("a good film", "bad")]
+        >>> predict(demo.model, demo.tokenizer, texts).shape
+        (2, 2)
     """
-    config = text_config(model)
-    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+    if own_config(model).problem_type == "multi_label_classification" or count_labels(model) == 1:
         raise ModelError(
-            f"{type(model).__name__} does not choose one class out of several: it can be explained, but its "
+            f"{type(model).__name__} does not choose one class of several: it can be explained, but its "
             "predictions cannot be compared"
         )
 
@@ -54,7 +63,7 @@ def predict(
         return p
 
     if not encodings:
-        return np.empty((0, int(config.num_labels or 0)))
+        return np.empty((0, count_labels(model)))
     return map_logits(model, tokenizer, encodings, probabilities)
 
 
@@ -64,17 +73,7 @@ def map_logits(
     encodings: Sequence[Encoding],
     function: Callable[[list[int], Tensor], NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """Run a model on texts, batched by length, and compute something of the logits of each.
-
-    Args:
-        model: The model; left as it was.
-        tokenizer: Its tokenizer.
-        encodings: At least one text; an empty one is read as a single padding token.
-        function: From the numbers of some texts and their logits, (texts, ...), to what is wanted of them.
-
-    Returns:
-        What the function gives, in the order of the texts.
-    """
+    """Run a model on at least one text and stack `function(positions, logits)`, one row per text, in their order."""
     padding = padding_id(model, tokenizer)
     filled = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
     found: dict[int, Any] = {}
@@ -90,7 +89,7 @@ def map_logits(
 
 
 def _blank(encoding: Encoding, padding: int) -> Encoding:
-    """Put a padding token in the place of a text without tokens: decoders add no special ones that would be left."""
+    """Replace a text without tokens by one padding token: decoders add no special tokens that would remain."""
     filling = {"input_ids": padding, "attention_mask": 1}
     features = {name: [filling.get(name, 0)] for name in encoding.features}
     return replace(encoding, features=features, tokens=("",), offsets=(None,), segments=(None,))

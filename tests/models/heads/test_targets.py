@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import Gemma3Config, Gemma3ForSequenceClassification, Gemma3TextConfig
 
 import reference
 from narrows.data.example import Example
@@ -16,7 +17,7 @@ from narrows.errors import TargetError
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.heads.goals import OneOf
-from narrows.models.heads.targets import class_labels, find_label, negative_log_likelihood, resolve_target
+from narrows.models.heads.targets import class_labels, count_labels, find_label, negative_log_likelihood, resolve_target
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 
@@ -44,6 +45,32 @@ def test_a_label_is_found_by_name_whatever_its_case_or_by_index(label: str | int
 def test_an_unknown_label_is_an_error_that_lists_the_labels(label: str | int) -> None:
     with pytest.raises(TargetError, match=r"the model has contradiction \(0\), Entailment \(1\), neutral \(2\)"):
         find_label(label, LABELS)
+
+
+def test_the_labels_are_counted_by_the_configuration_unless_told_otherwise(bert: Classifier) -> None:
+    model, _ = bert
+    assert class_labels(model) == class_labels(model, count_labels(model)) == class_labels(model, 3)
+    assert class_labels(model, 4)[3] == "LABEL_3"
+    assert count_labels(model) == 3
+
+
+def test_the_labels_of_a_model_of_several_modalities_are_those_of_its_head() -> None:
+    text = Gemma3TextConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        vocab_size=20,
+    )
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**sizes, "image_size": 28, "patch_size": 14}
+    labels = dict(enumerate(LABELS))
+    config = Gemma3Config(text_config=text, vision_config=vision, num_labels=3, id2label=labels)
+    model = Gemma3ForSequenceClassification(config)
+    assert model.score.out_features == count_labels(model)
+    assert class_labels(model) == LABELS
 
 
 def test_a_name_goes_before_an_index_in_digits() -> None:
@@ -78,7 +105,7 @@ def test_a_target_is_the_predicted_class_or_a_label_or_the_gold_one(
 
 
 def test_gold_without_a_label_is_an_error_that_quotes_the_text() -> None:
-    with pytest.raises(TargetError, match="'gold' needs a label with every text; none with 'It rains'"):
+    with pytest.raises(TargetError, match=r"'gold' needs a label.*'It rains'"):
         resolve_target("gold", Example("It rains"), 0, LABELS)
 
 

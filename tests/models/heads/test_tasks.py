@@ -113,10 +113,10 @@ def test_one_words_tag() -> None:
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        (None, r"say Tag\('a'\); there are 'a', 'good', 'a', 'film'"),
-        ("positive", "every word has a tag"),
-        (Tag("bad"), "'bad' does not stand in"),
-        (Tag("a"), r"'a' stands 2 times \(words 0, 2\)"),
+        (None, r"Tag\('a'\).*'a', 'good', 'a', 'film'"),
+        ("positive", "word has a tag"),
+        (Tag("bad"), "'bad' .*'a good a film'"),
+        (Tag("a"), r"'a' .*2 times \(words 0, 2\)"),
         (Tag(4), "words 0 to 3"),
         (Tag("film", "verb"), "no label 'verb'"),
     ],
@@ -150,7 +150,7 @@ def test_an_answer_that_stands_twice_is_the_more_probable_one() -> None:
 
 def test_an_answer_that_cannot_be_explained_is_told_why() -> None:
     explainer = Explainer(*built("ForQuestionAnswering", num_labels=2, id2label={0: "start", 1: "end"}), **QUICK)
-    with pytest.raises(TargetError, match="does not stand in"):
+    with pytest.raises(TargetError, match="'superb'"):
         explainer(PAIR, "superb")
     with pytest.raises(InputError, match="second text"):
         explainer("is it bad")
@@ -168,10 +168,10 @@ def test_a_blank() -> None:
     assert explainer("a [MASK] film", "good").target == "good"
     assert explainer("a [MASK] film").words()[1].text == "[MASK]"
     for text, target, says in (
-        ("a good film", None, r"no blank to fill.*write \[MASK\]"),
+        ("a good film", None, r"'a good film'.*\[MASK\]"),
         ("[MASK] [MASK]", None, r"Blank\(0\) to Blank\(1\)"),
         ("a [MASK]", Blank(1), "blanks 0 to 0"),
-        ("a [MASK]", "goodfilm", "no single token"),
+        ("a [MASK]", "goodfilm", "'goodfilm'.*single token"),
     ):
         with pytest.raises(NarrowsError, match=says):
             explainer(text, target)
@@ -217,7 +217,7 @@ def test_a_contrast_and_the_whole_distribution_of_a_classifier() -> None:
     assert explainer("a good film", Contrast("positive", 0)).target == "positive rather than negative"
     with pytest.raises(TargetError, match="given twice"):
         explainer("a good film", Contrast("positive", 2))
-    with pytest.raises(TargetError, match="can be asked for a label"):
+    with pytest.raises(TargetError, match=r"a label.*Tag\("):
         explainer("a good film", Tag("good"))
     several = explainer(["a good film", "bad"], [Contrast(0, 1), None])
     assert several[0].target == "negative rather than neutral"
@@ -225,7 +225,7 @@ def test_a_contrast_and_the_whole_distribution_of_a_classifier() -> None:
 
 def test_heads_without_a_target_are_refused() -> None:
     model, tokenizer = built("ForConditionalGeneration", "Bart")
-    with pytest.raises(ModelError, match="BartForConditionalGeneration says cannot be a target"):
+    with pytest.raises(ModelError, match="BartForConditionalGeneration cannot be explained"):
         Explainer(model, tokenizer, **QUICK)
 
 

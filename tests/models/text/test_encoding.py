@@ -103,7 +103,7 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
     class Slow:
         is_fast = False
 
-    with pytest.raises(ModelError, match="Slow knows no offsets"):
+    with pytest.raises(ModelError, match="Slow has no offsets"):
         encode(Slow(), Example("good"), None)  # type: ignore[arg-type]
 
 

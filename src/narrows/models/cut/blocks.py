@@ -21,12 +21,17 @@ REFUSED = {
 PROBED_WEIGHTS = 4  # per parameter: enough to distinguish two checkpoints of one architecture
 
 
-def text_config(model: nn.Module) -> PretrainedConfig:
-    """Return the model's configuration; for a model of several modalities, that of its text part."""
+def own_config(model: nn.Module) -> PretrainedConfig:
+    """Return the model's own configuration, which describes its head: labels, their number, the problem type."""
     config = getattr(model, "config", None)
     if not isinstance(config, PretrainedConfig):
         raise ModelError(f"{type(model).__name__} is not a Hugging Face model: it has no config")
-    return config.get_text_config()
+    return config
+
+
+def text_config(model: nn.Module) -> PretrainedConfig:
+    """Return the configuration of the blocks: the model's own, or that of its text part if it has several."""
+    return own_config(model).get_text_config()
 
 
 def find_stacks(model: nn.Module) -> list[list[nn.Module]]:

@@ -1,1 +1,1 @@
-"""Heads: what a model predicts, and what can be explained of it."""
+"""Heads: what a model predicts, and what of it can be explained."""

@@ -1,68 +1,35 @@
-"""Models that answer questions by a span of the second text."""
+"""Models that answer a question with a span of the second text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from narrows.data.words import trim_span
 from narrows.errors import InputError, TargetError
 from narrows.models.heads.goals import Span
 from narrows.models.heads.target import Answer
-from narrows.models.heads.task import MOST_LISTED, Question, Resolved
+from narrows.models.heads.task import MOST_LISTED, Question, Resolved, Task
 from narrows.models.text.encoding import Encoding
 
-LONGEST_ANSWER = 30  # tokens, of those that are predicted
+LONGEST_ANSWER = 30  # tokens, of a predicted answer
 
 
 @dataclass(frozen=True)
-class Answering:
-    """What a question answering head can be asked.
-
-    Attributes:
-        model: The model.
-    """
-
-    model: nn.Module
+class Answering(Task):
+    """Targets of a question answering head: `Answer`, a string that occurs in the second text, or None."""
 
     def prepare(self, question: Question) -> Question:
-        """Make sure that there is a second text to answer from.
-
-        Args:
-            question: The question, the text, and what is asked of them.
-
-        Returns:
-            The same.
-
-        Raises:
-            InputError: If there is no second text.
-        """
+        """Make sure that there is a second text to answer from."""
         if question.example.text_pair is None:
-            raise InputError("a question is answered from a second text: give {'question': ..., 'context': ...}")
+            raise InputError("a question needs a second text with the answer: give {'question': ..., 'context': ...}")
         return question
 
-    def reading(self, questions: Sequence[Question]) -> AbstractContextManager[None]:
-        """Compute all logits: there are few."""
-        return nullcontext()
-
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        """Turn an answer into a goal.
-
-        Args:
-            question: The question, the text, and what is asked of them.
-            logits: Of the start and of the end, (tokens, 2).
-
-        Returns:
-            The goal, and its description.
-
-        Raises:
-            TargetError: If the answer does not stand in the text.
-        """
+        """Turn an answer into a goal; the logits are those of its start and its end, (tokens, 2)."""
         encoding = question.encoding
         length = len(encoding)
         log_p = log_softmax(logits[:length].cpu().double(), dim=0)
@@ -88,7 +55,7 @@ def _best_spans(encoding: Encoding, log_p: Tensor) -> list[tuple[int, int]]:
 
 
 def _spans_of(question: Question) -> list[tuple[int, int]]:
-    """Find the tokens of the answer that is asked for, wherever it stands."""
+    """Find the tokens of the answer that is asked for, everywhere it occurs."""
     context, target = question.example.text_pair or "", question.target
     if isinstance(target, Answer):
         wanted = [(target.start, target.end)]
@@ -96,15 +63,15 @@ def _spans_of(question: Question) -> list[tuple[int, int]]:
         places = range(len(context))
         wanted = [(at, at + len(target)) for at in places if context.startswith(target, at)]
     else:
-        raise TargetError(f"an answer is asked for as a string or by Answer(start, end), not as {target!r}")
+        raise TargetError(f"an answer is given as a string or as Answer(start, end), not as {target!r}")
     spans = [span for start, end in wanted if (span := _tokens_between(question.encoding, start, end)) is not None]
     if not spans:
-        raise TargetError(f"the answer {target!r} does not stand in {context!r:.60}")
+        raise TargetError(f"the answer {target!r} does not occur in {context!r:.60}")
     return spans
 
 
 def _tokens_between(encoding: Encoding, start: int, end: int) -> tuple[int, int] | None:
-    """Find the first and the last token of the second text that have a share in some characters."""
+    """Find the first and the last token of the second text that overlap with some characters."""
     positions = [
         position
         for position, (segment, offset) in enumerate(zip(encoding.segments, encoding.offsets, strict=True))
@@ -114,7 +81,7 @@ def _tokens_between(encoding: Encoding, start: int, end: int) -> tuple[int, int]
 
 
 def _written(question: Question, span: tuple[int, int]) -> str:
-    """Write an answer as it stands in the text."""
+    """Return an answer as it is written in the text."""
     context = question.example.text_pair or ""
     first, last = (question.encoding.offsets[place] or (0, 0) for place in span)
     start, end = trim_span(context, first[0], last[1])

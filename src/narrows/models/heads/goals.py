@@ -38,11 +38,7 @@ class Goal(ABC):
 
 @dataclass(frozen=True)
 class OneOf(Goal):
-    """One of several classes that exclude each other: -log softmax(logits)[index], logits (samples, classes).
-
-    Attributes:
-        index: The class.
-    """
+    """One of several classes that exclude each other: -log softmax(logits)[index], logits (samples, classes)."""
 
     index: int
     has_odds = True
@@ -58,12 +54,7 @@ class OneOf(Goal):
 
 @dataclass(frozen=True)
 class Rather(Goal):
-    """One class rather than another: -log sigmoid(difference of their logits), logits (samples, classes).
-
-    Attributes:
-        index: The class.
-        other: The class it is compared with.
-    """
+    """One class rather than another: -log sigmoid(difference of their logits), logits (samples, classes)."""
 
     index: int
     other: int
@@ -80,11 +71,7 @@ class Rather(Goal):
 
 @dataclass(frozen=True, eq=False)
 class Same(Goal):
-    """The whole distribution over classes that exclude each other: KL[p || softmax(logits)], logits (samples, classes).
-
-    Attributes:
-        logits: Of the model itself, (classes,); p is their softmax.
-    """
+    """The whole distribution over classes: KL[softmax of the model's own || softmax(logits)], (samples, classes)."""
 
     logits: Tensor
 
@@ -96,11 +83,7 @@ class Same(Goal):
 
 @dataclass(frozen=True)
 class Present(Goal):
-    """One of several labels that do not exclude each other: -log sigmoid(logits)[index], logits (samples, labels).
-
-    Attributes:
-        index: The label.
-    """
+    """One of several labels that may be present together: -log sigmoid(logits)[index], logits (samples, labels)."""
 
     index: int
     has_odds = True
@@ -116,11 +99,7 @@ class Present(Goal):
 
 @dataclass(frozen=True, eq=False)
 class SameEach(Goal):
-    """All labels that do not exclude each other: the sum of the divergences of each, logits (samples, labels).
-
-    Attributes:
-        logits: Of the model itself, (labels,).
-    """
+    """All labels that may be present together: the sum of their divergences, logits (samples, labels)."""
 
     logits: Tensor
 
@@ -134,11 +113,7 @@ class SameEach(Goal):
 
 @dataclass(frozen=True)
 class Near(Goal):
-    """A number: (output - value)^2 / 2, the divergence between Gaussians of deviation 1, outputs (samples, 1).
-
-    Attributes:
-        value: What the model itself gives, in its own unit.
-    """
+    """A number: (output - value)^2 / 2, the divergence between Gaussians of deviation 1, outputs (samples, 1)."""
 
     value: float
 
@@ -149,12 +124,7 @@ class Near(Goal):
 
 @dataclass(frozen=True)
 class At(Goal):
-    """A goal at one place of an output with several, logits (samples, places, classes).
-
-    Attributes:
-        place: Index of the place: of a token, or of a position whose logits were computed.
-        goal: What to keep there.
-    """
+    """A goal at one position of an output with several, logits (samples, positions, classes)."""
 
     place: int
     goal: Goal
@@ -175,13 +145,7 @@ class At(Goal):
 
 @dataclass(frozen=True)
 class Span(Goal):
-    """Where an answer starts and ends: -log p(start) - log p(end), over the text's tokens, logits (samples, tokens, 2).
-
-    Attributes:
-        start: Position of its first token.
-        end: Position of its last token.
-        tokens: Number of tokens of the text; padding follows them.
-    """
+    """Where an answer starts and ends: -log p(start) - log p(end), among its tokens; logits (samples, tokens, 2)."""
 
     start: int
     end: int
@@ -201,11 +165,7 @@ class Span(Goal):
 
 @dataclass(frozen=True)
 class Together(Goal):
-    """Several goals at once: the sum of their losses, so p is the product of their probabilities.
-
-    Attributes:
-        goals: At least one; all take logits of the same shape.
-    """
+    """Several goals at once: the sum of their losses, so p is the product of their probabilities."""
 
     goals: tuple[Goal, ...]
 
@@ -226,15 +186,7 @@ class Together(Goal):
 
 
 def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:
-    """Compute the loss of each text by its own goal.
-
-    Args:
-        goals: One per text.
-        logits: (batch, samples, ...), of any floating dtype.
-
-    Returns:
-        Nats, (batch, samples), float32 or wider.
-    """
+    """Compute the loss of each text by its own goal: (batch, samples, ...) -> nats, (batch, samples)."""
     wide = _wide(logits)
     classes = _classes(goals, wide)
     if classes is not None:
@@ -243,15 +195,7 @@ def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:
 
 
 def judge_odds(goals: Sequence[Goal], logits: Tensor) -> Tensor:
-    """Compute the log-odds of each text's own goal; minus the loss where a goal has no probability.
-
-    Args:
-        goals: One per text.
-        logits: (batch, samples, ...), of any floating dtype.
-
-    Returns:
-        Nats, (batch, samples), float32 or wider, never infinite.
-    """
+    """Compute the log-odds of each text's own goal, (batch, samples) in nats; see `Goal.log_odds`."""
     wide = _wide(logits)
     classes = _classes(goals, wide)
     if classes is not None:

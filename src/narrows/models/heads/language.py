@@ -1,4 +1,4 @@
-"""Language models: what fills a blank, the next token, or a continuation that is given."""
+"""Language models: a filled blank, the next token, or a given continuation."""
 
 from __future__ import annotations
 
@@ -14,40 +14,26 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.errors import InputError, ModelError, TargetError
 from narrows.models.heads.goals import At, Goal, Together
 from narrows.models.heads.target import Blank, Choice, Contrast, Distribution
-from narrows.models.heads.task import Question, Resolved, choose, list_probabilities
-from narrows.models.text.encoding import Encoding, encode_plain
+from narrows.models.heads.task import Question, Resolved, Task, choose, list_probabilities
+from narrows.models.text.encoding import Encoding, encode_plain, take
 
 
 @dataclass(frozen=True)
 class TokenNames:
-    """The tokens of a vocabulary.
-
-    Attributes:
-        tokenizer: Whose vocabulary.
-    """
+    """The tokens of a vocabulary."""
 
     tokenizer: PreTrainedTokenizerBase
 
     def name(self, index: int) -> str:
-        """Write a token as it reads in a text, with the space that it stands for."""
+        """Return a token as it appears in a text, with its leading space."""
         spelled = self.tokenizer.convert_ids_to_tokens(index)
-        if spelled is None:  # a row of the output that no token belongs to: sizes are rounded up
+        if spelled is None:  # a row of the output without a token: sizes are rounded up
             return f"token {index}"
         read = str(self.tokenizer.decode([index]))
-        return str(spelled) if not read or "\ufffd" in read else read  # a part of a character reads as nothing
+        return str(spelled) if not read or "\ufffd" in read else read  # part of a character
 
     def find(self, name: str | int) -> int:
-        """Find the token that a word is.
-
-        Args:
-            name: The word, as it reads in a text, or a token's index.
-
-        Returns:
-            The index.
-
-        Raises:
-            TargetError: If it is not one token.
-        """
+        """Find the token that a word is; raise a TargetError if it is not exactly one."""
         size = len(self.tokenizer)
         if isinstance(name, int):
             if not 0 <= name < size:
@@ -57,34 +43,18 @@ class TokenNames:
             ids: list[int] = self.tokenizer(spelling, add_special_tokens=False)["input_ids"]
             if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
                 return ids[0]
-        raise TargetError(f"{name!r} is no single token of the vocabulary")
+        raise TargetError(f"{name!r} is not a single token of the vocabulary")
 
 
 @dataclass(frozen=True)
-class Filling:
-    """What a masked language model can be asked.
-
-    Attributes:
-        model: The model.
-        tokenizer: Its tokenizer.
-    """
+class Filling(Task):
+    """Targets of a masked language model: a `Blank`, or what fills the only one."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
     def prepare(self, question: Question) -> Question:
-        """Make sure that there is a blank to fill.
-
-        Args:
-            question: The text and what is asked of it.
-
-        Returns:
-            The same.
-
-        Raises:
-            InputError: If the text has no mask token.
-            TargetError: If it has several and none is named.
-        """
+        """Make sure that the target names a blank of the text."""
         _blank_of(question, self.tokenizer)
         return question
 
@@ -94,15 +64,7 @@ class Filling:
         return _head_reading(self.model, places)
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        """Turn a filling into a goal.
-
-        Args:
-            question: The text and what is asked of it.
-            logits: At the blank, (1, vocabulary).
-
-        Returns:
-            The goal, and its description.
-        """
+        """Turn a filling into a goal; logits are (1, vocabulary), at the blank."""
         _, word = _blank_of(question, self.tokenizer)
         names = TokenNames(self.tokenizer)
         goal, described = choose(word, logits[0], names)
@@ -111,11 +73,13 @@ class Filling:
 
 
 def _blank_of(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[int, Choice]:
-    """Find the mask token that is asked for, and what it is to be filled with."""
+    """Find the position of the mask token that is asked for, and what to fill it with."""
     ids = question.encoding.features["input_ids"]
     places = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
     if not places:
-        raise InputError(f"no blank to fill in {question.example.text!r:.60}: write {tokenizer.mask_token} there")
+        raise InputError(
+            f"no blank to fill in {question.example.text!r:.60}: write {tokenizer.mask_token} where the blank is"
+        )
     target = question.target
     if isinstance(target, Blank):
         if not 0 <= target.index < len(places):
@@ -125,46 +89,31 @@ def _blank_of(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[i
         raise TargetError(f"the text has {len(places)} blanks: ask for one, Blank(0) to Blank({len(places) - 1})")
     if target is None or isinstance(target, (str, int, Contrast, Distribution)):
         return places[0], target
-    raise TargetError(f"a masked language model can be asked for a word or a Blank, not {target!r}")
+    raise TargetError(f"the target of a masked language model is a word or a Blank, not {target!r}")
 
 
 @dataclass(frozen=True)
-class Continuing:
-    """What a causal language model can be asked.
+class Continuing(Task):
+    """Targets of a causal language model: the next token, a contrast of two, or a continuation.
 
-    A continuation that is given is part of what the model reads, all but its last token, and so of what is explained:
-    it becomes the second text of the example. Left open, its tokens would carry the text past the bottleneck.
-
-    Attributes:
-        model: The model.
-        tokenizer: Its tokenizer.
+    The model reads a given continuation, except its last token, so it is part of what is explained: it becomes the
+    second text of the example. Without a mask of their own, its tokens would carry the text past the bottleneck.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
     def prepare(self, question: Question) -> Question:
-        """Write a continuation behind the text.
-
-        Args:
-            question: The text and what is asked of it.
-
-        Returns:
-            The text with its continuation, which stays the target.
-
-        Raises:
-            InputError: If the text already has a second one.
-            TargetError: If the model cannot be asked that.
-        """
+        """Append a continuation to the text; it stays the target."""
         if question.example.text_pair is not None:
             raise InputError("a causal language model reads one text: give the continuation as target")
-        encoding, target = _without_end(question.encoding, self.tokenizer), question.target
+        encoding, target = _open_ended(question.encoding, self.tokenizer), question.target
         if target is None or isinstance(target, (int, Contrast, Distribution)):
             return replace(question, encoding=encoding)
         if not isinstance(target, str) or not target:
-            raise TargetError(f"a causal language model can be asked for a continuation or a Contrast, not {target!r}")
+            raise TargetError(f"the target of a causal language model is a continuation or a Contrast, not {target!r}")
         given = encode_plain(self.tokenizer, target)
-        read = len(given) - 1  # nothing is predicted from the last one
+        read = len(given) - 1  # nothing is predicted from the last token
         if read == 0:
             return replace(question, encoding=encoding)
         joined = Encoding(
@@ -189,15 +138,7 @@ class Continuing:
         return _head_reading(self.model, [row + row[-1:] * (most - len(row)) for row in places])
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        """Turn the next token, or a continuation, into a goal.
-
-        Args:
-            question: The text and what is asked of it.
-            logits: Where the tokens that are asked for are predicted, (tokens asked for, vocabulary).
-
-        Returns:
-            The goal, and its description.
-        """
+        """Turn the next token, or a continuation, into a goal; logits are (tokens asked for, vocabulary)."""
         names = TokenNames(self.tokenizer)
         wanted = self._wanted(question)
         goals: list[Goal] = []
@@ -212,42 +153,24 @@ class Continuing:
         return Resolved(goals[0] if len(goals) == 1 else Together(tuple(goals)), described, predicted, probabilities)
 
     def _wanted(self, question: Question) -> list[Choice]:
-        """List what is asked for at each place, from the next token on."""
+        """List what is asked for at each position, from the next token on."""
         if isinstance(question.target, str):
             return list(encode_plain(self.tokenizer, question.target).features["input_ids"])
-        return [question.target]  # type: ignore[list-item]  # prepare has let nothing else pass
+        return [question.target]  # type: ignore[list-item]  # `prepare` allows nothing else
 
 
-def _without_end(encoding: Encoding, tokenizer: PreTrainedTokenizerBase) -> Encoding:
-    """Take off the end of text that some tokenizers put behind every text: nothing would be continued."""
-    if encoding.features["input_ids"][-1] != tokenizer.eos_token_id or encoding.segments[-1] is not None:
-        return encoding
-    return Encoding(
-        features={name: values[:-1] for name, values in encoding.features.items()},
-        tokens=encoding.tokens[:-1],
-        offsets=encoding.offsets[:-1],
-        segments=encoding.segments[:-1],
-        truncated=encoding.truncated,
-    )
+def _open_ended(encoding: Encoding, tokenizer: PreTrainedTokenizerBase) -> Encoding:
+    """Remove the end of text that some tokenizers put after every text: nothing would follow it."""
+    ended = encoding.features["input_ids"][-1] == tokenizer.eos_token_id and encoding.segments[-1] is None
+    return take(encoding, range(len(encoding) - 1)) if ended else encoding
 
 
 @contextmanager
 def _head_reading(model: PreTrainedModel, places: Sequence[Sequence[int]]) -> Iterator[None]:
-    """Let the output embedding compute logits at some places only: over a vocabulary they are many.
-
-    Args:
-        model: A language model, borrowed.
-        places: For each text the same number of positions.
-
-    Yields:
-        Nothing; the model's logits are (rows, positions, vocabulary) meanwhile.
-
-    Raises:
-        ModelError: If the model names no output embedding.
-    """
+    """Let the output embedding compute logits only at these positions, (texts, positions): a vocabulary is large."""
     head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     if head is None:
-        raise ModelError(f"{type(model).__name__} names no output embedding to read words at")
+        raise ModelError(f"{type(model).__name__} has no output embedding to take words from")
     wanted = torch.tensor([list(row) for row in places])
 
     def gather(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,9 +1,7 @@
-"""Taggers: one word's tag."""
+"""Taggers: the tag of one word."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -14,50 +12,24 @@ from narrows.models.heads.classifying import ClassNames
 from narrows.models.heads.goals import At
 from narrows.models.heads.target import Tag
 from narrows.models.heads.targets import class_labels
-from narrows.models.heads.task import Question, Resolved, choose, list_probabilities
+from narrows.models.heads.task import Question, Resolved, Task, choose, list_probabilities
 
-MOST_WORDS = 8  # that a message lists
+MOST_WORDS = 8  # in a message
 
 
 @dataclass(frozen=True)
-class Tagging:
-    """What a token classification head can be asked.
-
-    Attributes:
-        model: The tagger.
-    """
+class Tagging(Task):
+    """Targets of a token classification head: the `Tag` of one word."""
 
     model: nn.Module
 
     def prepare(self, question: Question) -> Question:
-        """Make sure that one of the words is asked for.
-
-        Args:
-            question: The text and what is asked of it.
-
-        Returns:
-            The same.
-
-        Raises:
-            TargetError: If no word is named, or it is not in the text.
-        """
+        """Make sure that the target is one of the words."""
         _place_of(question)
         return question
 
-    def reading(self, questions: Sequence[Question]) -> AbstractContextManager[None]:
-        """Compute all logits: there are few."""
-        return nullcontext()
-
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        """Turn a tag into a goal.
-
-        Args:
-            question: The text and what is asked of it.
-            logits: (tokens, tags).
-
-        Returns:
-            The goal, and its description.
-        """
+        """Turn a tag into a goal; logits are (tokens, tags)."""
         place, word, tag = _place_of(question)
         own = logits[place]
         names = ClassNames(class_labels(self.model, len(own)))
@@ -71,16 +43,18 @@ class Tagging:
 
 
 def _place_of(question: Question) -> tuple[int, str, Tag]:
-    """Find the first token of the word that is asked for."""
+    """Find the first token of the word that is asked for, the word, and its tag."""
     words = _words_of(question)
     target = question.target
     listed = ", ".join(repr(word) for _, word in words[:MOST_WORDS]) + (", ..." if len(words) > MOST_WORDS else "")
     if not isinstance(target, Tag):
-        raise TargetError(f"every word has a tag: ask for that of one, say Tag({words[0][1]!r}); there are {listed}")
+        raise TargetError(
+            f"every word has a tag: choose one word, for example Tag({words[0][1]!r}); the words are {listed}"
+        )
     if isinstance(target.word, str):
         found = [number for number, (_, word) in enumerate(words) if word == target.word]
         if len(found) != 1:
-            often = "does not stand" if not found else f"stands {len(found)} times (words {', '.join(map(str, found))})"
+            often = "does not occur" if not found else f"occurs {len(found)} times (words {', '.join(map(str, found))})"
             raise TargetError(f"{target.word!r} {often} in {question.example.text!r:.60}; the words are {listed}")
         return (*words[found[0]], target)
     if not 0 <= target.word < len(words):

@@ -1,4 +1,4 @@
-"""What to explain: a class of the model, found by its name, never by the order of some data set's labels."""
+"""Labels of a model, found by name and never by the order of a data set's labels; the loss of a target."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from narrows.bottleneck.optimize import NegativeLogLikelihood
 from narrows.data.example import Example
 from narrows.errors import TargetError
-from narrows.models.cut.blocks import text_config
+from narrows.models.cut.blocks import own_config
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import Prefix, repeat_inputs, run_suffix
@@ -21,23 +21,29 @@ Label = str | int | None
 GOLD = "gold"
 
 
-def class_labels(model: nn.Module, classes: int) -> tuple[str, ...]:
+def count_labels(model: nn.Module) -> int:
+    """Return the number of labels in the model's configuration; 0 if it counts none."""
+    return int(getattr(own_config(model), "num_labels", None) or 0)
+
+
+def class_labels(model: nn.Module, classes: int | None = None) -> tuple[str, ...]:
     """List the model's labels in the order of its logits.
 
     Args:
         model: A classifier.
-        classes: Number of its logits.
+        classes: Number of its logits; None = as its configuration counts them.
 
     Returns:
-        The names that its configuration gives them, LABEL_i where it gives none; with the index where two are the same.
+        The names in its configuration, LABEL_i if it has none; with the index where two names are the same.
     """
-    known = getattr(text_config(model), "id2label", None) or {}
-    names = [str(known.get(index, f"LABEL_{index}")) for index in range(classes)]
+    known = getattr(own_config(model), "id2label", None) or {}
+    count = count_labels(model) if classes is None else classes
+    names = [str(known.get(index, f"LABEL_{index}")) for index in range(count)]
     return tuple(f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names))
 
 
 def find_label(label: str | int, labels: Sequence[str]) -> int:
-    """Find a label by name, whatever its case, or else by index.
+    """Find a label by name, ignoring case, or else by index.
 
     Args:
         label: A name, an index, or an index in digits.
@@ -66,25 +72,12 @@ def find_label(label: str | int, labels: Sequence[str]) -> int:
 
 
 def resolve_target(target: Label, example: Example, predicted: int, labels: Sequence[str]) -> int:
-    """Turn a target into the index of a class.
-
-    Args:
-        target: What to explain.
-        example: The text, whose label ``"gold"`` stands for.
-        predicted: Index of the predicted class.
-        labels: The model's labels in the order of its logits.
-
-    Returns:
-        The index.
-
-    Raises:
-        TargetError: If there is no such label, or no gold label where one is asked for.
-    """
+    """Return the index of a label, of the predicted class (None), or of the example's own label (`gold`)."""
     if target is None:
         return predicted
     if target == GOLD and GOLD not in labels:
         if example.label is None:
-            raise TargetError(f"target 'gold' needs a label with every text; none with {example.text!r:.60}")
+            raise TargetError(f"target 'gold' needs a label for every text; there is none for {example.text!r:.60}")
         return find_label(example.label, labels)
     return find_label(target, labels)
 
@@ -92,19 +85,7 @@ def resolve_target(target: Label, example: Example, predicted: int, labels: Sequ
 def negative_log_likelihood(
     network: Network, prefix: Prefix, inputs: Inputs, layer: int, goals: Sequence[Goal]
 ) -> NegativeLogLikelihood:
-    """Make the function that a bottleneck is judged by: how unlikely its output leaves each text's target.
-
-    Args:
-        network: The model, borrowed.
-        prefix: A plain run of it over the batch.
-        inputs: The batch, tensors by name, (batch, tokens) each.
-        layer: Where the bottleneck stands.
-        goals: What is to be kept of the output for every text.
-
-    Returns:
-        A function from activations (batch, samples, tokens, hidden) to -log p(target) in nats, (batch, samples),
-        computed in float32 or better whatever the model's dtype.
-    """
+    """Make the loss: activations (batch, samples, tokens, hidden) -> -log p(target) in nats, (batch, samples)."""
 
     def nll(activation: Tensor) -> Tensor:
         batch, samples = activation.shape[:2]

@@ -1,9 +1,10 @@
-"""What a model with a certain head can be asked: from a target to a goal, and to what is written beside the map."""
+"""What can be explained of a model with a certain head: from a target to a goal and the words shown with the map."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from narrows.models.heads.goals import Goal, OneOf, Rather, Same
 from narrows.models.heads.target import Choice, Contrast, Distribution, Target
 from narrows.models.text.encoding import Encoding
 
-MOST_LISTED = 5  # of the probabilities over a vocabulary or over all spans
+MOST_LISTED = 5  # probabilities, of a vocabulary or of all spans
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Resolved:
     Attributes:
         goal: What the bottleneck must keep.
         target: What is explained, in words.
-        predicted: What the model predicts there, in words.
-        probabilities: Of the alternatives, the most probable ones at least, by what they are called.
+        predicted: What the model predicts, in words.
+        probabilities: Name to probability of, at least, the most probable alternatives.
     """
 
     goal: Goal
@@ -39,64 +40,41 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Question:
-    """One text and what is asked of it.
-
-    Attributes:
-        example: The text.
-        encoding: As the model reads it.
-        target: What to explain.
-    """
+    """One text, its tokens as the model gets them, and what to explain of it."""
 
     example: Example
     encoding: Encoding
     target: Target
 
 
-class Task(Protocol):
-    """What a model's head is for."""
+class Task(ABC):
+    """What can be explained of a model's head."""
 
     def prepare(self, question: Question) -> Question:
-        """Bring a text into the form in which the head is asked, and refuse what it cannot be asked."""
+        """Bring a text into the form that the head needs, and refuse targets that it does not have."""
+        return question
 
     def reading(self, questions: Sequence[Question]) -> AbstractContextManager[None]:
-        """Let the head compute only what the questions of a batch need of it, where it can."""
+        """Let the head compute only the logits that these questions need, if it has many."""
+        return nullcontext()
 
+    @abstractmethod
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        """Turn a target into a goal.
-
-        Args:
-            question: The text and what is asked of it.
-            logits: What the model gives for it: a row of `narrows.models.cut.split.forward_head`.
-
-        Returns:
-            The goal, and its description.
-        """
+        """Turn a target into a goal; the logits are one row of `narrows.models.cut.split.forward_head`."""
 
 
 class Names(Protocol):
-    """What the classes of an output are called."""
+    """The names of the classes of an output."""
 
     def name(self, index: int) -> str:
-        """Name a class."""
+        """Return the name of a class."""
 
     def find(self, name: str | int) -> int:
-        """Find a class by name or index; a `TargetError` if there is none."""
+        """Find a class by name or index; raise a TargetError if there is none."""
 
 
 def choose(choice: Choice, logits: Tensor, names: Names) -> tuple[Goal, str]:
-    """Turn a choice among classes that exclude each other into a goal.
-
-    Args:
-        choice: Which.
-        logits: Of the model itself, (classes,).
-        names: What the classes are called.
-
-    Returns:
-        The goal, and what is explained in words.
-
-    Raises:
-        TargetError: If there is no such class.
-    """
+    """Turn a choice among classes that exclude each other into a goal, and into words; logits are (classes,)."""
     match choice:
         case None:
             best = int(logits.argmax())
@@ -112,35 +90,15 @@ def choose(choice: Choice, logits: Tensor, names: Names) -> tuple[Goal, str]:
 
 
 def find_both(contrast: Contrast, names: Names) -> tuple[int, int]:
-    """Find the two classes of a contrast.
-
-    Args:
-        contrast: The classes by name or index.
-        names: What they are called.
-
-    Returns:
-        Their indices.
-
-    Raises:
-        TargetError: If they are one and the same.
-    """
+    """Find the indices of the two classes of a contrast, which must differ."""
     index, other = names.find(contrast.label), names.find(contrast.other)
     if index == other:
-        raise TargetError(f"a contrast needs two labels: {names.name(index)} was given twice")
+        raise TargetError(f"a contrast needs two different labels: {names.name(index)} was given twice")
     return index, other
 
 
 def list_probabilities(logits: Tensor, names: Names, goal: Goal) -> dict[str, float]:
-    """List the most probable classes, and those that a goal is about.
-
-    Args:
-        logits: (classes,).
-        names: What the classes are called.
-        goal: What is explained.
-
-    Returns:
-        Name to probability, most probable first.
-    """
+    """List name to probability of the most probable classes and those of the goal, in falling order."""
     p = softmax(logits.cpu().double(), dim=-1)
     listed = torch.topk(p, min(MOST_LISTED, len(p))).indices.tolist()
     about = [getattr(goal, name, None) for name in ("index", "other")]

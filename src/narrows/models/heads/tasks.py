@@ -1,4 +1,4 @@
-"""Which task a model's head is for, told by the name of its class."""
+"""Which task a model's head is for, by the name of its class."""
 
 from __future__ import annotations
 
@@ -13,34 +13,23 @@ from narrows.models.heads.tagging import Tagging
 from narrows.models.heads.task import Task
 
 CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
-NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # their language models predict by permutation, or with a language of each
+NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
 
 
 def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Task:
-    """Tell what a model's head is for.
-
-    Args:
-        model: The model; one whose class has a name of the user's own is taken for a classifier.
-        tokenizer: Its tokenizer.
-
-    Returns:
-        The task.
-
-    Raises:
-        ModelError: If no target of such a head is known.
-    """
+    """Return the task of a model; a class with a name of the user's own counts as a classifier."""
     name = type(model).__name__
     if name.endswith("ForTokenClassification"):
         return Tagging(model)
     if name.endswith("ForQuestionAnswering"):
-        return Answering(model)
+        return Answering()
     if name.endswith("ForMaskedLM"):
         return Filling(model, tokenizer)
     if name.endswith(CAUSAL) and text_config(model).model_type not in NOT_CAUSAL:
         return Continuing(model, tokenizer)
     if name.endswith((*CAUSAL, "ForConditionalGeneration", "WithLMHeadModel", "ForMultipleChoice", "ForPreTraining")):
         raise ModelError(
-            f"what {name} says cannot be a target: classifiers, taggers, masked and causal language models and models "
-            "that answer questions can be explained"
+            f"the output of {name} cannot be explained; classifiers, taggers, masked and causal language models and "
+            "models that answer questions can"
         )
     return Classifying(model)

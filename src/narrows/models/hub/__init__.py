@@ -1,1 +1,1 @@
-"""Loading models: the Hub, folders, pipelines, the demo models."""
+"""Loading models: from the Hub, folders and pipelines; the demo models."""

@@ -1,4 +1,4 @@
-"""The model card of a fine-tuned adapter: one record, kept as JSON for programs and as Markdown for people."""
+"""The model card of a fine-tuned adapter: one record, as JSON for programs and as Markdown for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CARD_FILE = "card.json"
 
 @dataclass(frozen=True)
 class TrainingData:
-    """One data set that the model was trained on; ``dropped`` rows occur in a test file too and were left out."""
+    """A data set that the model was trained on; ``dropped`` rows are also in a test file and were left out."""
 
     dataset: str
     split: str
@@ -25,7 +25,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The share of right predictions on a split that was not trained on, measured on the saved files."""
+    """The share of correct predictions on a split not used for training, measured on the saved files."""
 
     dataset: str
     split: str
@@ -35,44 +35,24 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a fine-tuned adapter.
-
-    Attributes:
-        name: Its name.
-        base: The model that it adapts, by its name on the Hub.
-        base_sha256: Of the base's weights (model.safetensors).
-        labels: The names of the classes, in the order of the logits.
-        trained_on: The training data.
-        accuracy: The measured accuracies.
-        seed: The seed of the order of the data, of the dropout and of the new weights.
-        command: The command that made it.
-        settings: All settings of that command.
-        versions: Of Python and of the libraries.
-        device: What it was trained on.
-        seconds: Time of the training, without the evaluation.
-        parameters: Number of trained parameters.
-    """
+    """What is known about a fine-tuned adapter."""
 
     name: str
-    base: str
-    base_sha256: str
-    labels: tuple[str, ...]
+    base: str  # the base model, by its name on the Hub
+    base_sha256: str  # of the base's weights (model.safetensors)
+    labels: tuple[str, ...]  # names of the classes, in the order of the logits
     trained_on: tuple[TrainingData, ...]
     accuracy: tuple[Accuracy, ...]
-    seed: int
-    command: str
-    settings: dict[str, Any]
-    versions: dict[str, str]
-    device: str
-    seconds: float
-    parameters: int
+    seed: int  # of the order of the data, the dropout and the new weights
+    command: str  # that made it
+    settings: dict[str, Any]  # all of that command
+    versions: dict[str, str]  # of Python and the libraries
+    device: str  # of the training
+    seconds: float  # of the training, without the evaluation
+    parameters: int  # that were trained
 
     def save(self, folder: Path) -> None:
-        """Write ``README.md`` and then ``card.json``, whole or not at all.
-
-        Args:
-            folder: Where to.
-        """
+        """Write ``README.md`` and then ``card.json`` into a folder, each whole or not at all."""
         record = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
         for name, text in (("README.md", self.to_markdown()), (CARD_FILE, record)):
             with written_whole(folder / name) as partial:
@@ -80,17 +60,7 @@ class ModelCard:
 
     @classmethod
     def load(cls, folder: Path) -> ModelCard:
-        """Read ``card.json``.
-
-        Args:
-            folder: Where it lies.
-
-        Returns:
-            The card.
-
-        Raises:
-            ModelError: If it is missing or not a card.
-        """
+        """Read ``card.json`` from a folder; raise a ModelError if it is missing or not a card."""
         path = folder / CARD_FILE
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
@@ -104,11 +74,7 @@ class ModelCard:
             raise ModelError(f"{path}: not a model card: {error}") from error
 
     def to_markdown(self) -> str:
-        """Write the card for people.
-
-        Returns:
-            The text of README.md.
-        """
+        """Return the text of README.md."""
         trained = "\n".join(f"| {d.dataset} | {d.split} | {d.rows:,} | {d.dropped:,} |" for d in self.trained_on)
         results = "\n".join(f"| {a.dataset} | {a.split} | {a.n:,} | {a.accuracy:.4f} |" for a in self.accuracy)
         settings = "\n".join(f"| {name} | {_cell(value)} |" for name, value in self.settings.items())
@@ -120,7 +86,7 @@ A LoRA adapter and classification head for {self.base}. Classes: {", ".join(self
 
 ## Accuracy
 
-Measured on the files in this folder, loaded again after training, in float32 and on texts cut at the base's limit.
+Measured with the files in this folder, loaded again after training, in float32, on texts cut at the base's limit.
 
 | data set | split | texts | accuracy |
 |---|---|---|---|
@@ -128,7 +94,7 @@ Measured on the files in this folder, loaded again after training, in float32 an
 
 ## Training data
 
-Rows whose text also occurs in one of the files above were left out of the training.
+Rows whose text is also in one of the files above were left out of the training.
 
 | data set | split | rows | left out |
 |---|---|---|---|
@@ -147,8 +113,8 @@ Weights of the base: SHA-256 {self.base_sha256}.
 
 ## Limits
 
-A small model made for showing and testing explanations, not for decisions about people. It is right about as often as
-the table says on texts like those it was trained on, and unknown on others.
+A small model for showing and testing explanations, not for decisions about people. On texts like its training data it
+is right about as often as the table says; how it does on others is not known.
 """
 
 

@@ -1,4 +1,4 @@
-"""What transformers' pipelines hold."""
+"""Taking the model out of a pipeline of transformers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,11 @@ INSTEAD = {"zero-shot-classification": "explain its model on the pair of text an
 
 
 def unpack_pipeline(pipe: Pipeline) -> tuple[Any, Any]:
-    """Take model and tokenizer out of a pipeline.
-
-    Args:
-        pipe: The pipeline.
-
-    Returns:
-        The model and its tokenizer.
-
-    Raises:
-        ModelError: If it is no pipeline whose predictions can be explained.
-    """
+    """Return model and tokenizer of a pipeline; raise a ModelError if its predictions cannot be explained."""
     task = getattr(pipe, "task", None)
     if task not in EXPLAINED:
         instead = INSTEAD.get(str(task), f"those for {', '.join(EXPLAINED)} can")
-        raise ModelError(f"a pipeline for {task!r} cannot be explained as such: {instead}")
+        raise ModelError(f"a pipeline for {task!r} cannot be explained: {instead}")
     if pipe.tokenizer is None:
         raise ModelError("the pipeline has no tokenizer")
     return pipe.model, pipe.tokenizer

@@ -1,1 +1,1 @@
-"""From strings to what a model reads."""
+"""From strings to the inputs of a model."""

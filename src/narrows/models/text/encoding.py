@@ -1,4 +1,4 @@
-"""Texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
+"""From texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from narrows.models.cut.blocks import text_config
 
 @dataclass(frozen=True)
 class Encoding:
-    """One text as a model reads it.
+    """The tokens of one text, as the model gets them.
 
     Attributes:
         features: Model inputs by name, one number per token.
         tokens: The tokens as the tokenizer spells them.
         offsets: Start and end in the text of the token's segment; None for a special token.
         segments: 0 for text, 1 for text_pair, None for a special token.
-        truncated: Tokens that were cut off.
+        truncated: Number of tokens that were cut off.
     """
 
     features: dict[str, list[int]]
@@ -38,18 +38,9 @@ class Encoding:
 
 
 def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Find how many tokens a model takes.
-
-    The tokenizer's own figure is often missing or too high. Models that count positions from after the padding index
-    (RoBERTa) have fewer positions than rows in their table.
-
-    Args:
-        model: The model.
-        tokenizer: Its tokenizer.
-
-    Returns:
-        The limit, or None if there is none.
-    """
+    """Return the most tokens that a model takes, or None if there is no limit."""
+    # The tokenizer's own number is often missing or too high. Models that count positions from after the padding index
+    # (RoBERTa) have fewer positions than rows in their table.
     limits = []
     positions = getattr(text_config(model), "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
@@ -61,28 +52,32 @@ def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | N
                 and module.padding_idx is not None
             ):
                 limits.append(module.num_embeddings - module.padding_idx - 1)
-    if tokenizer.model_max_length < 1_000_000:  # transformers writes 1e30 for "not known"
+    if tokenizer.model_max_length < 1_000_000:  # transformers writes 1e30 for "unknown"
         limits.append(tokenizer.model_max_length)
     return min(limits, default=None)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
-    """Tokenize a text or a pair, by the tokenizer's own pair encoding.
+    """Tokenize a text or a pair, with the tokenizer's own pair encoding.
 
-    A text that brings its own first special token, as chat templates write it, gets no other special tokens. Special
-    tokens that are written in a text, but for the mask token, are special like any other.
+    A text that begins with its own first special token, as chat templates write it, gets no other special tokens.
+    Special tokens that are written in a text are special like any other, except the mask token.
 
     Args:
-        tokenizer: A fast tokenizer; the others know no offsets.
+        tokenizer: A fast tokenizer; others have no offsets.
         example: What to tokenize.
-        limit: Longest encoding that the model takes; what is longer is cut, and counted.
+        limit: Longest encoding that the model takes; a longer one is cut, and the lost tokens are counted.
 
     Returns:
         The encoding.
 
     Raises:
-        ModelError: If the tokenizer knows no offsets.
-        InputError: If not one token comes of the text.
+        ModelError: If the tokenizer has no offsets.
+        InputError: If the text has no tokens.
+
+    Example:
+        >>> encode(tokenizer, Example("a good film"), limit=512).tokens  # doctest: +SKIP
+        ('[CLS]', 'a', 'good', 'film', '[SEP]')
     """
     _check_offsets(tokenizer)
     texts = (example.text, example.text_pair)
@@ -96,34 +91,14 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
 
 
 def encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
-    """Tokenize a text without any special tokens.
-
-    Args:
-        tokenizer: A fast tokenizer.
-        text: The text.
-
-    Returns:
-        The encoding.
-
-    Raises:
-        ModelError: If the tokenizer knows no offsets.
-        InputError: If not one token comes of the text.
-    """
+    """Tokenize a text without any special tokens."""
     _check_offsets(tokenizer)
     with _left_as_it_was(tokenizer):
         return _as_encoding(tokenizer, tokenizer(text, add_special_tokens=False, verbose=False), Example(text), 0)
 
 
 def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
-    """Pick some of the tokens of an encoded text.
-
-    Args:
-        encoding: The text.
-        positions: Of the tokens that are kept, in order.
-
-    Returns:
-        The text of these tokens alone.
-    """
+    """Keep only the tokens at these positions of an encoded text."""
     return Encoding(
         features={name: [values[i] for i in positions] for name, values in encoding.features.items()},
         tokens=tuple(encoding.tokens[i] for i in positions),
@@ -136,13 +111,13 @@ def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
 def _check_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.is_fast:
         raise ModelError(
-            f"{type(tokenizer).__name__} knows no offsets, so tokens cannot be told from words: a fast tokenizer is "
-            "needed, as AutoTokenizer.from_pretrained loads wherever there is one (a tokenizer.json)"
+            f"{type(tokenizer).__name__} has no offsets, so its tokens cannot be found in the text: load a fast "
+            "tokenizer, as AutoTokenizer.from_pretrained does if there is one (a tokenizer.json)"
         )
 
 
 def _as_encoding(tokenizer: PreTrainedTokenizerBase, given: BatchEncoding, example: Example, cut: int) -> Encoding:
-    """Read what a tokenizer gives for one text."""
+    """Convert a tokenizer's output for one text."""
     backend = (given.encodings or [])[0]
     ordinary = (tokenizer.mask_token_id, tokenizer.unk_token_id)
     marks = {
@@ -153,7 +128,7 @@ def _as_encoding(tokenizer: PreTrainedTokenizerBase, given: BatchEncoding, examp
         for special, segment, index in zip(backend.special_tokens_mask, backend.sequence_ids, backend.ids, strict=True)
     )
     if all(segment is None for segment in segments):
-        raise InputError(f"the tokenizer makes no token of the text {example.text!r:.60}")
+        raise InputError(f"the tokenizer finds no token in the text {example.text!r:.60}")
     return Encoding(
         features={name: list(values) for name, values in given.items()},
         tokens=tuple(backend.tokens),
@@ -165,7 +140,7 @@ def _as_encoding(tokenizer: PreTrainedTokenizerBase, given: BatchEncoding, examp
 
 @contextmanager
 def _left_as_it_was(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
-    """Put back the truncation and padding of a fast tokenizer, which every call overwrites."""
+    """Restore the truncation and padding of a fast tokenizer, which every call overwrites."""
     backend = tokenizer.backend_tokenizer
     truncation, padding = backend.truncation, backend.padding
     try:
@@ -180,31 +155,16 @@ def _left_as_it_was(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
 
 
 def padding_id(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Choose a padding token, also for models and tokenizers that have none.
-
-    Args:
-        model: The model; decoders find a text's last token by the padding token of their configuration.
-        tokenizer: Its tokenizer.
-
-    Returns:
-        The model's padding token, else the tokenizer's, else the end of text, else 0. Padding is never attended.
-    """
+    """Return the padding token of the model, else of the tokenizer, else the end of text, else 0."""
+    # Never attended, but decoders find a text's last token by the padding token of their configuration.
     own = getattr(text_config(model), "pad_token_id", None)
     candidates = (own, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     return next(candidate for candidate in candidates if candidate is not None)
 
 
 def collate(encodings: Sequence[Encoding], padding: int, device: torch.device) -> dict[str, Tensor]:
-    """Pad encodings to one length, on the right, where causal and absolute positions are not moved by it.
-
-    Args:
-        encodings: The texts of a batch.
-        padding: The padding token.
-        device: Where the tensors go.
-
-    Returns:
-        Model inputs by name, (batch, tokens) each, attention_mask always among them.
-    """
+    """Pad encodings on the right to (batch, tokens) per model input, always with an attention_mask."""
+    # On the right, padding moves neither causal nor absolute positions.
     length = max(len(encoding) for encoding in encodings)
     rows: dict[str, list[list[int]]] = {"attention_mask": []}
     for encoding in encodings:
@@ -218,15 +178,7 @@ def collate(encodings: Sequence[Encoding], padding: int, device: torch.device) -
 
 
 def content_mask(encodings: Sequence[Encoding], device: torch.device) -> Tensor:
-    """Tell the tokens of the texts from special ones and from padding on the right.
-
-    Args:
-        encodings: The texts of a batch.
-        device: Where the tensor goes.
-
-    Returns:
-        True where a token is part of a text, (batch, tokens).
-    """
+    """Return True where a token is neither special nor padding, (batch, tokens)."""
     length = max(len(encoding) for encoding in encodings)
     rows = [
         [segment is not None for segment in encoding.segments] + [False] * (length - len(encoding))

@@ -1,4 +1,4 @@
-"""Texts that are longer than a model takes: refused, cut, or read in overlapping windows; never in silence."""
+"""Texts that are longer than a model takes: refused, cut with a warning, or read in overlapping windows."""
 
 from __future__ import annotations
 
@@ -15,45 +15,28 @@ from narrows.errors import InputError
 from narrows.models.text.encoding import Encoding, encode, take
 
 LongTexts = Literal["truncate", "windows", "error"]
-"""What becomes of a text that is too long: cut, with a warning; read in windows; or refused."""
+"""How to treat a text that is too long: cut it, with a warning; read it in windows; or refuse it."""
 
-OVERLAP = 0.25  # of a window, with the one before it
+OVERLAP = 0.25  # share of a window that the next one repeats
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """A text in the pieces in which the model reads it.
-
-    Attributes:
-        example: The text.
-        whole: All of its tokens.
-        places: For every piece, the positions of its tokens in the whole.
-    """
+    """A text, all its tokens, and for every piece that the model gets, the positions of its tokens in the whole."""
 
     example: Example
     whole: Encoding
     places: tuple[tuple[int, ...], ...]
 
     def encodings(self) -> list[Encoding]:
-        """Give the pieces one by one.
-
-        Returns:
-            Encodings; the whole itself where there is one piece.
-        """
+        """Return the encoding of each piece."""
         if len(self.places) == 1:
             return [self.whole]
         return [take(self.whole, places) for places in self.places]
 
 
 def check_policy(policy: str) -> None:
-    """Make sure that there is such a way to treat long texts.
-
-    Args:
-        policy: The way.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """Raise an InputError if there is no such way to treat long texts."""
     if policy not in get_args(LongTexts):
         raise InputError(f"long_texts must be one of {', '.join(get_args(LongTexts))}, not {policy!r}")
 
@@ -61,20 +44,7 @@ def check_policy(policy: str) -> None:
 def divide(
     tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None, policy: LongTexts = "truncate"
 ) -> Pieces:
-    """Encode a text, in several pieces if it is too long and windows are wanted.
-
-    Args:
-        tokenizer: A fast tokenizer.
-        example: The text.
-        limit: Most tokens that the model takes.
-        policy: What becomes of a longer text. Of a pair the longer text is divided; every window has all of the other.
-
-    Returns:
-        The pieces: one, but for windows.
-
-    Raises:
-        InputError: If the text is too long and must not be, or no window has room for any of it.
-    """
+    """Encode a text; one beyond the limit is cut, refused, or divided into windows (of a pair, the longer text)."""
     whole = encode(tokenizer, example, limit if policy == "truncate" else None)
     if limit is None or len(whole) <= limit:
         return Pieces(example, whole, (tuple(range(len(whole))),))
@@ -87,12 +57,14 @@ def divide(
     divided = counts.index(max(counts))
     room = limit - (len(whole) - counts[divided])
     if room < 1:
-        raise InputError(f"{limit} tokens leave no room for a window beside the other text of {example.text!r:.60}")
+        raise InputError(
+            f"{limit} tokens leave no room for a window beside the other text of the pair {example.text!r:.60}"
+        )
     return Pieces(example, whole, tuple(_windows(whole, divided, room)))
 
 
 def _windows(whole: Encoding, divided: int, room: int) -> list[tuple[int, ...]]:
-    """Slide over one of the texts; everything else, the special tokens too, stands in every window."""
+    """Slide a window over one of the texts; everything else, special tokens included, is in every window."""
     positions = [position for position, segment in enumerate(whole.segments) if segment == divided]
     step = max(room - int(room * OVERLAP), 1)
     starts = range(0, max(len(positions) - room, 0) + step, step)

@@ -1,4 +1,4 @@
-"""From what users hand in to questions: encoded, divided where too long, and in the form that the head is asked."""
+"""From the texts of users to questions: encoded, divided if too long, and in the form that the head needs."""
 
 from __future__ import annotations
 
@@ -21,40 +21,19 @@ from narrows.models.text.long_text import LongTexts, Pieces, check_policy, divid
 
 @dataclass(frozen=True)
 class Asked:
-    """One text, in its pieces, and what is asked of each.
-
-    Attributes:
-        pieces: The text.
-        questions: One per piece.
-    """
+    """One text in its pieces, and one question for each."""
 
     pieces: Pieces
     questions: list[Question]
 
 
 class Reader:
-    """Reads texts for one model.
-
-    Attributes:
-        task: What the model's head is for.
-        limit: Most tokens of a text; None = any number.
-    """
+    """Turns texts into questions for one model; `limit` is the most tokens of a text, None = no limit."""
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        max_tokens: int | None,
-        long_texts: LongTexts,
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int | None, long_texts: LongTexts
     ) -> None:
-        """Prepare to read.
-
-        Args:
-            model: The model.
-            tokenizer: Its tokenizer.
-            max_tokens: What is a long text; None = what is longer than the model takes.
-            long_texts: What becomes of a long text.
-        """
+        """Find the model's task and its limit, or the smaller `max_tokens`; longer texts count as long."""
         check_policy(long_texts)
         self.task = find_task(model, tokenizer)
         own = token_limit(model, tokenizer)
@@ -66,16 +45,7 @@ class Reader:
     def windows(
         self, requests: Iterable[tuple[Item, Target]], most_rows: int, most_tokens: int
     ) -> Iterator[list[Asked]]:
-        """Cut a stream into parts: large enough to sort by length, small enough to wait for.
-
-        Args:
-            requests: Texts and what is asked of each; read as they are needed.
-            most_rows: A part ends when it has so many pieces of texts.
-            most_tokens: A part ends when it has so many tokens.
-
-        Yields:
-            The parts.
-        """
+        """Split a stream into parts that end at so many pieces or tokens: enough to sort by length."""
         window: list[Asked] = []
         rows = tokens = 0
         warned = False
@@ -94,19 +64,7 @@ class Reader:
             yield window
 
     def ask(self, item: Item, target: Target) -> Asked:
-        """Read one text.
-
-        Args:
-            item: The text.
-            target: What is asked of it.
-
-        Returns:
-            The text in its pieces, each with its question.
-
-        Raises:
-            InputError: If there is nothing in it, or too much.
-            TargetError: If the model cannot be asked that.
-        """
+        """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
         pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
         encodings = pieces.encodings()
         if len(encodings) > 1:
@@ -114,13 +72,13 @@ class Reader:
         questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
         longest = max(len(question.encoding) for question in questions)
         if self.limit is not None and longest > self.limit:
-            raise InputError(f"text and continuation have {longest} tokens; the model takes {self.limit}")
+            raise InputError(f"text and continuation have {longest} tokens, but the model takes {self.limit}")
         return Asked(pieces, questions)
 
     def _settle(self, encodings: Sequence[Encoding], target: Target) -> Target:
-        """Fix one target for all windows of a text: the class that is predicted on their mean, unless one is given."""
+        """Fix one target for all windows of a text: the given one, or the class predicted on average."""
         if not isinstance(self.task, Classifying) or not self.task.one_of_several:
-            raise InputError("long_texts='windows' can be used with classifiers of one class out of several only")
+            raise InputError("long_texts='windows' works only with classifiers of one class of several")
         if target is not None:
             return target
         return int(predict(self._model, self._tokenizer, encodings).mean(axis=0).argmax())
@@ -128,7 +86,7 @@ class Reader:
     def _warn(self, pieces: Pieces) -> None:
         warnings.warn(
             f"longer than the {self.limit} tokens that the model takes: {pieces.whole.truncated} tokens were cut off "
-            f"{pieces.example.text[:60]!r}; long_texts='windows', in Python and with 'narrows run', reads all of it",
+            f"{pieces.example.text[:60]!r}; long_texts='windows' (Python, 'narrows run') explains all of them",
             NarrowsWarning,
             stacklevel=5,
         )

@@ -1,4 +1,4 @@
-"""Taking tokens away from an encoded text: out of the sequence, behind a mask token, or out of attention's sight."""
+"""Removing tokens from an encoded text: delete them, mask them, or hide them from attention."""
 
 from __future__ import annotations
 
@@ -15,15 +15,7 @@ Removal = Literal["delete", "mask", "attention"]
 
 
 def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make sure that tokens can be removed in a certain way.
-
-    Args:
-        removal: The way.
-        tokenizer: The tokenizer of the texts.
-
-    Raises:
-        InputError: If there is no such way, or the tokenizer has no mask token and one is asked for.
-    """
+    """Raise an InputError if there is no such way to remove tokens, or the tokenizer lacks a mask token for it."""
     if removal not in get_args(Removal):
         raise InputError(f"tokens are removed by {', '.join(get_args(Removal))}, not {removal!r}")
     if removal == "mask" and tokenizer.mask_token_id is None:
@@ -33,20 +25,24 @@ def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
 def remove(
     encoding: Encoding, positions: Collection[int], removal: Removal, tokenizer: PreTrainedTokenizerBase
 ) -> Encoding:
-    """Take tokens away from an encoded text.
+    """Remove tokens from an encoded text.
 
     Args:
         encoding: The text.
         positions: Tokens to remove.
-        removal: ``delete`` takes them out of the sequence, ``mask`` puts the mask token in their place, ``attention``
-            leaves them but lets no token attend to them.
-        tokenizer: Knows the mask token.
+        removal: ``delete`` takes them out of the sequence, ``mask`` replaces them with the mask token, ``attention``
+            keeps them but lets no token attend to them.
+        tokenizer: Has the mask token.
 
     Returns:
         The text without them.
 
     Raises:
-        InputError: If the tokenizer has no mask token and one is asked for.
+        InputError: If there is no such way, or the tokenizer has no mask token and it is needed.
+
+    Example:
+        >>> remove(encoding, [2], "mask", tokenizer).features["input_ids"]  # doctest: +SKIP
+        [101, 1037, 103, 2143, 102]
     """
     check_removal(removal, tokenizer)
     gone = set(positions)
