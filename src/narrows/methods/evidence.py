@@ -10,7 +10,7 @@ ranking. Scores stay what was measured. No token is deleted from the text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -29,7 +29,9 @@ from narrows.methods.method import Batch, Layer, Site
 
 DEPTHS = (1 / 6, 3 / 6, 5 / 6)
 WHOLE = (0.0, 1.0)
-SHARE = 1 / 24  # of the content tokens: masked more in each iteration
+SHARE = 1 / 25  # of the content tokens that each iteration masks more
+SHORTEST = 8  # content tokens; of shorter texts nothing is masked
+OPEN = 10**6  # an iteration that never comes
 WIDEST = 5.0  # logit of the most open mask of a rate curve, where the paper's optimisation starts
 
 
@@ -122,33 +124,34 @@ class Evidence:
         blocks = batch.cut.blocks
         layers = batch.cut.layers(self.layer, [round(depth * blocks) for depth in DEPTHS], prior)
         sites = batch.sites(layers, prior)
-        per_iteration: list[StraightPath] = []
-        picked: list[Tensor] = []
-        masked = torch.zeros_like(batch.content)
+        reading = Reading.empty(batch.content)
         for iteration in range(self.iterations):
-            open_sites = mask(sites, masked) if iteration else sites
-            per_iteration.append(self._measure(batch, open_sites, iteration))
-            order = order_so_far(per_iteration)
-            wanted = masked_counts(batch.content, iteration, self.iterations) - masked.sum(dim=1)
-            picked.append(pick_strongest(order, batch.content & ~masked, wanted))
-            masked = masked | picked[-1]
-        scores = per_iteration[0].evidence
-        rankings = rank(order_so_far(per_iteration), picked, batch.content)
-        extras = self._extras(batch, sites, per_iteration[0], prior)
-        return batch.attributions(self, scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
+            if iteration:
+                reading = reading.mask_more(iteration)
+            masked = mask(sites, reading.masked) if reading.masked.any() else sites
+            path = self._measure(batch, masked, iteration)
+            reading = reading.add(path, len(self._points(iteration)))
+        extras = self._extras(batch, sites, path, prior)
+        return batch.attributions(
+            self, reading.scores, rankings=reading.rankings(), layers=layers, prior=prior, extras=extras
+        )
+
+    def _points(self, iteration: int) -> range:
+        """Share the points out among the iterations: the numbers of those of one."""
+        start, end = (self.points * done // self.iterations for done in (iteration, iteration + 1))
+        return range(start, end)
 
     def _measure(self, batch: Batch, sites: Sequence[Site], iteration: int) -> StraightPath:
         """Average the evidence over the layers, at the points of one iteration."""
         if self.iterations == 1:
             points = gauss_legendre(self.points, self.interval)
         else:
-            start, end = (self.points * done // self.iterations for done in (iteration, iteration + 1))
-            points = van_der_corput(range(start, end), self.interval)
+            points = van_der_corput(self._points(iteration), self.interval)
         paths = [follow_path(site.log_odds, site.activation, site.prior, batch.real, points) for site in sites]
         return StraightPath(
             evidence=_mean([path.evidence for path in paths]),
             log_p=_mean([path.log_p for path in paths]),
-            features=_mean([path.features for path in paths]) if self.features else paths[0].features,
+            features=_mean([path.features for path in paths]),
         )
 
     def _extras(self, batch: Batch, sites: Sequence[Site], path: StraightPath, prior: AnyPrior) -> list[dict[str, Any]]:
@@ -183,6 +186,95 @@ class Evidence:
         return pairs.mean(dim=0), _mean(bits), error
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the iterations found so far for a batch of texts; every part is (batch, tokens) unless said otherwise.
+
+    Attributes:
+        content: True where a token is part of a text.
+        iteration: The iteration before which a token was masked; `OPEN` for those that never were.
+        first: Bits of log2 p in the first iteration.
+        total: Bits of log2 p, summed over all points.
+        picked: Bits of log2 p by which a token was picked to be masked, its mean until then.
+        evidence: Bits of log-odds, summed over the points at which nothing of the text was masked.
+        points: Points so far.
+        clean: Those at which nothing of the text was masked, (batch, 1).
+    """
+
+    content: Tensor
+    iteration: Tensor
+    first: Tensor
+    total: Tensor
+    picked: Tensor
+    evidence: Tensor
+    points: int
+    clean: Tensor
+
+    @classmethod
+    def empty(cls, content: Tensor) -> Reading:
+        """Start with nothing measured; content: True where a token is part of a text, (batch, tokens)."""
+        zero = torch.zeros(content.shape, device=content.device)
+        never = torch.full(content.shape, OPEN, device=content.device)
+        return cls(content, never, zero, zero, zero, zero, 0, zero[:, :1])
+
+    @property
+    def masked(self) -> Tensor:
+        """True where a token is masked, (batch, tokens)."""
+        return self.iteration < OPEN
+
+    @property
+    def scores(self) -> Tensor:
+        """Evidence in bits of log-odds, measured with nothing masked, (batch, tokens)."""
+        return self.evidence / self.clean
+
+    @property
+    def order(self) -> Tensor:
+        """What puts tokens in order: bits of log2 p, the mean of the first iteration and of all, (batch, tokens)."""
+        return torch.where(self.masked, self.picked, (self.first + self.total / self.points) / 2)
+
+    def add(self, path: StraightPath, points: int) -> Reading:
+        """Add what an iteration of so many points measured."""
+        clean = (~self.masked.any(dim=1, keepdim=True)).to(path.evidence) * points
+        return replace(
+            self,
+            first=self.first if self.points else path.log_p,
+            total=self.total + path.log_p * points,
+            evidence=self.evidence + path.evidence * clean,
+            points=self.points + points,
+            clean=self.clean + clean,
+        )
+
+    def mask_more(self, iteration: int) -> Reading:
+        """Mask the strongest of the tokens that are open, by the mean of log2 p over all points."""
+        mean = self.total / self.points
+        wanted = masked_counts(self.content, iteration) - self.masked.sum(dim=1)
+        chosen = pick_strongest(mean, self.content & ~self.masked, wanted)
+        return replace(
+            self,
+            iteration=torch.where(chosen, iteration, self.iteration),
+            picked=torch.where(chosen, mean, self.picked),
+        )
+
+    def rankings(self) -> list[list[int]]:
+        """Rank the tokens of each text: masked ones by iteration, then the others; within these by order, by place."""
+        rows = zip(self.content.tolist(), self.iteration.tolist(), self.order.tolist(), strict=True)
+        return [
+            sorted((place for place, own in enumerate(content) if own), key=_key(iteration, order))
+            for content, iteration, order in rows
+        ]
+
+
+def masked_counts(content: Tensor, iteration: int) -> Tensor:
+    """Count the tokens of each text that are masked in an iteration, counted from 0, (batch,).
+
+    A share of the content tokens for each iteration before, to the nearest, at least one; none of short texts, of which
+    every token matters.
+    """
+    count = content.sum(dim=1)
+    wanted = torch.floor(count * SHARE * iteration + 0.5).clamp(min=1).long()
+    return torch.where(count < SHORTEST, 0, wanted)
+
+
 def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
     """Put the prior's mean in the place of some tokens at the first layer, and carry that through to the deeper ones.
 
@@ -198,18 +290,6 @@ def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
     shut = torch.where(masked.unsqueeze(-1), mean, first.activation)
     carried = first.carry(shut, [site.layer for site in deeper]) if deeper else {}
     return [replace(first, activation=shut), *(replace(site, activation=carried[site.layer]) for site in deeper)]
-
-
-def order_so_far(paths: Sequence[StraightPath]) -> Tensor:
-    """Give what tokens are ordered by, (batch, tokens): bits of log2 p, the first iteration counted twice over."""
-    return (paths[0].log_p + _mean([path.log_p for path in paths])) / 2
-
-
-def masked_counts(content: Tensor, iteration: int, iterations: int) -> Tensor:
-    """Count the tokens to be masked after an iteration, (batch,): to the nearest, none after the last."""
-    if iteration == iterations - 1:
-        return torch.zeros_like(content.sum(dim=1))
-    return torch.floor(content.sum(dim=1) * SHARE * (iteration + 1) + 0.5).long()
 
 
 def pick_strongest(order: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
@@ -232,19 +312,8 @@ def pick_strongest(order: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
     return (places < wanted.unsqueeze(1)) & candidates
 
 
-def rank(order: Tensor, picked: Sequence[Tensor], content: Tensor) -> list[list[int]]:
-    """Rank the tokens of each text: those that were masked by iteration, then the others; within each by order."""
-    values = order.cpu().double().tolist()
-    rankings = []
-    for row, own in enumerate(values):
-        left = set(content[row].nonzero().flatten().tolist())
-        groups = [*(set(each[row].nonzero().flatten().tolist()) for each in picked), left]
-        ranking: list[int] = []
-        for group in groups:
-            chosen = (group & left) - set(ranking)
-            ranking += sorted(chosen, key=lambda place: (-own[place], place))
-        rankings.append(ranking)
-    return rankings
+def _key(iteration: Sequence[int], order: Sequence[float]) -> Callable[[int], tuple[int, float, int]]:
+    return lambda place: (iteration[place], -order[place], place)
 
 
 def _mean(parts: Sequence[Tensor]) -> Tensor:
