@@ -24,7 +24,7 @@ test: $(VENV)/.installed-dev chromium  ## run the whole test suite
 # torch.jit, which torch itself by now calls deprecated when they are loaded.
 test-oldest: $(OLDEST)/.installed  ## run the fast part of the suite against the oldest versions that are supported
 	$(OLDEST)/bin/python -m pytest -q -W 'ignore:`torch.jit:DeprecationWarning' \
-		tests/bottleneck tests/data tests/models tests/methods tests/cli tests/finetune tests/test_*.py
+		tests/bottleneck tests/data tests/models tests/methods tests/cli tests/test_*.py
 
 # The page is tested in a real browser. Where none can be had those tests are skipped, and this says so; it never fails.
 chromium:

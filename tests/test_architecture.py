@@ -30,7 +30,6 @@ ORDER = [
     "explainer",
     "methods",
     "evaluation",
-    "finetune",
     "run",
     "app",
     "cli",

@@ -10,9 +10,9 @@ import torch
 from transformers import BertConfig, BertModel
 
 import tiny
-from narrows.finetune.settings import FinetuneConfig
-from narrows.models.hub import lora
+from narrows.models.hub import finetune
 from narrows.models.hub.card import Accuracy, ModelCard, TrainingData
+from narrows.models.hub.finetune_settings import FinetuneSettings
 
 GOOD, BAD = ("good", "super"), ("bad", "not")
 
@@ -56,7 +56,7 @@ def save_sst2(folder: Path, rows: int = 300, seed: int = 0) -> Path:
     return folder
 
 
-def settings(base: Path, data: Path, out: Path, **changes: Any) -> FinetuneConfig:
+def settings(base: Path, data: Path, out: Path, **changes: Any) -> FinetuneSettings:
     """A run of a second or two."""
     given: dict[str, Any] = {
         "dataset": ("sst2",),
@@ -73,20 +73,20 @@ def settings(base: Path, data: Path, out: Path, **changes: Any) -> FinetuneConfi
         "precision": "float32",
         "device": "cpu",
     }
-    return FinetuneConfig(**(given | changes))
+    return FinetuneSettings(**(given | changes))
 
 
 def save_adapter(folder: Path, base: Path, labels: tuple[str, ...], rank: int = 4) -> Any:
     """An adapter with random weights, none of them zero, and its card; gives back the model it was saved from."""
-    pattern = FinetuneConfig.__dataclass_fields__["modules"].default
-    model, _ = lora.build(base, labels, lora.LoraSettings(rank, 8.0, 0.05, pattern), dropout=0.1, seed=0)
+    given = FinetuneSettings(("sst2",), folder, rank=rank, alpha=8.0)
+    model, tokenizer = finetune.build(base, labels, given)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator).mul(0.3).half())
     folder.mkdir(parents=True)
-    lora.save(model, folder)
+    finetune.save(model, tokenizer, folder)
     card(labels).save(folder)
     return model.eval()
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import typer
 from rich.console import Console
 
 from narrows.cli.options import takes_settings
-from narrows.finetune.settings import FinetuneConfig
+from narrows.cli.terminal import progress_bar
+from narrows.models.hub.finetune_settings import FinetuneSettings
 
 commands = typer.Typer()
 
 
 @commands.command()
-@takes_settings(FinetuneConfig)
-def finetune(config: FinetuneConfig) -> None:
-    """Fine-tune a small classifier with LoRA: adapter, model card and measured accuracies."""
-    from narrows.finetune.bar import training_bar
-    from narrows.finetune.train import finetune as train
+@takes_settings(FinetuneSettings)
+def finetune(settings: FinetuneSettings) -> None:
+    """Fine-tune a small classifier on data sets or files with labels: weights, prior and a card with accuracies."""
+    from narrows.models.hub.finetune import finetune as train
 
-    with training_bar() as report:
-        card = train(config, report)
+    bar = progress_bar()
+    with ExitStack() as shown:
+        reading = shown.enter_context(Console(stderr=True).status(f"Reading {', '.join(settings.dataset)}"))
+
+        def report(step: int, steps: int, loss: float) -> None:
+            if not bar.tasks:
+                reading.stop()
+                shown.enter_context(bar)
+                bar.add_task("", total=steps, completed=step)  # a resumed run starts in the middle
+            doing = "Training" if step < steps else "Measuring the accuracy"
+            bar.update(bar.task_ids[0], completed=step, description=f"{doing}, loss {loss:.3f}")
+
+        card = train(settings, report)
     for result in card.accuracy:
         typer.echo(f"{result.dataset} {result.split}: {result.accuracy:.4f} of {result.n}")
 

@@ -24,10 +24,10 @@ def takes_settings(settings: Callable[P, Settings]) -> Callable[[Callable[[Setti
         The decorator. What it gives is for `typer.Typer.command`; the function's docstring is the command's help.
 
     Example:
-        >>> from narrows.finetune.settings import FinetuneConfig
-        >>> @takes_settings(FinetuneConfig)
-        ... def show(config: FinetuneConfig) -> None:
-        ...     print(config.epochs)
+        >>> from narrows.models.hub.finetune_settings import FinetuneSettings
+        >>> @takes_settings(FinetuneSettings)
+        ... def show(settings: FinetuneSettings) -> None:
+        ...     print(settings.epochs)
         >>> show(dataset=["rte"], out="rte")
         3.0
     """

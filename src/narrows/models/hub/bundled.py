@@ -67,10 +67,13 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> BundledModel:
-    """Look up a bundled model; raise a ModelError if there is none of that name."""
-    if name not in names():
-        raise ModelError(f"no bundled model {name!r}; there are {', '.join(names()) or 'none'}")
-    return BundledModel(name, ADAPTERS / name)
+    """Look up a bundled model, or the folder of an adapter by ``narrows finetune``; raise a ModelError without one."""
+    if name in names():
+        return BundledModel(name, ADAPTERS / name)
+    if not (Path(name) / ADAPTER_CONFIG).is_file():
+        listed = ", ".join(names()) or "none"
+        raise ModelError(f"no bundled model {name!r}; there are {listed}; nor is it a folder with {ADAPTER_CONFIG}")
+    return BundledModel(name, Path(name))
 
 
 def load_adapted(adapter: Path, base: Path | None = None) -> tuple[Any, Any]:

@@ -79,10 +79,14 @@ class ModelCard:
         results = "\n".join(f"| {a.dataset} | {a.split} | {a.n:,} | {a.accuracy:.4f} |" for a in self.accuracy)
         settings = "\n".join(f"| {name} | {_cell(value)} |" for name, value in self.settings.items())
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        kind = f"A LoRA adapter and classification head for {self.base}"
+        stored = "stored as float16; the adapter is merged into the base when it is loaded"
+        if self.settings.get("full"):
+            kind, stored = f"A classifier made from {self.base}", "stored as float32"
         return f"""# {self.name}
 
-A LoRA adapter and classification head for {self.base}. Classes: {", ".join(self.labels)}.
-{self.parameters:,} parameters were trained, stored as float16; the adapter is merged into the base when it is loaded.
+{kind}. Classes: {", ".join(self.labels)}.
+{self.parameters:,} parameters were trained, {stored}.
 
 ## Accuracy
 

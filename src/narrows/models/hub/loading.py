@@ -36,7 +36,8 @@ def load_classifier(name: str, device: str | None = None) -> Classifier:
     """Load a classifier. Weights come only from safetensors, never from pickles, and no remote code is run.
 
     Args:
-        name: One of the demo models, a folder, or an id on the Hub.
+        name: One of the demo models, a folder (of a model, or of an adapter by ``narrows finetune``), or an id on the
+            Hub.
         device: Where to put it; None = the first GPU, or the CPU if there is none.
 
     Returns:
@@ -50,7 +51,7 @@ def load_classifier(name: str, device: str | None = None) -> Classifier:
         'sentiment'
     """
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if name in bundled.names():
+    if name in bundled.names() or (Path(name) / bundled.ADAPTER_CONFIG).is_file():
         demo = bundled.find(name)
         model, tokenizer = demo.load()
         model.config.name_or_path = name  # results then name the demo model, not the folder of its base
@@ -68,7 +69,8 @@ def load_classifier(name: str, device: str | None = None) -> Classifier:
     if missing:
         listed = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
         raise ModelError(f"{name} has no trained classification head: its weights lack {listed}")
-    return Classifier(_placed(model, place), tokenizer, name, None)
+    prior = Path(name) / bundled.PRIOR_FILE
+    return Classifier(_placed(model, place), tokenizer, name, prior if prior.is_file() else None)
 
 
 def _placed(model: Any, device: str) -> PreTrainedModel:

@@ -1,4 +1,4 @@
-"""The settings of a fine-tuning run. Light on purpose: the command line makes its options from them."""
+"""The settings of ``narrows finetune``. The module is light: the command line makes its options from it."""
 
 from __future__ import annotations
 
@@ -10,40 +10,44 @@ from typing import Annotated, Literal, get_args
 from narrows.errors import InputError
 
 Precision = Literal["auto", "bfloat16", "float32"]
+Device = Literal["auto", "cpu", "cuda"]
 
 _ABOVE_0 = (
-    *("epochs", "batch_size", "batch_tokens", "learning_rate", "head_learning_rate", "clip", "rank", "alpha"),
-    "checkpoint_minutes",
+    *("epochs", "batch_size", "learning_rate", "head_learning_rate", "clip", "rank", "alpha", "checkpoint_minutes"),
 )
 _SHARES = ("dropout", "lora_dropout", "warmup")
 
 
 @dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneSettings:
     """Settings of a fine-tuning run: the one place of their defaults; each is an option of ``narrows finetune``.
 
     Raises:
         InputError: If a setting is out of its range.
 
     Example:
-        >>> FinetuneConfig(("sst2",), Path("sentiment"), epochs=1.0).command()
+        >>> FinetuneSettings(("sst2",), Path("sentiment"), epochs=1.0).command()
         'narrows finetune --dataset sst2 --out sentiment --epochs 1.0'
     """
 
-    dataset: Annotated[tuple[str, ...], "Data set to train on; give it again to mix several."]
-    out: Annotated[Path, "Folder for the adapter, its card and the checkpoint."]
+    dataset: Annotated[tuple[str, ...], "Data set, or file with texts and labels, to train on; again for more."]
+    out: Annotated[Path, "Folder for the model, its card, its prior and the checkpoints."]
     data_dir: Annotated[Path | None, "Folder with the published files; without it they come from the Hub."] = None
-    evaluate: Annotated[tuple[str, ...], "Data set to measure the accuracy on; default: those trained on."] = ()
+    evaluate: Annotated[
+        tuple[str, ...], "Data set or file to measure the accuracy on; default: those of --dataset (a tenth of a file)."
+    ] = ()
     name: Annotated[str, "Name on the model card; default: the name of the folder."] = ""
     base: Annotated[Path | None, "Folder with the base model; default: all-MiniLM-L6-v2."] = None
-    init_from: Annotated[str, "Start from this bundled model or adapter folder."] = ""
+    init_from: Annotated[str, "Start from this demo model or folder of an earlier run."] = ""
+    full: Annotated[bool, "Train all weights, not only LoRA matrices, pooler and classifier."] = False
     limit: Annotated[int | None, "Take a random sample of so many rows of each data set."] = None
     seed: Annotated[int, "Seed of new weights, order of the data, dropout and samples."] = 0
     epochs: Annotated[float, "Passes over the data."] = 3.0
     batch_size: Annotated[int, "Most texts in a batch."] = 32
-    batch_tokens: Annotated[int, "Most tokens in a batch, padding included."] = 16384
     max_length: Annotated[int, "Tokens after which training texts are cut; evaluation uses the model's limit."] = 256
-    learning_rate: Annotated[float, "Highest learning rate of the LoRA weights."] = 1e-3
+    learning_rate: Annotated[
+        float | None, "Highest learning rate of the LoRA weights, or of the base; default: 1e-3, with --full 5e-5."
+    ] = None
     head_learning_rate: Annotated[float, "Highest learning rate of pooler and classifier."] = 5e-4
     weight_decay: Annotated[float, "Weight decay of AdamW."] = 0.01
     warmup: Annotated[float, "Share of the steps in which the learning rate rises."] = 0.06
@@ -55,27 +59,31 @@ class FinetuneConfig:
     modules: Annotated[str, "Pattern of the linear layers that get LoRA matrices."] = (
         r".*\.layer\.\d+\..*\.(query|key|value|dense)"
     )
-    precision: Annotated[Precision, "Precision of the matrix products; auto: the faster one here."] = "auto"
-    device: Annotated[str, "cpu, cuda or auto."] = "auto"
+    precision: Annotated[Precision, "Precision of the matrix products; auto: bfloat16 on GPUs that have it."] = "auto"
+    device: Annotated[Device, "Where to train; auto: a GPU if there is one."] = "auto"
     checkpoint_minutes: Annotated[float, "Minutes between checkpoints."] = 5.0
 
     def __post_init__(self) -> None:
         if not self.dataset:
             raise InputError("name at least one data set to train on")
         for name in _ABOVE_0:
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise InputError(f"{name} must be above 0, not {value}")
         for name in _SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if not 0 <= self.weight_decay < float("inf"):
             raise InputError(f"weight_decay must be at least 0, not {self.weight_decay}")
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"limit must be at least 1, not {self.limit}")
         if self.max_length < 8:
             raise InputError(f"max_length must be at least 8, not {self.max_length}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed must be at least 0 and below 2**32, not {self.seed}")
-        if self.precision not in get_args(Precision):
-            raise InputError(f"precision must be one of {', '.join(get_args(Precision))}, not {self.precision!r}")
+        for name, choices in (("precision", get_args(Precision)), ("device", get_args(Device))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
 
     def command(self) -> str:
         """Write the command that gives these settings.
@@ -85,10 +93,13 @@ class FinetuneConfig:
         """
         words = ["narrows", "finetune"]
         for item in fields(self):
-            value = getattr(self, item.name)
-            if value != item.default:
-                values = value if isinstance(value, tuple) else (value,)
-                words += [word for one in values for word in (f"--{item.name.replace('_', '-')}", str(one))]
+            value, option = getattr(self, item.name), f"--{item.name.replace('_', '-')}"
+            if isinstance(value, bool):
+                words += [option] if value else []
+            elif value != item.default:
+                words += [
+                    word for one in (value if isinstance(value, tuple) else (value,)) for word in (option, str(one))
+                ]
         return shlex.join(words)
 
     def to_dict(self) -> dict[str, str | int | float | list[str] | None]:

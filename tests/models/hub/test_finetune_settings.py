@@ -14,21 +14,21 @@ from typer.testing import CliRunner
 
 from narrows.cli.options import takes_settings
 from narrows.errors import InputError
-from narrows.finetune.settings import FinetuneConfig
+from narrows.models.hub.finetune_settings import FinetuneSettings
 
 REQUIRED = ["--dataset", "sst2", "--out", "here"]
 
 
-def parse(arguments: list[str]) -> FinetuneConfig:
+def parse(arguments: list[str]) -> FinetuneSettings:
     """What the command's function is given for some arguments."""
-    taken: list[FinetuneConfig] = []
+    taken: list[FinetuneSettings] = []
     app = typer.Typer()
 
     @app.command()
-    @takes_settings(FinetuneConfig)
-    def finetune(config: FinetuneConfig) -> None:
+    @takes_settings(FinetuneSettings)
+    def finetune(settings: FinetuneSettings) -> None:
         """Train something."""
-        taken.append(config)
+        taken.append(settings)
 
     result = CliRunner().invoke(app, arguments)
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -38,11 +38,11 @@ def parse(arguments: list[str]) -> FinetuneConfig:
 
 
 def test_the_defaults_of_the_options_are_those_of_the_settings() -> None:
-    assert parse(REQUIRED) == FinetuneConfig(("sst2",), Path("here"))
+    assert parse(REQUIRED) == FinetuneSettings(("sst2",), Path("here"))
 
 
 def test_every_setting_is_an_option() -> None:
-    config = FinetuneConfig(
+    config = FinetuneSettings(
         dataset=("mnli", "snli"),
         out=Path("a folder/nli"),
         data_dir=Path("data"),
@@ -54,7 +54,6 @@ def test_every_setting_is_an_option() -> None:
         seed=3,
         epochs=0.5,
         batch_size=4,
-        batch_tokens=64,
         max_length=32,
         learning_rate=0.25,
         head_learning_rate=0.125,
@@ -68,9 +67,10 @@ def test_every_setting_is_an_option() -> None:
         modules=r".*\.(query|key)",
         precision="float32",
         device="cpu",
+        full=True,
         checkpoint_minutes=1.0,
     )
-    default = FinetuneConfig(("sst2",), Path("here"))
+    default = FinetuneSettings(("sst2",), Path("here"))
     assert not [name for name, value in config.to_dict().items() if value == default.to_dict()[name]]
     words = shlex.split(config.command())
     assert words[:2] == ["narrows", "finetune"]
@@ -78,23 +78,23 @@ def test_every_setting_is_an_option() -> None:
 
 
 def test_the_command_of_the_defaults_is_short() -> None:
-    assert FinetuneConfig(("rte",), Path("rte")).command() == "narrows finetune --dataset rte --out rte"
+    assert FinetuneSettings(("rte",), Path("rte")).command() == "narrows finetune --dataset rte --out rte"
 
 
 def test_the_help_says_what_each_option_is() -> None:
     app = typer.Typer()
-    app.command()(takes_settings(FinetuneConfig)(lambda config: None))
+    app.command()(takes_settings(FinetuneSettings)(lambda config: None))
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
-    for name in FinetuneConfig.__dataclass_fields__:
+    for name in FinetuneSettings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
-    assert "Most tokens in a batch, padding included." in text
+    assert "Most texts in a batch." in text
     assert "bfloat16|float32" in text
 
 
 @pytest.mark.parametrize("missing", ["--dataset", "--out"])
 def test_what_has_no_default_must_be_given(missing: str) -> None:
     app = typer.Typer()
-    app.command()(takes_settings(FinetuneConfig)(lambda config: None))
+    app.command()(takes_settings(FinetuneSettings)(lambda config: None))
     place = REQUIRED.index(missing)
     result = CliRunner().invoke(app, REQUIRED[:place] + REQUIRED[place + 2 :])
     assert result.exit_code == 2
@@ -115,17 +115,20 @@ def test_what_has_no_default_must_be_given(missing: str) -> None:
         ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
         ({"max_length": 7}, "max_length must be at least 8, not 7"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"limit": 0}, "limit must be at least 1, not 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"device": "abacus"}, "device must be one of auto, cpu, cuda, not 'abacus'"),
         ({"precision": "float16"}, "precision must be one of auto, bfloat16, float32, not 'float16'"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        FinetuneConfig(**({"dataset": ("sst2",), "out": Path("here")} | setting))
+        FinetuneSettings(**({"dataset": ("sst2",), "out": Path("here")} | setting))
 
 
 def test_the_options_are_there_without_any_model_code() -> None:
     code = (
-        "import sys, narrows.cli.options, narrows.finetune.settings;"
+        "import sys, narrows.cli.options, narrows.models.hub.finetune_settings;"
         "print(*{'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -1,1 +1,0 @@
-"""Fine-tuning small classifiers, which is how the demo models were made."""
