@@ -35,6 +35,7 @@ def texts(tmp_path: Path) -> Path:
         (library.Dataset.from_dict(ROWS), TWO),
         (pandas.DataFrame(ROWS), TWO),
         (pandas.DataFrame(PAIRS), [Example("a", "b", 1), Example("c")]),
+        (pandas.DataFrame(PAIRS).convert_dtypes(), [Example("a", "b", 1), Example("c")]),
         (pandas.Series(["good", "bad"], index=[7, 3]), [Example("good"), Example("bad")]),
         (pandas.Series(["good"], dtype="string"), [Example("good")]),
         (np.array(["good", "longer"]), [Example("good"), Example("longer")]),
