@@ -29,8 +29,8 @@ from narrows.methods.method import Batch, Layer, Site
 
 DEPTHS = (1 / 6, 3 / 6, 5 / 6)
 WHOLE = (0.0, 1.0)
-SHARE = 1 / 25  # of the content tokens that each iteration masks more
-SHORTEST = 8  # content tokens; of shorter texts nothing is masked
+SHARE = 1 / 8  # of the content tokens: picked in equal steps, one after each iteration
+SHORTEST = 8  # content tokens; in shorter texts nothing is picked
 OPEN = 10**6  # an iteration that never comes
 WIDEST = 5.0  # logit of the most open mask of a rate curve, where the paper's optimisation starts
 
@@ -116,7 +116,7 @@ class Evidence:
         )
         if self.iterations == 1:
             return f"{measured}."
-        return f"{measured}, in {self.iterations} iterations, each with more of the strongest tokens masked."
+        return f"{measured}, in {self.iterations} iterations; after each, more of the strongest tokens are masked."
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
@@ -126,15 +126,14 @@ class Evidence:
         sites = batch.sites(layers, prior)
         reading = Reading.empty(batch.content)
         for iteration in range(self.iterations):
-            if iteration:
-                reading = reading.mask_more(iteration)
             masked = mask(sites, reading.masked) if reading.masked.any() else sites
             path = self._measure(batch, masked, iteration)
             reading = reading.add(path, len(self._points(iteration)))
+            if self.iterations > 1:
+                reading = reading.pick(iteration, (iteration + 1) / self.iterations)
+        rankings = reading.rankings() if self.iterations > 1 else None
         extras = self._extras(batch, sites, path, prior)
-        return batch.attributions(
-            self, reading.scores, rankings=reading.rankings(), layers=layers, prior=prior, extras=extras
-        )
+        return batch.attributions(self, reading.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
 
     def _points(self, iteration: int) -> range:
         """Share the points out among the iterations: the numbers of those of one."""
@@ -192,10 +191,10 @@ class Reading:
 
     Attributes:
         content: True where a token is part of a text.
-        iteration: The iteration before which a token was masked; `OPEN` for those that never were.
+        iteration: The iteration after which a token was picked; `OPEN` for those that never were.
         first: Bits of log2 p in the first iteration.
         total: Bits of log2 p, summed over all points.
-        picked: Bits of log2 p by which a token was picked to be masked, its mean until then.
+        picked: Bits of log2 p by which a token was picked, its mean until then.
         evidence: Bits of log-odds, summed over the points at which nothing of the text was masked.
         points: Points so far.
         clean: Those at which nothing of the text was masked, (batch, 1).
@@ -219,7 +218,7 @@ class Reading:
 
     @property
     def masked(self) -> Tensor:
-        """True where a token is masked, (batch, tokens)."""
+        """True where a token was picked, and is masked from then on, (batch, tokens)."""
         return self.iteration < OPEN
 
     @property
@@ -244,10 +243,13 @@ class Reading:
             clean=self.clean + clean,
         )
 
-    def mask_more(self, iteration: int) -> Reading:
-        """Mask the strongest of the tokens that are open, by the mean of log2 p over all points."""
+    def pick(self, iteration: int, part: float) -> Reading:
+        """Pick the strongest of the open tokens, by the mean of log2 p over all points, up to a part of `SHARE`.
+
+        They are masked from now on.
+        """
         mean = self.total / self.points
-        wanted = masked_counts(self.content, iteration) - self.masked.sum(dim=1)
+        wanted = picked_counts(self.content, part) - self.masked.sum(dim=1)
         chosen = pick_strongest(mean, self.content & ~self.masked, wanted)
         return replace(
             self,
@@ -256,7 +258,7 @@ class Reading:
         )
 
     def rankings(self) -> list[list[int]]:
-        """Rank the tokens of each text: masked ones by iteration, then the others; within these by order, by place."""
+        """Rank the tokens of each text: picked ones by iteration, then the others; within these by order, by place."""
         rows = zip(self.content.tolist(), self.iteration.tolist(), self.order.tolist(), strict=True)
         return [
             sorted((place for place, own in enumerate(content) if own), key=_key(iteration, order))
@@ -264,14 +266,19 @@ class Reading:
         ]
 
 
-def masked_counts(content: Tensor, iteration: int) -> Tensor:
-    """Count the tokens of each text that are masked in an iteration, counted from 0, (batch,).
+def picked_counts(content: Tensor, part: float) -> Tensor:
+    """Count the tokens of each text to be picked, (batch,): a part of `SHARE`, to the nearest, at least one.
 
-    A share of the content tokens for each iteration before, to the nearest, at least one; none of short texts, of which
-    every token matters.
+    None of a short text, of which every token matters.
+
+    Example:
+        >>> content = torch.ones(3, 36, dtype=torch.bool)
+        >>> content[1, 9:] = content[2, 7:] = False
+        >>> picked_counts(content, 1.0).tolist()
+        [5, 1, 0]
     """
     count = content.sum(dim=1)
-    wanted = torch.floor(count * SHARE * iteration + 0.5).clamp(min=1).long()
+    wanted = torch.floor(count * SHARE * part + 0.5).clamp(min=1).long()
     return torch.where(count < SHORTEST, 0, wanted)
 
 
