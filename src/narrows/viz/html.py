@@ -209,10 +209,10 @@ def _word_notes(attribution: AttributionDict, signed: bool) -> dict[int, str]:
 
 def _legend(scale: Scale, attribution: AttributionDict) -> Json:
     unit = attribution["method"]["unit"]
-    low, high = scale.ends(unit)
+    low, high = scale.ends()
     return {
         "low": low,
-        "high": visible(high),
+        "high": high,
         "levels": [_class(level, scale.grey) for level in scale.levels()],
         "quantity": visible(caption.quantity(attribution)),
         "zero": visible(caption.amount(0, unit)),

@@ -79,15 +79,20 @@ class _Canvas:
     scale: Scale
     theme: Theme
     unit: str
+    quantity: str
     colour: bool
     encoding: str
     ascii_only: bool
 
     @classmethod
-    def of(cls, scale: Scale, theme: Theme, unit: str, console: Console, options: ConsoleOptions) -> _Canvas:
+    def of(
+        cls, scale: Scale, theme: Theme, result: AttributionDict, console: Console, options: ConsoleOptions
+    ) -> _Canvas:
         # The 16 colours of an old terminal can be anything: no shade can be read off them.
         colour = not console.no_color and console.color_system in {"truecolor", "256"}
-        return cls(scale, theme, visible(unit, options.encoding), colour, options.encoding, options.ascii_only)
+        unit, quantity = result["method"]["unit"], caption.quantity(result)
+        names = visible(unit, options.encoding), visible(quantity, options.encoding)
+        return cls(scale, theme, *names, colour, options.encoding, options.ascii_only)
 
     def style(self, level: int) -> Style:
         """Return the style of a token of this level."""
@@ -121,9 +126,9 @@ class _Canvas:
         """Return the scale with its ends and its unit."""
         if not self.scale.largest:
             return Text(f"every token: {caption.amount(0, self.unit)}")
-        low, high = self.scale.ends(self.unit)
-        legend = Text(f"{low} ")
-        for level in self.scale.levels()[:: 2 if self.scale.signed else 1]:  # both halves fit a line of 80
+        low, high = self.scale.ends()
+        legend = Text(f"{self.quantity}: {low} ")
+        for level in self.scale.levels()[:: 3 if self.scale.signed else 2]:  # both halves fit a line of 80
             legend.append(" " if self.colour else self.bar(level), self.style(level))
         return legend.append(f" {high}")
 
@@ -135,7 +140,7 @@ class _TokenMap:
     theme: Theme
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        canvas = _Canvas.of(self.scale, self.theme, self.attribution["method"]["unit"], console, options)
+        canvas = _Canvas.of(self.scale, self.theme, self.attribution, console, options)
         width = min(options.max_width, _TEXT_WIDTH)
         yield _heading([self.attribution], canvas)
         yield Text()
@@ -242,14 +247,14 @@ class _LayerMap:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         first = self.attributions[0]
         scale = scale_of_all(self.attributions)
-        canvas = _Canvas.of(scale, self.theme, first["method"]["unit"], console, options)
+        canvas = _Canvas.of(scale, self.theme, first, console, options)
         width = min(options.max_width, _TEXT_WIDTH)
         yield _heading(self.attributions, canvas)
         yield Text()
         names = [canvas.line(label) for label in labels(first)]
         widest = max((Text(name).cell_len for name in names), default=0)
         name_width = max(len("all tokens"), min(widest, options.max_width // 3, 24)) + 1
-        ranks = len(str(len(names))) + 1
+        ranks = len(str(len(names))) + (1 if canvas.colour else 2)
         per_table = max(1, (options.max_width - name_width) // (_CELL + 1 + ranks))
         for start in range(0, len(self.attributions), per_table):
             yield _layer_table(self.attributions[start : start + per_table], names, (name_width, ranks), canvas)
