@@ -164,19 +164,18 @@ class _Sheet:
         """Set the scale: its quantity, its ends and its colours."""
         self.top += 1.9 * self.size
         size, quantity = self.size - 1, printable(caption.quantity(attribution))
-        low, high = scale.ends()
         if not scale.largest:
             text = f"{quantity}: {caption.amount(0, printable(attribution['method']['unit']))} everywhere"
             self.put(1.0, text, size, _measure(text, size))
             return
-        written = f"{quantity}: {low.removesuffix(' against')}"
+        written = f"{quantity}: {caption.number(-scale.largest, True) if scale.signed else '0'}"
         x, cell = 5 + 1.03 * _measure(f"{written} ", size), _RAMP / len(scale.levels())
         self.put(1.0, written, size, x)
         for place, level in enumerate(scale.levels()):
             background = scale.shade(level).background
             self.patch(x + place * cell, -0.75 * self.size, cell + 0.5, 0.85 * self.size, background)
         self.patch(x, -0.75 * self.size, _RAMP + 0.5, 0.85 * self.size, "none", LINES)
-        high = high.removesuffix(" for the target")
+        high = caption.number(scale.largest, scale.signed)
         self.put(x + _RAMP + 4, high, size, _measure(high, size))
 
     def patch(self, x: float, y: float, width: float, height: float, face: str, edge: str = "none") -> None:

@@ -19,8 +19,7 @@ from narrows.viz import caption
 from narrows.viz.shade import LEVELS, Scale, Theme, scale_of_all, scales_of
 from narrows.viz.spans import Span, check_same_tokens, cut, labels, segments, unplaced, visible
 
-_BARS, _BARS_AGAINST = "▁▂▃▄▅▆▇█", "░▒▓"
-_ASCII_BARS, _ASCII_BARS_AGAINST = "12345678", "abc"
+_BARS, _ASCII_BARS = ("▁▂▃▄▅▆▇█", "░▒▓"), ("12345678", "abc")  # for and against
 _LEVEL = "narrows_level"  # key in the style of a token: how strong it is, for the bars of a terminal without colour
 _WORDS = 8
 _CELL = 7  # of the picture of layers: "999,999" fits
@@ -104,13 +103,8 @@ class _Canvas:
 
     def bar(self, level: int) -> str:
         """Return the character that stands for a level where there is no colour."""
-        if level == 0:
-            return " "
-        if level > 0:
-            bars = _ASCII_BARS if self.ascii_only else _BARS
-        else:
-            bars = _ASCII_BARS_AGAINST if self.ascii_only else _BARS_AGAINST
-        return bars[math.ceil(abs(level) / LEVELS * len(bars)) - 1]
+        bars = (_ASCII_BARS if self.ascii_only else _BARS)[level < 0]
+        return " " if level == 0 else bars[math.ceil(abs(level) / LEVELS * len(bars)) - 1]
 
     def line(self, text: str) -> str:
         """Return a text that is safe to print, on one line."""
