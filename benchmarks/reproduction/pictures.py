@@ -50,5 +50,6 @@ def draw_all(out: Path) -> dict[str, Any]:
         explainer = Explainer.from_pretrained("sentiment", method=f"paper:layer={BETA_LAYER}:beta={beta}")
         series.append(explainer(review).to_dict())
     save_figure(plot_series(series, betas, "beta"), out / "figure_5_beta")
-    facts["beta"] = {beta: sum(token["score"] for token in saved["tokens"]) for beta, saved in zip(betas, series, strict=True)}
+    totals = [sum(token["score"] for token in saved["tokens"]) for saved in series]
+    facts["beta"] = dict(zip(betas, totals, strict=True))
     return facts

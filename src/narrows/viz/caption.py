@@ -97,7 +97,9 @@ def layers_of(attributions: Sequence[AttributionDict]) -> str:
 def origin(*attributions: AttributionDict) -> str:
     """Return by which method maps were made and, of methods that look at a layer, where."""
     label, where = attributions[0]["method"]["label"], layers_of(attributions)
-    return f"{re.sub(r', layer [0-9,]+', '', label)}, {where}" if where else label  # the setting says the same
+    return (
+        f"{re.sub(r', layer [0-9]+(,[0-9]+)*(?=, |$)', '', label)}, {where}" if where else label
+    )  # the setting says the same
 
 
 def quantity(attribution: AttributionDict) -> str:

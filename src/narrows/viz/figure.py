@@ -109,7 +109,7 @@ class _Sheet:
     def __init__(self, width: float, size: float) -> None:
         self.width, self.size = width, size
         self.top = self.right = 0.0  # how far it is filled
-        self.texts: list[tuple[float, float, str, dict[str, Any]]] = []
+        self.texts: list[tuple[float, float, str, float, str, str]] = []  # x, y, text, size, colour, weight
         self.patches: list[tuple[float, float, float, float, str, str]] = []  # x, y, width, height, face, edge
 
     def fill(self, pairs: Sequence[tuple[AttributionDict, Scale]], names: Sequence[str] | None, most: int) -> _Sheet:
@@ -117,14 +117,14 @@ class _Sheet:
         for place, (attribution, scale) in enumerate(pairs):
             p = caption.probability(attribution)
             target = f"{attribution['target']}{p and f' ({p})'}" if names is None else names[place]
-            self.write(short_name(target, _LABEL), self.size, color=INK, fontweight="bold")
+            self.write(short_name(target, _LABEL), self.size, INK, bold=True)
             if names is None:
                 self.write(short_name(caption.origin(attribution), _LABEL), self.size - 1)
             hidden = self.shaded(attribution, scale, most)
             self.legend(attribution, scale)
             note = f"Only the first {most} lines of the text are shown." if hidden else ""
             for said in filter(None, (note, caption.already(attribution))):
-                self.write(said, self.size - 1, color=INK)
+                self.write(said, self.size - 1, INK)
             self.top += self.size
         first = caption.sentences(pairs[0][0]) if len(pairs) == 1 else []
         for said in dict.fromkeys([*(attribution["method"]["caption"] for attribution, _ in pairs), *first]):
@@ -132,16 +132,16 @@ class _Sheet:
         self.top += 0.5 * self.size
         return self
 
-    def write(self, text: str, size: float, **style: Any) -> None:
+    def write(self, text: str, size: float, colour: str = LINES, bold: bool = False) -> None:
         """Set a sentence in as many lines as it needs."""
         chunks = [chunk for word in printable(text).split() for chunk in ((word, 0), (" ", 0))]
-        bold = 1.15 if "fontweight" in style else 1.0
-        for line in _lines(chunks, 0.97 * self.width / bold - 4, size):
+        wider = 1.15 if bold else 1.0
+        for line in _lines(chunks, 0.97 * self.width / wider - 4, size):
             self.top += 1.4 * size
-            self.put(1.0, " ".join(piece[0] for piece in line), size, bold * (line[-1][2] + line[-1][3]), **style)
+            self.put(1.0, " ".join(piece[0] for piece in line), size, wider * (line[-1][2] + line[-1][3]), colour, bold)
 
-    def put(self, x: float, text: str, size: float, width: float, **style: Any) -> None:
-        self.texts.append((x, self.top, text, {"fontsize": size, "color": LINES, **style}))
+    def put(self, x: float, text: str, size: float, width: float, colour: str = LINES, bold: bool = False) -> None:
+        self.texts.append((x, self.top, text, size, colour, "bold" if bold else "normal"))
         self.right = max(self.right, x + 1.03 * width + 4)  # drawn on a grid of pixels, it may be wider
 
     def shaded(self, attribution: AttributionDict, scale: Scale, most: int) -> bool:
@@ -157,7 +157,7 @@ class _Sheet:
                 colours = scale.shade(level)
                 if level:
                     self.patch(x + 1.8 - _PAD, -self.size, width + 2 * _PAD, 1.32 * self.size, colours.background)
-                self.put(x + 1.8, text, self.size, width, color=colours.foreground if level else INK)
+                self.put(x + 1.8, text, self.size, width, colours.foreground if level else INK)
         return len(lines) > most
 
     def legend(self, attribution: AttributionDict, scale: Scale) -> None:
@@ -192,8 +192,9 @@ class _Sheet:
             ax.add_patch(
                 Rectangle((x, y), wide, high, facecolor=face, edgecolor=edge, linewidth=0.4 * (edge != "none"))
             )
-        for x, y, text, style in self.texts:
-            ax.text(x, y, text, va="baseline", parse_math=False, family="DejaVu Sans", **style)
+        plain: dict[str, Any] = {"va": "baseline", "parse_math": False, "family": "DejaVu Sans"}
+        for x, y, text, size, colour, weight in self.texts:
+            ax.text(x, y, text, fontsize=size, color=colour, fontweight=weight, **plain)
         return ax
 
 
