@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz import caption
-from narrows.viz.canvas import COLUMN_WIDTH, LINES, PAGE_WIDTH, new_figure, paper_style, settle, short_name
+from narrows.viz.canvas import COLUMN_WIDTH, LINES, PAGE_WIDTH, new_figure, paper_style, printable, settle, short_name
 from narrows.viz.shade import Scale, is_signed, scale_of_all
 from narrows.viz.spans import check_same_tokens, labels
 
@@ -99,6 +100,11 @@ def plot_series(
     shrink = min(1.0, _BAR / figure.get_figheight())
     bar = figure.colorbar(mapped, ax=strips, extend=extend, extendrect=True, shrink=shrink, anchor=(0.0, 1.0))
     bar.set_label(label)
+    width, height = figure.get_size_inches()
+    captions = dict.fromkeys(printable(result["method"]["caption"]) for result in attributions)
+    lines = [line for said in captions for line in textwrap.wrap(said, int(16 * width))]
+    figure.set_size_inches(width, height + 0.13 * len(lines))
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color=LINES)
     return settle(figure)
 
 
