@@ -20,8 +20,8 @@ from narrows.app.compute import explain_betas, explain_by
 from narrows.app.request import Request
 from narrows.app.shelf import Shelf
 from narrows.viz.canvas import figure_bytes
+from narrows.viz.figure import plot_text
 from narrows.viz.series import plot_series
-from narrows.viz.text import plot_text
 from narrows.viz.trace import plot_rate, plot_trace
 
 HERE = Path(__file__).parent

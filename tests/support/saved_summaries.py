@@ -23,6 +23,7 @@ METHODS = (
     ("occlusion", "occlusion", 0.82, 24.0),
     ("random", "random", 0.04, 0.0),
 )
+TRACED = ("fast", "complete", "paper", "released")
 DATASETS = {"imdb": 0.3, "mnli_matched": 0.38, "mnli_mismatched": 0.36, "ag_news": 0.23, "rte": 0.1}
 
 
@@ -47,8 +48,8 @@ def method(name: str, label: str, drop: float, forwards: float, **changes: Any) 
         "flips": min(1.0, 1.2 * drop),
         "curve_morf": morf,
         "curve_lerf": lerf,
-        "rate_bits": [10.0 * 8**point for point in range(4)] if name.startswith(("fast", "complete", "paper", "released")) else [],
-        "rate_probability": [0.5, 0.7, 0.85, 0.92] if name.startswith(("fast", "complete", "paper", "released")) else [],
+        "rate_bits": [10.0 * 8**point for point in range(4)] if name.startswith(TRACED) else [],
+        "rate_probability": [0.5, 0.7, 0.85, 0.92] if name.startswith(TRACED) else [],
         "normalized": [(value - 0.25) / (0.92 - 0.25) for value in morf],
         "seconds": forwards / 100,
         "forward_equivalents": forwards,

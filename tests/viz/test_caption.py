@@ -46,6 +46,8 @@ def test_quantity_and_origin_come_from_the_record() -> None:
     ]
     assert caption.origin(signed()) == "Evidence (complete), layers 1, 3, 5"
     assert caption.origin(by(first, LIME, layers=None)) == "LIME"
+    at = by(first, method_of(label="IBA, layer 1,3, beta 0.1"), layers=[1, 3])
+    assert caption.origin(at) == "IBA, beta 0.1, layers 1, 3"
     assert caption.places([0, 1, 2, 3]) == "layers 0 to 3"
     assert caption.places([0]) == "layer 0 (the embeddings)"
 

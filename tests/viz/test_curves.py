@@ -102,12 +102,11 @@ def test_other_measures_and_orders() -> None:
 
 def test_no_two_methods_look_alike_and_random_is_grey() -> None:
     found = looks(runs(datasets=1))
-    assert len(set(found.values())) == len(found) == 12
-    for feature in ("dashes", "marker", "hollow"):  # each of them tells methods of one colour apart
-        assert len({(look.colour, getattr(look, feature)) for look in found.values()}) == 12
-    assert [name for name, look in found.items() if look.colour == RANDOM_COLOUR] == ["random"]
-    eight = [look.colour for look in list(found.values())[:7]]
-    assert len(set(eight)) == 7
+    assert len(found) == 12
+    for feature in ("linestyle", "marker", "markerfacecolor"):  # each of them tells methods of one colour apart
+        assert len({(look["color"], look.get(feature)) for look in found.values()}) == 12
+    assert [name for name, look in found.items() if look["color"] == RANDOM_COLOUR] == ["random"]
+    assert len({look["color"] for look in list(found.values())[:7]}) == 7
 
 
 def test_a_method_looks_the_same_in_all_panels_though_some_miss_it() -> None:
@@ -122,7 +121,7 @@ def test_a_method_looks_the_same_in_all_panels_though_some_miss_it() -> None:
 
 def test_names_that_are_cut_to_the_same_stay_apart() -> None:
     long = [method(f"file:path={end}", f"file, path {'/very' * 10}/{end}", 0.1, 1.0) for end in ("a", "b")]
-    labels = [look.label for look in looks([run("imdb", long)]).values()]
+    labels = [look["label"] for look in looks([run("imdb", long)]).values()]
     assert labels[1] == f"{labels[0]} (2)"
     assert legend_of(plot_degradation([run("imdb", long)])) == labels
 
@@ -162,8 +161,8 @@ def test_cost_is_logarithmic_and_what_costs_nothing_is_no_part_of_the_front() ->
     (front,) = [line for line in panel.lines if len(line.get_xdata()) > 1]
     assert min(front.get_xdata()) == 2.0  # not random, which costs nothing
     costly = run("imdb", [method("ig", "IG", 0.1, 20.0), method("lime", "LIME", 0.2, 1500.0)])
-    assert panels_of(plot_cost([costly]))[0].get_xscale() == "log"
-    assert [tick.get_text() for tick in panels_of(plot_cost([costly]))[0].get_xticklabels()][-1] == "1,000"
+    ticks = [tick.get_text() for tick in panels_of(plot_cost([costly]))[0].get_xticklabels()]
+    assert ticks == ["0", "1", "10", "100", "1,000"]
 
 
 @every_plot

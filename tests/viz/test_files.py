@@ -57,5 +57,5 @@ def test_what_cannot_be_written_is_told() -> None:
 
 def test_results_of_one_file_share_one_scale() -> None:
     weak = build("weak", tokens_of("weak", [4.9]))
-    assert render_file([review(), weak], ".tex").count(b"9.80 bits") == 2
-    assert render_file([weak], ".tex").count(b"9.80 bits") == 0
+    assert render_file([review(), weak], ".tex").count(b"9.80") == 2
+    assert render_file([weak], ".tex").count(b"9.80") == 0

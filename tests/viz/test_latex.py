@@ -72,4 +72,4 @@ def test_a_map_that_explains_little_is_grey_and_words_are_not_torn() -> None:
 
 
 def test_a_scale_can_be_shared() -> None:
-    assert "19.6 bits" in render_latex(review(), Scale(19.6, signed=False))
+    assert "19.6" in render_latex(review(), Scale(19.6, signed=False))

@@ -167,9 +167,9 @@ def test_texts_with_their_maps_and_what_removal_did() -> None:
 
 def test_the_curves_of_a_text_are_drawn_where_there_are_some() -> None:
     page = page_of(most=[graded(review())])
-    assert "How the bottleneck narrowed" in page
+    assert "Step by step" in page
     assert "p(target) over the bits that pass" in page
-    assert "How the bottleneck narrowed" not in page_of(most=[graded({**review(), "trace": []})])
+    assert "Step by step" not in page_of(most=[graded({**review(), "trace": []})])
 
 
 def test_maps_of_other_methods_have_their_unit() -> None:

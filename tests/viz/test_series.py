@@ -10,7 +10,7 @@ from narrows.data.schema import AttributionDict
 from narrows.errors import DependencyError, InputError
 from narrows.viz.canvas import figure_svg
 from narrows.viz.series import plot_series
-from saved_results import LIME, all_special, build, by, hostile, long, pair, review, signed, silent, tokens_of
+from saved_results import CAPTION, LIME, all_special, build, by, hostile, long, pair, review, signed, silent, tokens_of
 
 pytest.importorskip("matplotlib")
 
@@ -70,6 +70,11 @@ def test_a_long_text_goes_on_below_and_its_end_is_left_out() -> None:
     assert figure.get_figheight() <= 9.0
     (only,) = strips_of(plot_series([long()], ["a"], "beta", "all", limit=5))
     assert len(names_of(only.xaxis)) == 5
+
+
+def test_the_sentences_of_the_methods_stand_below() -> None:
+    figure = plot_series([review(), by(review(), LIME)], ["a", "b"], "method")
+    assert " ".join(figure.get_supxlabel().split()) == f"{CAPTION} {LIME['caption']}"
 
 
 def test_cells_are_as_wide_in_the_last_strip() -> None:

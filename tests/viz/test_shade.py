@@ -98,6 +98,6 @@ def test_a_map_that_explains_little_is_grey_and_as_readable(theme: Theme) -> Non
         assert contrast(colours.background, blue.background) < 1.1
 
 
-def test_the_ends_of_a_scale_have_their_unit() -> None:
-    assert Scale(9.8, signed=False).ends("bits") == ("0", "9.80 bits")
-    assert Scale(0.0031, signed=True).ends("weight") == ("-0.0031 against", "weight +0.0031 for the target")
+def test_the_ends_of_a_scale() -> None:
+    assert Scale(9.8, signed=False).ends() == ("0", "9.80")
+    assert Scale(0.0031, signed=True).ends() == ("-0.0031 against", "+0.0031 for the target")

@@ -136,9 +136,9 @@ def test_no_bits_at_all() -> None:
 def test_layers_have_a_column_each_and_the_tokens_their_bits() -> None:
     output = printed(render_layers(layers(6)), 100)
     assert re.search(r"^layer +0 +1 +2 +3 +4 +5 *$", output, re.MULTILINE)
-    assert re.search(r"^The +0 +11 .* 0\.90 +9.* 2\.70 +6", output, re.MULTILINE)
+    assert re.search(r"^The +0 11 +.* 0\.90 8 +.* 2\.70 5 ", output, re.MULTILINE)
     assert re.search(r"^all tokens +\d", output, re.MULTILINE)
-    assert "9.00 bits" in output  # not the 20 of [CLS]
+    assert "█ 9.00" in output  # not the 20 of [CLS]
     assert "layers 0 to 5" in output
 
 
@@ -194,5 +194,5 @@ def test_maps_below_each_other_share_one_scale() -> None:
     weak = build("weak", tokens_of("weak", [4.9]))
     shades = backgrounds(coloured(render_maps([review(), weak], theme="light")))
     assert shades["weak"] == shade(12, "light").background
-    assert printed(render_maps([review(), weak])).count("9.80 bits") == 2
+    assert printed(render_maps([review(), weak])).count("█ 9.80") == 2
     assert backgrounds(coloured(render_map(weak, theme="light")))["weak"] == shade(24, "light").background

@@ -58,10 +58,10 @@ def test_numbers_and_their_units() -> None:
     assert 'data-tip="one: weight +0.0031, rank 1 of 2"' in page
     assert "-2.0e-5" in page
     assert "-0.0031 against" in page
-    assert "weight +0.0031 for the target" in page
+    assert "+0.0031 for the target" in page
     exact = build("one two", tokens_of("one two", [0.5, -0.25]), method=IG)
     assert 'data-tip="two: -0.25 nats of log p, rank 2 of 2"' in render_page([exact])
-    assert "+0.50 nats of log p for the target" in printed(render_map(exact))
+    assert "score (nats of log p): -0.50 against" in printed(render_map(exact))
 
 
 def test_two_scores_that_differ_are_told_apart_in_every_picture() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from narrows.data.output import written_whole
 from narrows.errors import DependencyError, InputError
-from narrows.viz.spans import one_line
+from narrows.viz.spans import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FigureFormat = Literal["png", "svg", "pdf"]
 
-NAME_LENGTH = 24
 PAGE_WIDTH = 7.0  # inches between the margins of a paper of two columns
 COLUMN_WIDTH = 3.3
 INK, LINES = "#1b1f24", "#5b6470"
@@ -31,23 +30,14 @@ PNG_DPI = 200
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.5, 1.2)))
 
-_NO_GLYPH = "\ufffd"
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib
-    "font.size": 8.0,
-    "axes.titlesize": 8.0,
-    "axes.labelsize": 8.0,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "legend.fontsize": 7.0,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8.0),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 7.0),
     "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
     "lines.linewidth": 1.1,
     "lines.markersize": 3.2,
     "legend.frameon": False,
@@ -140,28 +130,23 @@ def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
     return png, svg
 
 
-def drawable() -> Callable[[str], bool]:
-    """Return a test for the characters that matplotlib's font can draw: it warns at each one that it cannot."""
-    check_matplotlib()
-    return lambda character: ord(character) in _covered()
-
-
 @cache
 def _covered() -> frozenset[int]:
+    """Return the characters that the font can draw: matplotlib warns at each one that it cannot."""
     from matplotlib import font_manager, ft2font
 
     path: Any = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans"))
     return frozenset(ft2font.FT2Font(path).get_charmap())
 
 
-def printable(text: str, can_draw: Callable[[str], bool]) -> str:
-    """Return a text with a sign in place of each character that the font cannot draw."""
-    return "".join(c if c.isspace() or can_draw(c) else _NO_GLYPH for c in text)
+def printable(text: str) -> str:
+    """Return a text with a sign in place of each character that must not or cannot be drawn."""
+    return "".join(c if c.isspace() or ord(c) in _covered() else "\ufffd" for c in visible(text))
 
 
-def short_name(text: str, can_draw: Callable[[str], bool], length: int = NAME_LENGTH) -> str:
+def short_name(text: str, length: int = 24) -> str:
     """Return a text on one line of at most `length` characters that the font can draw."""
-    line = printable(one_line(text), can_draw)
+    line = " ".join(printable(text).split())
     return line if len(line) <= length else line[: length - 3] + "..."
 
 

@@ -6,6 +6,7 @@ Unit, sign, label and sentences come from the record of the method; nothing is l
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,7 +96,10 @@ def layers_of(attributions: Sequence[AttributionDict]) -> str:
 
 def origin(*attributions: AttributionDict) -> str:
     """Return by which method maps were made and, of methods that look at a layer, where."""
-    return ", ".join(filter(None, (attributions[0]["method"]["label"], layers_of(attributions))))
+    label, where = attributions[0]["method"]["label"], layers_of(attributions)
+    return (
+        f"{re.sub(r', layer [0-9]+(,[0-9]+)*(?=, |$)', '', label)}, {where}" if where else label
+    )  # the setting says the same
 
 
 def quantity(attribution: AttributionDict) -> str:

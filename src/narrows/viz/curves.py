@@ -1,6 +1,7 @@
 """Figures of runs over data sets: degradation curves, methods beside each other, what they find for their cost.
 
 One panel per data set, laid out for the page of a paper. A method has the same look in all panels of a figure.
+Without matplotlib they raise `DependencyError`, with nothing to draw `InputError`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,6 @@ def plot_degradation(
         The figure.
 
     Raises:
-        DependencyError: If matplotlib is not installed.
         InputError: If there is nothing to draw, or the normalised curve is asked for in the other order.
     """
     if measure == "normalized" and order == "lerf":
@@ -57,7 +57,7 @@ def plot_degradation(
     figure, panels = make_panels(summaries, sharey=measure == "probability")
     for panel, summary in zip(panels, summaries, strict=True):
         for name, method in summary["methods"].items():
-            panel.plot(PERCENT, gaps(curve_of(method, measure, order)), **look_of[name].line())
+            panel.plot(PERCENT, gaps(curve_of(method, measure, order)), **look_of[name])
     name_curves(panels, measure, order)
     draw_legend(figure, panels)
     return settle(figure)
@@ -74,10 +74,6 @@ def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
 
     Returns:
         The figure.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw.
     """
     look_of = looks(summaries)
     lines = {name: line for line, name in enumerate(_sorted_methods(summaries))}
@@ -88,7 +84,7 @@ def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
             colour = RANDOM_COLOUR if is_random(name) else COLOURS[0]
             panel.plot(gaps(method["drop_11_interval"]), [lines[name]] * 2, color=colour, linewidth=1.0)
             panel.plot(gaps([method["drop_11"]]), [lines[name]], "o", color=colour, label=name)
-        panel.set_yticks(range(len(lines)), [look_of[name].label for name in lines], parse_math=False)
+        panel.set_yticks(range(len(lines)), [look_of[name]["label"] for name in lines], parse_math=False)
         panel.set_ylim(len(lines) - 0.4, -0.6)
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="y", color="#e6e9ee", linewidth=0.6)
@@ -109,17 +105,13 @@ def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
 
     Returns:
         The figure.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw.
     """
     look_of = looks(summaries)
     figure, panels = make_panels(summaries, sharey=False, height=2.0)
     for panel, summary in zip(panels, summaries, strict=True):
         points = {name: (m["forward_equivalents"], m["drop_11"]) for name, m in summary["methods"].items()}
         for name, (cost, drop) in points.items():
-            panel.plot([cost], gaps([drop]), **look_of[name].marks())
+            panel.plot([cost], gaps([drop]), **{**look_of[name], "linestyle": "none"})
         front = pareto_front(point for point in points.values() if point[0] > 0)
         if len(front) > 1:
             panel.step(*zip(*front, strict=True), where="post", color=LINES, alpha=0.2, linewidth=2.5, zorder=0.5)
@@ -139,17 +131,13 @@ def plot_rates(summaries: Sequence[RunSummary]) -> Figure:
 
     Returns:
         The figure; bits on logarithmic axes.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw.
     """
     look_of = looks(summaries)
     figure, panels = make_panels(summaries, sharey=True)
     for panel, summary in zip(panels, summaries, strict=True):
         for name, method in summary["methods"].items():
             if has_rate(method):
-                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), **look_of[name].line())
+                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), **look_of[name])
     name_rates(panels)
     draw_legend(figure, panels)
     return settle(figure)
@@ -203,16 +191,10 @@ def _sorted_methods(summaries: Sequence[RunSummary]) -> list[str]:
 
 
 def _cost_axis(panel: Axes, costs: Sequence[float]) -> None:
-    """Scale an axis to the costs, in powers of ten; linear below 1 if one of them is 0."""
-    known = [cost for cost in costs if math.isfinite(cost)] or [1.0]
-    right, free = 2.0 * max(2.0, *known), min(known) <= 0
-    lowest = 1.0 if free else 10.0 ** math.floor(math.log10(min(known)))
-    if free:
-        panel.set_xscale("symlog", linthresh=1, linscale=0.4)
-    else:
-        panel.set_xscale("log")
-    panel.set_xlim(-0.2 if free else 0.7 * lowest, right)
-    powers = range(round(math.log10(lowest)), math.floor(math.log10(right)) + 1)
-    ticks = [*([0.0] if free else []), *(10.0**power for power in powers)]
+    """Scale an axis to the costs, in powers of ten, linear below 1."""
+    right = 2.0 * max([2.0, *(cost for cost in costs if math.isfinite(cost))])
+    panel.set_xscale("symlog", linthresh=1, linscale=0.4)
+    panel.set_xlim(-0.2, right)
+    ticks = [0.0, *(10.0**power for power in range(math.floor(math.log10(right)) + 1))]
     panel.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     panel.set_xticks([], minor=True)

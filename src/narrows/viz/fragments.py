@@ -10,12 +10,12 @@ from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz import caption
 from narrows.viz.files import are_layers
-from narrows.viz.html import Json, fill, heat_values, map_values, maps_values, style_sheet
+from narrows.viz.html import Json, fill, heat_values, laid_out, map_values, maps_values, style_sheet
 from narrows.viz.spans import content, visible
 from narrows.viz.trace import rate_points
 
 _SHOWN = 50  # results of a list; a notebook is no place for thousands
-_WIDTH, _HEIGHT = 300, 100  # of the drawing of a removal
+_BOX = (300, 100)  # width and height of the drawing of a removal
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def render_removal_part(attribution: AttributionDict, removal: Removal) -> str:
         "content": len(known),
         "removed": [" ".join(map(str, span.tokens)) for span in spans if set(span.tokens) <= set(removal.removed)],
         "lines": [*lines, hand],
-        "dots": [dict(zip("xy", point.split(","), strict=True)) for point in hand["points"].split()],
+        "dots": _dots(hand["points"]),
         "alt": (
             f"p({visible(target)}) against tokens removed, 0 to {len(known)}: by hand (dots), in the order of this "
             "map, most relevant first (line), and least relevant first (dashes)"
@@ -119,11 +119,10 @@ def _rate(attributions: Sequence[AttributionDict]) -> Json | None:
     if len(points) < 2 or points[0][0] == points[-1][0]:
         return None
     low, high = math.log(points[0][0]), math.log(points[-1][0])
-    laid = [(_WIDTH * (math.log(bits) - low) / (high - low), _HEIGHT * (1 - p)) for bits, p in points]
-    dots = [{"x": f"{x:.1f}", "y": f"{y:.1f}"} for x, y in laid]
+    line = laid_out([((math.log(bits) - low) / (high - low), p) for bits, p in points], *_BOX)
     return {
-        "points": " ".join(f"{dot['x']},{dot['y']}" for dot in dots),
-        "dots": dots,
+        "points": line,
+        "dots": _dots(line),
         "low": caption.number(points[0][0]),
         "high": caption.number(points[-1][0]),
     }
@@ -131,6 +130,8 @@ def _rate(attributions: Sequence[AttributionDict]) -> Json | None:
 
 def _line(kind: str, points: Sequence[tuple[int, float]], content_tokens: int) -> Json:
     """Return a curve laid into the drawing: tokens removed across, p upward."""
-    across = _WIDTH / max(1, content_tokens)
-    laid = [f"{across * count:.1f},{_HEIGHT * (1 - min(1.0, max(0.0, p))):.1f}" for count, p in points]
-    return {"kind": kind, "points": " ".join(laid)}
+    return {"kind": kind, "points": laid_out([(count / max(1, content_tokens), p) for count, p in points], *_BOX)}
+
+
+def _dots(line: str) -> list[Json]:
+    return [dict(zip("xy", point.split(","), strict=True)) for point in line.split()]

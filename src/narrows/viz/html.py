@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -27,7 +27,6 @@ from narrows.viz.trace import LEAST_POINTS, curve_points
 _WORDS = 12
 _LABELS = 6
 _LONG = 900  # characters; beyond, the note of a token sticks to the window, for the end of the map may be off it
-_CURVE_WIDTH, _CURVE_HEIGHT = 240, 56
 
 Json = dict[str, Any]
 
@@ -139,7 +138,7 @@ def map_values(attribution: AttributionDict, scale: Scale | None = None) -> Json
             {
                 "label": visible(label.name),
                 "p": "" if label.p is None else f"{label.p:.3f}",
-                "width": None if label.p is None else round(100 * _unit_interval(label.p), 1),
+                "width": None if label.p is None else round(100 * label.p, 1) if 0 <= label.p <= 1 else 0.0,
                 "chosen": bool(label.role),
                 "role": label.role + ("" if label.typical is None else f"; a typical text {label.typical:.2f}"),
             }
@@ -209,10 +208,10 @@ def _word_notes(attribution: AttributionDict, signed: bool) -> dict[int, str]:
 
 def _legend(scale: Scale, attribution: AttributionDict) -> Json:
     unit = attribution["method"]["unit"]
-    low, high = scale.ends(unit)
+    low, high = scale.ends()
     return {
         "low": low,
-        "high": visible(high),
+        "high": high,
         "levels": [_class(level, scale.grey) for level in scale.levels()],
         "quantity": visible(caption.quantity(attribution)),
         "zero": visible(caption.amount(0, unit)),
@@ -274,7 +273,7 @@ def _over_steps(name: str, values: Sequence[float]) -> Json:
     steps = len(values) - 1
     points = [(step / steps, value / top) for step, value in enumerate(values) if math.isfinite(value)]
     first, last = caption.number(values[0]), caption.number(values[-1])
-    return {"points": _laid_out(points), "label": f"{name} over {steps} steps: {first} to {last}"}
+    return {"points": laid_out(points), "label": f"{name} over {steps} steps: {first} to {last}"}
 
 
 def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
@@ -286,7 +285,7 @@ def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
     least, span = min(every), math.log(max(every) / min(every))
     return [
         {
-            "points": _laid_out([(math.log(bits / least) / span, _unit_interval(p)) for bits, p in points]),
+            "points": laid_out([(math.log(bits / least) / span, p) for bits, p in points]),
             "label": f"{name}: {points[0][1]:.3f} at {caption.number(points[0][0])}"
             f" to {points[-1][1]:.3f} at {caption.number(points[-1][0])}",
         }
@@ -294,10 +293,6 @@ def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
     ]
 
 
-def _laid_out(points: Sequence[tuple[float, float]]) -> str:
-    """Return points of the unit square as SVG has them in the box of a curve, upside down."""
-    return " ".join(f"{_CURVE_WIDTH * x:.1f},{_CURVE_HEIGHT * (1 - max(0.0, y)):.1f}" for x, y in points)
-
-
-def _unit_interval(value: float) -> float:
-    return max(0.0, min(1.0, value)) if math.isfinite(value) else 0.0
+def laid_out(points: Iterable[tuple[float, float]], width: int = 240, height: int = 56) -> str:
+    """Return points of the unit square as SVG has them in a box of this size, upside down."""
+    return " ".join(f"{width * x:.1f},{height * (1 - max(0.0, min(1.0, y))):.1f}" for x, y in points)

@@ -76,5 +76,5 @@ def _legend(scale: Scale, attribution: AttributionDict) -> str:
     patches = "".join(
         rf"\colorbox[HTML]{{{scale.shade(level).background[1:].upper()}}}{{\strut\hspace{{4pt}}}}" for level in picked
     )
-    low, high = map(escape_latex, scale.ends(unit))
+    low, high = map(escape_latex, scale.ends())
     return f"{quantity}: {low} {patches} {high}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from narrows.data.schema import RunSummary
-from narrows.viz.canvas import COLOURS, COLUMN_WIDTH, DASHES, PAGE_WIDTH, drawable, new_figure, short_name
+from narrows.viz.canvas import COLOURS, COLUMN_WIDTH, DASHES, PAGE_WIDTH, new_figure, short_name
 from narrows.viz.summary import headings, method_labels
 
 if TYPE_CHECKING:
@@ -23,53 +22,27 @@ _LABEL_SIZE = 7.0  # points
 _LETTER = 0.56  # mean width of a letter of the font, in its size
 
 
-@dataclass(frozen=True)
-class Look:
-    """How one method is drawn; `hollow` marks are only outlines."""
-
-    label: str
-    colour: str
-    dashes: Any
-    marker: str
-    hollow: bool
-
-    def marks(self) -> dict[str, Any]:
-        """Return the arguments of its marks without a line."""
-        return {
-            "color": self.colour,
-            "linestyle": "none",
-            "marker": self.marker,
-            "markerfacecolor": "white" if self.hollow else self.colour,
-            "markeredgewidth": 0.7,
-            "label": self.label,
-        }
-
-    def line(self) -> dict[str, Any]:
-        """Return the arguments of its line with marks."""
-        return {**self.marks(), "linestyle": self.dashes}
-
-
 def is_random(name: str) -> bool:
     """Tell whether a method draws its scores by chance: the measure of all others, always grey."""
     return name.partition(":")[0] == "random"
 
 
-def looks(summaries: Sequence[RunSummary]) -> dict[str, Look]:
-    """Give each method of several runs a look of its own, the same wherever it appears."""
-    can_draw = drawable()
-    found: dict[str, Look] = {}
+def looks(summaries: Sequence[RunSummary]) -> dict[str, dict[str, Any]]:
+    """Give each method of several runs a look of its own, as matplotlib takes it, the same wherever it appears."""
+    found: dict[str, dict[str, Any]] = {}
     coloured = 0
     for name, label in method_labels(summaries).items():
-        written = short_name(label, can_draw, _LABEL_LENGTH)
-        if written in (look.label for look in found.values()):  # long names may differ at their ends only
+        written = short_name(label, _LABEL_LENGTH)
+        if written in (look["label"] for look in found.values()):  # long names may differ at their ends only
             written = f"{written} ({len(found) + 1})"
-        if is_random(name):
-            found[name] = Look(written, RANDOM_COLOUR, DASHES[3], ".", False)
-            continue
-        turn, colour = divmod(coloured, len(COLOURS))
-        dashes, marker = DASHES[coloured % len(DASHES)], _MARKERS[coloured % len(_MARKERS)]
-        found[name] = Look(written, COLOURS[colour], dashes, marker, hollow=turn % 2 == 1)
-        coloured += 1
+        found[name] = {"label": written, "color": RANDOM_COLOUR, "linestyle": DASHES[3], "marker": "."}
+        if not is_random(name):
+            turn, place = divmod(coloured, len(COLOURS))
+            colour = COLOURS[place]
+            found[name] |= {"color": colour, "linestyle": DASHES[coloured % len(DASHES)], "markeredgewidth": 0.7}
+            found[name] |= {"marker": _MARKERS[coloured % len(_MARKERS)]}
+            found[name] |= {"markerfacecolor": "white" if turn % 2 else colour}
+            coloured += 1
     return found
 
 
@@ -78,13 +51,12 @@ def make_panels(summaries: Sequence[RunSummary], sharey: bool, height: float = 1
     across = min(3, len(summaries))
     down = math.ceil(len(summaries) / across)
     figure = new_figure(COLUMN_WIDTH if across == 1 else PAGE_WIDTH * across / 3, height * down + 0.1)
-    can_draw = drawable()
     panels: list[Axes] = []
     for place, (name, summary) in enumerate(zip(headings(summaries), summaries, strict=True)):
         shared = panels[0] if sharey and panels else None
         panel = figure.add_subplot(down, across, place + 1, sharey=shared)
         panel.tick_params(labelleft=not sharey or place % across == 0)
-        panel.set_title(f"{short_name(name, can_draw, 34)} (n = {summary['instances']:,})")
+        panel.set_title(f"{short_name(name, 34)} (n = {summary['instances']:,})")
         panels.append(panel)
     return figure, panels
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from narrows.data.schema import AttributionDict, ComparisonDict, MethodSummary, RunSummary
 from narrows.errors import InputError
@@ -28,16 +29,15 @@ class Graded:
 
 @dataclass(frozen=True)
 class _Column:
-    """One measure of the table of a data set."""
+    """One measure of a table of methods."""
 
     heading: str
-    field: str
+    field: str  # of the summary of a method, or of its drops
     digits: int = 3
     high_is_good: bool | None = None  # None: there is no best
     share: bool = False  # written in percent
 
 
-_SHARES = ("5", "11", "20", "33", "50")  # percent of the tokens
 _MEASURES = {"drop_11": "drop at 11 %", "area_morf": "MoRF area"}
 _COLUMNS = (
     _Column("drop at 11 %", "drop_11", high_is_good=True),
@@ -49,6 +49,7 @@ _COLUMNS = (
     _Column("seconds per text", "seconds", digits=3),
     _Column("forward-equiv. per text", "forward_equivalents", digits=1),
 )
+_DROPS = tuple(_Column(f"{share} %", share, high_is_good=True) for share in ("5", "11", "20", "33", "50"))
 
 
 def render_report(
@@ -86,7 +87,7 @@ def render_report(
     values = {
         "runs": [_run(name, summary, labels) for name, summary in zip(names, summaries, strict=True)],
         "columns": [{"heading": column.heading, "good": _good(column)} for column in _COLUMNS],
-        "shares": _SHARES,
+        "shares": [column.heading for column in _DROPS],
         "figures": [_figure(caption, svg) for caption, svg in figures.items()],
         "groups": [
             {"name": name, "note": note, "texts": [_text(graded, next(scales)) for graded in texts]}
@@ -105,7 +106,6 @@ def _good(column: _Column) -> str | None:
 def _run(name: str, summary: RunSummary, labels: Mapping[str, str]) -> Json:
     """Return the tables of one run, numbers already written out."""
     methods = list(summary["methods"].values())
-    winners = [_winners(methods, column) for column in _COLUMNS]
     longest = summary["max_tokens"]
     return {
         "name": visible(name),
@@ -115,47 +115,25 @@ def _run(name: str, summary: RunSummary, labels: Mapping[str, str]) -> Json:
             f"{'texts not cut' if longest is None else f'texts cut to {longest:,} tokens'}, "
             f"narrows {summary['narrows_version']}"
         ),
-        "rows": [
-            {
-                "label": visible(method["label"]),
-                "cells": [
-                    {**_cell(method, column), "best": method["name"] in best_of}
-                    for column, best_of in zip(_COLUMNS, winners, strict=True)
-                ],
-            }
-            for method in methods
-        ],
-        "drops": _drops(methods),
+        "rows": _rows(methods, _COLUMNS),
+        "drops": _rows(methods, _DROPS),
         **_comparisons(summary["comparisons"], labels),
     }
 
 
-def _drops(methods: Sequence[MethodSummary]) -> list[Json]:
-    """Return one row per method, its drop at each share of the tokens."""
-    every = {share: {method["name"]: method["drops"][share] for method in methods} for share in _SHARES}
-    return [
-        {
-            "label": visible(method["label"]),
-            "cells": [
-                {"value": f"{drops[method['name']]:.3f}", "best": method["name"] in best(drops, high_is_good=True)}
-                for drops in every.values()
-            ],
-        }
-        for method in methods
-    ]
-
-
-def _winners(methods: Sequence[MethodSummary], column: _Column) -> set[str]:
-    if column.high_is_good is None:
-        return set()
-    return best({method["name"]: method[column.field] for method in methods}, column.high_is_good)  # type: ignore[literal-required]
-
-
-def _cell(method: MethodSummary, column: _Column) -> Json:
-    value: float = method[column.field]  # type: ignore[literal-required]
-    interval: Sequence[float] | None = method.get(f"{column.field}_interval")  # type: ignore[assignment]
-    written = f"{100 * value:.{column.digits}f} %" if column.share else f"{value:,.{column.digits}f}"
-    return {"value": written, "interval": None if interval is None else _interval(interval)}
+def _rows(methods: Sequence[MethodSummary], columns: Sequence[_Column]) -> list[Json]:
+    """Return one row per method, the best of a column marked."""
+    rows: list[Json] = [{"label": visible(method["label"]), "cells": []} for method in methods]
+    for column in columns:
+        own: list[Mapping[str, Any]] = [{**method, **method["drops"]} for method in methods]
+        values = {method["name"]: method[column.field] for method in own}
+        winners = set() if column.high_is_good is None else best(values, column.high_is_good)
+        for row, method in zip(rows, own, strict=True):
+            value, interval = method[column.field], method.get(f"{column.field}_interval")
+            written = f"{100 * value:.{column.digits}f} %" if column.share else f"{value:,.{column.digits}f}"
+            cell = {"value": written, "interval": interval and _interval(interval), "best": method["name"] in winners}
+            row["cells"].append(cell)
+    return rows
 
 
 def _interval(interval: Sequence[float]) -> str:
@@ -195,10 +173,9 @@ def _figure(caption: str, svg: str) -> Json:
 
 
 def _text(graded: Graded, scale: Scale) -> Json:
-    dataset = DATASETS.get(graded.dataset, graded.dataset)
     return {
         "map": map_values(graded.attribution, scale),
-        "dataset": visible(dataset),
+        "dataset": visible(DATASETS.get(graded.dataset, graded.dataset)),
         "method": visible(graded.method),
         "before": f"{graded.p_before:.3f}",
         "after": f"{graded.p_after:.3f}",

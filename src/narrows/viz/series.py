@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz import caption
-from narrows.viz.canvas import COLUMN_WIDTH, LINES, PAGE_WIDTH, drawable, new_figure, paper_style, settle, short_name
+from narrows.viz.canvas import COLUMN_WIDTH, LINES, PAGE_WIDTH, new_figure, paper_style, printable, settle, short_name
 from narrows.viz.shade import Scale, is_signed, scale_of_all
 from narrows.viz.spans import check_same_tokens, labels
 
@@ -59,42 +60,51 @@ def plot_series(
     if limit < 1:
         raise InputError(f"limit must be at least 1, not {limit}")
     check_same_tokens(attributions)
-    first, can_draw = attributions[0], drawable()
+    first = attributions[0]
     if not first["tokens"]:
         raise InputError("a picture of a series needs at least one token, got none")
-    names = [short_name(row, can_draw) for row in rows]
+    names = [short_name(row) for row in rows]
     cells = [[_finite(token["score"]) for token in result["tokens"]] for result in attributions]
     quantities = {caption.quantity(result) for result in attributions}
-    label = short_name(quantities.pop() if len(quantities) == 1 else "score", can_draw)
+    label = short_name(quantities.pop() if len(quantities) == 1 else "score")
     scale = scale_of_all(attributions)
     if scale_of == "row":
         largest = [scale_of_all([result]).largest for result in attributions]
         written = [
             caption.amount(most, result["method"]["unit"]) for most, result in zip(largest, attributions, strict=True)
         ]
-        names = [f"{name} (up to {short_name(most, can_draw)})" for name, most in zip(names, written, strict=True)]
+        names = [f"{name} (up to {short_name(most)})" for name, most in zip(names, written, strict=True)]
         cells = [[cell / (most or 1.0) for cell in row] for most, row in zip(largest, cells, strict=True)]
         label = f"{label},\nshare of the row's largest"
         scale = Scale(1.0, is_signed(attributions), scale.grey)
     count = min(limit, len(first["tokens"]))
     figure, strips = _strips(count, len(rows), max(map(len, names)))
     per_strip = math.ceil(count / len(strips))
-    tokens = [short_name(name, can_draw, _TOKEN_LENGTH) for name in labels(first)]
+    tokens = [short_name(name, _TOKEN_LENGTH) for name in labels(first)]
     special = [token["special"] for token in first["tokens"]]
-    colours, norm = _colours(scale)
+    mapped = _mapped(scale)
     for strip, start in zip(strips, range(0, count, per_strip), strict=True):
         part = slice(start, min(start + per_strip, count))
         drawn = [row[part] for row in cells]
-        strip.imshow(drawn, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
+        strip.imshow(drawn, cmap=mapped.cmap, norm=mapped.norm, aspect="auto", interpolation="nearest")
         strip.tick_params(length=0)
         _name_strip(strip, tokens[part], special[part], names)
         strip.set_xlim(-0.5, per_strip - 0.5)  # cells are as wide in the last strip, which may have fewer
-        strip.set_ylabel(short_name(what, can_draw))
-    title = f"target: {short_name(first['target'], can_draw)}"
+        strip.set_ylabel(short_name(what))
+    title = f"target: {short_name(first['target'])}"
     if count < len(tokens):
         title += f" (the first {count} of {len(tokens)} tokens)"
     strips[0].set_title(title)
-    _draw_scale(figure, strips, [cell for row in cells for cell in row[:count]], scale, label)
+    beyond = any(abs(cell) > scale.largest for row in cells for cell in row[:count])
+    extend = ("both" if scale.signed else "max") if beyond else "neither"  # an end beyond the scale
+    shrink = min(1.0, _BAR / figure.get_figheight())
+    bar = figure.colorbar(mapped, ax=strips, extend=extend, extendrect=True, shrink=shrink, anchor=(0.0, 1.0))
+    bar.set_label(label)
+    width, height = figure.get_size_inches()
+    captions = dict.fromkeys(printable(result["method"]["caption"]) for result in attributions)
+    lines = [line for said in captions for line in textwrap.wrap(said, int(16 * width))]
+    figure.set_size_inches(width, height + 0.13 * len(lines))
+    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7, color=LINES)
     return settle(figure)
 
 
@@ -102,26 +112,14 @@ def _finite(score: float) -> float:
     return score if math.isfinite(score) else 0.0
 
 
-def _colours(scale: Scale) -> tuple[Any, Any]:
-    """Return the colour map of a scale, and how numbers fall into it."""
+def _mapped(scale: Scale) -> Any:
+    """Return the colours of a scale as matplotlib takes them: a ScalarMappable."""
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 
     largest = scale.largest or 1.0
     colours = ListedColormap([scale.shade(level).background for level in scale.levels()])
-    return colours, Normalize(-largest if scale.signed else 0.0, largest, clip=True)
-
-
-def _draw_scale(figure: Figure, strips: Sequence[Axes], cells: Sequence[float], scale: Scale, label: str) -> None:
-    """Draw the colour bar beside the heat maps; an end beyond it tells that a cell runs over the scale."""
-    from matplotlib.cm import ScalarMappable
-
-    colours, norm = _colours(scale)
-    beyond = any(abs(cell) > scale.largest for cell in cells)
-    extend = ("both" if scale.signed else "max") if beyond else "neither"
-    shrink = min(1.0, _BAR / figure.get_figheight())
-    place: dict[str, Any] = {"ax": strips, "shrink": shrink, "anchor": (0.0, 1.0)}
-    bar = figure.colorbar(ScalarMappable(norm, colours), extend=extend, extendrect=True, **place)
-    bar.set_label(label)
+    return ScalarMappable(Normalize(-largest if scale.signed else 0.0, largest, clip=True), colours)
 
 
 def _strips(count: int, rows: int, longest: int) -> tuple[Figure, list[Axes]]:

@@ -76,9 +76,9 @@ class Scale:
         """Return the colours of a level, grey ones if the scale is grey."""
         return shade(level, theme, self.grey)
 
-    def ends(self, unit: str) -> tuple[str, str]:
-        """Return what stands at the two ends of the scale."""
-        high = caption.amount(self.largest, unit, self.signed)
+    def ends(self) -> tuple[str, str]:
+        """Return what stands at the two ends of the scale; the unit stands before it."""
+        high = caption.number(self.largest, self.signed)
         if not self.signed:
             return "0", high
         return f"{caption.number(-self.largest, True)} against", f"{high} for the target"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Literal, get_args
 
-from narrows.data.schema import MethodSummary, RunSummary
+from narrows.data.schema import RunSummary
 from narrows.errors import InputError
 from narrows.viz.latex import escape_latex
 from narrows.viz.spans import one_line, visible
@@ -101,16 +101,16 @@ def best(values: Mapping[str, float], high_is_good: bool) -> set[str]:
 
 def _column(summary: RunSummary, labels: Mapping[str, str], bold: str) -> list[str]:
     """Return the cells of one data set."""
-    methods = summary["methods"]
+    methods, cells = summary["methods"], []
     winners = best({name: method["drop_11"] for name, method in methods.items()}, high_is_good=True)
-    return [_cell(methods.get(name), bold if name in winners else "{}") for name in labels]
-
-
-def _cell(method: MethodSummary | None, form: str) -> str:
-    if method is None:
-        return EN_DASH
-    low, high = method["drop_11_interval"]
-    return f"{form.format(format(method['drop_11'], '.3f'))} [{low:.3f}, {high:.3f}]"
+    for name in labels:
+        if name not in methods:
+            cells.append(EN_DASH)
+            continue
+        low, high = methods[name]["drop_11_interval"]
+        written = (bold if name in winners else "{}").format(f"{methods[name]['drop_11']:.3f}")
+        cells.append(f"{written} [{low:.3f}, {high:.3f}]")
+    return cells
 
 
 def _csv(summaries: Sequence[RunSummary], labels: Mapping[str, str]) -> str:

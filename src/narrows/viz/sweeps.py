@@ -1,4 +1,7 @@
-"""Figures of sweeps: one method at several layers, or at several betas, one panel per data set."""
+"""Figures of sweeps: one method at several layers, or at several betas, one panel per data set.
+
+Without matplotlib they raise `DependencyError`, with nothing to draw `InputError`.
+"""
 
 from __future__ import annotations
 
@@ -33,25 +36,17 @@ def plot_sweep_curves(
 
     Returns:
         The figure, its colour bar beside the panels.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw.
     """
-    ranked = _ranked(summaries, values)
-    colours = _colours(len(ranked))
+    colours = _colours(summaries, values)
     figure, panels = make_panels(summaries, sharey=True)
+    random: dict[str, Any] = {"color": RANDOM_COLOUR, "linestyle": DASHES[3], "label": "random", "zorder": 3}
     for panel, summary in zip(panels, summaries, strict=True):
         for name, method in summary["methods"].items():
-            if name in values:
-                line: dict[str, Any] = {"color": colours[ranked.index(values[name])], "zorder": 2}
-            elif is_random(name):
-                line = {"color": RANDOM_COLOUR, "linestyle": DASHES[3], "label": "random", "zorder": 3}
-            else:
-                continue
-            panel.plot(PERCENT, gaps(curve_of(method, measure, "morf")), **line)
+            if name in values or is_random(name):
+                line: dict[str, Any] = {"color": colours[values[name]]} if name in values else random
+                panel.plot(PERCENT, gaps(curve_of(method, measure, "morf")), **line)
     name_curves(panels, measure, "morf")
-    _value_bar(figure, panels, parameter, ranked, colours)
+    _value_bar(figure, panels, parameter, colours)
     draw_legend(figure, panels)
     return settle(figure)
 
@@ -67,12 +62,8 @@ def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, value
 
     Returns:
         The figure.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw.
     """
-    ranked = _ranked(summaries, values)
+    ranked = list(_colours(summaries, values))
     figure, panels = make_panels(summaries, sharey=False)
     for panel, summary in zip(panels, summaries, strict=True):
         found = [(values[name], method) for name, method in summary["methods"].items() if name in values]
@@ -96,48 +87,39 @@ def plot_sweep_rates(summaries: Sequence[RunSummary], parameter: Parameter, valu
 
     Returns:
         The figure, its colour bar beside the panels.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw.
     """
-    ranked = _ranked(summaries, values)
-    colours = _colours(len(ranked))
+    colours = _colours(summaries, values)
     figure, panels = make_panels(summaries, sharey=True)
     for panel, summary in zip(panels, summaries, strict=True):
         for name, method in summary["methods"].items():
             if name in values and has_rate(method):
-                colour = colours[ranked.index(values[name])]
-                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), color=colour, marker=".")
+                look: dict[str, Any] = {"color": colours[values[name]], "marker": "."}
+                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), **look)
     name_rates(panels)
-    _value_bar(figure, panels, parameter, ranked, colours)
+    _value_bar(figure, panels, parameter, colours)
     return settle(figure)
 
 
-def _ranked(summaries: Sequence[RunSummary], values: Mapping[str, float]) -> list[float]:
-    """List the layers or betas that there is something to draw of, rising."""
-    found = {values[name] for summary in summaries for name in summary["methods"] if name in values}
-    if not found:
-        known = ", ".join(values) or "no method"
-        raise InputError(f"a figure of a sweep needs a run of one of its methods; values are given for {known}")
-    return sorted(found)
-
-
-def _colours(count: int) -> list[str]:
-    """Choose colours from dark to light, equally far apart in lightness, none too light for white paper."""
+def _colours(summaries: Sequence[RunSummary], values: Mapping[str, float]) -> dict[float, str]:
+    """Give each layer or beta that was run a colour, rising from dark to light, none too light for white paper."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return [to_hex(colormaps["viridis"](0.9 * place / max(1, count - 1))) for place in range(count)]
+    found = sorted({values[name] for summary in summaries for name in summary["methods"] if name in values})
+    if not found:
+        known = ", ".join(values) or "no method"
+        raise InputError(f"a figure of a sweep needs a run of one of its methods; values are given for {known}")
+    return {v: to_hex(colormaps["viridis"](0.9 * n / max(1, len(found) - 1))) for n, v in enumerate(found)}
 
 
-def _value_bar(figure: Figure, panels: list[Axes], parameter: str, ranked: list[float], colours: list[str]) -> None:
+def _value_bar(figure: Figure, panels: list[Axes], parameter: str, colours: Mapping[float, str]) -> None:
     """Draw a bar with one colour per value beside the panels."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    norm = BoundaryNorm(range(len(ranked) + 1), len(ranked))
-    bar = figure.colorbar(ScalarMappable(norm, ListedColormap(colours)), ax=panels, label=parameter, aspect=25)
+    ranked, norm = list(colours), BoundaryNorm(range(len(colours) + 1), len(colours))
+    mapped = ScalarMappable(norm, ListedColormap(list(colours.values())))
+    bar = figure.colorbar(mapped, ax=panels, label=parameter, aspect=25)
     shown = range(0, len(ranked), math.ceil(len(ranked) / 13))
     bar.set_ticks([place + 0.5 for place in shown], labels=[_written(ranked[place]) for place in shown])
     bar.minorticks_off()

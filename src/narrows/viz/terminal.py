@@ -19,8 +19,7 @@ from narrows.viz import caption
 from narrows.viz.shade import LEVELS, Scale, Theme, scale_of_all, scales_of
 from narrows.viz.spans import Span, check_same_tokens, cut, labels, segments, unplaced, visible
 
-_BARS, _BARS_AGAINST = "▁▂▃▄▅▆▇█", "░▒▓"
-_ASCII_BARS, _ASCII_BARS_AGAINST = "12345678", "abc"
+_BARS, _ASCII_BARS = ("▁▂▃▄▅▆▇█", "░▒▓"), ("12345678", "abc")  # for and against
 _LEVEL = "narrows_level"  # key in the style of a token: how strong it is, for the bars of a terminal without colour
 _WORDS = 8
 _CELL = 7  # of the picture of layers: "999,999" fits
@@ -79,15 +78,20 @@ class _Canvas:
     scale: Scale
     theme: Theme
     unit: str
+    quantity: str
     colour: bool
     encoding: str
     ascii_only: bool
 
     @classmethod
-    def of(cls, scale: Scale, theme: Theme, unit: str, console: Console, options: ConsoleOptions) -> _Canvas:
+    def of(
+        cls, scale: Scale, theme: Theme, result: AttributionDict, console: Console, options: ConsoleOptions
+    ) -> _Canvas:
         # The 16 colours of an old terminal can be anything: no shade can be read off them.
         colour = not console.no_color and console.color_system in {"truecolor", "256"}
-        return cls(scale, theme, visible(unit, options.encoding), colour, options.encoding, options.ascii_only)
+        unit, quantity = result["method"]["unit"], caption.quantity(result)
+        names = visible(unit, options.encoding), visible(quantity, options.encoding)
+        return cls(scale, theme, *names, colour, options.encoding, options.ascii_only)
 
     def style(self, level: int) -> Style:
         """Return the style of a token of this level."""
@@ -99,13 +103,8 @@ class _Canvas:
 
     def bar(self, level: int) -> str:
         """Return the character that stands for a level where there is no colour."""
-        if level == 0:
-            return " "
-        if level > 0:
-            bars = _ASCII_BARS if self.ascii_only else _BARS
-        else:
-            bars = _ASCII_BARS_AGAINST if self.ascii_only else _BARS_AGAINST
-        return bars[math.ceil(abs(level) / LEVELS * len(bars)) - 1]
+        bars = (_ASCII_BARS if self.ascii_only else _BARS)[level < 0]
+        return " " if level == 0 else bars[math.ceil(abs(level) / LEVELS * len(bars)) - 1]
 
     def line(self, text: str) -> str:
         """Return a text that is safe to print, on one line."""
@@ -121,9 +120,9 @@ class _Canvas:
         """Return the scale with its ends and its unit."""
         if not self.scale.largest:
             return Text(f"every token: {caption.amount(0, self.unit)}")
-        low, high = self.scale.ends(self.unit)
-        legend = Text(f"{low} ")
-        for level in self.scale.levels()[:: 2 if self.scale.signed else 1]:  # both halves fit a line of 80
+        low, high = self.scale.ends()
+        legend = Text(f"{self.quantity}: {low} ")
+        for level in self.scale.levels()[:: 3 if self.scale.signed else 2]:  # both halves fit a line of 80
             legend.append(" " if self.colour else self.bar(level), self.style(level))
         return legend.append(f" {high}")
 
@@ -135,7 +134,7 @@ class _TokenMap:
     theme: Theme
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        canvas = _Canvas.of(self.scale, self.theme, self.attribution["method"]["unit"], console, options)
+        canvas = _Canvas.of(self.scale, self.theme, self.attribution, console, options)
         width = min(options.max_width, _TEXT_WIDTH)
         yield _heading([self.attribution], canvas)
         yield Text()
@@ -242,14 +241,14 @@ class _LayerMap:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         first = self.attributions[0]
         scale = scale_of_all(self.attributions)
-        canvas = _Canvas.of(scale, self.theme, first["method"]["unit"], console, options)
+        canvas = _Canvas.of(scale, self.theme, first, console, options)
         width = min(options.max_width, _TEXT_WIDTH)
         yield _heading(self.attributions, canvas)
         yield Text()
         names = [canvas.line(label) for label in labels(first)]
         widest = max((Text(name).cell_len for name in names), default=0)
         name_width = max(len("all tokens"), min(widest, options.max_width // 3, 24)) + 1
-        ranks = len(str(len(names))) + 1
+        ranks = len(str(len(names))) + (1 if canvas.colour else 2)
         per_table = max(1, (options.max_width - name_width) // (_CELL + 1 + ranks))
         for start in range(0, len(self.attributions), per_table):
             yield _layer_table(self.attributions[start : start + per_table], names, (name_width, ranks), canvas)

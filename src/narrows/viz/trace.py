@@ -13,7 +13,6 @@ from narrows.viz.canvas import (
     COLUMN_WIDTH,
     DASHES,
     LINES,
-    drawable,
     gaps,
     new_figure,
     paper_style,
@@ -48,14 +47,13 @@ def plot_trace(attributions: Mapping[str, AttributionDict]) -> Figure:
     for name, attribution in attributions.items():
         if len(attribution["trace"]) < 2:
             raise InputError(f"{name} has no trace: only an optimised bottleneck has steps to draw")
-    can_draw = drawable()
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(COLUMN_WIDTH, 2.9)
     above = figure.add_subplot(2, 1, 1)
     below = figure.add_subplot(2, 1, 2, sharex=above)
     for place, (name, attribution) in enumerate(attributions.items()):
-        trace, look = attribution["trace"], _look(place, short_name(name, can_draw))
+        trace, look = attribution["trace"], _look(place, short_name(name))
         steps = [entry["step"] for entry in trace]
         above.plot(steps, gaps([entry["information"] for entry in trace]), **look)
         below.plot(steps, gaps([entry["cross_entropy"] for entry in trace]), **look)
@@ -100,14 +98,13 @@ def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
         DependencyError: If matplotlib is not installed.
         InputError: If a series has fewer than two points.
     """
-    can_draw = drawable()
     figure = new_figure(COLUMN_WIDTH, 2.1)
     panel = figure.add_subplot()
     for place, (name, attributions) in enumerate(series.items()):
         points = rate_points(attributions)
         if len(points) < 2:
             raise InputError(f"{name}: a curve needs at least two results with a trace, got {len(points)}")
-        panel.plot(*zip(*points, strict=True), **_look(place, short_name(name, can_draw)))
+        panel.plot(*zip(*points, strict=True), **_look(place, short_name(name)))
     scale_rate(panel)
     panel.set_xlabel(BITS_THAT_PASS)
     panel.set_ylabel(P_THAT_IS_LEFT)
