@@ -56,11 +56,7 @@ def bootstrap_interval(
         >>> bootstrap_interval([0.5, 0.5, 0.5])
         (0.5, 0.5)
     """
-    numbers = np.asarray(values, dtype=np.float64)
-    if numbers.ndim != 1 or not numbers.size:
-        raise InputError(f"expected one value per text, at least one; got shape {numbers.shape}")
-    if not np.isfinite(numbers).all():
-        raise InputError("a value is NaN or infinite: leave out the texts without a value")
+    numbers = _per_text(values)
     if resamples < 1 or not 0 < level < 1:
         raise InputError(f"resamples must be at least 1 and level between 0 and 1, not {resamples} and {level}")
     if len(numbers) == 1:  # scipy wants two
@@ -100,7 +96,7 @@ def paired_bootstrap(
         >>> paired_bootstrap([0.4, 0.5, 0.6], [0.1, 0.2, 0.3]).win_rate
         1.0
     """
-    first, second = np.asarray(values, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    first, second = _per_text(values), _per_text(others)
     if first.shape != second.shape:
         raise InputError(f"methods are compared on the same texts, not on {first.size} and {second.size}")
     differences = first - second
@@ -146,6 +142,15 @@ def mean_defined(values: Sequence[float] | Array) -> float:
     numbers = np.asarray(values, dtype=np.float64)
     defined = numbers[~np.isnan(numbers)]
     return float(defined.mean()) if defined.size else float("nan")
+
+
+def _per_text(values: ArrayLike) -> Array:
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or not numbers.size:
+        raise InputError(f"expected one value per text, at least one; got shape {numbers.shape}")
+    if not np.isfinite(numbers).all():
+        raise InputError("a value is NaN or infinite: leave out the texts without a value")
+    return numbers
 
 
 def _stats() -> Any:

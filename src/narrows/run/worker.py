@@ -21,6 +21,7 @@ from narrows.models.cut.blocks import text_config
 from narrows.models.heads.targets import GOLD, class_labels, find_label
 from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE, TokenBudget
+from narrows.models.padding import sees_padding
 from narrows.models.text.encoding import encode
 from narrows.models.text.reader import Reader
 from narrows.run.manifest import describe_method, describe_model, digest, versions
@@ -81,6 +82,7 @@ class Worker:
             find_label(str(self._target), class_labels(model))
         self._reader = Reader(model, tokenizer, settings.max_tokens, settings.long_texts)
         self.limit = self._reader.limit
+        sees_padding(model, tokenizer)  # found out once per model, and here it does not count as a cost
         # Which texts share a pass must not depend on the memory that is free now.
         self.tokens = settings.tokens_per_batch or MOST_TOKENS.get(model.device.type, MOST_TOKENS_ELSEWHERE)
         self.explainer = Explainer(
