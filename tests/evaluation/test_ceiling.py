@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from narrows.attribution import by_score
 from narrows.data.example import Example
 from narrows.errors import InputError
 from narrows.evaluation.ceiling import find_worst_removals
@@ -41,7 +42,8 @@ def test_a_map_of_the_removal_found_has_its_drop_and_no_map_a_larger_one(bert: C
     of_the_set[list(worst.positions)] = 1.0
     draw = np.random.default_rng(0)
     maps = [of_the_set, *(draw.random(len(encodings[0])) for _ in range(20))]
-    curves = degrade(*bert, encodings * 21, maps, [0] * 21)
+    rankings = [by_score(own, encodings[0].segments) for own in maps]
+    curves = degrade(*bert, encodings * 21, rankings, [0] * 21)
     drops = curves.morf[:, 0] - curves.morf[:, 1]
     assert drops[0] == pytest.approx(worst.drop, abs=1e-6)
     assert (drops <= worst.drop + 1e-6).all()

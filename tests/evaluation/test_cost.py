@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from torch import Tensor
 
 import tiny
 from narrows.bottleneck.prior import Prior
-from narrows.config import Settings
 from narrows.data.example import Example
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer
@@ -133,23 +131,23 @@ def test_the_suffix_counts_the_blocks_after_the_cut_there_and_back(any_classifie
         assert cost.backwards == pytest.approx(part)
 
 
-@pytest.mark.parametrize("readout", ["information", "signed"])
+@pytest.mark.parametrize("method", ["information", "information_signed"])
 @pytest.mark.parametrize("layer", range(BLOCKS + 1))
 def test_an_explanation_costs_what_the_algorithm_says(
-    any_classifier: Classifier, make_prior: Callable[..., Prior], layer: int, readout: Any
+    any_classifier: Classifier, make_prior: Callable[..., Prior], layer: int, method: str
 ) -> None:
     model, tokenizer = any_classifier
     steps, samples = 3, 2
-    settings: Settings = {"steps": steps, "samples": samples, "readout": readout}
-    explainer = Explainer(model, tokenizer, layer, make_prior(model), **settings)
+    own = f"{method}:steps={steps}:samples={samples}:layer={layer}"
+    explainer = Explainer(model, tokenizer, own, make_prior(model))
     with watched(model), measured(model) as cost:
         explainer(list(TEXTS), batch_size=2)
     suffix = (BLOCKS - layer) / BLOCKS
     # The prefix; each step, there and back; the cross-entropy after the last; for the sign, once there and back.
-    sign = suffix if readout == "signed" else 0
+    sign = suffix if method == "information_signed" else 0
     assert cost.forwards == pytest.approx(5 * (1 + (steps + 1) * samples * suffix + sign))
     assert cost.backwards == pytest.approx(5 * (steps * samples * suffix + sign))
-    if readout == "information":
+    if method == "information":
         assert cost.forward_equivalents == pytest.approx(5 * (1 + (2 * steps + 1) * samples * suffix))
 
 
@@ -158,7 +156,7 @@ def test_an_explanation_costs_less_where_the_last_block_is_computed_in_part(
     family: str, any_classifier: Classifier, make_prior: Callable[..., Prior], layer: int
 ) -> None:
     model, tokenizer = any_classifier
-    explainer = Explainer(model, tokenizer, layer, make_prior(model), steps=3, samples=2)
+    explainer = Explainer(model, tokenizer, f"information:steps=3:samples=2:layer={layer}", make_prior(model))
     with measured(model) as cost:
         explainer(TEXTS[1])
     saved = 1 - share_of_last_block(family, len(encode(tokenizer, Example(TEXTS[1]), None)))
@@ -171,7 +169,7 @@ def test_an_explanation_costs_less_where_the_last_block_is_computed_in_part(
 
 def test_measuring_changes_no_map_and_leaves_no_hook(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
     model, tokenizer = bert
-    explainer = Explainer(model, tokenizer, 1, make_prior(model), steps=2, samples=2, readout="signed")
+    explainer = Explainer(model, tokenizer, "information_signed:steps=2:samples=2:layer=1", make_prior(model))
     plain = [attribution.scores for attribution in explainer(list(TEXTS))]
     before = hooks_of(model)
     with measured(model):

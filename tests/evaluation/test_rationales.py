@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import importlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 import tiny
+from narrows.attribution import Attribution, by_score
 from narrows.data.example import Example
-from narrows.errors import DataError, DependencyError, InputError
+from narrows.errors import DataError, DependencyError
 from narrows.evaluation.rationales import Annotated, agreement, auprc, read_eraser, token_f1, token_truth
+from narrows.methods.registry import describe, find_method
 from narrows.models.text.encoding import encode
 
 TOKENIZERS = (tiny.wordpiece_tokenizer(), tiny.byte_tokenizer(roberta=True))
@@ -83,7 +84,7 @@ def without(column: str) -> dict[str, Any]:
         ({**REVIEW, "label": 1}, "the label must be a name, not 1"),
         ({**REVIEW, "text": " "}, "text is empty"),
         ({**REVIEW, "text": None}, "text must be a string"),
-        (b'{"text": "\\ud800", "label": "x", "rationale_token_spans": []}', "surrogates not allowed"),
+        (b'{"text": "\\ud800", "label": "x", "rationale_token_spans": []}', "surrogate"),
         ({**REVIEW, "n_tokens": 13}, "n_tokens is 13, but the text has 14 words"),
         ({**REVIEW, "rationale_token_spans": None}, "rationale_token_spans must be a list, not NoneType"),
         ({**REVIEW, "rationale_token_spans": [[1, 3], [12, 15]]}, "[12, 15] is no span of words of a text that has 14"),
@@ -130,14 +131,13 @@ def test_a_token_is_evidence_if_one_of_its_characters_is(text: str, bounds: list
     marked = {character for start, end in spans for character in range(start, end)}
     for tokenizer in TOKENIZERS:
         encoding = encode(tokenizer, Example(text), None)
-        offsets = [offset for offset in encoding.offsets if offset is not None]
-        expected = [bool(marked & set(range(*offset))) for offset in offsets]
+        expected = [offset is not None and bool(marked & set(range(*offset))) for offset in encoding.offsets]
         assert token_truth(encoding, spans).tolist() == expected
 
 
 def test_of_a_pair_the_first_text_is_annotated() -> None:
     encoding = encode(TOKENIZERS[0], Example("good film", "good act"), None)
-    assert token_truth(encoding, [(0, 4)]).tolist() == [True, False, False, False]
+    assert token_truth(encoding, [(0, 4)]).tolist() == [False, True, False, False, False, False, False]
 
 
 def auprc_by_hand(scores: list[int], truth: list[bool]) -> float:
@@ -154,36 +154,43 @@ def auprc_by_hand(scores: list[int], truth: list[bool]) -> float:
 @given(tokens=st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=15))
 def test_both_measures_are_those_made_by_hand(tokens: list[tuple[int, bool]]) -> None:
     scores, truth = [score for score, _ in tokens], [marked for _, marked in tokens]
-    found = auprc(np.array(scores, float), np.array(truth)), token_f1(np.array(scores, float), np.array(truth))
+    order = sorted(range(len(tokens)), key=lambda place: (-scores[place], place))
+    found = auprc(np.array(scores, float), np.array(truth)), token_f1(order, np.array(truth))
     if not any(truth):
         assert np.isnan(found).all()
         return
-    order = sorted(range(len(tokens)), key=lambda place: (-scores[place], place))
     chosen = [place in order[: sum(truth)] for place in range(len(tokens))]
     assert found[0] == pytest.approx(auprc_by_hand(scores, truth))
     assert found[1] == pytest.approx(f1_score(truth, chosen))
 
 
+def explained(text: str, limit: int | None, scores: list[float], ranking: list[int] | None = None) -> Attribution:
+    encoding = encode(TOKENIZERS[0], Example(text), limit)
+    order = by_score(np.array(scores), encoding.segments) if ranking is None else tuple(ranking)
+    about = describe(find_method("random"))
+    own = (encoding.tokens, encoding.offsets, encoding.segments)
+    return Attribution(text, None, *own, np.array(scores), order, "a", "a", {"a": 1.0}, about)
+
+
 def test_agreement_looks_at_content_tokens_only_and_at_nothing_that_was_cut() -> None:
     text = "good film, the act is bad"
     spans = [(0, 4), (22, 25)]
-    tokenizer = TOKENIZERS[0]
-    whole, cut = encode(tokenizer, Example(text), None), encode(tokenizer, Example(text), 5)
+    whole = explained(text, None, [9.0, 0.5, 0.1, 0.2, 0.3, 0.1, 0.0, 0.9, 9.0])
+    cut = explained(text, 5, [9.0, 0.1, 0.5, 0.2, 9.0])
     assert whole.tokens == ("[CLS]", "good", "film", ",", "the", "act", "is", "bad", "[SEP]")
     assert cut.tokens == ("[CLS]", "good", "film", ",", "[SEP]")
-    high_specials = [np.array([9.0, 0.5, 0.1, 0.2, 0.3, 0.1, 0.0, 0.9, 9.0]), np.array([9.0, 0.1, 0.5, 0.2, 9.0])]
-    found = agreement([*high_specials, high_specials[1]], [whole, cut, cut], [spans, spans, spans[1:]])
+    found = agreement([whole, cut, cut], [spans, spans, spans[1:]])
     # Of "good" and "bad" in the whole text both come first; of "good film ," the evidence "good" comes last.
     assert found.auprc == pytest.approx([1.0, 1 / 3, np.nan], nan_ok=True)
     assert found.token_f1 == pytest.approx([1.0, 0.0, np.nan], nan_ok=True)
 
 
-def test_no_maps_give_no_agreement_and_a_map_that_does_not_fit_is_refused() -> None:
-    nothing = agreement([], [], [])
+def test_f1_goes_by_the_ranking_which_need_not_be_that_of_the_scores() -> None:
+    reverse = explained("good film", None, [0.0, 0.1, 0.9, 0.0], ranking=[1, 2])
+    found = agreement([reverse], [[(0, 4)]])
+    assert (found.token_f1.tolist(), found.auprc.tolist()) == ([1.0], [0.5])
+    nothing = agreement([], [])
     assert nothing.auprc.shape == nothing.token_f1.shape == (0,)
-    encoding = encode(TOKENIZERS[0], Example("good film"), None)
-    with pytest.raises(InputError, match="2 scores does not fit a text of 4 tokens"):
-        agreement([np.ones(2)], [encoding], [[]])
 
 
 def test_without_scikit_learn_there_is_one_line_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,9 +202,8 @@ def test_without_scikit_learn_there_is_one_line_that_says_so(monkeypatch: pytest
         auprc(np.array([1.0]), np.array([True]))
 
 
-@pytest.mark.parametrize("measure", [auprc, token_f1])
-def test_measures_are_best_for_the_truth_itself_and_blind_to_scale(measure: Callable[..., float]) -> None:
+def test_auprc_is_best_for_the_truth_itself_and_does_not_depend_on_scale() -> None:
     truth = np.array([False, True, True, False, False, True])
-    assert measure(truth.astype(float), truth) == 1.0
+    assert auprc(truth.astype(float), truth) == 1.0
     scores = np.random.default_rng(0).normal(size=6)
-    assert measure(1000 * scores - 7, truth) == measure(scores, truth)
+    assert auprc(1000 * scores - 7, truth) == auprc(scores, truth)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,22 +23,24 @@ from hypothesis import strategies as st
 
 import explain_worker
 import tiny
-from explain_worker import SETTINGS
+from explain_worker import METHOD, SETTINGS
 from narrows.attribution import Attribution
 from narrows.bottleneck.optimize import text_seed
 from narrows.bottleneck.prior import Prior
 from narrows.data.example import Example
-from narrows.errors import DataError, DependencyError, InputError, NarrowsWarning, TargetError
+from narrows.data.output import read_json
+from narrows.data.parquet import attribution_schema, from_row, read_rows
+from narrows.errors import DataError, InputError, LayerError, NarrowsWarning, TargetError
 from narrows.explainer import Explainer
+from narrows.methods.registry import find_method, spec
 from narrows.models.hub.loading import Classifier
 from narrows.run import ExplainSettings, explain_dataset, read_run
 from narrows.run.dataset import LOG
-from narrows.run.dataset_settings import Share
 from narrows.run.meter import Meter, Progress
-from narrows.run.parts import FOLDER, Receipt, part_file, present_parts, read_rows, save_part, to_attribution
-from narrows.run.store import LOCK, MANIFEST, read_json
-from narrows.run.texts import Chunk, Given, Source, Survey, cut
-from narrows.run.worker import cut_batches
+from narrows.run.parts import COSTS, FOLDER, Receipt, cost_file, part_file, present_parts, save_part
+from narrows.run.settings import Share
+from narrows.run.store import LOCK, MANIFEST
+from narrows.run.texts import Chunk, cut
 
 HERE = Path(__file__).parents[1] / "support"
 WORDS = ("good", "bad", "film", "the", "not", "very", "acting", "superb")
@@ -68,9 +69,9 @@ def classifier(make_classifier: Callable[..., tiny.Classifier]) -> Classifier:
 
 
 def files_of(out: Path) -> dict[str, bytes]:
-    """All that a run leaves, but for the lock and the log with its times."""
+    """All files of a run, but for the lock and what was measured: the log and the costs."""
     found = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    return {name: content for name, content in found.items() if name not in (LOCK, LOG)}
+    return {name: own for name, own in found.items() if name not in (LOCK, LOG) and not name.startswith(COSTS)}
 
 
 def rows_of(out: Path) -> list[dict[str, Any]]:
@@ -137,9 +138,7 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(
 
 def test_what_is_written_is_what_the_explainer_gives(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
     manifest = explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
-    explainer = Explainer(
-        classifier.model, classifier.tokenizer, None, "instance", readout="signed", steps=2, samples=2
-    )
+    explainer = Explainer(classifier.model, classifier.tokenizer, METHOD, "instance")
     rows = rows_of(tmp_path / "out")
     assert [row["id"] for row in rows] == list(range(20))
     assert [row["id"] for row in rows if row["error"]] == [4, 11]
@@ -150,15 +149,16 @@ def test_what_is_written_is_what_the_explainer_gives(texts: Path, tmp_path: Path
             assert row["tokens"] is None
             continue
         expected = explainer(row["text"])
-        found = to_attribution(row)
+        found = Attribution.from_dict(from_row(row))
         np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(found.bits, expected.bits, rtol=1e-3, atol=1e-4)
-        assert row["total_bits"] == pytest.approx(expected.total_bits, rel=1e-3)
+        np.testing.assert_allclose(
+            found.scores[list(found.ranking)], expected.scores[list(expected.ranking)], rtol=1e-3
+        )
         assert (found.tokens, found.offsets, found.segments) == (expected.tokens, expected.offsets, expected.segments)
         assert (found.target, found.predicted, found.layers) == (expected.target, expected.predicted, expected.layers)
         assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
-        assert found.config["beta"] == pytest.approx(expected.config["beta"], rel=1e-3)
-        assert {**found.config, "beta": 0} == {**expected.config, "beta": 0}
+        assert found.record.pop("beta") == pytest.approx(expected.record.pop("beta"), rel=1e-3)
+        assert (found.record, found.method) == (expected.record, expected.method)
         assert len(found.trace) == len(expected.trace)
         assert row["seed"] == text_seed(0, row["text"], None)
         assert row["gold"] == "positive"
@@ -166,6 +166,26 @@ def test_what_is_written_is_what_the_explainer_gives(texts: Path, tmp_path: Path
     assert (result["rows"], result["errors"], result["parts"]) == (20, 2, 7)
     assert result["tokens"] == sum(len(row["tokens"] or ()) for row in rows)
     assert read_json(tmp_path / "out" / MANIFEST) == manifest
+
+
+def test_every_part_has_its_cost_beside_it(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+    out = tmp_path / "out"
+    explain_dataset(texts, out, replace(SETTINGS, method="ig:steps=4"), classifier=classifier)
+    for part in present_parts(out):
+        cost = read_json(cost_file(out, part))
+        explained = sum(row["error"] is None for row in read_rows(part_file(out, part)))
+        assert (cost["texts"], cost["device"]) == (len(list(read_rows(part_file(out, part)))), "cpu")
+        # 4 steps forward and backward and a plain run, of the last block only what the head reads
+        assert 6 < cost["forward_equivalents"] / explained < 9
+        assert cost["seconds"] > 0
+
+
+def test_what_every_text_would_fail_at_stops_the_run_before_it_starts(
+    texts: Path, tmp_path: Path, classifier: Classifier
+) -> None:
+    with pytest.raises(LayerError, match="9"):
+        explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method="paper:layer=9"), classifier=classifier)
+    assert not (tmp_path / "out" / MANIFEST).exists()
 
 
 def test_results_are_read_back_in_order_without_the_errors(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
@@ -201,11 +221,11 @@ def test_another_batch_size_gives_the_same_numbers_to_float_tolerance(tmp_path: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seed": 1}, "config.seed was 0 and is 1"),
+        ({"method": f"{METHOD}:seed=1"}, "method.settings.seed was 0 and is 1"),
         ({"rows_per_part": 4}, "config.rows_per_part was 3 and is 4"),
         ({"batch_size": 3}, "config.batch_size"),
         ({"target": "positive"}, "config.target"),
-        ({"steps": 3}, "config.steps was 2 and is 3"),
+        ({"method": "ig"}, "method.name was .*information_signed.* and is .*ig"),
     ],
 )
 def test_other_settings_do_not_go_into_the_same_folder(
@@ -237,21 +257,21 @@ def test_a_stream_that_is_another_is_refused_by_its_first_other_part(tmp_path: P
     lines = some_texts(8)
     explain_dataset(iter(lines), tmp_path / "out", SETTINGS, classifier=classifier)
     other = [*lines[:4], "a bad film", *lines[5:]]
-    with pytest.raises(InputError, match=r"part-0000001\.parquet was made of other texts"):
+    with pytest.raises(InputError, match=r"part-0000001\.parquet was made from other texts"):
         explain_dataset(iter(other), tmp_path / "out", SETTINGS, classifier=classifier)
-    with pytest.raises(InputError, match=r"part-0000002\.parquet is of texts that are not there any more"):
+    with pytest.raises(InputError, match=r"part-0000002\.parquet is of texts that are no longer in the data"):
         explain_dataset(iter(lines[:6]), tmp_path / "out", SETTINGS, classifier=classifier)
 
 
 @pytest.mark.parametrize("keep", [-20, 100, 0])
-def test_a_truncated_part_is_named_and_made_anew(
+def test_a_truncated_part_is_named_and_made_again(
     texts: Path, tmp_path: Path, classifier: Classifier, keep: int
 ) -> None:
     explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
     before = files_of(tmp_path / "out")
     path = part_file(tmp_path / "out", 2)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.warns(NarrowsWarning, match=r"part-0000002\.parquet is damaged.*made anew"):
+    with pytest.warns(NarrowsWarning, match=r"part-0000002\.parquet is damaged.*made again"):
         explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
     assert files_of(tmp_path / "out") == before
 
@@ -264,7 +284,7 @@ def test_a_part_with_flipped_bits_is_found(texts: Path, tmp_path: Path, classifi
     content = bytearray(path.read_bytes())
     content[column.dictionary_page_offset + column.total_compressed_size - 2] ^= 0xFF
     path.write_bytes(bytes(content))
-    with pytest.warns(NarrowsWarning, match="made anew"):
+    with pytest.warns(NarrowsWarning, match="made again"):
         explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
     assert files_of(tmp_path / "out") == before
 
@@ -278,7 +298,7 @@ def test_a_full_disk_is_told_and_what_was_done_is_kept(
     def full(handle: int) -> None:
         nonlocal calls
         calls += 1
-        if calls > 5:  # the manifest takes one; a part takes two: of the file, and of the folder
+        if calls > 12:  # two for each: of the file, and of the folder; the manifest, then a cost and a part each
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(handle)
 
@@ -370,16 +390,17 @@ def test_settings_that_are_left_out_and_the_same_spelled_out_are_the_same(
     texts: Path, tmp_path: Path, classifier: Classifier
 ) -> None:
     explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
-    spelled = replace(SETTINGS, beta="auto", granularity="token", layer="2", max_tokens=64, tokens_per_batch=4096)
+    method = f"{METHOD}:beta=auto:granularity=token"
+    spelled = replace(SETTINGS, method=method, max_tokens=64, tokens_per_batch=4096)
     explain_dataset(texts, tmp_path / "out", spelled, classifier=classifier)
 
 
-@pytest.mark.parametrize("readout", ["evidence", "information", "signed"])
+@pytest.mark.parametrize("method", ["fast:iterations=1", "information", "information_signed"])
 @pytest.mark.parametrize("layer", ["2", "1-2"])
-def test_features_add_up_to_the_scores(tmp_path: Path, classifier: Classifier, readout: Any, layer: str) -> None:
-    settings = ExplainSettings(prior="instance", readout=readout, layer=layer, rounds=1, features=True)
+def test_features_add_up_to_the_scores(tmp_path: Path, classifier: Classifier, method: str, layer: str) -> None:
+    settings = ExplainSettings(prior="instance", method=f"{method}:layer={layer}:features=true")
     explain_dataset(some_texts(4), tmp_path / "out", settings, classifier=classifier)
-    plain = replace(settings, features=False)
+    plain = replace(settings, method=f"{method}:layer={layer}")
     explain_dataset(some_texts(4), tmp_path / "plain", plain, classifier=classifier)
     for found, other in zip(read_run(tmp_path / "out"), read_run(tmp_path / "plain"), strict=True):
         assert found.features is not None and other.features is None
@@ -388,15 +409,14 @@ def test_features_add_up_to_the_scores(tmp_path: Path, classifier: Classifier, r
         size = np.abs(found.features.astype(float)).sum(axis=1)
         assert np.all(np.abs(found.features.astype(float).sum(axis=1) - found.scores) <= 2e-3 * size + 1e-4)
         np.testing.assert_array_equal(found.scores, other.scores)
-        assert found.config == other.config
     assert all(one.features is None for one in read_run(tmp_path / "out", features=False))
 
 
-def test_features_of_windows_are_put_together(tmp_path: Path, classifier: Classifier) -> None:
-    settings = replace(SETTINGS, features=True, long_texts="windows", max_tokens=12)
+def test_features_of_windows_are_merged(tmp_path: Path, classifier: Classifier) -> None:
+    settings = replace(SETTINGS, method=f"{METHOD}:features=true", long_texts="windows", max_tokens=12)
     explain_dataset([" ".join(["good film"] * 12)], tmp_path / "out", settings, classifier=classifier)
     (found,) = read_run(tmp_path / "out")
-    assert found.config["windows"] > 1
+    assert found.record["windows"] > 1
     assert found.features is not None
     np.testing.assert_allclose(found.features.astype(float).sum(axis=1), found.scores, rtol=1e-2, atol=1e-3)
 
@@ -408,7 +428,7 @@ def test_pairs_priors_and_labels_come_through(
     make_prior(classifier.model).save(path)
     pairs = [{"premise": "the film is good", "hypothesis": "it is bad", "label": 2}, ("a film", "the act")]
     manifest = explain_dataset(pairs, tmp_path / "out", ExplainSettings(prior=str(path)), classifier=classifier)
-    assert manifest["prior"] == Prior.load(path).digest
+    assert manifest["prior"] == Prior.load(path).name
     first, second = rows_of(tmp_path / "out")
     assert (first["text"], first["text_pair"], first["gold"]) == ("the film is good", "it is bad", "2")
     assert (second["text_pair"], second["gold"]) == ("the act", None)
@@ -417,13 +437,13 @@ def test_pairs_priors_and_labels_come_through(
 
 def test_the_parts_load_elsewhere(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
     pandas, dataset = pytest.importorskip("pandas"), pytest.importorskip("pyarrow.dataset")
-    explain_dataset(texts, tmp_path / "out", replace(SETTINGS, features=True), classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method=f"{METHOD}:features=true"), classifier=classifier)
     folder = tmp_path / "out" / FOLDER
-    expected = [row["total_bits"] for row in rows_of(tmp_path / "out")]
+    expected = [row["target"] for row in rows_of(tmp_path / "out")]
     frame = pandas.read_parquet(folder)
     assert list(frame["id"]) == list(range(20))
-    assert frame["total_bits"].isna().sum() == 2
-    assert dataset.dataset(folder).to_table(columns=["total_bits"]).column(0).to_pylist() == expected
+    assert frame["target"].isna().sum() == 2
+    assert dataset.dataset(folder).to_table(columns=["target"]).column(0).to_pylist() == expected
 
 
 def test_the_parts_load_in_duckdb(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
@@ -436,31 +456,18 @@ def test_the_parts_load_in_duckdb(texts: Path, tmp_path: Path, classifier: Class
 
 def test_the_parts_load_as_a_data_set(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
     datasets = pytest.importorskip("datasets")
-    explain_dataset(texts, tmp_path / "out", replace(SETTINGS, features=True), classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method=f"{METHOD}:features=true"), classifier=classifier)
     files = f"{tmp_path / 'out' / FOLDER}/*.parquet"
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
     assert loaded["text"][:3] == [row["text"] for row in rows_of(tmp_path / "out")][:3]
 
 
-def test_damage_in_the_folder_never_costs_a_neighbour(tmp_path: Path) -> None:
+def test_a_part_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     receipt = Receipt(0, 1, 1, 0, "a", "b", "text 0: x")
-    sha256 = save_part(tmp_path, [{"id": 0, "error": "x"}], receipt, features=False)
-    again = save_part(tmp_path, [{"id": 0, "error": "x"}], receipt, features=False)
-    assert sha256 == again
+    made = [save_part(part_file(tmp_path, 0), [{"id": 0, "error": "x"}], attribution_schema(), receipt) for _ in "ab"]
+    assert made[0] == made[1]
     assert present_parts(tmp_path) == [0]
-
-
-@given(st.dictionaries(st.integers(0, 99), st.integers(1, 600)), st.integers(1, 9), st.integers(1, 2000))
-def test_batches_cover_every_text_once_and_keep_the_budget(lengths: dict[int, int], most: int, tokens: int) -> None:
-    batches = cut_batches(lengths, most, tokens)
-    assert sorted(place for batch in batches for place in batch) == sorted(lengths)
-    for batch in batches:
-        longest = max(lengths[place] for place in batch)
-        assert len(batch) <= most
-        assert len(batch) == 1 or longest * len(batch) <= tokens
-    flat = [lengths[place] for batch in batches for place in batch]
-    assert flat == sorted(flat, reverse=True)
 
 
 rows = st.one_of(
@@ -494,7 +501,7 @@ def test_shares_divide_the_parts(count: int, parts: int) -> None:
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/0", "-1/2"])
 def test_a_wrong_share_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="a shard is given as"):
+    with pytest.raises(InputError, match="a shard is written as"):
         Share.parse(text)
 
 
@@ -530,51 +537,19 @@ def test_progress_goes_from_nothing_to_all(texts: Path, tmp_path: Path, classifi
     assert again[-1].rows == 2
 
 
-def test_the_time_left_is_reckoned_by_the_work_of_this_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_left_is_that_of_the_work_of_this_start(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     told: list[Progress] = []
-    meter = Meter(Survey(4, "", (10.0, 1.0, 5.0, 4.0)), Share(), told.append)
-    meter.start([0])  # made by an earlier start
+    meter = Meter(20.0, told.append)
+    meter.skip(10.0)  # done by an earlier start
     now = 2.0
-    meter.add(Receipt(1, 1, 0, 7, "", ""))
+    meter.add(1, 1.0, Receipt(1, 1, 0, 7, "", ""))
     assert told[-1].seconds_left == pytest.approx(2.0 * 9)  # 1 unit took 2 s; 9 are left
     now = 6.0
-    meter.tick(2, 0.6)
+    meter.tick(2, 3.0)
     assert told[-1].seconds_left == pytest.approx(6.0 / 4 * 6)
     assert told[-1].done == pytest.approx(14 / 20)
-
-
-def test_a_folder_of_files_is_read_in_the_order_of_their_names(tmp_path: Path) -> None:
-    (tmp_path / "b.txt").write_text("second\n")
-    (tmp_path / "a.jsonl").write_text('{"text": "first"}\n')
-    (tmp_path / "notes.md").write_text("nothing\n")
-    assert list(Source(str(tmp_path))) == [Example("first"), Example("second")]
-    assert [type(row) for row in Given(["", "good"])] == [InputError, Example]
-    with pytest.raises(DataError, match="holds no file"):
-        list(Source(str(tmp_path / "sub"))) if (tmp_path / "sub").mkdir() is None else None
-
-
-def test_a_data_set_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_dataset(name: str, split: str, streaming: bool) -> Iterator[dict[str, Any]]:
-        assert (name, split, streaming) == ("owner/reviews", "train", True)
-        return iter([{"text": "good", "label": np.int64(1)}, {"text": ""}])
-
-    hub = ModuleType("datasets")
-    hub.load_dataset = load_dataset  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "datasets", hub)
-    first, second = Source("owner/reviews")
-    assert first == Example("good", None, 1)
-    assert isinstance(second, InputError)
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DependencyError, match="pip install datasets"):
-        iter(Source("owner/reviews"))
-
-
-def test_a_sample_is_the_same_every_time(texts: Path) -> None:
-    source = Source(str(texts), limit=5, seed=3)
-    assert list(source) == list(source)
-    assert len(list(source)) == 5
 
 
 def test_where_a_file_lies_changes_nothing(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
@@ -588,8 +563,8 @@ def test_where_a_file_lies_changes_nothing(texts: Path, tmp_path: Path, classifi
 
 def test_the_manifest_says_what_the_maps_were_made_with(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
     manifest = explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
-    assert set(manifest) == {"model", "prior", "config", "versions", "format", "source", "shard", "result"}
+    assert set(manifest) == {*("model", "prior", "method", "config", "versions", "format", "source", "shard", "result")}
     assert {"narrows", "torch", "transformers"} <= set(manifest["versions"])
     assert len(manifest["model"]["sha256"]) == len(manifest["model"]["tokenizer_sha256"]) == 64
     assert manifest["source"]["sha256"] == manifest["result"]["texts_sha256"]
-    assert manifest["config"]["steps"] == 2
+    assert (manifest["method"]["spec"], manifest["method"]["settings"]["steps"]) == (spec(find_method(METHOD)), 2)

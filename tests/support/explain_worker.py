@@ -12,7 +12,8 @@ from narrows.models.hub.loading import Classifier
 from narrows.run import ExplainSettings, explain_dataset
 from narrows.run.store import Json
 
-SETTINGS = ExplainSettings(prior="instance", readout="signed", steps=2, samples=2, rows_per_part=3, batch_size=2)
+METHOD = "information_signed:layer=2:steps=2:samples=2"
+SETTINGS = ExplainSettings(method=METHOD, prior="instance", rows_per_part=3, batch_size=2)
 
 
 def run(texts: Path, out: Path) -> Json:

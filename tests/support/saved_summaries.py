@@ -32,13 +32,16 @@ def method(name: str, label: str, drop: float, forwards: float, **changes: Any) 
     morf = [0.92, *(0.3 + (0.62 - drop) * (1 - step / 9) ** 1.5 * 1.1 for step in range(1, 10))]
     morf[1] = 0.92 - drop
     lerf = [0.92 - 0.62 * (step / 9) ** (2 + 6 * drop) for step in range(10)]
+    rated = name.startswith(("fast", "complete", "paper", "released"))
     made: MethodSummary = {
         "name": name,
         "label": label,
         "unit": "bits",
+        "signed": True,
         "drop_11": drop,
         "drop_11_interval": [drop - 0.03, drop + 0.035],
         "drops": {"5": drop / 2, "11": drop, "20": 1.3 * drop, "33": 1.5 * drop, "50": 1.6 * drop},
+        "drops_interval": {share: [drop - 0.03, drop + 0.03] for share in ("5", "11", "20", "33", "50")},
         "area_morf": sum(morf) / 10,
         "area_morf_interval": [sum(morf) / 10 - 0.02, sum(morf) / 10 + 0.02],
         "area_lerf": sum(lerf) / 10,
@@ -48,12 +51,24 @@ def method(name: str, label: str, drop: float, forwards: float, **changes: Any) 
         "flips": min(1.0, 1.2 * drop),
         "curve_morf": morf,
         "curve_lerf": lerf,
-        "rate_bits": [10.0 * 8**point for point in range(4)] if name.startswith(TRACED) else [],
-        "rate_probability": [0.5, 0.7, 0.85, 0.92] if name.startswith(TRACED) else [],
+        "rate_bits": [10.0 * 8**point for point in range(4)] if rated else [],
+        "rate_probability": [0.5, 0.7, 0.85, 0.92] if rated else [],
+        "rate_interval": [[p - 0.02, p + 0.02] for p in (0.5, 0.7, 0.85, 0.92)] if rated else [],
         "normalized": [(value - 0.25) / (0.92 - 0.25) for value in morf],
         "seconds": forwards / 100,
         "forward_equivalents": forwards,
         "instances": 500,
+        "method": {
+            "name": name.partition(":")[0],
+            "settings": {},
+            "label": label,
+            "quantity": "score",
+            "unit": "bits",
+            "signed": True,
+            "additive": False,
+            "caption": f"A score of {label}.",
+            "how": "",
+        },
     }
     made.update(changes)  # type: ignore[typeddict-item]
     return made

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from narrows.cli.options import takes_settings
+from narrows.cli.progress import progress_bar
 from narrows.cli.terminal import say
-from narrows.run.dataset_settings import DatasetSettings, Share
+from narrows.run.settings import DatasetSettings, Share
 
 if TYPE_CHECKING:
-    from narrows.run import meter
     from narrows.run.dataset import Engine
 
 commands = typer.Typer()
@@ -27,15 +23,15 @@ commands = typer.Typer()
 @takes_settings(DatasetSettings)
 def run(config: DatasetSettings) -> None:
     """Explain a whole data set into Parquet files; stopped at any moment, it goes on to the same bytes."""
+    from narrows.data.source import Source
     from narrows.models.hub.loading import load_classifier
     from narrows.run.dataset import explain_dataset, threads
-    from narrows.run.texts import Source
 
     source = Source(config.data, config.split, config.data_dir, config.limit, config.seed)
-    next(iter(source), None)  # what is wrong with the data is told before a model is loaded
+    next(iter(source), None)  # wrong data is an error before a model is loaded
     engine = _engine(config)
     try:
-        with threads(config.threads), _bar() as report:
+        with threads(config.threads), progress_bar("Explaining") as report:
             manifest = explain_dataset(
                 source,
                 config.out,
@@ -47,7 +43,7 @@ def run(config: DatasetSettings) -> None:
                 report=report,
             )
     except KeyboardInterrupt:
-        say("warning", f"stopped; the finished parts are in {config.out}, the same command goes on where it stopped")
+        say("warning", f"stopped; the finished parts are in {config.out}, the same command resumes the run")
         raise
     result = manifest["result"]
     if result["errors"]:
@@ -94,36 +90,5 @@ def _engine(config: DatasetSettings) -> Engine | None:
         return None
     from narrows.run.cluster import RayEngine, load_ray
 
-    load_ray()  # that it is missing is told before a model is loaded
+    load_ray()  # an error before a model is loaded
     return RayEngine(config.address, config.workers, config.gpus_per_worker, config.threads or 1, config.device)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[meter.Progress], None]]:
-    """Show the share of the work that is done, texts, and the time left, on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, TextColumn("{task.fields[left]}"), console=Console(stderr=True))
-
-    def report(progress: meter.Progress) -> None:
-        if not bar.tasks and not progress.rows and progress.seconds_left is None:
-            return  # no bar before some work is done: what is wrong till then is told in one line
-        if not bar.tasks:
-            bar.start()
-            bar.add_task("Explaining", total=1, left="")
-        left = "" if progress.seconds_left is None else f"{_clock(progress.seconds_left)} left"
-        if progress.done is None:
-            left = f"{progress.rows:,} texts"
-        errors = f", {progress.errors} errors" if progress.errors else ""
-        bar.update(bar.task_ids[0], completed=progress.done or 0, left=left + errors)
-
-    try:
-        yield report
-    finally:
-        if bar.tasks:
-            bar.stop()
-
-
-def _clock(seconds: float) -> str:
-    """Write a duration as hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

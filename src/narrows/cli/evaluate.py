@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from narrows.cli.options import takes_settings
+from narrows.cli.progress import progress_bar
 from narrows.cli.terminal import say
 from narrows.run.settings import BetaSettings, EvaluateSettings, LayerSettings, RunSettings
 
@@ -35,7 +33,9 @@ def evaluate(config: EvaluateSettings) -> None:
 @takes_settings(LayerSettings)
 def layers(config: LayerSettings) -> None:
     """Put the bottleneck after one layer after the other (the paper's figures 2a and 4)."""
-    _run(config, lambda classifier: config.method_names(classifier.model.config.get_text_config().num_hidden_layers))
+    from narrows.models.cut.blocks import find_blocks
+
+    _run(config, lambda classifier: config.method_names(len(find_blocks(classifier.model))))
 
 
 @sweep.command()
@@ -46,60 +46,40 @@ def beta(config: BetaSettings) -> None:
 
 
 def _run(config: RunSettings, methods: Callable[[Classifier], Sequence[str]]) -> None:
-    from narrows.bottleneck.prior import Prior
-    from narrows.methods.registry import Spec
+    from narrows.bottleneck.prior import find_prior
+    from narrows.data.source import Source
+    from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_classifier
-    from narrows.run.evaluate import Plan, evaluate
-    from narrows.run.instances import Source
+    from narrows.run.evaluating import Plan, evaluate
     from narrows.run.results import write_summary
 
     if isinstance(config, EvaluateSettings):
         for name in config.method_names:
-            Spec.parse(name)  # a wrong name is told before a model is loaded
-    classifier = load_classifier(config.model, config.device)
+            find_method(name)  # a wrong name is an error before a model is loaded
     if config.prior is not None:
-        Prior.load(config.prior)  # what is wrong with it is told before the data is read
-        classifier = replace(classifier, prior=config.prior)
+        find_prior(config.prior)
+    classifier = load_classifier(config.model, config.device)
     removals: Any = config.removal_names
     plan = Plan(
         Source(config.dataset, config.split, config.data_dir, config.limit, config.seed),
-        tuple(Spec.parse(name) for name in methods(classifier)),
+        tuple(methods(classifier)),
         removals,
-        None if config.target == "predicted" else config.target,
+        config.target,
+        config.prior,
         config.max_tokens,
         config.label_names,
+        config.rows_per_part,
         config.batch_size,
-        config.seed,
     )
     try:
-        with _bar() as report:
+        with progress_bar("Evaluating") as report:
             evaluate(classifier, plan, config.out, report)
     except KeyboardInterrupt:
-        say("warning", f"stopped; the finished parts are in {config.out}, the same command goes on where it stopped")
+        say("warning", f"stopped; the finished parts are in {config.out}, the same command resumes the evaluation")
         raise
     summary = write_summary(config.out)
     _show(summary)
     typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    """Show the progress over all methods, counted in tokens, with the time left, on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    progress = Progress(*columns, *times, console=Console(stderr=True), speed_estimate_period=600)
-
-    def report(what: str, done: int, total: int) -> None:
-        if not progress.tasks:  # no bar before there is work: what is wrong till then is told in one line
-            progress.start()
-            progress.add_task("")
-        progress.update(progress.task_ids[0], description=f"Evaluating {what}", completed=done, total=total)
-
-    try:
-        yield report
-    finally:
-        if progress.tasks:
-            progress.stop()
 
 
 def _show(summary: RunSummary) -> None:

@@ -82,12 +82,14 @@ class AttributionDict(TypedDict):
 class MethodSummary(TypedDict):
     """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap."""
 
-    name: str  # with its options, as the method was asked for: "ig:steps=50"
+    name: str  # its spec: "ig:steps=50"
     label: str  # for tables and figures: "IG, steps 50"
     unit: str  # of its scores, as in MethodDict
+    signed: bool
     drop_11: float  # mean p(target) minus the same without the first ninth of the tokens, most relevant first
     drop_11_interval: list[float]
     drops: dict[str, float]  # the same without so many percent of the tokens: keys "5", "11", "20", "33", "50"
+    drops_interval: dict[str, list[float]]
     area_morf: float  # mean over the curve's ten points, most relevant first; low is good
     area_morf_interval: list[float]
     area_lerf: float  # least relevant first; high is good
@@ -99,10 +101,12 @@ class MethodSummary(TypedDict):
     curve_lerf: list[float]  # (10,)
     rate_bits: list[float]  # mean bits that pass a bottleneck, point by point, the fewest first; empty without a trace
     rate_probability: list[float]  # mean p(target) through it at these points
+    rate_interval: list[list[float]]  # mean [low, high] of p(target) at these points, over the noise draws
     normalized: list[float | None]  # (10,), (p - m) / (o - m) of curve_morf: 1 = untouched, 0 = the most degraded mean
     seconds: float  # per text
     forward_equivalents: float  # per text; a forward through all blocks = 1
     instances: int
+    method: MethodDict  # what made the scores
 
 
 class ComparisonDict(TypedDict):

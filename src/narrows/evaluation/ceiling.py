@@ -1,7 +1,7 @@
-"""How far a map could get at best: the removal that hurts the target most, found by beam search in the model itself.
+"""The ceiling of the drop at 1/9: the removal that lowers p(target) most, found by beam search in the model itself.
 
-It looks at the very removals that the degradation test makes, so it is no attribution method but their ceiling, to be
-exact a bound from below of it: a beam may miss the best set of tokens, a map cannot know more than the best set.
+The search makes the same removals as the degradation test, so it is not an attribution method but a bound for all of
+them; to be exact, a lower bound of that bound, because a beam may miss the best set of tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Gone = frozenset[int]
 
 @dataclass(frozen=True)
 class WorstRemoval:
-    """The first ninth of the content tokens whose removal was found to hurt the target most.
+    """The ninth of the content tokens whose removal lowers p(target) most, of those that were tried.
 
     Attributes:
         positions: Of the removed tokens, rising.
@@ -36,7 +36,7 @@ class WorstRemoval:
 
     @property
     def drop(self) -> float:
-        """By how much p(target) falls: to be held against the drop at 1/9 of a map."""
+        """The fall of p(target), to compare with the drop at 1/9 of a method."""
         return self.untouched - self.probability
 
 
@@ -48,24 +48,24 @@ def find_worst_removals(
     width: int = 5,
     removal: Removal = "delete",
 ) -> list[WorstRemoval]:
-    """Search the ninth of each text's content tokens without which its target is least likely.
+    """Find the ninth of each text's content tokens without which its target is least likely.
 
-    Sets of tokens grow by one token at a time; of all sets of one size only the best are grown further. The search
-    needs about width * tokens^2 / 9 predictions per text.
+    Sets of tokens grow by one token at a time; of all sets of one size only the best grow further. The search needs
+    about width * tokens^2 / 9 predictions per text.
 
     Args:
-        model: The classifier; left as it was.
+        model: The classifier; left unchanged.
         tokenizer: Its tokenizer.
         encodings: The texts.
         targets: Index of the target of each text.
-        width: Sets that are kept at each size; 1 = greedy.
+        width: Sets that are kept of each size; 1 = greedy.
         removal: ``delete``, ``mask`` or ``attention``.
 
     Returns:
-        What was found for each text; nothing is removed from a text without content tokens.
+        One per text; nothing is removed from a text without content tokens.
 
     Raises:
-        InputError: If the width is below 1, or tokens cannot be removed so.
+        InputError: If the width is below 1, or there is no such removal.
 
     Example:
         >>> from narrows.data.example import Example
@@ -96,7 +96,7 @@ def find_worst_removals(
             (text, candidate)
             for text in range(len(encodings))
             if size <= wanted[text]
-            # Once each, in an order that does not hang on how sets are stored: of two equals the first is kept.
+            # Once each, in an order that does not depend on how sets are stored: of two equals the first is kept.
             for candidate in dict.fromkeys(gone | {i} for gone in beams[text] for i in contents[text] if i not in gone)
         ]
         found: dict[int, dict[_Gone, float]] = {}

@@ -1,14 +1,13 @@
-"""The degradation test: remove tokens in the order of a map and watch the probability of the target.
+"""The degradation test: remove tokens in the order of a ranking and measure the probability of the target.
 
 Fractions 0, 1/9, ..., 9/9 of the content tokens are removed; special tokens never are. Most relevant first (MoRF) a
-good map makes p fall at once, least relevant first (LeRF) it keeps p up (paper, section 4).
+good ranking makes p fall at once, least relevant first (LeRF) it keeps p up (paper, section 4).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,103 +17,119 @@ from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding
 from narrows.models.text.removal import Removal, check_removal, remove
 
-Order = Literal["morf", "lerf"]
 Array = NDArray[np.float64]
 
 POINTS = 10
+SHARES = {"5": (1, 20), "11": (1, 9), "20": (1, 5), "33": (1, 3), "50": (1, 2)}
+"""The first shares of the tokens that are removed, by their name in percent: numerator and denominator."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What removing tokens did to some texts; column k stands after k/9 of the content tokens, 0 untouched.
+    """What removing tokens did to some texts; column k stands for k/9 of the content tokens, 0 for the whole text.
 
     Attributes:
         morf: p(target), most relevant first, (texts, 10).
         lerf: p(target), least relevant first, (texts, 10).
         morf_decisions: Index of the predicted class, most relevant first, (texts, 10).
         lerf_decisions: The same, least relevant first.
+        shares: p(target) without the first 5, 11, 20, 33 and 50 % of the tokens, most relevant first, (texts, 5).
     """
 
     morf: Array
     lerf: Array
     morf_decisions: NDArray[np.int64]
     lerf_decisions: NDArray[np.int64]
+    shares: Array
 
 
 def removal_counts(content: int) -> list[int]:
-    """Count the tokens that are gone at each point of the curve.
+    """Count the tokens that are removed at each point of a curve.
 
     Args:
         content: Number of content tokens.
 
     Returns:
-        Ten counts from 0 to all of them: k/9 rounded to the nearest, and from the second point on at least one.
+        Ten counts from 0 to all of them: k/9 to the nearest, and from the second point on at least one.
 
     Example:
         >>> removal_counts(20)
         [0, 2, 4, 7, 9, 11, 13, 16, 18, 20]
     """
-    steps = POINTS - 1
-    return [0] + [max(1, (2 * k * content + steps) // (2 * steps)) for k in range(1, POINTS)]
+    return [0, *(_count(content, k, POINTS - 1) for k in range(1, POINTS))]
 
 
-def removal_order(scores: Sequence[float] | Array, content: Sequence[bool], order: Order) -> list[int]:
-    """Sort the content tokens by their scores.
+def share_counts(content: int) -> list[int]:
+    """Count the tokens in each of the `SHARES`, to the nearest, at least one.
 
-    Args:
-        scores: One per token.
-        content: False for special tokens.
-        order: ``morf``, highest score first, or ``lerf``, lowest first; ties go by position.
-
-    Returns:
-        Positions of the content tokens, the first to be removed first.
+    Example:
+        >>> share_counts(20)
+        [1, 2, 4, 7, 10]
     """
-    sign = -1.0 if order == "morf" else 1.0
-    return sorted((i for i, is_content in enumerate(content) if is_content), key=lambda i: (sign * scores[i], i))
+    return [_count(content, *share) for share in SHARES.values()]
 
 
 def degrade(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     encodings: Sequence[Encoding],
-    scores: Sequence[Sequence[float]] | Sequence[Array],
+    rankings: Sequence[Sequence[int]],
     targets: Sequence[int],
     removal: Removal = "delete",
 ) -> Curves:
-    """Run the degradation test on texts and their maps.
+    """Run the degradation test on texts and their rankings.
 
     Args:
-        model: The original classifier; left as it was.
+        model: The original classifier; left unchanged.
         tokenizer: Its tokenizer.
         encodings: The texts.
-        scores: The map of each text: one score per token, special tokens included.
-        targets: Index of the target of each text.
+        rankings: Of each text, the positions of its content tokens, the first to be removed first: what
+            `Attribution.ranking` gives. Least relevant first is the reverse.
+        targets: Index of the target class of each text.
         removal: ``delete``, ``mask`` or ``attention``.
 
     Returns:
         Probabilities and decisions after each removal, in both orders.
 
     Raises:
-        InputError: If tokens cannot be removed so.
+        InputError: If there is no such removal, or the tokenizer has no mask token.
+
+    Example:
+        >>> from narrows import Explainer
+        >>> from narrows.data.example import Example
+        >>> from narrows.models.text.encoding import encode
+        >>> explainer = Explainer.from_pretrained("sentiment")
+        >>> found = explainer("A gorgeous, witty film.")
+        >>> encoding = encode(explainer.tokenizer, Example(found.text), None)
+        >>> curves = degrade(explainer.model, explainer.tokenizer, [encoding], [found.ranking], [1])
+        >>> curves.morf.shape, bool(curves.morf.mean() < curves.lerf.mean())
+        ((1, 10), True)
     """
     check_removal(removal, tokenizer)
-    distinct: dict[tuple[int, frozenset[int]], int] = {}  # short texts and both ends of the curves repeat themselves
+    known: dict[tuple[int, frozenset[int]], int] = {}  # short texts and both ends of the curves repeat themselves
     variants: list[Encoding] = []
 
-    def place(text: int, gone: Sequence[int]) -> int:
-        key = (text, frozenset(gone))
-        if key not in distinct:
-            distinct[key] = len(variants)
-            variants.append(remove(encodings[text], gone, removal, tokenizer))
-        return distinct[key]
+    def place(text: int, removed: Sequence[int]) -> int:
+        key = (text, frozenset(removed))
+        if key not in known:
+            known[key] = len(variants)
+            variants.append(remove(encodings[text], removed, removal, tokenizer))
+        return known[key]
 
     places = np.empty((2, len(encodings), POINTS), dtype=np.int64)
-    for text, (encoding, own) in enumerate(zip(encodings, scores, strict=True)):
-        content = [segment is not None for segment in encoding.segments]
-        for row, order in enumerate(("morf", "lerf")):
-            ranked = removal_order(own, content, order)  # type: ignore[arg-type]
-            places[row, text] = [place(text, ranked[:count]) for count in removal_counts(len(ranked))]
+    shares = np.empty((len(encodings), len(SHARES)), dtype=np.int64)
+    for text, (_, ranking) in enumerate(zip(encodings, rankings, strict=True)):
+        first, last = list(ranking), list(ranking)[::-1]
+        counts = removal_counts(len(first))
+        places[:, text] = [[place(text, order[:count]) for count in counts] for order in (first, last)]
+        shares[text] = [place(text, first[:count]) for count in share_counts(len(first))]
     p = predict(model, tokenizer, variants)
-    morf, lerf = p[places, np.asarray(targets, dtype=np.int64)[None, :, None]]
+    classes = np.asarray(targets, dtype=np.int64)[:, None]
+    morf, lerf = p[places, classes]
     morf_decisions, lerf_decisions = p.argmax(axis=1)[places]
-    return Curves(morf, lerf, morf_decisions, lerf_decisions)
+    return Curves(morf, lerf, morf_decisions, lerf_decisions, p[shares, classes])
+
+
+def _count(content: int, numerator: int, denominator: int) -> int:
+    """Round a share of the content tokens to the nearest number, halves up, at least 1."""
+    return max(1, (2 * numerator * content + denominator) // (2 * denominator))

@@ -1,7 +1,6 @@
-"""What a degradation curve says in one number per text.
+"""A degradation curve in one number per text; means and intervals are in `narrows.evaluation.statistics`.
 
-Columns are those of `narrows.evaluation.degradation.Curves`: column k stands after k/9 of the content tokens. Means
-over texts, and how sure they are, belong to `narrows.evaluation.statistics`.
+Columns are those of `narrows.evaluation.degradation.Curves`: column k stands for k/9 of the content tokens.
 """
 
 from __future__ import annotations
@@ -11,19 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.evaluation.degradation import POINTS, Array
+from narrows.evaluation.degradation import POINTS, SHARES, Array, Curves
 
-ROUNDING = 1e-5  # p of one text differs by up to 4e-7 from one batch to another in float32; less than this is nothing
+ROUNDING = 1e-5  # p of one text differs by up to 4e-7 between batches in float32; less than this is no difference
 
 
 def drop(morf: Array) -> Array:
-    """Tell how far p(target) falls when the most relevant ninth is gone: the figure of the paper's Table 1.
-
-    Args:
-        morf: p(target), most relevant first, (texts, 10).
-
-    Returns:
-        p at 0 minus p at 1/9, (texts,); high is good.
+    """Compute the fall of p(target) without the most relevant ninth, (texts, 10) -> (texts,): the paper's Table 1.
 
     Example:
         >>> drop(np.array([[0.9, 0.4] + [0.1] * 8]))
@@ -32,14 +25,13 @@ def drop(morf: Array) -> Array:
     return morf[:, 0] - morf[:, 1]
 
 
+def drops(curves: Curves) -> dict[str, Array]:
+    """Compute the fall of p(target) without the most relevant 5, 11, 20, 33 and 50 %, by percent, (texts,) each."""
+    return {name: curves.morf[:, 0] - curves.shares[:, column] for column, name in enumerate(SHARES)}
+
+
 def area(curve: Array) -> Array:
-    """Average a curve over its ten points; p is not normalised.
-
-    Args:
-        curve: p(target), (texts, 10).
-
-    Returns:
-        The mean, (texts,); low is good most relevant first, high is good least relevant first.
+    """Average p(target) over the ten points, (texts, 10) -> (texts,); low is good for MoRF, high for LeRF.
 
     Example:
         >>> area(np.array([[1.0] * 5 + [0.0] * 5]))
@@ -50,16 +42,16 @@ def area(curve: Array) -> Array:
 
 
 def comprehensiveness(morf: Array) -> Array:
-    """Tell how much of p(target) is lost when the most relevant tokens are removed (DeYoung et al. 2020, ERASER).
+    """Average the loss of p(target) without the most relevant tokens (DeYoung et al. 2020, ERASER); high is good.
 
-    mean over k = 1..8 of p(x) - p(x without its k/9 most relevant tokens): points 1 to 8 of the MoRF curve. ERASER
-    takes the shares 1, 5, 10, 20 and 50 % instead. Point 9 is left out: without any token every map is the same.
+    The mean over k = 1..8 of p(x) - p(x without its k/9 most relevant tokens). ERASER takes the shares 1, 5, 10, 20 and
+    50 % instead. Without any token all rankings are the same: point 9 is left out.
 
     Args:
         morf: p(target), most relevant first, (texts, 10).
 
     Returns:
-        The mean loss, (texts,); high is good.
+        The mean loss, (texts,).
 
     Example:
         >>> comprehensiveness(np.array([[0.9] + [0.1] * 9])).round(3)
@@ -70,17 +62,15 @@ def comprehensiveness(morf: Array) -> Array:
 
 
 def sufficiency(lerf: Array) -> Array:
-    """Tell how much of p(target) is lost when only the most relevant tokens are kept (DeYoung et al. 2020, ERASER).
+    """Average the loss of p(target) with only the most relevant tokens (DeYoung et al. 2020, ERASER); low is good.
 
-    mean over k = 1..8 of p(x) - p(the k/9 most relevant tokens of x). Keeping k/9 is removing the other (9-k)/9, least
-    relevant first: point 9-k of the LeRF curve, so points 8 down to 1 of it. Tokens of equal score are removed by
-    position in both orders, so among them those kept here are not those that `comprehensiveness` removes.
+    The mean over k = 1..8 of p(x) - p(the k/9 most relevant tokens of x), which are left at point 9 - k of LeRF.
 
     Args:
         lerf: p(target), least relevant first, (texts, 10).
 
     Returns:
-        The mean loss, (texts,); low is good, below 0 where the kept tokens say more than the whole text.
+        The mean loss, (texts,); below 0 where the kept tokens give a higher p than the whole text.
 
     Example:
         >>> sufficiency(np.array([[0.9] * 9 + [0.1]])).round(3)
@@ -91,13 +81,7 @@ def sufficiency(lerf: Array) -> Array:
 
 
 def flips(decisions: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell whether removing the first ninth changes the decision.
-
-    Args:
-        decisions: Index of the predicted class after each removal, (texts, 10).
-
-    Returns:
-        True where the class at 1/9 is not that at 0, (texts,).
+    """Tell whether the predicted class changes without the first ninth, (texts, 10) -> (texts,).
 
     Example:
         >>> flips(np.array([[1, 0] + [0] * 8, [1, 1] + [0] * 8]))
@@ -107,44 +91,22 @@ def flips(decisions: NDArray[np.int64]) -> NDArray[np.bool_]:
     return flipped
 
 
-def fraction_to_flip(decisions: NDArray[np.int64]) -> Array:
-    """Find the smallest share of the tokens whose removal changes the decision.
-
-    A decision that never changes counts as 1.0, as one that changes only with the last token: so the mean is over the
-    same texts for every method. Leaving such texts out would favour the method that turns only the easy ones.
-
-    Args:
-        decisions: Index of the predicted class after each removal, (texts, 10).
-
-    Returns:
-        k/9 with the smallest k that gives another class than k = 0, (texts,).
-
-    Example:
-        >>> fraction_to_flip(np.array([[1, 1, 1, 0] + [1] * 6, [1] * 10])).round(3)
-        array([0.333, 1.   ])
-    """
-    changed = decisions[:, 1:] != decisions[:, :1]
-    first = np.where(changed.any(axis=1), changed.argmax(axis=1) + 1, POINTS - 1)
-    return first / (POINTS - 1)
-
-
 def normalized(curve_means: Mapping[str, Array]) -> dict[str, Array]:
     """Scale mean curves as the paper's figures do: (p - m) / (o - m).
 
-    o is the mean of p before anything is removed, m the least mean of all methods after everything is.
+    o is the mean of p of the whole texts, m the lowest mean of all methods without any token.
 
     Args:
         curve_means: By method, the mean over texts of p(target), (10,).
 
     Returns:
-        By method, the curve from 1 (as before) down to 0 (as without any token), (10,); NaN where o = m, where removing
-        everything changes nothing and there is nothing to scale by.
+        By method, the curve from 1 (whole texts) down to 0 (no token), (10,); NaN where o = m.
 
     Example:
         >>> normalized({"a": np.linspace(0.9, 0.1, 10), "b": np.linspace(0.9, 0.3, 10)})["b"][[0, -1]].round(3)
         array([1.  , 0.25])
     """
-    lowest = min((float(curve[-1]) for curve in curve_means.values()), default=0.0)
+    lowest = min((float(curve[POINTS - 1]) for curve in curve_means.values()), default=0.0)
     return {name: _scaled(curve, lowest) for name, curve in curve_means.items()}
 
 

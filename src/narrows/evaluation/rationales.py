@@ -1,7 +1,7 @@
-"""Agreement with people: do the tokens that a map scores high lie in what annotators marked as evidence?
+"""Agreement with people: are the tokens with high scores those that annotators marked as evidence?
 
 The data are the movie reviews of ERASER (DeYoung et al. 2020; Zaidan et al. 2007). Agreement says how plausible a map
-looks to people, not how faithful it is to the model: that is what the degradation test is for.
+is to people, not how faithful it is to the model: the degradation test measures that.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.attribution import Attribution
 from narrows.data.example import Example
 from narrows.data.tables import check_file
 from narrows.errors import DataError, DependencyError, InputError
-from narrows.evaluation.degradation import Array, removal_order
+from narrows.evaluation.degradation import Array
 from narrows.models.text.encoding import Encoding
 
 Span = tuple[int, int]
@@ -31,7 +32,7 @@ COLUMNS = ("text", "label", "rationale_token_spans")
 
 @dataclass(frozen=True)
 class Annotated:
-    """A text with the evidence that people marked in it.
+    """A text, and the evidence that people marked in it.
 
     Attributes:
         example: The text and its gold label, by name.
@@ -44,7 +45,7 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well maps agree with people, text by text.
+    """How well attributions agree with people, text by text.
 
     Attributes:
         auprc: See `auprc`; NaN for a text without an annotated token, (texts,).
@@ -83,31 +84,29 @@ def read_eraser(path: str | Path) -> Iterator[Annotated]:
             raise DataError(f"{path}: cannot be read after line {number}: {error}") from error
 
 
-def token_truth(encoding: Encoding, spans: Sequence[Span]) -> NDArray[np.bool_]:
-    """Tell which content tokens lie in the evidence.
+def token_truth(text: Encoding | Attribution, spans: Sequence[Span]) -> NDArray[np.bool_]:
+    """Tell which tokens of a text are evidence: True for a content token that shares a character with a span.
 
     Args:
-        encoding: The text; what was cut off has no tokens, and evidence there is lost.
+        text: The text; what was cut off has no tokens, and evidence there is lost.
         spans: Start and end (exclusive) in characters of the first text.
 
     Returns:
-        True for a token that shares a character with a span, (content tokens,).
+        One per token, (tokens,).
     """
     return np.array(
         [
-            segment == 0 and any(max(offset[0], start) < min(offset[1], end) for start, end in spans)
-            for segment, offset in zip(encoding.segments, encoding.offsets, strict=True)
-            if segment is not None and offset is not None
+            segment == 0 and offset is not None and any(max(offset[0], s) < min(offset[1], e) for s, e in spans)
+            for segment, offset in zip(text.segments, text.offsets, strict=True)
         ],
         dtype=bool,
     )
 
 
 def auprc(scores: Array, truth: NDArray[np.bool_]) -> float:
-    """Compute the area under the curve of precision over recall, as average precision.
+    """Compute the area under the precision-recall curve (`sklearn.metrics.average_precision_score`).
 
-    sum over thresholds of (recall - recall before) * precision, without interpolation; tokens of equal score share a
-    threshold (`sklearn.metrics.average_precision_score`).
+    The sum over thresholds of (recall - recall before) * precision; tokens of equal score share a threshold.
 
     Args:
         scores: One per content token, (content tokens,); high = evidence.
@@ -128,53 +127,41 @@ def auprc(scores: Array, truth: NDArray[np.bool_]) -> float:
     return float(metrics.average_precision_score(truth, scores))
 
 
-def token_f1(scores: Array, truth: NDArray[np.bool_]) -> float:
-    """Compute F1 of the k tokens of highest score, k = the number of tokens that are evidence.
+def token_f1(ranking: Sequence[int], truth: NDArray[np.bool_]) -> float:
+    """Compute F1 of the first k tokens of a ranking, k = the number of tokens that are evidence.
 
     As many tokens are chosen as people marked, so precision, recall and F1 are one number, and no threshold has to be
-    tuned for maps of different scales. ERASER chooses the mean share of evidence in the data set instead. Ties go by
-    position, as in the degradation test.
+    tuned. ERASER chooses the mean share of evidence in the data set instead.
 
     Args:
-        scores: One per content token, (content tokens,); high = evidence.
-        truth: Which of them are evidence, (content tokens,).
+        ranking: Positions of the content tokens, the most relevant first.
+        truth: Which tokens are evidence, (tokens,).
 
     Returns:
         From 0 to 1; NaN where no token is evidence.
 
     Example:
-        >>> token_f1(np.array([0.9, 0.1, 0.5]), np.array([True, True, False]))
+        >>> token_f1([0, 2, 1], np.array([True, True, False]))
         0.5
     """
     marked = int(truth.sum())
-    if not marked:
-        return float("nan")
-    chosen = removal_order(scores, [True] * len(truth), "morf")[:marked]
-    return float(truth[chosen].sum() / marked)
+    return float(truth[list(ranking[:marked])].sum() / marked) if marked else float("nan")
 
 
-def agreement(scores: Sequence[Array], encodings: Sequence[Encoding], spans: Sequence[Sequence[Span]]) -> Agreement:
-    """Compare maps with what people marked.
+def agreement(attributions: Sequence[Attribution], spans: Sequence[Sequence[Span]]) -> Agreement:
+    """Compare attributions with what people marked.
 
     Args:
-        scores: The map of each text: one score per token, special tokens included; high = evidence.
-        encodings: The texts as they were explained.
+        attributions: The attribution of each text.
         spans: The evidence of each text, in characters.
 
     Returns:
-        The agreement; NaN for texts of whose evidence nothing is left after the cut.
-
-    Raises:
-        InputError: If a map does not fit its text.
+        The agreement; NaN for texts whose evidence was all cut off.
     """
     rows = []
-    for own, encoding, marked in zip(scores, encodings, spans, strict=True):
-        if len(own) != len(encoding):
-            raise InputError(f"a map of {len(own)} scores does not fit a text of {len(encoding)} tokens")
-        content = np.array([segment is not None for segment in encoding.segments])
-        truth = token_truth(encoding, marked)
-        kept = np.asarray(own, dtype=np.float64)[content]
-        rows.append((auprc(kept, truth), token_f1(kept, truth)))
+    for own, marked in zip(attributions, spans, strict=True):
+        truth, content = token_truth(own, marked), sorted(own.ranking)
+        rows.append((auprc(own.scores[content], truth[content]), token_f1(own.ranking, truth)))
     both = np.array(rows).reshape(-1, 2)
     return Agreement(both[:, 0], both[:, 1])
 
@@ -195,8 +182,7 @@ def _annotated(where: str, line: bytes) -> Annotated:
         raise DataError(f"{where}: the label must be a name, not {row['label']!r:.60}")
     try:
         example = Example(row["text"], label=row["label"])
-        example.text.encode()  # half of a character, which JSON's escapes can make, is no text
-    except (InputError, UnicodeEncodeError) as error:
+    except InputError as error:
         raise DataError(f"{where}: {error}") from error
     return Annotated(example, _character_spans(where, example.text, row))
 

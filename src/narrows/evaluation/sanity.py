@@ -1,7 +1,7 @@
 """Does a map depend on the model, and on little else?
 
-A map that stays the same when the weights are drawn anew explains the text, not the model (Adebayo et al. 2018, "Sanity
-Checks for Saliency Maps"). A map that changes with the seed alone says little about either.
+A map that stays the same when the weights are drawn again explains the text, not the model (Adebayo et al. 2018,
+"Sanity Checks for Saliency Maps"). A map that changes with the seed alone says little about either.
 """
 
 from __future__ import annotations
@@ -14,26 +14,31 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from narrows.attribution import Attribution
+from narrows.data.example import Example, Item
 from narrows.errors import InputError, ModelError
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.statistics import kendall_tau, mean_defined
-from narrows.methods.method import Batch, Method, Scores, content_positions
+from narrows.explainer import Explainer
+from narrows.methods.method import Method
+from narrows.methods.registry import find_method, spec
+from narrows.methods.settings import settings_of
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, forward_logits
-from narrows.models.hub.loading import Classifier
-from narrows.models.text.encoding import collate, padding_id
+from narrows.models.heads.target import Target
+from narrows.models.text.encoding import collate, encode, padding_id
 
 
 @dataclass(frozen=True)
 class Stage:
-    """The maps of a model of which a part was drawn anew, beside those of the model itself.
+    """The maps of a model of which a part was drawn again, compared with those of the model itself.
 
     Attributes:
-        name: What was drawn anew at this stage, besides all of the stages before: ``head``, ``block 6``, ..., ``block
-            1``, ``embeddings``.
-        mean: Mean of the taus that are defined; NaN if none is.
+        name: What was drawn at this stage, in addition to all stages before: ``head``, ``block 6``, ..., ``block 1``,
+            ``embeddings``.
+        mean: Mean of the taus that are not NaN.
         taus: Kendall's tau between both maps over the content tokens, (texts,); NaN where a map has no order.
     """
 
@@ -42,18 +47,25 @@ class Stage:
     taus: Array
 
 
-def cascade(method: Method, classifier: Classifier, batch: Batch, targets: Sequence[int], seed: int = 0) -> list[Stage]:
-    """Draw the weights anew from the top of the model to its bottom, and see whether the maps change.
+def cascade(
+    method: str | Method,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[Item],
+    targets: Sequence[Target],
+    seed: int = 0,
+) -> list[Stage]:
+    """Draw the weights again from the top of the model to its bottom, and compare the maps.
 
-    Weights are drawn as transformers draws those of an untrained model, on a copy. The prior that ships with a model
-    belongs to its weights, so the method is given the classifier without it, before and after: `narrows` then takes the
-    mean and deviation of each text.
+    Weights are drawn as transformers draws those of an untrained model, on a copy. A corpus prior belongs to the
+    weights, so the prior is ``"instance"`` before and after.
 
     Args:
         method: The method.
-        classifier: The model; left as it was.
-        batch: The texts.
-        targets: Index of the class that is explained in each, the same at every stage.
+        model: The classifier; left unchanged.
+        tokenizer: Its tokenizer.
+        texts: The texts.
+        targets: What is explained of each, the same at every stage: a class by name or index.
         seed: Of the weights.
 
     Returns:
@@ -62,33 +74,30 @@ def cascade(method: Method, classifier: Classifier, batch: Batch, targets: Seque
     Raises:
         ModelError: If an untrained model of the same kind cannot be made.
     """
-    drawn = replace(classifier, model=copy.deepcopy(classifier.model), prior=None)
-    original = method(replace(classifier, prior=None), batch, targets)
-    fresh = _untrained(classifier.model, seed)
+    drawn = copy.deepcopy(model)
+    fresh = _untrained(model, seed)
+    original = Explainer(model, tokenizer, method, "instance")(list(texts), targets)
+    explainer = Explainer(drawn, tokenizer, method, "instance")
     stages = []
-    for name, parameters in _parts(drawn, batch).items():
+    for name, parameters in _parts(drawn, tokenizer, Example.of(texts[0])).items():
         with torch.no_grad():
             for parameter in parameters:
-                drawn.model.get_parameter(parameter).copy_(fresh[parameter])
-        taus = _taus(original, method(drawn, batch, targets), batch)
+                drawn.get_parameter(parameter).copy_(fresh[parameter])
+        taus = _taus(original, explainer(list(texts), targets))
         stages.append(Stage(name, mean_defined(taus), taus))
     return stages
 
 
 def seed_stability(
-    make_method: Callable[[int], Method],
-    classifier: Classifier,
-    batch: Batch,
-    targets: Sequence[int],
-    seeds: Sequence[int],
+    method: str | Method, explainer: Explainer, texts: Sequence[Item], targets: Sequence[Target], seeds: Sequence[int]
 ) -> Array:
-    """Compare the maps that a method makes with different seeds.
+    """Compare the maps that a method gives with different seeds.
 
     Args:
-        make_method: Makes the method with a seed.
-        classifier: The model.
-        batch: The texts.
-        targets: Index of the class that is explained in each.
+        method: The method; it must have a setting ``seed``.
+        explainer: The model, with its prior.
+        texts: The texts.
+        targets: What is explained of each.
         seeds: At least two.
 
     Returns:
@@ -96,23 +105,28 @@ def seed_stability(
         has an order.
 
     Raises:
-        InputError: If there are fewer than two seeds.
+        InputError: If there are fewer than two seeds, or the method has none.
     """
+    own = find_method(method)
     if len(seeds) < 2:
         raise InputError(f"stability needs at least two seeds, not {len(seeds)}")
-    maps = [make_method(seed)(classifier, batch, targets) for seed in seeds]
-    taus = np.stack([_taus(one, other, batch) for one, other in combinations(maps, 2)])  # (pairs, texts)
-    return np.array([mean_defined(own) for own in taus.T])
+    if "seed" not in settings_of(type(own)):
+        raise InputError(f"the method {spec(own)} has no seed")
+    model, tokenizer, prior = explainer.model, explainer.tokenizer, explainer.prior
+    maps = [Explainer(model, tokenizer, replace(own, seed=seed), prior)(list(texts), targets) for seed in seeds]
+    taus = np.stack([_taus(one, other) for one, other in combinations(maps, 2)])  # (pairs, texts)
+    return np.array([mean_defined(pairs) for pairs in taus.T])
 
 
-def _taus(maps: Sequence[Scores], others: Sequence[Scores], batch: Batch) -> Array:
-    """Compare two maps of each text over its content tokens."""
-    content = [content_positions(encoding) for encoding in batch.encodings]
-    return np.array([kendall_tau(one[own], other[own]) for one, other, own in zip(maps, others, content, strict=True)])
+def _taus(maps: Sequence[Attribution], others: Sequence[Attribution]) -> Array:
+    """Compare two maps of each text over its content tokens, (texts,)."""
+    content = [sorted(one.ranking) for one in maps]
+    pairs = zip(maps, others, content, strict=True)
+    return np.array([kendall_tau(one.scores[own], other.scores[own]) for one, other, own in pairs])
 
 
 def _untrained(model: PreTrainedModel, seed: int) -> dict[str, torch.nn.Parameter]:
-    """Make an untrained model of the same kind and give its parameters by name; the global generator stays as it is."""
+    """Make the parameters of an untrained model of the same kind, by name; torch's own generator is left unchanged."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         try:
@@ -121,19 +135,19 @@ def _untrained(model: PreTrainedModel, seed: int) -> dict[str, torch.nn.Paramete
             raise ModelError(f"cannot make an untrained {type(model).__name__}: {error}") from error
     for name, parameter in model.named_parameters():
         if name not in fresh or fresh[name].shape != parameter.shape:
-            raise ModelError(f"cannot draw {type(model).__name__} anew: an untrained one has no such {name}")
+            raise ModelError(f"cannot draw {type(model).__name__} again: an untrained one has no such {name}")
     return fresh
 
 
-def _parts(classifier: Classifier, batch: Batch) -> dict[str, list[str]]:
+def _parts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Example) -> dict[str, list[str]]:
     """Divide the parameters of a model by name: its head, its blocks from the top, and what comes before them."""
-    network = Network.of(classifier.model)
+    network = Network.of(model)
     block_of = {id(own): number for number, block in enumerate(network.blocks, 1) for own in block.parameters()}
-    head = _run_after_first_block(classifier, network, batch)
+    head = _run_after_first_block(model, tokenizer, network, text)
     parts: dict[str, list[str]] = {"head": []}
     parts |= {f"block {number}": [] for number in range(len(network.blocks), 0, -1)}
     parts["embeddings"] = []
-    for name, parameter in classifier.model.named_parameters():
+    for name, parameter in model.named_parameters():
         if id(parameter) in block_of:
             parts[f"block {block_of[id(parameter)]}"].append(name)
         else:
@@ -141,19 +155,21 @@ def _parts(classifier: Classifier, batch: Batch) -> dict[str, list[str]]:
     return parts
 
 
-def _run_after_first_block(classifier: Classifier, network: Network, batch: Batch) -> set[str]:
-    """Name the modules that are not run before the first block: the head is among them, whatever its name."""
+def _run_after_first_block(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, network: Network, text: Example
+) -> set[str]:
+    """Name the modules that do not run before the first block; those of the head are among them."""
     order: list[str] = []
 
     def note(name: str) -> Callable[[torch.nn.Module, object], None]:
         return lambda _, __: order.append(name)
 
-    padding = padding_id(classifier.model, classifier.tokenizer)
-    inputs = collate(batch.encodings[:1], padding, classifier.model.device)
-    names = {module: name for name, module in classifier.model.named_modules()}
-    with ExitStack() as hooks, borrowed(classifier.model, padding), torch.no_grad():
+    padding = padding_id(model, tokenizer)
+    inputs = collate([encode(tokenizer, text, None)], padding, model.device)
+    names = {module: name for name, module in model.named_modules()}
+    with ExitStack() as hooks, borrowed(model, padding), torch.no_grad():
         for module, name in names.items():
             hooks.callback(module.register_forward_pre_hook(note(name)).remove)
-        forward_logits(network.model, inputs)
+        forward_logits(model, inputs)
     first = order.index(names[network.blocks[0]])
     return set(order[first:]) - set(order[:first])

@@ -1,7 +1,7 @@
 """The parts of a run on Ray: one process reads the texts, a pool of workers makes the parts, each with a model.
 
-The texts flow through Ray Data, one chunk per block: it holds the reader back while the workers are busy, starts more
-workers while chunks wait, and gives the chunk of one that died to another. Workers write their parts themselves, into a
+The texts flow through Ray Data, one chunk per block. It slows the reader down while the workers are busy, starts more
+workers while chunks wait, and gives the chunk of a dead worker to another. Workers write their parts themselves, into a
 folder that all machines share; only receipts come back.
 """
 
@@ -21,15 +21,15 @@ import torch
 
 from narrows import errors
 from narrows.errors import DependencyError, InputError, NarrowsError
-from narrows.run.dataset import Job, Made, Tick
-from narrows.run.dataset_settings import ExplainSettings
+from narrows.run.dataset import Job, Tick
 from narrows.run.manifest import digest
-from narrows.run.parts import Receipt
-from narrows.run.texts import Chunk, Given, cut
+from narrows.run.parts import Made, Receipt
+from narrows.run.settings import ExplainSettings
+from narrows.run.texts import Chunk, cut
 from narrows.run.worker import Worker, check_same
 
-READER_CPUS = 0.1  # reading is little work, and must find room on a cluster whose processors the workers fill
-IN_FLIGHT = 2  # chunks that a worker is given at a time: the next one is there when it has made a part
+READER_CPUS = 0.1  # reading is little work, and must fit on a cluster whose processors the workers fill
+IN_FLIGHT = 2  # chunks per worker: the next one is there when a part is made
 STORE_BYTES = 256 * 2**20  # for the chunks on the way, in a cluster that is started for one run
 
 
@@ -38,12 +38,16 @@ class RayEngine:
     """Makes parts on Ray.
 
     Attributes:
-        address: Of a cluster; ``auto`` = the one of this machine; None = start one here, for this run alone.
+        address: Of a cluster; ``auto`` = the one of this machine; None = start one here, only for this run.
         workers: Most workers.
         gpus: GPUs per worker.
         threads: Threads per worker, and processors that it takes on the cluster.
         device: Where workers compute; None = on a GPU if they have one.
         least: Fewest workers; more are started while chunks wait.
+
+    Raises:
+        InputError: On use, if the texts can be read only once, or there is no cluster at the address.
+        DependencyError: On use, if Ray is missing.
     """
 
     address: str | None = None
@@ -54,21 +58,11 @@ class RayEngine:
     least: int = 1
 
     def __call__(self, job: Job, chunks: Iterator[Chunk], tick: Tick) -> Iterator[Made]:
-        """Make a part of each chunk.
+        """Make a part of each chunk; parts come in the order in which they are finished.
 
-        Args:
-            job: What to do.
-            chunks: Read here once, to check the parts that are there; those to be made are read again on the cluster.
-            tick: Told of nothing: parts are made elsewhere, several at a time.
-
-        Yields:
-            The parts, in the order in which they are finished.
-
-        Raises:
-            InputError: If the texts can be read only once.
-            DependencyError: If Ray is missing.
+        The chunks are read here once, to check the parts that exist; the missing ones are read again on the cluster.
         """
-        if isinstance(job.texts, Given) and job.texts.once:
+        if job.texts.once:
             raise InputError("an iterator cannot be read on a cluster: write its texts to a file first")
         ray = load_ray()
         wanted = frozenset(chunk.part for chunk in chunks)
@@ -85,7 +79,7 @@ class RayEngine:
                 ray.shutdown()
 
     def _connect(self, ray: Any) -> bool:
-        """Join the cluster, or start one that no other machine can reach; say whether it is to be shut down."""
+        """Join the cluster, or start one that no other machine can reach; True if it must be shut down later."""
         if ray.is_initialized():
             return False
         quiet: Any = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -106,7 +100,7 @@ class RayEngine:
         return True
 
     def _pipeline(self, ray: Any, job: Job, wanted: frozenset[int]) -> Any:
-        """Set up the way of the chunks: one reader, a pool of workers between which they are divided one by one."""
+        """Build the pipeline: one reader, and a pool of workers that take its chunks one by one."""
         context = ray.data.DataContext.get_current()
         context.target_max_block_size = 1  # a block for each chunk
         context.enable_progress_bars = False
@@ -136,7 +130,7 @@ class RayEngine:
 
 
 class _Member:
-    """A worker of the pool. What the user can put right comes back as a row, so that it is told in one line."""
+    """A worker of the pool. An error of the user comes back as a row, and so becomes one line."""
 
     def __init__(
         self, settings: ExplainSettings, out: str, about: dict[str, Any], threads: int, device: str | None
@@ -163,17 +157,10 @@ class _Member:
 
 
 def load_ray() -> Any:
-    """Load Ray, which then tells nobody that it is used.
-
-    Returns:
-        The module.
-
-    Raises:
-        DependencyError: If it is missing.
-    """
+    """Import Ray with its usage statistics disabled, or raise a `DependencyError`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # here the workers are the program, not its background
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it tells its developers goes to stderr
+    os.environ.setdefault("RAY_worker_niceness", "0")  # the workers are the program, not its background
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # messages for its developers go to stderr
     try:
         import_module("ray.data")
         ray = import_module("ray")

@@ -1,28 +1,26 @@
-"""How far a run is, and how long the rest will take."""
+"""Progress: how much of the work is done, and how long the rest will take."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from narrows.run.dataset_settings import Share
 from narrows.run.parts import Receipt
-from narrows.run.texts import Survey
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """The state of a run.
 
     Attributes:
-        rows: Texts in the parts that were made in this start.
-        errors: Those of them that could not be explained.
+        rows: Texts in the parts made since this start.
+        errors: Those of them with an error.
         tokens: Tokens of the others.
-        done: Share of the work that is done, 0 to 1, earlier starts and parts in the making counted; None where it
-            cannot be known.
+        done: Share of the work that is done, 0 to 1, with earlier starts and parts in the making; None if unknown.
         seconds: Since this start.
-        seconds_left: At the speed of this start; None where it cannot be known.
+        seconds_left: At the speed of this start; None if unknown.
+        doing: What is being done: the name of a method in an evaluation, else empty.
     """
 
     rows: int
@@ -31,72 +29,51 @@ class Progress:
     done: float | None
     seconds: float
     seconds_left: float | None
+    doing: str = ""
 
 
 Report = Callable[[Progress], None]
-"""Told of progress."""
+"""A function that is called with the progress."""
 
 
 class Meter:
-    """Tells where a run stands; the time left is reckoned by the work in the texts, not by their number."""
+    """Measures progress; the time left is estimated from the work in the texts, not from their number."""
 
-    def __init__(self, survey: Survey | None, share: Share, report: Report | None) -> None:
-        """Prepare to tell.
-
-        Args:
-            survey: The work of each part; None where it is not known.
-            share: The parts that are to be made.
-            report: Who is told.
-        """
+    def __init__(self, total: float, report: Report | None) -> None:
+        """Start the clock; `total` is all work in any unit, 0 if unknown."""
+        self.doing = ""
         self._report = report
-        self._work = None if survey is None else survey.work
-        self._total = sum(work for part, work in enumerate(self._work or ()) if share.has(part))
+        self._total = total
         self._rows = self._errors = self._tokens = 0
-        self._before = self._made = 0.0  # work done by earlier starts, and by this one
-        self._making: dict[int, float] = {}  # parts in the making, and the share of each that is done
+        self._before = self._made = 0.0  # work of earlier starts, and of this one
+        self._making: dict[Hashable, float] = {}  # work done of each part in the making
         self._start = time.monotonic()
 
-    def start(self, present: Iterable[int]) -> None:
-        """Start the clock.
+    def skip(self, work: float) -> None:
+        """Count work that an earlier start has done."""
+        self._before += work
 
-        Args:
-            present: Parts that are there already.
-        """
-        self._before = sum(map(self._work_of, present))
-        self._start = time.monotonic()
-        self._tell()
+    def tick(self, part: Hashable, work: float) -> None:
+        """Note how much work of a part in the making is done."""
+        self._making[part] = work
+        self.tell()
 
-    def tick(self, part: int, done: float) -> None:
-        """Take note of a part in the making.
+    def add(self, part: Hashable, work: float, receipt: Receipt | None = None) -> None:
+        """Count a new part; the receipt, if there is one, counts its texts."""
+        self._making.pop(part, None)
+        self._made += work
+        if receipt is not None:
+            self._rows += receipt.rows
+            self._errors += receipt.errors
+            self._tokens += receipt.tokens
+        self.tell()
 
-        Args:
-            part: Its number.
-            done: How much of it is done, 0 to 1.
-        """
-        self._making[part] = done
-        self._tell()
-
-    def add(self, receipt: Receipt) -> None:
-        """Take note of a new part.
-
-        Args:
-            receipt: What it says of itself.
-        """
-        self._making.pop(receipt.part, None)
-        self._made += self._work_of(receipt.part)
-        self._rows += receipt.rows
-        self._errors += receipt.errors
-        self._tokens += receipt.tokens
-        self._tell()
-
-    def _work_of(self, part: int) -> float:
-        return self._work[part] if self._work is not None and part < len(self._work) else 0.0
-
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Report the progress."""
         if self._report is None:
             return
         seconds = time.monotonic() - self._start
-        now = self._made + sum(done * self._work_of(part) for part, done in self._making.items())
+        now = self._made + sum(self._making.values())
         known = self._total > 0
         left = max(self._total - self._before - now, 0.0)
         self._report(
@@ -107,5 +84,6 @@ class Meter:
                 1 - left / self._total if known else None,
                 seconds,
                 seconds * left / now if known and now > 0 else None,
+                self.doing,
             )
         )

@@ -1,20 +1,84 @@
-"""The settings of an evaluation. Light on purpose: the command line makes its options from them."""
+"""Settings of runs and evaluations. No model code is imported here: the command line makes its options from them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from narrows.errors import InputError
+from narrows.methods.registry import Described, split_methods
+from narrows.methods.settings import Setting, parse_setting
 
+LongTexts = Literal["truncate", "windows", "error"]
+Engine = Literal["local", "ray"]
 BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExplainSettings:
+    """What the attributions of a run depend on: the same settings, model and texts give the same files everywhere.
+
+    Raises:
+        InputError: If a setting is out of its range.
+
+    Example:
+        >>> ExplainSettings(method="ig:steps=50", target="gold").rows_per_part
+        512
+    """
+
+    model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
+    method: Annotated[str | Described, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
+    target: Annotated[str, "What is explained: 'predicted', 'gold' or a label."] = "predicted"
+    prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
+    max_tokens: Annotated[int | None, "Most tokens of a text; default: the model's limit."] = None
+    long_texts: Annotated[LongTexts, "Cut longer texts, explain them in windows, or record an error."] = "truncate"
+    rows_per_part: Annotated[int, "Texts per file: the unit of work, and the most that a crash loses."] = 512
+    batch_size: Annotated[int, "Most texts in a forward pass."] = 32
+    tokens_per_batch: Annotated[
+        int | None, "Most tokens in a forward pass, copies included; default: 4096 on CPUs, 65536 elsewhere."
+    ] = None
+
+    def __post_init__(self) -> None:
+        _check_counts(self, "max_tokens", "rows_per_part", "batch_size", "tokens_per_batch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSettings(ExplainSettings):
+    """Settings of ``narrows run``: those of the attributions, the texts, and where the work is done."""
+
+    method: Annotated[str, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
+    data: Annotated[str, "A .txt, .csv, .jsonl, ... file, a folder of such, a data set, or OWNER/NAME on the Hub."]
+    out: Annotated[Path, "Folder for the results; an interrupted run is resumed."]
+    data_dir: Annotated[Path | None, "Folder with the data set's published files."] = None
+    split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
+    limit: Annotated[int | None, "Take a random sample of so many texts."] = None
+    seed: Annotated[int, "Seed of that sample."] = 0
+    shard: Annotated[str, "Make one share of the parts, such as 2/8; 'narrows merge' joins the shares."] = "1/1"
+    strict: Annotated[bool, "Stop at the first text that cannot be explained."] = False
+    engine: Annotated[Engine, "This process, or a pool of workers on Ray."] = "local"
+    address: Annotated[
+        str | None, "With ray: a cluster to join ('auto', or HOST:PORT); default: start a local one."
+    ] = None
+    workers: Annotated[int, "With ray: most workers, each with the model."] = 2
+    gpus_per_worker: Annotated[float, "With ray: GPUs per worker; below one, workers share a GPU."] = 0
+    threads: Annotated[int | None, "Threads per worker; default: all cores here, 1 with ray."] = None
+    device: Annotated[str | None, "Where to compute: cpu, cuda, ...; default: a GPU if there is one."] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_counts(self, "limit", "workers", "threads")
+        if self.gpus_per_worker < 0:
+            raise InputError(f"gpus_per_worker must be at least 0, not {self.gpus_per_worker}")
+        if self.engine == "local" and (self.address is not None or self.gpus_per_worker):
+            raise InputError("--address and --gpus-per-worker need --engine ray")
+        Share.parse(self.shard)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What every run over a data set is told; each is an option of its command.
+    """Settings that evaluations and sweeps share; each is an option of the command.
 
     Raises:
         InputError: If a setting is out of its range.
@@ -23,36 +87,34 @@ class RunSettings:
     dataset: Annotated[
         str, "sst2, imdb, ag_news, mnli_matched, mnli_mismatched, rte, snli; or a file with text and label."
     ]
-    out: Annotated[Path, "Folder for the results; what lies there already is gone on with."]
-    data_dir: Annotated[Path | None, "Folder with the published files; without it they come from the Hub."] = None
+    out: Annotated[Path, "Folder for the results; an interrupted evaluation is resumed, new methods are added."]
+    data_dir: Annotated[Path | None, "Folder with the published files; default: from the Hub."] = None
     split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
     limit: Annotated[int | None, "Take a random sample of so many texts."] = None
+    seed: Annotated[int, "Seed of that sample; methods that draw have a seed of their own."] = 0
     model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
-    prior: Annotated[Path | None, "File of the model's corpus prior; default: the one that it ships with."] = None
+    prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     labels: Annotated[str, "Names of the model's classes in its order, with commas, if it calls them LABEL_0, ..."] = ""
     target: Annotated[str, "What is explained: 'gold', 'predicted' or a label."] = "gold"
     removal: Annotated[str, "How tokens are removed: delete, mask, attention; several with commas."] = "delete"
-    max_tokens: Annotated[int | None, "Cut longer texts; default: where the model's own limit is."] = None
-    seed: Annotated[int, "Seed of the sample and of the methods that draw."] = 0
-    batch_size: Annotated[int, "Texts per part: what is lost at most when the run is stopped."] = 32
-    device: Annotated[str | None, "Where to run: cpu, cuda, ...; default: a GPU if there is one."] = None
+    max_tokens: Annotated[int | None, "Cut longer texts; default: the model's limit."] = None
+    rows_per_part: Annotated[int, "Texts per file: the most that a crash loses."] = 128
+    batch_size: Annotated[int, "Most texts in a forward pass."] = 32
+    device: Annotated[str | None, "Where to compute: cpu, cuda, ...; default: a GPU if there is one."] = None
 
     def __post_init__(self) -> None:
-        for name in ("limit", "max_tokens", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, not {value}")
+        _check_counts(self, "limit", "max_tokens", "rows_per_part", "batch_size")
         if not self.removal_names:
             raise InputError("name at least one way to remove tokens: delete, mask or attention")
 
     @property
     def removal_names(self) -> tuple[str, ...]:
-        """The ways to remove tokens, one by one."""
+        """The ways to remove tokens."""
         return _listed(self.removal)
 
     @property
     def label_names(self) -> tuple[str, ...] | None:
-        """The names of the classes, one by one; None where the model's own are meant."""
+        """The names of the classes; None = the model's own."""
         return _listed(self.labels) or None
 
 
@@ -61,42 +123,32 @@ class EvaluateSettings(RunSettings):
     """Settings of ``narrows evaluate``.
 
     Example:
-        >>> EvaluateSettings(dataset="rte", out=Path("rte"), methods="ig, lime").method_names
-        ('ig', 'lime')
+        >>> EvaluateSettings(dataset="rte", out=Path("rte"), methods="ig, paper:layer=1,3").method_names
+        ('ig', 'paper:layer=1,3')
     """
 
     methods: Annotated[
-        str, "Methods to compare, with commas; options behind colons: narrows,ig:steps=50,lime:samples=1000."
-    ] = "narrows,iba,ig,lime,random"
+        str, "Methods to compare, with commas; settings after colons: fast,ig:steps=50,lime:samples=1000."
+    ] = "fast,paper,ig,lime,random"
     scores: Annotated[
-        tuple[str, ...], "File with scores (text, tokens, scores), or folder of narrows run; again for more."
+        tuple[str, ...], "File with scores (text, tokens, scores), or folder of narrows run; may be given repeatedly."
     ] = ()
 
     @property
     def method_names(self) -> tuple[str, ...]:
-        """The methods, one by one."""
-        return (*_listed(self.methods), *(f"file:path={path}" for path in self.scores))
+        """The methods, then one for each file of scores."""
+        return (*split_methods(self.methods), *(f"file:path={path}" for path in self.scores))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSettings(RunSettings):
     """Settings of ``narrows sweep layers``."""
 
-    method: Annotated[str, "The method, options behind colons; 'iba' is the paper's."] = "iba"
-    layers: Annotated[str, "Layers with commas, or a range as 0-6; default: all from 1 on."] = ""
+    method: Annotated[str, "The method, its other settings after colons."] = "paper"
+    layers: Annotated[str, "Layers with commas, or a range such as 0-6; default: every block."] = ""
 
     def method_names(self, blocks: int) -> tuple[str, ...]:
-        """List the method at every layer.
-
-        Args:
-            blocks: Number of blocks of the model.
-
-        Returns:
-            The methods.
-
-        Raises:
-            InputError: If the layers are not given as numbers.
-        """
+        """List the method at every layer of a model with so many blocks."""
         return tuple(f"{self.method}:layer={layer}" for layer in parse_layers(self.layers or f"1-{blocks}"))
 
 
@@ -104,7 +156,7 @@ class LayerSettings(RunSettings):
 class BetaSettings(RunSettings):
     """Settings of ``narrows sweep beta``."""
 
-    method: Annotated[str, "The method, options behind colons; 'iba' is the paper's."] = "iba"
+    method: Annotated[str, "The method, its other settings after colons."] = "paper"
     betas: Annotated[str, "Weights of the information, with commas; the paper's series goes from 1e-7 to 1e-2."] = BETAS
 
     @property
@@ -113,7 +165,50 @@ class BetaSettings(RunSettings):
         return tuple(f"{self.method}:beta={beta}" for beta in _listed(self.betas))
 
 
-def parse_layers(text: str) -> list[int]:
+@dataclass(frozen=True)
+class Share:
+    """One of several shares of the parts of a run.
+
+    Attributes:
+        index: From 1.
+        count: How many there are.
+    """
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """Read a share.
+
+        Args:
+            text: Such as ``2/8``.
+
+        Returns:
+            The share.
+
+        Raises:
+            InputError: If it is anything else.
+
+        Example:
+            >>> [part for part in range(9) if Share.parse("2/4").has(part)]
+            [1, 5]
+        """
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        index, count = map(int, match.groups()) if match else (0, 0)
+        if not 1 <= index <= count:
+            raise InputError(f"a shard is written as 1/8, 2/8, ..., 8/8, not as {text!r}")
+        return cls(index, count)
+
+    def has(self, part: int) -> bool:
+        """Tell whether a part belongs to this share: every ``count``-th does."""
+        return part % self.count == self.index - 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
     """Read layers from text.
 
     Args:
@@ -127,20 +222,18 @@ def parse_layers(text: str) -> list[int]:
 
     Example:
         >>> parse_layers("0,2-4")
-        [0, 2, 3, 4]
+        (0, 2, 3, 4)
     """
-    return [layer for part in _listed(text) for layer in _range(part)]
+    layers: tuple[int, ...] = parse_setting(Setting("layers", tuple[int, ...], None, ""), text)
+    return layers
+
+
+def _check_counts(settings: object, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}")
 
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _range(text: str) -> list[int]:
-    try:
-        if re.fullmatch(r"\d+-\d+", text):
-            first, last = map(int, text.split("-"))
-            return list(range(first, last + 1))
-        return [int(text)]  # a negative one is refused by who knows the layers
-    except ValueError:
-        raise InputError(f"layers must be numbers such as 1,3,5 or 0-6, not {text!r}") from None

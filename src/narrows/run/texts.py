@@ -1,6 +1,6 @@
-"""The texts of a run, a stream that is cut into chunks of a fixed number of rows: one chunk makes one part.
+"""The texts of a run, a stream cut into chunks of a fixed number of rows: one chunk becomes one part.
 
-A row that cannot be read stands in its place as the error that it gave, so that numbers of rows never shift.
+A row that cannot be read is an error in its place, so that the numbers of the other rows never change.
 """
 
 from __future__ import annotations
@@ -11,30 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from narrows.data.example import Example, Item
-from narrows.data.source import Source, Text
+from narrows.data.example import Example
+from narrows.data.source import Text
 from narrows.errors import DataError, NarrowsError
-
-
-class Given(Source):
-    """Texts that the caller holds."""
-
-    def __init__(self, items: Iterable[Item]) -> None:
-        """Keep them, unread."""
-        super().__init__(items=items)
-
-
-Texts = Source
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows that follow each other: what becomes one part.
+    """Rows that follow each other.
 
     Attributes:
-        part: Its number, from 0.
-        first: Number of its first row, from 0.
-        rows: The texts, and what is wrong with those that cannot be read.
+        part: The number of the part, from 0.
+        first: The number of its first row, from 0.
+        rows: The texts; an error for each that cannot be read.
     """
 
     part: int
@@ -47,23 +36,13 @@ class Chunk:
         return hashlib.sha256(self.to_json()).hexdigest()
 
     def to_json(self) -> bytes:
-        """Write the rows down.
-
-        Returns:
-            What `from_json` reads.
-        """
+        """Write the chunk as JSON."""
         rows = [str(r) if isinstance(r, NarrowsError) else [r.text, r.text_pair, r.label] for r in self.rows]
         return json.dumps([self.part, self.first, rows]).encode()
 
     @classmethod
     def from_json(cls, written: bytes) -> Chunk:
         """Read what `to_json` wrote.
-
-        Args:
-            written: The rows.
-
-        Returns:
-            The chunk.
 
         Example:
             >>> chunk = Chunk(0, 0, (Example("Good."), DataError("line 2: not JSON")))
@@ -75,15 +54,7 @@ class Chunk:
 
 
 def cut(texts: Iterable[Text], size: int) -> Iterator[Chunk]:
-    """Cut a stream into chunks.
-
-    Args:
-        texts: The stream; no more of it is held than one chunk.
-        size: Rows of a chunk; the last one may have fewer.
-
-    Yields:
-        The chunks.
-    """
+    """Cut a stream into chunks of so many rows, the last one perhaps shorter; holds one chunk at a time."""
     stream = iter(texts)
     part = 0
     while rows := tuple(islice(stream, size)):
@@ -93,12 +64,12 @@ def cut(texts: Iterable[Text], size: int) -> Iterator[Chunk]:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one look through all texts tells, before any is explained.
+    """What one pass over all texts finds before any is explained.
 
     Attributes:
         rows: How many there are.
         sha256: Of all texts.
-        work: For each part, how much work it is, in a unit of its own.
+        work: The estimated work of each part, in tokens.
     """
 
     rows: int
@@ -107,16 +78,7 @@ class Survey:
 
     @classmethod
     def of(cls, texts: Iterable[Text], size: int, work: Callable[[Example], float]) -> Survey:
-        """Look through texts.
-
-        Args:
-            texts: The texts.
-            size: Rows of a chunk.
-            work: How much a text is.
-
-        Returns:
-            What was seen.
-        """
+        """Read all texts once, in chunks of so many rows."""
         rows, amounts, digest = 0, [], hashlib.sha256()
         for chunk in cut(texts, size):
             rows += len(chunk.rows)
