@@ -14,7 +14,8 @@ from narrows.attribution import Attributions
 from narrows.bottleneck.prior import PRIORS, AnyPrior
 from narrows.data.example import Item
 from narrows.explainer import Explainer
-from narrows.methods.method import Batch, CutModel, Method
+from narrows.methods.cut_model import CutModel
+from narrows.methods.method import Batch, Method
 from narrows.methods.registry import method_names
 from narrows.models.cut.network import Network
 from narrows.models.text.reader import Reader

@@ -16,9 +16,8 @@ a plain function of a batch in `FunctionMethod`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -33,22 +32,16 @@ from narrows.bottleneck.optimize import NegativeLogLikelihood, text_seed
 from narrows.bottleneck.path import LogOdds
 from narrows.bottleneck.prior import AnyPrior, Gaussian
 from narrows.errors import InputError, NumericsError
+from narrows.methods.cut_model import CutModel
 from narrows.methods.registry import Described, describe
-from narrows.models.cut.blocks import check_layer
 from narrows.models.cut.finite import check_finite
-from narrows.models.cut.leak import check_cut
-from narrows.models.cut.network import Network
-from narrows.models.cut.split import Prefix, borrowed, carry, repeat_inputs, run_prefix, run_suffix
+from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, run_suffix
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
-from narrows.models.heads.task import Question, Resolved, Task
-from narrows.models.text.encoding import Encoding, collate, content_mask, padding_id
+from narrows.models.heads.task import Question, Resolved
+from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
-
-Layer = int | tuple[int, ...] | None
-"""A layer, several whose maps are averaged, or None: where the method looks by itself."""
-
 
 class Method(Described, Protocol):
     """How a map is made: the fields of the dataclass are its settings."""
@@ -63,73 +56,6 @@ class Method(Described, Protocol):
         What a text gets depends neither on its batch nor on its place there; a method that draws seeds a generator of
         each text by `Batch.generator`. The model is in evaluation mode, its weights frozen, gradients switched on.
         """
-
-
-@dataclass(frozen=True, eq=False)
-class CutModel:
-    """A model that is explained, and where it can be cut.
-
-    Attributes:
-        network: The model and its blocks.
-        tokenizer: Its tokenizer.
-        task: What its head is for.
-        prior: What an uninformative activation looks like.
-        name: What records call the model.
-    """
-
-    network: Network
-    tokenizer: PreTrainedTokenizerBase
-    task: Task
-    prior: AnyPrior
-    name: str
-    _typical: dict[tuple[str, int, int], Tensor] = field(default_factory=dict, repr=False)
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """The model itself."""
-        return self.network.model
-
-    @property
-    def blocks(self) -> int:
-        """Number of its blocks."""
-        return len(self.network.blocks)
-
-    @property
-    def padding(self) -> int:
-        """The token that pads."""
-        return padding_id(self.model, self.tokenizer)
-
-    def layers(self, layer: Layer, usual: Sequence[int], prior: AnyPrior | None = None) -> tuple[int, ...]:
-        """Choose the layers at which a method looks, and check that the model can be cut there.
-
-        Args:
-            layer: The method's setting.
-            usual: Where it looks if none is set.
-            prior: One that must have a Gaussian there.
-
-        Returns:
-            Layers, rising, each once.
-
-        Raises:
-            LayerError: If a layer is out of range.
-        """
-        chosen = usual if layer is None else layer if isinstance(layer, tuple) else (layer,)
-        checked = sorted({check_layer(each, self.blocks) for each in chosen})
-        for each in checked:
-            check_cut(self.network, self.tokenizer, each)
-            if prior is not None:
-                prior.needs(each)
-        return tuple(checked)
-
-    @contextmanager
-    def lent(self, questions: Sequence[Question]) -> Iterator[None]:
-        """Use the model for a batch, with gradients, and leave it as it was."""
-        with ExitStack() as guest:
-            guest.enter_context(torch.inference_mode(False))  # the caller may have switched gradients off
-            guest.enter_context(torch.enable_grad())
-            guest.enter_context(borrowed(self.model, self.padding))
-            guest.enter_context(self.task.reading(questions))
-            yield
 
 
 @dataclass(frozen=True)
@@ -304,7 +230,7 @@ class Batch:
         Returns:
             Nats, (batch,).
         """
-        known = self.cut._typical
+        known = self.cut.typical_logits
         name, lengths = prior.name, [len(encoding) for encoding in self.encodings]
 
         def key(length: int) -> tuple[str, int, int]:
