@@ -20,7 +20,7 @@ from narrows.bottleneck.prior import Gaussian, Prior
 from narrows.bottleneck.rate import MASKS
 from narrows.errors import InputError, LayerError, PriorError
 from narrows.methods import evidence
-from narrows.methods.evidence import Evidence, mask, pick_strongest, rank
+from narrows.methods.evidence import Evidence, mask, pick_strongest
 from narrows.methods.method import Site
 from narrows.methods.registry import find_method
 from narrows.models.cut.blocks import find_blocks
@@ -214,7 +214,7 @@ def test_short_texts_are_never_masked_and_long_ones_are(
 ) -> None:
     seen = seen_activations(monkeypatch)
     prior = make_prior(bert[0])
-    explain(bert, method, ["a"], prior=prior)
+    explain(bert, method, ["a very bad film", "a"], prior=prior)
     assert len(seen) == find_method(method).iterations
     assert all(torch.equal(own, seen[0]) for own in seen[1:])
     seen.clear()
@@ -294,25 +294,13 @@ def test_the_strongest_are_picked_by_score_then_position(scores: list[int], want
     assert picked[0].nonzero().flatten().tolist() == sorted(ranked[: max(0, wanted)])
 
 
-@given(rows=st.lists(values, min_size=1, max_size=3), seed=st.integers(0, 20), groups=st.integers(0, 3))
-def test_ranks_go_group_by_group_then_by_order_then_by_position(rows: list[list[int]], seed: int, groups: int) -> None:
-    width = max(map(len, rows))
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.zeros(len(rows), width)
-    content = torch.zeros(len(rows), width, dtype=torch.bool)
-    for row, own in enumerate(rows):
-        order[row, : len(own)] = torch.tensor(own).float()
-        content[row, : len(own)] = torch.rand(len(own), generator=generator) < 0.8
-    picked = []
-    left = content.clone()
-    for _ in range(groups):
-        picked.append(left & (torch.rand(content.shape, generator=generator) < 0.3))
-        left = left & ~picked[-1]
-    found = rank(order, picked, content)
-    for row, own in enumerate(found):
-        group = [next((n for n, each in enumerate(picked) if each[row, p]), groups) for p in range(width)]
-        expected = sorted(content[row].nonzero().flatten().tolist(), key=lambda p: (group[p], -order[row, p], p))
-        assert own == expected
+@pytest.mark.parametrize("method", NAMES)
+def test_tokens_that_are_worth_the_same_are_ranked_by_position(bert: Classifier, method: str) -> None:
+    with torch.no_grad():
+        bert[0].classifier.weight.zero_()  # no token says anything
+    for attribution in explain(bert, method, [*TEXTS, LONG]):
+        assert not attribution.scores.any()
+        assert attribution.ranking == tuple(sorted(attribution.ranking))
 
 
 # Settings.
