@@ -36,9 +36,9 @@ NEEDED = 16
 
 
 def strongest_word(attribution: Attribution) -> str:
-    """The word with the most bits, punctuation aside."""
+    """The word that is ranked first, punctuation aside."""
     words = [word for word in attribution.words() if re.search(r"\w", word.text)]
-    return max(words, key=lambda word: word.bits).text.casefold()
+    return min(words, key=lambda word: word.rank).text.casefold()
 
 
 def test_the_strongest_word_is_the_one_that_a_reader_points_at_in_sixteen_of_twenty_sentences() -> None:

@@ -104,7 +104,8 @@ class Attribution:
         object.__setattr__(self, "ranking", ranking)
 
     def __repr__(self) -> str:
-        first = ", ".join(f"{self.tokens[place]} {self.scores[place]:+.3g}" for place in self.ranking[:3])
+        shown = [token if token.isprintable() else repr(token) for token in self.tokens]
+        first = ", ".join(f"{shown[place]} {self.scores[place]:+.3g}" for place in self.ranking[:3])
         return f"Attribution({self.text[:40]!r}, target={self.target!r}, {self.method['name']}, {self.unit}: {first})"
 
     @property

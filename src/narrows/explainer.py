@@ -287,7 +287,7 @@ class Explainer:
 
         def explain(rows: list[int]) -> list[list[Attribution]]:
             batch = Batch(self._cut, [questions[row] for row in rows])
-            with self._cut.lent(batch.questions):
+            with self._cut.lent():
                 if len(methods) > 1:
                     batch.prefix(range(self.blocks + 1))
                 return [method.explain(batch) for method in methods]

@@ -410,3 +410,28 @@ def test_a_function_may_run_the_model(bert: Classifier) -> None:
 
 def test_a_setting_is_changed_by_replace() -> None:
     assert replace(find_method("best"), points=20) == Evidence(points=20, iterations=4)
+
+
+# Other heads.
+
+
+@pytest.mark.parametrize("name", ["fast", "paper:steps=2:samples=2", "ig", "layer_ig", "gradient_shap", "saliency"])
+@pytest.mark.parametrize("head", ["a continuation", "a blank", "an answer"])
+def test_every_head_gives_a_text_the_same_alone_and_beside_others(name: str, head: str) -> None:
+    """Of a language model only some positions are read, others in each text."""
+    span = {"num_labels": 2, "id2label": {0: "start", 1: "end"}}
+    classifier, items, targets = {
+        "a continuation": lambda: (families.of_task("GPT2", "LMHeadModel"), ["a film", "it is", "a"], [" bad", None, " superb"]),
+        "a blank": lambda: (families.of_task("Bert", "ForMaskedLM"), ["a [MASK] film", "it is not [MASK]"], ["good", None]),
+        "an answer": lambda: (
+            families.of_task("Bert", "ForQuestionAnswering", **span),
+            [("is it", "a good film"), ("is it bad", "it is not a bad film")],
+            ["good film", None],
+        ),
+    }[head]()
+    classifier[0].double()
+    together = explain(classifier, name, items, targets)
+    for own, item, target in zip(together, items, targets, strict=True):
+        (alone,) = explain(classifier, name, [item], [target])
+        np.testing.assert_allclose(own.scores, alone.scores, rtol=1e-5, atol=1e-8)
+        assert np.abs(own.scores).max() > 0

@@ -68,7 +68,7 @@ def lent_batch(
     cut = CutModel(Network.of(model), tokenizer, reader.task, prior, "tiny")
     asked = zip(items, targets or [None] * len(items), strict=True)
     batch = Batch(cut, [question for item, target in asked for question in reader.ask(item, target).questions])
-    with cut.lent(batch.questions):
+    with cut.lent():
         yield batch
 
 

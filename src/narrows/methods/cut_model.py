@@ -16,7 +16,7 @@ from narrows.models.cut.blocks import check_layer, identify
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed
-from narrows.models.heads.task import Question, Task
+from narrows.models.heads.task import Task
 from narrows.models.text.encoding import padding_id
 
 Layer = int | tuple[int, ...] | None
@@ -99,11 +99,10 @@ class CutModel:
         return self._priors[name]
 
     @contextmanager
-    def lent(self, questions: Sequence[Question]) -> Iterator[None]:
-        """Use the model for a batch, with gradients, and leave it as it was."""
+    def lent(self) -> Iterator[None]:
+        """Use the model, with gradients, and leave it as it was."""
         with ExitStack() as guest:
             guest.enter_context(torch.inference_mode(False))  # the caller may have switched gradients off
             guest.enter_context(torch.enable_grad())
             guest.enter_context(borrowed(self.model, self.padding))
-            guest.enter_context(self.task.reading(questions))
             yield

@@ -17,6 +17,7 @@ a plain function of a batch in `FunctionMethod`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Protocol
@@ -127,6 +128,13 @@ class Batch:
         """Make a batch of some of the texts, in the order given."""
         return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows])
 
+    def reading(self, rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
+        """Let the head compute only what is asked of the texts that run; rows: which text each row of the run is.
+
+        None = the rows are those of the batch, or as many copies of each, one text after the other.
+        """
+        return self.cut.task.reading(self.questions if rows is None else [self.questions[row] for row in rows])
+
     def generator(self, seed: int, row: int) -> np.random.Generator:
         """Make the source of randomness of one text, the same whatever batch it is in."""
         return np.random.default_rng(self.seeds(seed)[row])
@@ -142,7 +150,8 @@ class Batch:
             NumericsError: If the model computes NaN or infinity.
         """
         if self._prefix is None or not set(layers) <= set(self._prefix.activations):
-            self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
+            with self.reading():
+                self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
             check_finite(self._prefix, self.real, self.examples)
         return self._prefix
 
@@ -193,13 +202,12 @@ class Batch:
         chosen = prior or self.cut.prior
         prefix = self.prefix([layer, *chosen.needs(layer)])
         gaussian = chosen.at(layer, prefix.activations, self.real)
-        network = self.cut.network
         suffix = partial(self._suffix, layer, prefix)
         return Site(
             layer=layer,
             nll=lambda activation: judge(self.goals, suffix(activation)),
             log_odds=lambda activation: judge_odds(self.goals, suffix(activation)),
-            carry=lambda activation, layers: carry(network, prefix, self.inputs, layer, activation, layers),
+            carry=partial(self._carry, layer, prefix),
             activation=prefix.activations[layer],
             prior=gaussian,
         )
@@ -214,8 +222,14 @@ class Batch:
         """Run what comes after a layer: (batch, samples, tokens, hidden) -> (batch, samples, ...)."""
         samples = activation.shape[1]
         repeated = repeat_inputs(self.inputs, samples)
-        logits = run_suffix(self.cut.network, prefix, repeated, layer, activation.flatten(0, 1))
+        with self.reading():
+            logits = run_suffix(self.cut.network, prefix, repeated, layer, activation.flatten(0, 1))
         return logits.view(len(self), samples, *logits.shape[1:])
+
+    def _carry(self, layer: int, prefix: Prefix, activation: Tensor, layers: Sequence[int]) -> Mapping[int, Tensor]:
+        """Run blocks after a layer: what an activation (batch, tokens, hidden) becomes deeper down."""
+        with self.reading():
+            return carry(self.cut.network, prefix, self.inputs, layer, activation, layers)
 
     def typical_odds(self, site: Site, prior: AnyPrior) -> Tensor:
         """Compute the log-odds of a typical text: all tokens at the prior's mean.
