@@ -22,7 +22,6 @@ from narrows.errors import InputError
 from narrows.viz.files import render_file
 from narrows.viz.fragments import render_list
 
-
 METHOD: dict[str, Any] = {
     "name": "fast",
     "settings": {"points": 3, "interval": [0.2, 0.8], "layer": None},
@@ -62,7 +61,18 @@ def attribution(**changes: Any) -> Attribution:
 
 
 SAVED = (
-    *("text", "text_pair", "tokens", "offsets", "segments", "ranking", "target", "predicted", "probabilities", "method"),
+    *(
+        "text",
+        "text_pair",
+        "tokens",
+        "offsets",
+        "segments",
+        "ranking",
+        "target",
+        "predicted",
+        "probabilities",
+        "method",
+    ),
     *("layers", "typical", "rise", "trace", "truncated", "model", "prior", "record"),
 )
 
@@ -113,7 +123,9 @@ def attributions(draw: st.DrawFn) -> Attribution:
         layers=draw(st.none() | st.lists(st.integers(0, 40), min_size=1).map(tuple)),
         typical=draw(st.none() | st.floats(0, 1)),
         rise=draw(st.none() | finite),
-        trace=tuple(TracePoint(step, draw(finite), draw(finite), draw(finite)) for step in range(draw(st.integers(0, 2)))),
+        trace=tuple(
+            TracePoint(step, draw(finite), draw(finite), draw(finite)) for step in range(draw(st.integers(0, 2)))
+        ),
         truncated=draw(st.integers(0, 9)),
         prior=draw(st.none() | words),
         record=draw(st.dictionaries(words, st.none() | finite | words | st.integers(), max_size=3)),
@@ -127,7 +139,9 @@ def test_whatever_it_holds_comes_back_exactly_through_json(original: Attribution
 
 @given(original=attributions(), suffix=st.sampled_from([".json", ".safetensors"]))
 @settings(max_examples=20)
-def test_whatever_it_holds_comes_back_exactly_through_a_file(tmp_path: Path, original: Attribution, suffix: str) -> None:
+def test_whatever_it_holds_comes_back_exactly_through_a_file(
+    tmp_path: Path, original: Attribution, suffix: str
+) -> None:
     original.save(tmp_path / f"map{suffix}")
     assert_same(Attribution.load(tmp_path / f"map{suffix}"), original)
 
@@ -215,7 +229,14 @@ def test_what_is_missed_is_the_rise_less_the_sum() -> None:
 
 @pytest.mark.parametrize(
     ("probability", "typical", "little"),
-    [(0.99, 0.96, True), (0.96, 0.99, True), (0.99, 0.41, False), (0.5, 0.56, False), (0.5, None, False), (None, 0.5, False)],
+    [
+        (0.99, 0.96, True),
+        (0.96, 0.99, True),
+        (0.99, 0.41, False),
+        (0.5, 0.56, False),
+        (0.5, None, False),
+        (None, 0.5, False),
+    ],
 )
 def test_a_text_explains_little_where_a_typical_one_has_nearly_the_same_p(
     probability: float | None, typical: float | None, little: bool

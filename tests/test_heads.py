@@ -202,7 +202,10 @@ def test_what_a_typical_text_has_is_written_out(case: Case, make_prior: Callable
     closed = [(s, prior.mean[s.layer].double().expand_as(s.x).unsqueeze(0)) for s in suffixes]
     with torch.no_grad():
         p = [float(s.log_p(mean).exp()) for s, mean in closed]
-        rises = [float(s.scale(s.x.unsqueeze(0)) - s.scale(mean)) if case.odds else -float(s.log_p(mean)) for s, mean in closed]
+        rises = [
+            float(s.scale(s.x.unsqueeze(0)) - s.scale(mean)) if case.odds else -float(s.log_p(mean))
+            for s, mean in closed
+        ]
     assert got.typical == (pytest.approx(sum(p) / 2, rel=1e-5) if case.odds else None)
     assert got.rise == pytest.approx(sum(rises) / 2 / math.log(2), rel=1e-4, abs=1e-6)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from narrows import Attribution, Explainer
 
 POINTED_AT: dict[str, dict[str, set[str]]] = {
@@ -41,6 +43,7 @@ def strongest_word(attribution: Attribution) -> str:
     return min(words, key=lambda word: word.rank).text.casefold()
 
 
+@pytest.mark.slow
 def test_the_strongest_word_is_the_one_that_a_reader_points_at_in_sixteen_of_twenty_sentences() -> None:
     explainer = Explainer.from_pretrained("sentiment")
     missed = []

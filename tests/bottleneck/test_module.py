@@ -58,7 +58,9 @@ def test_targets_have_the_forms_that_captum_takes(mixer: Mixer, x: Tensor, targe
     theirs = captum.LayerGradientXActivation(mixer, mixer.block).attribute(x, target=target)
     ours = LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK).attribute(x, target=target)
     assert ours.shape == theirs.shape
-    torch.testing.assert_close(ours, LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK).attribute(x, target=1))
+    torch.testing.assert_close(
+        ours, LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK).attribute(x, target=1)
+    )
 
 
 def test_tuples_pick_from_an_output_of_more_dimensions(mixer: Mixer, x: Tensor) -> None:
@@ -116,7 +118,10 @@ def test_images_and_vectors(x: Tensor) -> None:
         LayerInformationBottleneck(net, net[3], optimization=QUICK).attribute(images, target=1)
     prior = estimate_layer_prior(net, net[3], [torch.randn(50, 3, 8, 8), torch.randn(30, 3, 8, 8)])
     assert prior.mean.shape == (5,)
-    assert LayerInformationBottleneck(net, net[3], prior, optimization=QUICK).attribute(images, target=1).shape == (2, 5)
+    assert LayerInformationBottleneck(net, net[3], prior, optimization=QUICK).attribute(images, target=1).shape == (
+        2,
+        5,
+    )
     with pytest.raises(InputError, match="no batch"):
         estimate_layer_prior(net, net[3], [])
 
@@ -170,4 +175,3 @@ def test_what_is_wrong_is_told_in_one_line(mixer: Mixer, x: Tensor) -> None:
             bottleneck.attribute(x, target=target)
     with pytest.raises(ModelError, match="it was run 0 times"):
         LayerInformationBottleneck(mixer, nn.Linear(2, 2), optimization=QUICK).attribute(x, target=0)
-

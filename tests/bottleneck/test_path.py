@@ -38,7 +38,7 @@ def opened(x: reference.Matrix, masks: list[float]) -> reference.Matrix:
 
 
 def slow_walk(head: PoolingHead, x: reference.Matrix, target: int, steps: int) -> tuple[list[float], list[float]]:
-    """Walk the path in small steps with lists: bits of log2 odds and of log2 p per token, each from its own gradient."""
+    """Walk the path in small steps with lists: bits of log2 odds and of log2 p, each from its own gradient."""
     odds, log_p = [0.0] * len(x), [0.0] * len(x)
     for step in range(steps):
         logits, back = head.plain(opened(x, [(step + 0.5) / steps] * len(x)))
@@ -119,7 +119,7 @@ GOALS: list[Goal] = [Present(1), Rather(0, 2), OneOf(2), Near(0.3), Same(torch.t
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: type(goal).__name__)
 def test_a_goal_without_odds_has_its_loss_shared_out(goal: Goal) -> None:
-    """Over the whole path: bits of the log-odds where there is a p, else minus the nats of the loss, divided by ln 2."""
+    """Over the whole path: bits of the log-odds where there is a p, else minus the loss, divided by ln 2."""
     x, real = some_texts([4], seed=2)
     head = PoolingHead(2)
 

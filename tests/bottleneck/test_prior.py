@@ -18,8 +18,8 @@ from torch import Tensor
 import reference
 from narrows.bottleneck.prior import (
     ABSOLUTE_STD_FLOOR,
-    RELATIVE_STD_FLOOR,
     PRIORS,
+    RELATIVE_STD_FLOOR,
     RESIDUAL_STD,
     Gaussian,
     InstancePrior,
@@ -34,6 +34,7 @@ from narrows.errors import LayerError, PriorError
 from narrows.models.corpus import estimate_prior
 from narrows.models.cut.blocks import identify
 from tiny import Classifier
+
 
 def instance_prior(activation: Tensor, real: Tensor) -> Gaussian:
     return InstancePrior().at(1, {1: activation}, real)

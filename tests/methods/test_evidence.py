@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -222,7 +223,7 @@ def test_short_texts_are_never_masked_and_long_ones_are(
     (attribution,) = explain(bert, method, [long], prior=prior)
     masked = [set((own[0] != seen[0][0]).any(dim=-1).nonzero().flatten().tolist()) for own in seen]
     assert masked[0] == set()
-    for before, after in zip(masked, masked[1:], strict=False):
+    for before, after in pairwise(masked):
         assert before < after  # more in each iteration, and what is masked stays masked
         assert all((seen[masked.index(after)][0, place] == prior.mean[1]).all() for place in after)
     assert set(attribution.ranking[: len(masked[-1])]) == masked[-1]  # masked first, ranked first

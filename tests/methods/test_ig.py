@@ -59,7 +59,9 @@ def test_with_many_steps_the_scores_add_up_to_what_the_content_says(any_classifi
     with torch.no_grad():
         for parameter in classifier[0].parameters():  # a smoother model needs fewer steps
             parameter.mul_(0.7 if parameter.ndim > 1 else 1)
-    for example, own, target in zip(EXAMPLES[3:], scores(classifier, method, EXAMPLES[3:], [1, 2]), [1, 2], strict=True):
+    for example, own, target in zip(
+        EXAMPLES[3:], scores(classifier, method, EXAMPLES[3:], [1, 2]), [1, 2], strict=True
+    ):
         encoding = encoded(classifier, example)
         inputs = inputs_of(classifier, encoding)
         log_p, embedding = log_p_of(classifier, inputs, target), embedding_of(classifier)
@@ -110,7 +112,7 @@ def test_a_setting_out_of_range_is_refused(method: type, change: dict[str, objec
 
 @pytest.mark.parametrize("method", ["ig", "layer_ig", "gradient_shap"])
 def test_a_tokenizer_without_mask_token_cannot_give_that_baseline(gpt2: Classifier, method: str) -> None:
-    with pytest.raises(InputError, match="has no mask token.*baseline=pad"):
+    with pytest.raises(InputError, match=r"has no mask token.*baseline=pad"):
         scores(gpt2, f"{method}:baseline=mask", EXAMPLES[:1])
 
 

@@ -197,7 +197,9 @@ def test_features_add_up_to_their_token(bert: Classifier, sign: bool) -> None:
     (attribution,) = explain(bert, method, TEXTS[:1])
     assert attribution.features is not None
     assert attribution.features.shape == (len(attribution.tokens), tiny.HIDDEN)
-    np.testing.assert_allclose(attribution.features.astype(float).sum(axis=-1), attribution.scores, rtol=5e-3, atol=0.05)
+    np.testing.assert_allclose(
+        attribution.features.astype(float).sum(axis=-1), attribution.scores, rtol=5e-3, atol=0.05
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -222,9 +224,7 @@ def test_half_precision_models_keep_masks_information_and_loss_in_float32(
         return result
 
     monkeypatch.setattr(information, "optimize", spy)
-    (attribution,) = explain(
-        any_classifier, "information_signed:steps=3:samples=2:layer=1", TEXTS[:1], prior=chosen
-    )
+    (attribution,) = explain(any_classifier, "information_signed:steps=3:samples=2:layer=1", TEXTS[:1], prior=chosen)
     assert seen == [dtype, *[torch.float32] * 5]
     assert np.abs(attribution.scores).sum() > 0
     assert attribution.record["dtype"] == str(dtype).removeprefix("torch.")

@@ -27,7 +27,6 @@ from narrows.errors import DependencyError, InputError, LayerError, NumericsErro
 from narrows.methods.evidence import Evidence
 from narrows.methods.method import FunctionMethod
 from narrows.methods.registry import find_method
-from narrows.models.cut.network import Network
 from narrows.models.heads.target import Contrast, Distribution
 from tiny import Classifier
 
@@ -266,7 +265,10 @@ def test_typical_odds_are_those_of_each_text_run_by_itself(
     prior = make_prior(any_classifier[0])
     items = [*ITEMS, Example("the film is not bad"), Example("the film is not good")]
     targets = [*TARGETS, 1, 2]
-    expected = [by_hook(any_classifier, *each, prior.mean[layer], t) for *each, t in zip(items, [layer] * 5, targets)]
+    expected = [
+        by_hook(any_classifier, item, layer, prior.mean[layer], target)
+        for item, target in zip(items, targets, strict=True)
+    ]
     with lent_batch(any_classifier, items, targets, prior) as batch:
         site = batch.site(layer)
         for _ in range(2):
@@ -313,7 +315,11 @@ def test_in_every_family_texts_of_one_length_have_one_typical_text(
     classifier = families.classifier(row)
     prior = make_prior(classifier[0])
     layer = max(1, row.blocks - 1)
-    items = [Example("a good", "film"), Example("a", "good film")] if pair else [Example("a good film"), Example("film a bad")]
+    items = (
+        [Example("a good", "film"), Example("a", "good film")]
+        if pair
+        else [Example("a good film"), Example("film a bad")]
+    )
     expected = []
     for item in items:
         with lent_batch(classifier, [item], [0], prior) as batch:
@@ -400,7 +406,7 @@ def test_a_function_may_run_the_model(bert: Classifier) -> None:
     def probability(batch: Any) -> list[Any]:
         assert torch.is_grad_enabled() and not batch.model.training
         p = log_softmax(batch.model(**batch.inputs).logits, dim=-1)
-        return [np.full(len(e), float(p[row, t])) for row, (e, t) in enumerate(zip(batch.encodings, batch.targets))]
+        return [np.full(len(e), float(p[row, batch.targets[row]])) for row, e in enumerate(batch.encodings)]
 
     bert[0].train()
     (own,) = explain(bert, FunctionMethod(probability), ["a good film"], [1])
@@ -421,8 +427,16 @@ def test_every_head_gives_a_text_the_same_alone_and_beside_others(name: str, hea
     """Of a language model only some positions are read, others in each text."""
     span = {"num_labels": 2, "id2label": {0: "start", 1: "end"}}
     classifier, items, targets = {
-        "a continuation": lambda: (families.of_task("GPT2", "LMHeadModel"), ["a film", "it is", "a"], [" bad", None, " superb"]),
-        "a blank": lambda: (families.of_task("Bert", "ForMaskedLM"), ["a [MASK] film", "it is not [MASK]"], ["good", None]),
+        "a continuation": lambda: (
+            families.of_task("GPT2", "LMHeadModel"),
+            ["a film", "it is", "a"],
+            [" bad", None, " superb"],
+        ),
+        "a blank": lambda: (
+            families.of_task("Bert", "ForMaskedLM"),
+            ["a [MASK] film", "it is not [MASK]"],
+            ["good", None],
+        ),
         "an answer": lambda: (
             families.of_task("Bert", "ForQuestionAnswering", **span),
             [("is it", "a good film"), ("is it bad", "it is not a bad film")],

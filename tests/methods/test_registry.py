@@ -67,7 +67,9 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
 def test_a_methods_spec_makes_it_again(name: str, data: st.DataObject) -> None:
     known = settings_by_name(name)
     chosen = data.draw(st.lists(st.sampled_from(sorted(known)), unique=True)) if known else []
-    given = {own.name: own.default for own in known.values()} | {key: data.draw(values(known[key].kind)) for key in chosen}
+    given = {own.name: own.default for own in known.values()} | {
+        key: data.draw(values(known[key].kind)) for key in chosen
+    }
     kind = type(find_method(name))
     try:
         method = kind(**given)

@@ -144,9 +144,7 @@ def test_attentions_can_be_asked_for_before_and_after(bert: Classifier) -> None:
 
 
 @pytest.mark.parametrize(("whole", "part"), [("sdpa", "eager"), ("eager", "sdpa")])
-def test_a_part_with_its_own_implementation_is_switched_and_keeps_it(
-    bert: Classifier, whole: str, part: str
-) -> None:
+def test_a_part_with_its_own_implementation_is_switched_and_keeps_it(bert: Classifier, whole: str, part: str) -> None:
     model = bert[0]
     (expected,) = scores(bert, "rollout", EXAMPLES[:1])
     own = copy.deepcopy(model.config)

@@ -32,7 +32,12 @@ def read(kind: Any, text: str) -> Any:
         *((CHOICE, "mask", "mask"), (BETA, "auto", "auto"), (BETA, "0.5", 0.5)),
         *((FILE, "none", None), (FILE, "None", None), (FILE, "C:/a b.safetensors", "C:/a b.safetensors")),
         *((LAYER, "5", 5), (LAYER, "none", None), (LAYER, "1,3,5", (1, 3, 5)), (LAYER, "0-3", (0, 1, 2, 3))),
-        *((LAYER, "1, 3-5", (1, 3, 4, 5)), (LAYER, "5,", (5,)), (PAIR, "0.2,0.8", (0.2, 0.8)), (PAIR, "0, 1", (0.0, 1.0))),
+        *(
+            (LAYER, "1, 3-5", (1, 3, 4, 5)),
+            (LAYER, "5,", (5,)),
+            (PAIR, "0.2,0.8", (0.2, 0.8)),
+            (PAIR, "0, 1", (0.0, 1.0)),
+        ),
     ],
 )
 def test_text_is_read_by_the_type_of_the_field(kind: Any, text: str, value: Any) -> None:
@@ -46,7 +51,12 @@ def test_text_is_read_by_the_type_of_the_field(kind: Any, text: str, value: Any)
         *((int, "many", "whole number"), (int, "1.5", "whole number"), (int, "", "whole number")),
         *((float, "high", "number"), (bool, "maybe", "true or false"), (bool, "2", "true or false")),
         *((CHOICE, "zero", "'pad'.*'mask'"), (BETA, "automatic", "'auto'"), (LAYER, "", "none")),
-        *((LAYER, "1,x", "commas"), (LAYER, "last", "whole number"), (PAIR, "0.2", "2 numbers"), (PAIR, "0,1,2", "2 numbers")),
+        *(
+            (LAYER, "1,x", "commas"),
+            (LAYER, "last", "whole number"),
+            (PAIR, "0.2", "2 numbers"),
+            (PAIR, "0,1,2", "2 numbers"),
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line_that_names_what_does(kind: Any, text: str, names: str) -> None:
@@ -66,9 +76,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
         st.tuples(st.just(CHOICE), st.sampled_from(["pad", "mask"])),
         st.tuples(st.just(BETA), numbers | st.just("auto")),
         st.tuples(st.just(PAIR), st.tuples(numbers, numbers)),
-        st.tuples(
-            st.just(LAYER), st.none() | st.integers(0, 99) | st.lists(st.integers(0, 99), min_size=1).map(tuple)
-        ),
+        st.tuples(st.just(LAYER), st.none() | st.integers(0, 99) | st.lists(st.integers(0, 99), min_size=1).map(tuple)),
     )
 )
 def test_what_is_written_is_read_again(drawn: tuple[Any, Any]) -> None:

@@ -165,4 +165,6 @@ def test_what_cannot_be_explained_is_refused_in_one_line(refusal: Refusal) -> No
         assert isinstance(caught.value, ModelError)
         assert "\n" not in str(caught.value)
     if refusal.layers:
-        assert Explainer(model, tokenizer, f"paper:layer={max(refusal.layers) + 1}", "instance")(TEXTS[0]).scores.sum() > 0
+        assert (
+            Explainer(model, tokenizer, f"paper:layer={max(refusal.layers) + 1}", "instance")(TEXTS[0]).scores.sum() > 0
+        )

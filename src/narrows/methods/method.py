@@ -44,6 +44,7 @@ from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
 
+
 class Method(Described, Protocol):
     """How a map is made: the fields of the dataclass are its settings."""
 

@@ -234,4 +234,6 @@ def test_an_encoder_and_its_decoder_have_a_prior_of_both_sides() -> None:
     assert (identity.hidden, identity.blocks) == (32, 5)
     prior = Prior(torch.zeros(6, 32), torch.ones(6, 32), 10, identity)
     for layer in (0, 3, 5):
-        assert Explainer(model, tokenizer, f"paper:layer={layer}:steps=1:samples=1", prior)("a good film").scores.sum() > 0
+        assert (
+            Explainer(model, tokenizer, f"paper:layer={layer}:steps=1:samples=1", prior)("a good film").scores.sum() > 0
+        )
