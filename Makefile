@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-oldest chromium lint bench reproduce models-page clean
+.PHONY: help demo serve test test-fast test-oldest chromium lint bench reproduce models-page clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
@@ -19,6 +19,9 @@ serve: $(VENV)/.installed-app  ## serve the page on this machine
 
 test: $(VENV)/.installed-dev chromium  ## run the whole test suite
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+
+test-fast: $(VENV)/.installed-dev  ## run the tests without the slow ones and those in a browser
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile -m "not slow and not browser"
 
 # What decides whether a model is read right, without the pictures and the page. Some modules of old transformers use
 # torch.jit, which torch itself by now calls deprecated when they are loaded.

@@ -58,6 +58,11 @@ def bert(make_classifier: Callable[..., Classifier]) -> Classifier:
 
 
 @pytest.fixture
+def gpt2(make_classifier: Callable[..., Classifier]) -> Classifier:
+    return make_classifier("gpt2")
+
+
+@pytest.fixture
 def make_prior() -> Callable[..., Prior]:
     """Make a prior of a model without any corpus: made-up numbers of the right shapes."""
 

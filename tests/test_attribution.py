@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from narrows import __version__
-from narrows.attribution import Attribution, Attributions
+from narrows.attribution import Attribution, Attributions, by_score
 from narrows.bottleneck.trace import TracePoint
+from narrows.data.schema import AttributionDict, MethodDict
 from narrows.errors import InputError
 from narrows.viz.files import render_file
 from narrows.viz.fragments import render_list
+
+METHOD: dict[str, Any] = {
+    "name": "fast",
+    "settings": {"points": 3, "interval": [0.2, 0.8], "layer": None},
+    "label": "evidence",
+    "quantity": "evidence",
+    "unit": "bits",
+    "signed": True,
+    "additive": False,
+    "caption": "A token's score is a number of bits.",
+    "how": "",
+}
 
 
 def attribution(**changes: Any) -> Attribution:
@@ -29,26 +42,51 @@ def attribution(**changes: Any) -> Attribution:
         "tokens": ("[CLS]", "it", "'s", "bad", "[SEP]"),
         "offsets": (None, (0, 2), (2, 4), (0, 3), None),
         "segments": (None, 0, 0, 1, None),
-        "bits": np.array([0.0, 1 / 3, 1e-17, 12.5, 1e20]),
         "scores": np.array([0.0, -1 / 3, 1e-17, 12.5, -1e20]),
+        "ranking": (3, 1, 2),
         "target": "nega\u00fctive",
         "predicted": "positive",
         "probabilities": {"nega\u00fctive": 0.1, "positive": 0.9},
-        "layer": 3,
-        "trace": (TracePoint(0, 0.1, 1000.1), TracePoint(1, 2 / 3, 12.0)),
+        "method": METHOD,
+        "layers": (1, 3),
+        "typical": 0.4,
+        "rise": -1.25,
+        "trace": (TracePoint(0, 0.1, 1000.1, 0.01), TracePoint(1, 2 / 3, 12.0)),
         "truncated": 2,
-        "config": {"beta": 1e-5, "seed": 0, "prior": "instance"},
+        "model": "tiny",
+        "prior": "instance",
+        "record": {"beta": 1e-5, "dtype": "float32"},
     }
     return Attribution(**{**fields, **changes})
 
 
+SAVED = (
+    *(
+        "text",
+        "text_pair",
+        "tokens",
+        "offsets",
+        "segments",
+        "ranking",
+        "target",
+        "predicted",
+        "probabilities",
+        "method",
+    ),
+    *("layers", "typical", "rise", "trace", "truncated", "model", "prior", "record"),
+)
+
+
 def assert_same(one: Attribution, other: Attribution) -> None:
     assert one.to_dict() == other.to_dict()
-    assert np.array_equal(one.bits, other.bits)
     assert np.array_equal(one.scores, other.scores)
-    for name in ("tokens", "offsets", "segments", "trace", "probabilities", "config", "truncated", "method", "layer"):
-        assert getattr(one, name) == getattr(other, name)
-        assert type(getattr(one, name)) is type(getattr(other, name))
+    for name in SAVED:
+        assert getattr(one, name) == getattr(other, name), name
+        assert type(getattr(one, name)) is type(getattr(other, name)), name
+
+
+def test_every_field_but_the_features_is_saved() -> None:
+    assert {field.name for field in fields(Attribution)} == {*SAVED, "scores", "features"}
 
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
@@ -60,20 +98,76 @@ def test_a_saved_result_comes_back_exactly(tmp_path: Path, suffix: str) -> None:
     assert_same(Attribution.load(str(path)), original)
 
 
-@given(bits=st.lists(st.floats(0, 1e300), min_size=1, max_size=5), data=st.data())
-def test_any_finite_numbers_survive_json_exactly(bits: list[float], data: st.DataObject) -> None:
-    scores = [data.draw(st.floats(-1e300, 1e300)) for _ in bits]
-    count = len(bits)
-    original = attribution(
-        tokens=("a",) * count,
-        offsets=((0, 1),) * count,
-        segments=(0,) * count,
-        bits=np.array(bits),
-        scores=np.array(scores),
+finite = st.floats(-1e300, 1e300)
+words = st.text(max_size=8)
+
+
+@st.composite
+def attributions(draw: st.DrawFn) -> Attribution:
+    """Any attribution: texts of any characters, special tokens anywhere, any ranking, fields that may be missing."""
+    count = draw(st.integers(1, 6))
+    segments = tuple(draw(st.sampled_from([None, 0, 1])) for _ in range(count))
+    content = [place for place, own in enumerate(segments) if own is not None]
+    text = draw(st.text(min_size=1, max_size=12))
+    ends = st.integers(0, len(text))
+    offsets = tuple(None if own is None else tuple(sorted((draw(ends), draw(ends)))) for own in segments)
+    return attribution(
+        text=text,
+        text_pair=text if 1 in segments else draw(st.none() | words),
+        tokens=tuple(draw(words) for _ in range(count)),
+        offsets=offsets,
+        segments=segments,
+        scores=np.array([draw(finite) for _ in range(count)]),
+        ranking=tuple(draw(st.permutations(content))),
+        probabilities=draw(st.dictionaries(words, st.floats(0, 1), max_size=3)),
+        layers=draw(st.none() | st.lists(st.integers(0, 40), min_size=1).map(tuple)),
+        typical=draw(st.none() | st.floats(0, 1)),
+        rise=draw(st.none() | finite),
+        trace=tuple(
+            TracePoint(step, draw(finite), draw(finite), draw(finite)) for step in range(draw(st.integers(0, 2)))
+        ),
+        truncated=draw(st.integers(0, 9)),
+        prior=draw(st.none() | words),
+        record=draw(st.dictionaries(words, st.none() | finite | words | st.integers(), max_size=3)),
     )
-    again = Attribution.from_dict(json.loads(json.dumps(original.to_dict())))
-    assert np.array_equal(again.bits, original.bits)
-    assert np.array_equal(again.scores, original.scores)
+
+
+@given(original=attributions())
+def test_whatever_it_holds_comes_back_exactly_through_json(original: Attribution) -> None:
+    assert_same(Attribution.from_dict(json.loads(json.dumps(original.to_dict(), allow_nan=False))), original)
+
+
+@given(original=attributions(), suffix=st.sampled_from([".json", ".safetensors"]))
+@settings(max_examples=20)
+def test_whatever_it_holds_comes_back_exactly_through_a_file(
+    tmp_path: Path, original: Attribution, suffix: str
+) -> None:
+    original.save(tmp_path / f"map{suffix}")
+    assert_same(Attribution.load(tmp_path / f"map{suffix}"), original)
+
+
+@given(original=attributions())
+def test_ranks_count_the_ranking_and_special_tokens_have_none(original: Attribution) -> None:
+    ranks = original.ranks
+    assert original.special == tuple(own is None for own in original.segments)
+    assert [rank is None for rank in ranks] == list(original.special)
+    assert [ranks[place] for place in original.ranking] == list(range(1, len(original.ranking) + 1))
+    saved = original.to_dict()
+    assert [token["rank"] for token in saved["tokens"]] == list(ranks)
+    assert [token["score"] for token in saved["tokens"]] == original.scores.tolist()
+
+
+@given(original=attributions())
+def test_it_says_in_one_line_what_it_is(original: Attribution) -> None:
+    assert "\n" not in repr(original)
+    assert original.method["name"] in repr(original) and original.unit in repr(original)
+
+
+def test_its_line_names_text_target_method_and_the_first_tokens() -> None:
+    line = repr(attribution())
+    for part in ("It's", "nega\u00fctive", "fast", "bits", "bad +12.5"):
+        assert part in line
+    assert line.index("bad +12.5") < line.index("it -0.333")
 
 
 def test_a_saved_result_is_strict_json_even_without_a_trace(tmp_path: Path) -> None:
@@ -93,80 +187,124 @@ def test_the_safetensors_file_holds_the_numbers_as_arrays(tmp_path: Path) -> Non
     original = attribution()
     original.save(tmp_path / "map.safetensors")
     arrays = load_file(tmp_path / "map.safetensors")
-    assert np.array_equal(arrays["bits"], original.bits)
     assert np.array_equal(arrays["scores"], original.scores)
 
 
 def test_the_saved_form_has_the_fields_that_users_rely_on() -> None:
     saved = attribution().to_dict()
-    assert {"text", "text_pair", "tokens", "target", "predicted", "probabilities", "layer", "total_bits"} <= set(saved)
-    assert {"method", "config", "trace", "narrows_version", "words", "truncated"} <= set(saved)
+    assert {"text", "text_pair", "tokens", "target", "predicted", "probabilities", "layers", "unit"} <= set(saved)
+    assert set(saved) == set(AttributionDict.__annotations__)
     assert saved["tokens"][1] == {
         "token": "it",
         "start": 0,
         "end": 2,
         "segment": 0,
         "special": False,
-        "bits": 1 / 3,
         "score": -1 / 3,
+        "rank": 2,
     }
+    assert set(saved["method"]) == set(MethodDict.__annotations__)
+    assert (saved["unit"], saved["signed"], saved["additive"]) == ("bits", True, False)
+    assert saved["layers"] == [1, 3]
     assert saved["tokens"][0]["special"]
     assert saved["tokens"][0]["start"] is saved["tokens"][0]["segment"] is None
-    assert saved["trace"][1] == {"step": 1, "cross_entropy": 2 / 3, "information": 12.0}
-    assert [(word["word"], word["segment"]) for word in saved["words"]] == [("It's", 0), ("bad", 1)]
+    assert saved["trace"][1] == {"step": 1, "cross_entropy": 2 / 3, "information": 12.0, "error": 0.0}
+    assert [(word["word"], word["segment"], word["rank"]) for word in saved["words"]] == [("It's", 0, 2), ("bad", 1, 1)]
     assert saved["narrows_version"] == __version__
 
 
-def test_total_and_carried_bits() -> None:
-    result = attribution(bits=np.array([1.0, 2, 3, 4, 5]))
-    assert result.total_bits == 15
-    assert result.carried_bits == 1000.1
+def test_a_word_has_the_sum_of_its_tokens_and_the_best_of_their_ranks() -> None:
+    first, second = attribution().words()
+    assert (first.text, first.start, first.end, first.segment, first.tokens) == ("It's", 0, 4, 0, (1, 2))
+    assert first.score == -1 / 3 + 1e-17
+    assert (first.rank, second.rank) == (2, 1)
+    assert (second.text, second.score, second.tokens) == ("bad", 12.5, (3,))
 
 
-@pytest.mark.parametrize("name", ["bits", "scores", "offsets", "segments"])
+def test_what_is_missed_is_the_rise_less_the_sum() -> None:
+    scores = np.array([0.5, 1.0, -0.25, 2.0, 0.0])
+    assert attribution(scores=scores, rise=3.5).missed == pytest.approx(0.25)
+    assert attribution(scores=scores, rise=None).missed is None
+
+
+@pytest.mark.parametrize(
+    ("probability", "typical", "little"),
+    [
+        (0.99, 0.96, True),
+        (0.96, 0.99, True),
+        (0.99, 0.41, False),
+        (0.5, 0.56, False),
+        (0.5, None, False),
+        (None, 0.5, False),
+    ],
+)
+def test_a_text_explains_little_where_a_typical_one_has_nearly_the_same_p(
+    probability: float | None, typical: float | None, little: bool
+) -> None:
+    listed = {} if probability is None else {"positive": probability}
+    result = attribution(target="positive", probabilities=listed, typical=typical)
+    assert result.probability == probability
+    assert result.explains_little is little
+
+
+def test_the_method_says_what_the_scores_are() -> None:
+    result = attribution(method={**METHOD, "unit": "weight", "signed": False, "additive": True})
+    assert (result.unit, result.signed, result.additive) == ("weight", False, True)
+
+
+def test_the_rate_curve_is_that_of_the_trace() -> None:
+    curve = attribution().rate_curve()
+    assert [point.bits for point in curve] == [12.0, 1000.1]
+    assert curve[1].probability == pytest.approx(math.exp(-0.1))
+    assert curve[1].low < curve[1].probability < curve[1].high
+    assert attribution(trace=()).rate_curve() == []
+
+
+@pytest.mark.parametrize("ranking", [(), (3, 1), (3, 1, 1), (0, 1, 2), (3, 2, 1, 0), (1, 2, 4)])
+def test_a_ranking_without_every_token_of_the_text_once_is_refused(ranking: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="ranking"):
+        attribution(ranking=ranking)
+
+
+def test_by_score_ranks_ties_by_position() -> None:
+    assert by_score(np.array([9.0, 1.0, 2.0, 2.0, 1.0]), [None, 0, 0, 0, 1]) == (2, 3, 1, 4)
+
+
+@pytest.mark.parametrize("name", ["scores", "offsets", "segments"])
 def test_lengths_that_differ_from_the_tokens_are_refused(name: str) -> None:
     value = getattr(attribution(), name)
     with pytest.raises(InputError, match=f"5 tokens but 4 {name}"):
         attribution(**{name: value[:4]})
 
 
-@pytest.mark.parametrize("name", ["bits", "scores"])
-def test_numbers_of_another_rank_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match=name):
-        attribution(**{name: np.ones((5, 2))})
+def test_numbers_of_another_rank_are_refused() -> None:
+    with pytest.raises(InputError, match="scores"):
+        attribution(scores=np.ones((5, 2)))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("name", ["bits", "scores"])
-def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"{name} hold NaN or infinity"):
-        attribution(**{name: np.array([0, 0, value, 0, 0])})
-
-
-def test_negative_bits_are_refused_negative_scores_are_not() -> None:
-    with pytest.raises(InputError, match="bits are below 0"):
-        attribution(bits=np.array([0, 0, -1e-9, 0, 0]))
-    assert attribution(scores=-np.ones(5)).scores.min() == -1
+def test_numbers_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(InputError, match="scores hold NaN or infinity"):
+        attribution(scores=np.array([0, 0, value, 0, 0]))
 
 
 def test_a_result_is_frozen_and_keeps_its_own_numbers() -> None:
     mine = np.ones(5)
-    result = attribution(bits=mine, scores=mine)
+    result = attribution(scores=mine)
     mine[0] = 9.0
-    assert result.bits[0] == result.scores[0] == 1.0
-    for values in (result.bits, result.scores):
-        with pytest.raises(ValueError, match="read-only"):
-            values[0] = 2.0
+    assert result.scores[0] == 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        result.scores[0] = 2.0
     with pytest.raises(FrozenInstanceError):
-        result.layer = 4  # type: ignore[misc]
+        result.layers = (4,)  # type: ignore[misc]
 
 
 def test_the_saved_form_is_a_copy() -> None:
     result = attribution()
     saved = result.to_dict()
-    saved["config"]["beta"] = 3.0
+    saved["record"]["beta"] = 3.0
     saved["probabilities"]["positive"] = 0.0
-    assert result.config["beta"] == 1e-5
+    assert result.record["beta"] == 1e-5
     assert result.probabilities["positive"] == 0.9
 
 
@@ -202,17 +340,17 @@ def test_a_safetensors_file_that_holds_something_else_is_an_input_error(tmp_path
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match="holds no saved attribution"):
         Attribution.load(path)
-    save_file({"bits": np.ones(3)}, path)
+    save_file({"scores": np.ones(3)}, path)
     with pytest.raises(InputError, match="holds no saved attribution"):
         Attribution.load(path)
 
 
 def test_a_saved_result_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
     saved = attribution().to_dict()
-    saved["tokens"][1]["bits"] = -3.0
+    saved["tokens"][1]["rank"] = None
     path = tmp_path / "map.json"
     path.write_text(json.dumps(saved))
-    with pytest.raises(InputError, match="bits are below 0"):
+    with pytest.raises(InputError, match="ranking"):
         Attribution.load(path)
 
 

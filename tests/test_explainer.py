@@ -6,6 +6,7 @@ import hashlib
 import json
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,106 +16,37 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-import narrows.explainer
-import reference
 import tiny
 from narrows.attribution import Attribution
-from narrows.bottleneck.optimize import NoiseSource, text_seed
 from narrows.bottleneck.prior import Prior
-from narrows.config import AUTO_BETA_FLOOR
 from narrows.data.example import Example
 from narrows.errors import InputError, LayerError, NarrowsWarning, NumericsError, PriorError, TargetError
 from narrows.explainer import WINDOW, Explainer
+from narrows.methods.information import InformationBottleneck
 from narrows.models.corpus import estimate_prior
 from tiny import Classifier
 
 TEXTS = ["a good film", "bad", "the acting is superb, it is not a bad film", "not very good", "it is"]
-QUICK: dict[str, Any] = {"readout": "information", "steps": 3, "samples": 2}
+QUICK = InformationBottleneck("token", "auto", steps=3, samples=2, layer=1)
 
 
-def explainer_of(classifier: Classifier, **settings: Any) -> Explainer:
-    return Explainer(*classifier, **{"layer": 1, "prior": "instance", **QUICK, **settings})
+def explainer_of(classifier: Classifier, prior: Any = "instance", **settings: Any) -> Explainer:
+    """An explainer by a quick method; settings of the explainer itself, and the method's."""
+    own = {key: settings.pop(key) for key in ("max_tokens", "long_texts", "max_tokens_per_batch") if key in settings}
+    return Explainer(*classifier, replace(QUICK, **settings), prior, **own)
 
 
 def same(one: Attribution, other: Attribution, rel: float = 2e-3) -> None:
     """Equal up to the rounding of float32, which three steps of an optimiser magnify."""
     assert (one.text, one.text_pair, one.tokens) == (other.text, other.text_pair, other.tokens)
-    assert (one.target, one.predicted, one.layer) == (other.target, other.predicted, other.layer)
-    np.testing.assert_allclose(one.bits, other.bits, rtol=rel, atol=1e-2)
+    assert (one.target, one.predicted, one.layers) == (other.target, other.predicted, other.layers)
     np.testing.assert_allclose(one.scores, other.scores, rtol=rel, atol=1e-2)
-    assert one.config["beta"] == pytest.approx(other.config["beta"], rel=rel)
+    assert one.record["beta"] == pytest.approx(other.record["beta"], rel=rel)
     assert [p.information for p in one.trace] == pytest.approx([p.information for p in other.trace], rel=rel)
     assert [p.cross_entropy for p in one.trace] == pytest.approx([p.cross_entropy for p in other.trace], rel, 1e-4)
 
 
 # What comes out.
-
-
-@pytest.mark.parametrize("prior", ["instance", "residual", "corpus"])
-@pytest.mark.parametrize("granularity", ["feature", "token"])
-def test_every_family_prior_and_granularity_gives_finite_bits(
-    any_classifier: Classifier, make_prior: Callable[..., Prior], prior: str, granularity: str
-) -> None:
-    chosen = make_prior(any_classifier[0]) if prior == "corpus" else prior
-    for layer in range(1 if prior == "residual" else 0, tiny.BLOCKS + 1):
-        attribution = explainer_of(any_classifier, layer=layer, prior=chosen, granularity=granularity)(TEXTS[0])
-        assert attribution.layer == layer
-        assert attribution.bits.shape == (len(attribution.tokens),)
-        assert np.isfinite(attribution.bits).all()
-        assert (attribution.bits >= 0).all()
-        assert 0 < attribution.total_bits < attribution.carried_bits
-        assert len(attribution.trace) == QUICK["steps"] + 1
-        assert attribution.total_bits == pytest.approx(attribution.trace[-1].information, rel=1e-5)
-
-
-@pytest.mark.parametrize("granularity", ["feature", "token"])
-@pytest.mark.parametrize("prior", ["corpus", "instance", "residual"])
-def test_the_whole_explanation_equals_the_reference(
-    bert: Classifier, make_prior: Callable[..., Prior], granularity: str, prior: str
-) -> None:
-    """Bits of a real architecture in float64 against loops; the model is asked for gradients with a plain hook."""
-    model, tokenizer = bert
-    model.double()
-    corpus = make_prior(model)
-    chosen = corpus if prior == "corpus" else prior
-    layer, text, target = 2, "not very good", 1
-    config = {"granularity": granularity, "steps": 4, "samples": 2, "seed": 3}
-    got = Explainer(model, tokenizer, layer, chosen, **config)(text, target)
-
-    block = model.bert.encoder.layer[layer - 1]
-    inputs = tokenizer(text, return_tensors="pt")
-    with torch.no_grad():
-        states = model(**inputs, output_hidden_states=True).hidden_states
-    x = states[layer][0]
-
-    def suffix(t: reference.Matrix) -> tuple[list[float], Any]:
-        put_in = torch.tensor(t, dtype=torch.float64).unsqueeze(0).requires_grad_()
-        handle = block.register_forward_hook(lambda *_: put_in)
-        logits = model(**inputs).logits[0]
-        handle.remove()
-        return logits.tolist(), lambda g: torch.autograd.grad(logits @ torch.tensor(g).double(), [put_in])[0][
-            0
-        ].tolist()
-
-    if prior == "corpus":
-        mean, std = corpus.mean[layer].double().expand_as(x), corpus.std[layer].double().expand_as(x)
-    elif prior == "residual":
-        mean, std = states[layer - 1][0], torch.full_like(x, 1e-5**0.5)
-    else:
-        moments = reference.instance_moments(x.tolist())
-        mean, std = (torch.tensor(value).double().expand_as(x) for value in moments)
-    source = NoiseSource([text_seed(3, text, None)], torch.ones(1, len(x), dtype=torch.bool), x.shape[1])
-    noise = [source.draw(2)[0].tolist() for _ in range(5)]
-    want = reference.explain(
-        x.tolist(), mean.tolist(), std.tolist(), suffix, target, noise, 4, None, granularity == "token",
-        beta_floor=AUTO_BETA_FLOOR,
-    )  # fmt: skip
-    assert got.config["beta"] == pytest.approx(want.beta, rel=1e-4)
-    np.testing.assert_allclose(got.bits, want.bits, rtol=1e-3)
-    assert [point.cross_entropy for point in got.trace] == pytest.approx(want.cross_entropy, rel=1e-4)
-    assert [point.information for point in got.trace] == pytest.approx(
-        [total / np.log(2) for total in want.total_nats], rel=1e-3
-    )
 
 
 def test_an_attribution_says_what_was_explained(bert: Classifier) -> None:
@@ -131,21 +63,11 @@ def test_an_attribution_says_what_was_explained(bert: Classifier) -> None:
     assert attribution.offsets == (None, (0, 1), (2, 6), (7, 11), None)
     assert attribution.segments == (None, 0, 0, 0, None)
     assert attribution.truncated == 0
-    record = attribution.config
-    assert (record["steps"], record["samples"], record["seed"], record["granularity"]) == (3, 2, 0, "token")
-    assert (record["prior"], record["beta_rule"], record["dtype"], record["blocks"]) == (
-        "instance",
-        "auto",
-        "float32",
-        3,
-    )
+    settings = attribution.method["settings"]
+    assert (settings["steps"], settings["samples"], settings["seed"], settings["granularity"]) == (3, 2, 0, "token")
+    assert (attribution.prior, settings["beta"], attribution.layers) == ("instance", "auto", (1,))
+    assert (attribution.record["dtype"], attribution.record["blocks"]) == ("float32", 3)
     json.dumps(attribution.to_dict(), allow_nan=False)
-
-
-def test_the_first_cross_entropy_is_close_to_that_of_the_models_own_prediction(bert: Classifier) -> None:
-    attribution = explainer_of(bert, samples=50)(TEXTS[0])
-    expected = -np.log(attribution.probabilities[attribution.target])
-    assert attribution.trace[0].cross_entropy == pytest.approx(expected, abs=0.1)  # the mask starts at 0.9933
 
 
 def test_a_text_longer_than_the_model_takes_says_how_many_tokens_were_cut(bert: Classifier) -> None:
@@ -159,7 +81,7 @@ def test_a_text_longer_than_the_model_takes_says_how_many_tokens_were_cut(bert: 
 
 
 def test_a_batch_gives_what_each_text_gets_alone(any_classifier: Classifier) -> None:
-    explainer = explainer_of(any_classifier, readout="signed")
+    explainer = explainer_of(any_classifier, sign=True)
     alone = [explainer(text) for text in TEXTS]
     for batch_size in (1, 2, 32):
         for one, other in zip(explainer(TEXTS, batch_size=batch_size), alone, strict=True):
@@ -208,7 +130,7 @@ def test_the_token_limit_of_a_batch_changes_nothing(bert: Classifier) -> None:
 
 def test_the_same_seed_gives_the_same_map_to_the_last_digit(bert: Classifier) -> None:
     one, other = explainer_of(bert, seed=7)(TEXTS[2]), explainer_of(bert, seed=7)(TEXTS[2])
-    assert np.array_equal(one.bits, other.bits)
+    assert np.array_equal(one.scores, other.scores)
     assert one.trace == other.trace
 
 
@@ -225,7 +147,30 @@ def test_the_global_generator_is_neither_read_nor_moved(bert: Classifier) -> Non
     one = explainer(TEXTS[0])
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert np.array_equal(explainer(TEXTS[0]).bits, one.bits)
+    assert np.array_equal(explainer(TEXTS[0]).scores, one.scores)
+
+
+# The method.
+
+
+def test_a_method_is_given_by_name_or_as_an_object(bert: Classifier) -> None:
+    by_name = Explainer(*bert, "information:steps=3:samples=2:layer=1", "instance")
+    assert by_name.method == QUICK
+    same(by_name(TEXTS[0]), explainer_of(bert)(TEXTS[0]))
+    assert Explainer(*bert, prior="instance").method == Explainer(*bert, "fast", "instance").method
+    for wrong in ("fsat", "fast:layers=3", "ig:steps=0"):
+        with pytest.raises(InputError):
+            Explainer(*bert, wrong, "instance")
+
+
+def test_an_explainer_says_in_one_line_what_it_is(bert: Classifier) -> None:
+    line = repr(Explainer(*bert, "ig:steps=50", "instance"))
+    assert "ig:steps=50" in line and "instance" in line and "\n" not in line
+
+
+def test_no_keyword_of_the_method_is_one_of_the_explainer(bert: Classifier) -> None:
+    with pytest.raises(TypeError):
+        Explainer(*bert, prior="instance", steps=3)  # type: ignore[call-arg]
 
 
 # Inputs.
@@ -380,13 +325,14 @@ def test_a_target_that_cannot_be_is_an_error(
 @pytest.mark.parametrize("layer", [-1, 4])
 def test_a_layer_out_of_range_is_an_error(bert: Classifier, layer: int) -> None:
     with pytest.raises(LayerError, match="0 to 3 is valid"):
-        explainer_of(bert, layer=layer)
+        explainer_of(bert, layer=layer)("good")
     with pytest.raises(LayerError, match="0 to 3 is valid"):
         explainer_of(bert).across_layers("good", layers=[layer])
 
 
-def test_the_default_layer_lies_at_three_quarters(bert: Classifier) -> None:
-    assert explainer_of(bert, layer=None).layer == 2
+def test_a_method_without_a_layer_cannot_go_across_layers(bert: Classifier) -> None:
+    with pytest.raises(InputError, match="random"):
+        Explainer(*bert, "random", "instance").across_layers("good")
 
 
 def test_across_layers_equals_an_explainer_per_layer(
@@ -394,30 +340,35 @@ def test_across_layers_equals_an_explainer_per_layer(
 ) -> None:
     prior = make_prior(any_classifier[0])
     across = explainer_of(any_classifier, prior=prior).across_layers(TEXTS[2], "neutral")
-    assert [attribution.layer for attribution in across] == [0, 1, 2, 3]
+    assert [attribution.layers for attribution in across] == [(0,), (1,), (2,), (3,)]
     for attribution in across:
-        same(attribution, explainer_of(any_classifier, prior=prior, layer=attribution.layer)(TEXTS[2], "neutral"))
+        same(attribution, explainer_of(any_classifier, prior=prior, layer=attribution.layers)(TEXTS[2], "neutral"))
 
 
 def test_across_layers_with_the_residual_prior_starts_at_one(bert: Classifier) -> None:
     across = explainer_of(bert, prior="residual").across_layers(TEXTS[0])
-    assert [attribution.layer for attribution in across] == [1, 2, 3]
+    assert [attribution.layers for attribution in across] == [(1,), (2,), (3,)]
     for attribution in across:
-        same(attribution, explainer_of(bert, prior="residual", layer=attribution.layer)(TEXTS[0]))
+        same(attribution, explainer_of(bert, prior="residual", layer=attribution.layers)(TEXTS[0]))
 
 
 def test_the_residual_prior_needs_a_layer_before(bert: Classifier) -> None:
-    with pytest.raises(LayerError, match="layer 1 to 3"):
-        explainer_of(bert, prior="residual", layer=0)
-    with pytest.raises(LayerError, match="layer 1 to 3"):
+    with pytest.raises(LayerError, match="layer 1"):
+        explainer_of(bert, prior="residual", layer=0)("good")
+    with pytest.raises(LayerError, match="layer 1"):
         explainer_of(bert, prior="residual").across_layers("good", layers=[1, 0])
 
 
 def test_without_a_prior_the_instance_prior_is_taken_with_a_warning(bert: Classifier) -> None:
     with pytest.warns(UserWarning, match="no prior given") as caught:
-        explainer = Explainer(*bert, layer=1, **QUICK)
+        explainer = Explainer(*bert, QUICK)
     assert caught[0].filename == __file__  # it points at the caller's line
-    assert explainer.prior == "instance"
+    assert explainer.prior.name == "instance"
+
+
+@pytest.mark.parametrize("method", ["ig", "random", "released"])
+def test_a_method_that_asks_for_no_prior_brings_no_warning(bert: Classifier, method: str) -> None:
+    assert Explainer(*bert, method).prior.name == "instance"
 
 
 def test_a_prior_is_taken_as_an_object_or_a_file(bert: Classifier, tmp_path: Path) -> None:
@@ -425,8 +376,8 @@ def test_a_prior_is_taken_as_an_object_or_a_file(bert: Classifier, tmp_path: Pat
     prior.save(tmp_path / "prior.safetensors")
     expected = explainer_of(bert, prior=prior)(TEXTS[0])
     for path in (tmp_path / "prior.safetensors", str(tmp_path / "prior.safetensors")):
-        assert np.array_equal(explainer_of(bert, prior=path)(TEXTS[0]).bits, expected.bits)
-    assert expected.config["prior"] == f"corpus {prior.digest}"
+        assert np.array_equal(explainer_of(bert, prior=path)(TEXTS[0]).scores, expected.scores)
+    assert expected.prior == f"corpus {prior.digest}"
 
 
 def test_a_prior_of_another_model_is_refused(
@@ -440,45 +391,6 @@ def test_a_prior_of_another_model_is_refused(
 
 
 # Numbers.
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("prior", ["instance", "residual", "corpus"])
-def test_half_precision_models_keep_masks_information_and_loss_in_float32(
-    any_classifier: Classifier,
-    make_prior: Callable[..., Prior],
-    dtype: torch.dtype,
-    prior: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model, tokenizer = any_classifier
-    chosen = make_prior(model) if prior == "corpus" else prior
-    model.to(dtype)
-    seen: list[Any] = []
-    original = narrows.readout.optimize
-
-    def spy(nll: Any, activation: torch.Tensor, *args: Any) -> Any:
-        seen.extend([activation.dtype, nll(activation.unsqueeze(1)).dtype])
-        result = original(nll, activation, *args)
-        seen.extend([result.alpha.dtype, result.nats.dtype, result.cross_entropy.dtype, result.beta.dtype])
-        return result
-
-    monkeypatch.setattr(narrows.readout, "optimize", spy)
-    attribution = explainer_of((model, tokenizer), prior=chosen, readout="signed")(TEXTS[0])
-    assert seen == [dtype, *[torch.float32] * 5]
-    assert np.isfinite(attribution.bits).all()
-    assert attribution.total_bits > 0
-    assert attribution.config["dtype"] == str(dtype).removeprefix("torch.")
-    assert next(model.parameters()).dtype == dtype
-
-
-def test_half_precision_maps_are_close_to_float32(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
-    model, tokenizer = bert
-    prior = make_prior(model)
-    full = explainer_of(bert, prior=prior, beta=1.0)(TEXTS[2], 0)
-    half = explainer_of((model.to(torch.bfloat16), tokenizer), prior=prior, beta=1.0)(TEXTS[2], 0)
-    assert half.carried_bits == pytest.approx(full.carried_bits, rel=0.02)
-    assert half.total_bits == pytest.approx(full.total_bits, rel=0.2)
 
 
 def poison(model: PreTrainedModel, tokenizer: Any, word: str) -> None:
@@ -512,55 +424,9 @@ def test_infinity_in_the_weights_is_an_error(any_classifier: Classifier) -> None
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_it_works_where_the_caller_has_switched_gradients_off(bert: Classifier, context: Callable[[], Any]) -> None:
-    expected = explainer_of(bert, readout="signed")(TEXTS[0])
+    expected = explainer_of(bert, sign=True)(TEXTS[0])
     with context():
-        same(explainer_of(bert, readout="signed")(TEXTS[0]), expected)
-
-
-# The sign.
-
-
-@pytest.mark.parametrize("family", ["bert", "gpt2", "distilbert"])
-@pytest.mark.parametrize("layer", [0, 2])
-def test_signed_scores_are_bits_with_the_sign_of_a_finite_difference(
-    make_classifier: Callable[..., Classifier], make_prior: Callable[..., Prior], family: str, layer: int
-) -> None:
-    """log p(target) as one token alone moves a little towards the prior's mean, all tokens standing halfway to it."""
-    model, tokenizer = make_classifier(family)
-    prior = make_prior(model)
-    model.double()
-    text, target = "not a bad film", 2
-    signed = explainer_of((model, tokenizer), prior=prior, layer=layer, readout="signed")(text, target)
-    plain = explainer_of((model, tokenizer), prior=prior, layer=layer)(text, target)
-    np.testing.assert_allclose(np.abs(signed.scores), signed.bits)
-    np.testing.assert_allclose(signed.bits, plain.bits)
-    np.testing.assert_array_equal(plain.scores, plain.bits)
-
-    inputs = tokenizer(text, return_tensors="pt")
-    blocks = next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == tiny.BLOCKS)
-    mean = prior.mean[layer].double()
-
-    def log_p(token: int, step: float) -> float:
-        def towards_the_mean(x: torch.Tensor) -> torch.Tensor:
-            halfway = (x + mean) / 2
-            halfway[0, token] += step * (mean - x[0, token])
-            return halfway
-
-        if layer == 0:
-            handle = blocks[0].register_forward_pre_hook(lambda _, args: (towards_the_mean(args[0]), *args[1:]))
-        else:
-            handle = tiny.register_on_output(blocks[layer - 1], towards_the_mean)
-        with torch.no_grad():
-            value = model(**inputs).logits.log_softmax(dim=-1)[0, target].item()
-        handle.remove()
-        return value
-
-    slopes = [(log_p(token, -1e-4) - log_p(token, 1e-4)) / 2e-4 for token in range(len(signed.tokens))]
-    clear = [token for token, slope in enumerate(slopes) if abs(slope) > 1e-7]
-    assert len(clear) > 2
-    assert {np.sign(slopes[token]) for token in clear} == {-1.0, 1.0}
-    for token in clear:
-        assert np.sign(signed.scores[token]) == np.sign(slopes[token])
+        same(explainer_of(bert, sign=True)(TEXTS[0]), expected)
 
 
 # The user's model.
@@ -608,7 +474,7 @@ def test_the_model_and_tokenizer_are_untouched_after_success(
     model, _ = any_classifier
     unusual(model)
     before = fingerprint(*any_classifier)
-    explainer = explainer_of(any_classifier, prior=prior, layer=layer, readout="signed", steps=1)
+    explainer = explainer_of(any_classifier, prior=prior, layer=layer, sign=True, steps=1)
     explainer(TEXTS)
     explainer.across_layers(TEXTS[0])
     assert fingerprint(*any_classifier) == before
@@ -675,7 +541,7 @@ def test_across_layers_runs_the_prefix_once(bert: Classifier) -> None:
 
 
 def test_a_stream_of_thousands_of_texts_holds_no_more_than_a_few_batches(bert: Classifier) -> None:
-    explainer = Explainer(*bert, layer=2, prior="instance", points=1)
+    explainer = Explainer(*bert, "fast:layer=2:points=1:iterations=1", "instance")
     alive: weakref.WeakSet[Attribution] = weakref.WeakSet()
     most, read = 0, 0
 
@@ -697,7 +563,7 @@ def test_a_list_is_sorted_by_length_as_a_whole(bert: Classifier) -> None:
     """However the texts lie in it, those of one length share their batches, and no token is padding."""
     model, tokenizer = bert
     texts = [" ".join(["good"] * (1 + number % 5)) for number in range(WINDOW * 4 * 5)]
-    explainer = Explainer(model, tokenizer, layer=2, prior="instance", points=1)
+    explainer = Explainer(model, tokenizer, "fast:layer=2:points=1:iterations=1", "instance")
     explainer(texts[:2])  # the checks of the model are behind it
     padding: list[int] = []
 

@@ -20,6 +20,7 @@ from narrows.attribution import Attribution
 from narrows.bottleneck.optimize import NoiseSource, text_seed
 from narrows.bottleneck.prior import Prior
 from narrows.explainer import Explainer
+from narrows.methods.registry import find_method
 from narrows.models.heads.target import Blank, Contrast, Distribution, Tag, Target
 
 LogP = Callable[[Tensor, Tensor], Tensor]
@@ -44,6 +45,7 @@ class Case:
     stem: str = "Bert"
     sizes: dict[str, Any] = field(default_factory=dict)
     read: tuple[int, ...] = ()  # tokens that are read behind the text
+    odds: bool = True  # whether the target is an event with a probability
 
 
 def same_each(logits: Tensor, own: Tensor) -> Tensor:
@@ -72,12 +74,14 @@ CASES = (
     Case(
         *("all classes", CLASSES, "a good film", Distribution(), (LONG, Distribution())),
         lambda z, own: -(softmax(own, -1) * (log_softmax(own, -1) - log_softmax(z, -1))).sum(-1),
+        odds=False,
     ),
     Case("a label", CLASSES, "a good film", "neutral", (LONG, None), lambda z, _: logsigmoid(z[:, 1]), sizes=MULTI),
-    Case("all labels", CLASSES, "a good film", Distribution(), (LONG, None), same_each, sizes=MULTI),
+    Case("all labels", CLASSES, "a good film", Distribution(), (LONG, None), same_each, sizes=MULTI, odds=False),
     Case(
         *("a number", CLASSES, "a good film", None, (LONG, None), lambda z, own: -0.5 * (z[:, 0] - own[:, 0]) ** 2),
         sizes={"num_labels": 1, "id2label": {0: "score"}},
+        odds=False,
     ),
     Case(
         *("a tag", TAGS, "a good film", Tag("film", "neutral"), (LONG, Tag(0))),
@@ -135,17 +139,22 @@ class Suffix:
         """Of (rows, tokens, hidden), (rows,)."""
         return self.case.log_p(self._run(len(activations), lambda _: activations), self.own)
 
-    def evidence(self, mean: Tensor, points: int, stretch: Sequence[float]) -> np.ndarray:
+    def scale(self, activations: Tensor) -> Tensor:
+        """Log-odds of the target, log p - log (1 - p); of a target without a p minus the loss; nats, (rows,)."""
+        log_p = self.log_p(activations)
+        return log_p - torch.log(-torch.expm1(log_p)) if self.case.odds else log_p
+
+    def evidence(self, mean: Tensor, points: int, interval: Sequence[float]) -> np.ndarray:
         """Bits per token: each mask moved alone, up and down, wherever all stand together on the path."""
         step, tokens = 1e-5, len(self.x)
         evidence = torch.zeros(tokens, dtype=torch.float64)
-        length = stretch[1] - stretch[0]
+        length = interval[1] - interval[0]
         moves = step * torch.cat([torch.eye(tokens), -torch.eye(tokens)]).double()
         for place, weight in zip(*np.polynomial.legendre.leggauss(points), strict=True):
-            masks = stretch[0] + length * (place + 1) / 2 + moves
+            masks = interval[0] + length * (place + 1) / 2 + moves
             with torch.no_grad():
-                log_p = self.log_p(mean + masks.unsqueeze(-1) * (self.x - mean))
-            evidence += length * weight / 2 * (log_p[:tokens] - log_p[tokens:]) / (2 * step) / math.log(2)
+                odds = self.scale(mean + masks.unsqueeze(-1) * (self.x - mean))
+            evidence += length * weight / 2 * (odds[:tokens] - odds[tokens:]) / (2 * step) / math.log(2)
         return evidence.numpy()
 
     def two_logits(self, activation: reference.Matrix) -> tuple[list[float], Any]:
@@ -161,35 +170,50 @@ def built(case: Case, make_prior: Callable[..., Prior]) -> tuple[tiny.Classifier
     return (model.double(), tokenizer), make_prior(model)
 
 
-def explained(classifier: tiny.Classifier, prior: Prior, case: Case, preset: Any, **settings: Any) -> Attribution:
+def explained(classifier: tiny.Classifier, prior: Prior, case: Case, method: Any) -> Attribution:
     """The map of the text alone, after a look that it is the same beside a longer one."""
-    explainer = Explainer(*classifier, prior=prior, preset=preset, **settings)
+    explainer = Explainer(*classifier, method, prior)
     alone = explainer(case.item, case.target)
     together, longer = explainer([case.item, case.beside[0]], [case.target, case.beside[1]])
     assert len(longer.tokens) > len(together.tokens)
     np.testing.assert_allclose(together.scores, alone.scores, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(together.bits, alone.bits, rtol=1e-6, atol=1e-8)
+    assert together.ranking == alone.ranking
     return alone
 
 
-def test_the_best_maps_are_the_evidence_written_out(case: Case, make_prior: Callable[..., Prior]) -> None:
+def test_evidence_is_what_is_written_out(case: Case, make_prior: Callable[..., Prior]) -> None:
     classifier, prior = built(case, make_prior)
-    explained(classifier, prior, case, "best")  # in rounds, which tests/test_rounds.py writes out
-    got = explained(classifier, prior, case, "best", rounds=1)
-    assert len(got.layers) > 1
+    explained(classifier, prior, case, "best")  # in iterations
+    method = find_method("best:iterations=1:layer=1,2")
+    got = explained(classifier, prior, case, method)
+    assert got.layers == (1, 2)
     suffixes = [Suffix(case, *classifier, layer) for layer in got.layers]
-    path = got.config["points"], got.config["stretch"]
-    parts = [suffix.evidence(prior.mean[suffix.layer].double(), *path) for suffix in suffixes]
+    parts = [suffix.evidence(prior.mean[suffix.layer].double(), method.points, method.interval) for suffix in suffixes]
     assert len(got.tokens) == len(parts[0])
     np.testing.assert_allclose(got.scores, np.mean(parts, axis=0), rtol=1e-5, atol=1e-5)
     assert np.abs(got.scores).max() > 1e-2
 
 
+def test_what_a_typical_text_has_is_written_out(case: Case, make_prior: Callable[..., Prior]) -> None:
+    """p(target) with the mean at every token, and the rise from there; None where the target has no probability."""
+    classifier, prior = built(case, make_prior)
+    got = explained(classifier, prior, case, "complete:points=2:draws=0:layer=1,2")
+    suffixes = [Suffix(case, *classifier, layer) for layer in (1, 2)]
+    closed = [(s, prior.mean[s.layer].double().expand_as(s.x).unsqueeze(0)) for s in suffixes]
+    with torch.no_grad():
+        p = [float(s.log_p(mean).exp()) for s, mean in closed]
+        rises = [
+            float(s.scale(s.x.unsqueeze(0)) - s.scale(mean)) if case.odds else -float(s.log_p(mean))
+            for s, mean in closed
+        ]
+    assert got.typical == (pytest.approx(sum(p) / 2, rel=1e-5) if case.odds else None)
+    assert got.rise == pytest.approx(sum(rises) / 2 / math.log(2), rel=1e-4, abs=1e-6)
+
+
 def test_the_papers_maps_are_the_algorithm_written_out(case: Case, make_prior: Callable[..., Prior]) -> None:
     classifier, prior = built(case, make_prior)
     steps, samples = 4, 2
-    got = explained(classifier, prior, case, "paper", steps=steps, samples=samples)
-    assert (got.layers, got.config["granularity"], got.config["beta"]) == ((2,), "feature", 1e-5)
+    got = explained(classifier, prior, case, f"paper:layer=2:steps={steps}:samples={samples}")
     suffix = Suffix(case, *classifier, 2)
     x = suffix.x
     mean, std = (value[2].double().expand_as(x).tolist() for value in (prior.mean, prior.std))
@@ -197,5 +221,5 @@ def test_the_papers_maps_are_the_algorithm_written_out(case: Case, make_prior: C
     source = NoiseSource([seed], torch.ones(1, len(x), dtype=torch.bool), x.shape[1])
     noise = [source.draw(samples)[0].tolist() for _ in range(steps + 1)]
     want = reference.explain(x.tolist(), mean, std, suffix.two_logits, 0, noise, steps, 1e-5, per_token=False)
-    np.testing.assert_allclose(got.bits, want.bits, rtol=1e-4)
+    np.testing.assert_allclose(got.scores, want.bits, rtol=1e-4)
     assert [point.cross_entropy for point in got.trace] == pytest.approx(want.cross_entropy, rel=1e-4)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from narrows import Attribution, Explainer
 
 POINTED_AT: dict[str, dict[str, set[str]]] = {
@@ -36,11 +38,12 @@ NEEDED = 16
 
 
 def strongest_word(attribution: Attribution) -> str:
-    """The word with the most bits, punctuation aside."""
+    """The word that is ranked first, punctuation aside."""
     words = [word for word in attribution.words() if re.search(r"\w", word.text)]
-    return max(words, key=lambda word: word.bits).text.casefold()
+    return min(words, key=lambda word: word.rank).text.casefold()
 
 
+@pytest.mark.slow
 def test_the_strongest_word_is_the_one_that_a_reader_points_at_in_sixteen_of_twenty_sentences() -> None:
     explainer = Explainer.from_pretrained("sentiment")
     missed = []

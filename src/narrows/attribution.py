@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from narrows import __version__
 from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
 from narrows.data.output import written_whole
+from narrows.data.saved import read_saved, write_saved
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
 from narrows.data.words import Word, find_words, make_words
 from narrows.errors import InputError
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-SAVED_FORMATS = (".json", ".safetensors")
 LITTLE = 0.05  # p(target) that a typical text has already, but for so much, is not explained by this text
 
 
@@ -104,7 +101,8 @@ class Attribution:
         object.__setattr__(self, "ranking", ranking)
 
     def __repr__(self) -> str:
-        first = ", ".join(f"{self.tokens[place]} {self.scores[place]:+.3g}" for place in self.ranking[:3])
+        shown = [token if token.isprintable() else repr(token) for token in self.tokens]
+        first = ", ".join(f"{shown[place]} {self.scores[place]:+.3g}" for place in self.ranking[:3])
         return f"Attribution({self.text[:40]!r}, target={self.target!r}, {self.method['name']}, {self.unit}: {first})"
 
     @property
@@ -269,13 +267,7 @@ class Attribution:
         Raises:
             InputError: If the name ends otherwise, or the file cannot be written.
         """
-        saved = json.dumps(self.to_dict(), ensure_ascii=False)
-        if _saved_format(path) == ".json":
-            content = f"{saved}\n".encode()
-        else:
-            content = save({"scores": self.scores}, {"attribution": saved})
-        with written_whole(Path(path)) as partial:
-            partial.write_bytes(content)
+        write_saved(path, self.to_dict(), self.scores)
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:
@@ -290,15 +282,10 @@ class Attribution:
         Raises:
             InputError: If the file is missing or holds something else.
         """
-        name = Path(path)
-        if _saved_format(path) and not name.is_file():
-            raise InputError(f"no such file: {path}")
+        saved = read_saved(path)
         try:
-            if name.suffix == ".json":
-                return cls.from_dict(json.loads(name.read_text(encoding="utf-8")))
-            with safe_open(str(name), framework="numpy") as file:
-                return cls.from_dict(json.loads((file.metadata() or {})["attribution"]))
-        except (KeyError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError, InputError) as error:
+            return cls.from_dict(saved)
+        except InputError as error:
             raise InputError(f"{path} holds no saved attribution: {error}") from error
 
     def show(self) -> None:
@@ -402,10 +389,3 @@ def _ranked(tokens: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
 def _export(saved: list[AttributionDict], path: Path) -> None:
     with written_whole(path) as partial:
         partial.write_bytes(render_file(saved, path.suffix))
-
-
-def _saved_format(path: str | Path) -> str:
-    suffix = Path(path).suffix
-    if suffix not in SAVED_FORMATS:
-        raise InputError(f"{path}: the name must end in {' or '.join(SAVED_FORMATS)}")
-    return suffix

@@ -21,7 +21,8 @@ from narrows.attribution import Attribution, Attributions
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
 from narrows.data.example import Example, Item
 from narrows.errors import InputError, NarrowsWarning
-from narrows.methods.method import Batch, CutModel, Method
+from narrows.methods.cut_model import CutModel
+from narrows.methods.method import Batch, Method
 from narrows.methods.registry import find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config
@@ -286,7 +287,7 @@ class Explainer:
 
         def explain(rows: list[int]) -> list[list[Attribution]]:
             batch = Batch(self._cut, [questions[row] for row in rows])
-            with self._cut.lent(batch.questions):
+            with self._cut.lent():
                 if len(methods) > 1:
                     batch.prefix(range(self.blocks + 1))
                 return [method.explain(batch) for method in methods]

@@ -21,6 +21,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="driving a browse
 CHROMIUM = find_chromium()
 # Not ours: Gradio leaves event loops open when it builds a page, and sets what pandas will take away.
 pytestmark = [
+    pytest.mark.browser,
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
 ]

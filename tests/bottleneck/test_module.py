@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from torch import Tensor, nn
 
 import narrows.bottleneck.module
 from narrows.bottleneck.module import LayerInformationBottleneck, estimate_layer_prior
-from narrows.bottleneck.optimize import text_seed
+from narrows.bottleneck.optimize import Optimization, text_seed
 from narrows.bottleneck.prior import Gaussian, Prior
-from narrows.config import BottleneckConfig
 from narrows.errors import InputError, ModelError, TargetError
 from narrows.explainer import Explainer
+from narrows.methods.information import InformationBottleneck
 from tiny import Classifier
 
-QUICK: dict[str, Any] = {"steps": 3, "samples": 2}
+QUICK = Optimization(granularity="token", beta="auto", steps=3, samples=2)
 STANDARD = Gaussian(torch.zeros(1), torch.ones(1))
 
 
@@ -55,14 +56,16 @@ TARGETS = [1, torch.tensor(1), torch.tensor([1]), torch.tensor([1] * 5), [1] * 5
 def test_targets_have_the_forms_that_captum_takes(mixer: Mixer, x: Tensor, target: Any) -> None:
     captum = pytest.importorskip("captum.attr")
     theirs = captum.LayerGradientXActivation(mixer, mixer.block).attribute(x, target=target)
-    ours = LayerInformationBottleneck(mixer, mixer.block, **QUICK).attribute(x, target=target)
+    ours = LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK).attribute(x, target=target)
     assert ours.shape == theirs.shape
-    torch.testing.assert_close(ours, LayerInformationBottleneck(mixer, mixer.block, **QUICK).attribute(x, target=1))
+    torch.testing.assert_close(
+        ours, LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK).attribute(x, target=1)
+    )
 
 
 def test_tuples_pick_from_an_output_of_more_dimensions(mixer: Mixer, x: Tensor) -> None:
     captum = pytest.importorskip("captum.attr")
-    bottleneck = LayerInformationBottleneck(mixer, mixer.block, **QUICK)
+    bottleneck = LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK)
     for target in ((2, 1), [(2, 1)] * 5):
         args = {"target": target, "additional_forward_args": (None, None, True)}
         assert bottleneck.attribute(x, **args).shape == captum.LayerActivation(mixer, mixer.block).attribute(x).shape
@@ -73,7 +76,7 @@ def test_tuples_pick_from_an_output_of_more_dimensions(mixer: Mixer, x: Tensor) 
 
 @pytest.mark.parametrize("rows", [1, 3, 100])
 def test_rows_that_run_together_change_nothing(mixer: Mixer, x: Tensor, rows: int) -> None:
-    bottleneck = LayerInformationBottleneck(mixer, mixer.block, **QUICK)
+    bottleneck = LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK)
     scale = torch.rand(5) + 0.5
     args = {"target": [0, 1, 2, 0, 1], "additional_forward_args": (scale,)}
     whole = bottleneck.attribute((x, x * 0.1), **args)
@@ -85,37 +88,40 @@ def test_rows_that_run_together_change_nothing(mixer: Mixer, x: Tensor, rows: in
 
 
 def test_the_layers_input_and_a_function_for_a_model(mixer: Mixer, x: Tensor) -> None:
-    at_input = LayerInformationBottleneck(mixer.forward, mixer.embed, **QUICK)
+    at_input = LayerInformationBottleneck(mixer.forward, mixer.embed, optimization=QUICK)
     assert at_input.attribute(x, target=0, attribute_to_layer_input=True).shape == x.shape
-    at_output = LayerInformationBottleneck(mixer, mixer.embed, **QUICK)
+    at_output = LayerInformationBottleneck(mixer, mixer.embed, optimization=QUICK)
     assert at_output.attribute(x, target=0).shape == (5, 7, 6)
 
 
 def test_probabilities_and_log_probabilities_give_what_logits_give(mixer: Mixer, x: Tensor) -> None:
-    expected = LayerInformationBottleneck(mixer, mixer.block, **QUICK).attribute(x, target=2)
+    expected = LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK).attribute(x, target=2)
     for forward in (
         lambda x: mixer(x).softmax(-1),
         lambda x: mixer(x).log_softmax(-1),
     ):
         torch.testing.assert_close(
-            LayerInformationBottleneck(forward, mixer.block, **QUICK).attribute(x, target=2),
+            LayerInformationBottleneck(forward, mixer.block, optimization=QUICK).attribute(x, target=2),
             expected,
             rtol=1e-3,
             atol=1e-3,
         )
-    of_one = LayerInformationBottleneck(lambda x: mixer(x).log_softmax(-1)[:, 2], mixer.block, **QUICK)
+    of_one = LayerInformationBottleneck(lambda x: mixer(x).log_softmax(-1)[:, 2], mixer.block, optimization=QUICK)
     torch.testing.assert_close(of_one.attribute(x), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_images_and_vectors(x: Tensor) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
     images = torch.randn(2, 3, 8, 8)
-    assert LayerInformationBottleneck(net, net[0], **QUICK).attribute(images, target=1).shape == (2, 4, 6, 6)
+    assert LayerInformationBottleneck(net, net[0], optimization=QUICK).attribute(images, target=1).shape == (2, 4, 6, 6)
     with pytest.raises(InputError, match="a prior is needed"):
-        LayerInformationBottleneck(net, net[3], **QUICK).attribute(images, target=1)
+        LayerInformationBottleneck(net, net[3], optimization=QUICK).attribute(images, target=1)
     prior = estimate_layer_prior(net, net[3], [torch.randn(50, 3, 8, 8), torch.randn(30, 3, 8, 8)])
     assert prior.mean.shape == (5,)
-    assert LayerInformationBottleneck(net, net[3], prior, **QUICK).attribute(images, target=1).shape == (2, 5)
+    assert LayerInformationBottleneck(net, net[3], prior, optimization=QUICK).attribute(images, target=1).shape == (
+        2,
+        5,
+    )
     with pytest.raises(InputError, match="no batch"):
         estimate_layer_prior(net, net[3], [])
 
@@ -127,45 +133,45 @@ def test_the_feature_that_decides_keeps_the_most_bits() -> None:
         net[1].weight[1, 2] = 8.0
     rows = torch.randn(8, 6)
     rows[:, 2] = 1.0
-    bits = LayerInformationBottleneck(net, net[0], STANDARD, steps=20, beta=0.1).attribute(rows, target=1)
+    bits = LayerInformationBottleneck(net, net[0], STANDARD, Optimization(steps=20, beta=0.1)).attribute(rows, target=1)
     assert (bits.argmax(dim=1) == 2).all()
 
 
+@pytest.mark.parametrize("granularity", ["feature", "token"])
 def test_a_transformers_bits_are_the_explainers(
-    bert: Classifier, make_prior: Callable[..., Prior], monkeypatch: pytest.MonkeyPatch
+    bert: Classifier, make_prior: Callable[..., Prior], monkeypatch: pytest.MonkeyPatch, granularity: Any
 ) -> None:
     """The whole model at every step against prefix and suffix, with the same noise."""
     model, tokenizer = bert
     prior, text, layer = make_prior(model), "not very good", 2
-    expected = Explainer(model, tokenizer, layer, prior, seed=4, **QUICK)(text, "positive")
+    settings = Optimization(granularity=granularity, steps=3, samples=2, beta=0.3, seed=4)
+    method = InformationBottleneck(layer=layer, **asdict(settings))
+    expected = Explainer(model, tokenizer, method, prior)(text, "positive")
     monkeypatch.setattr(narrows.bottleneck.module, "_row_seed", lambda *_: text_seed(4, text, None))
     encoded = tokenizer(text, return_tensors="pt")
     got = LayerInformationBottleneck(
         lambda ids, mask: model(ids, attention_mask=mask).logits,
         model.bert.encoder.layer[layer - 1],
         prior.at(layer),
-        granularity=BottleneckConfig().granularity,
-        **QUICK,
+        settings,
     ).attribute(encoded["input_ids"], target=2, additional_forward_args=encoded["attention_mask"])
-    np.testing.assert_allclose(got[0].sum(dim=-1).numpy(), expected.bits, rtol=1e-3)
+    np.testing.assert_allclose(got[0].sum(dim=-1).numpy(), expected.scores, rtol=1e-3)
 
 
 def test_the_model_is_as_it_was_and_gradients_may_be_off(mixer: Mixer, x: Tensor) -> None:
     mixer.head.weight.requires_grad_(False)
     before = [parameter.requires_grad for parameter in mixer.parameters()]
     with torch.no_grad():
-        LayerInformationBottleneck(mixer, mixer.block, **QUICK).attribute(x, target=0)
+        LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK).attribute(x, target=0)
     assert [parameter.requires_grad for parameter in mixer.parameters()] == before
     assert all(parameter.grad is None for parameter in mixer.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in mixer.modules())
 
 
 def test_what_is_wrong_is_told_in_one_line(mixer: Mixer, x: Tensor) -> None:
-    bottleneck = LayerInformationBottleneck(mixer, mixer.block, **QUICK)
+    bottleneck = LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK)
     for target, says in ((None, "a target is needed"), (3, "does not fit"), ([1, 2], "5 rows but 2 targets")):
         with pytest.raises(TargetError, match=says):
             bottleneck.attribute(x, target=target)
     with pytest.raises(ModelError, match="it was run 0 times"):
-        LayerInformationBottleneck(mixer, nn.Linear(2, 2), **QUICK).attribute(x, target=0)
-    with pytest.raises(InputError, match="readout"):
-        LayerInformationBottleneck(mixer, mixer.block, readout="signed")
+        LayerInformationBottleneck(mixer, nn.Linear(2, 2), optimization=QUICK).attribute(x, target=0)

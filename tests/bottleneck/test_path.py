@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -15,14 +13,12 @@ from test_optimize import CLASSES, HIDDEN, PoolingHead
 from torch import Tensor
 
 import reference
-from narrows import Explainer
 from narrows.bottleneck.path import follow_path, gauss_legendre, van_der_corput
-from narrows.bottleneck.prior import Gaussian, Prior
-from narrows.bottleneck.rate import MASKS
-from narrows.models.cut.blocks import find_blocks
-from tiny import Classifier, register_on_output
+from narrows.bottleneck.prior import Gaussian
+from narrows.models.heads.goals import Goal, Near, OneOf, Present, Rather, Same, judge_odds
 
 PRIOR = Gaussian(torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64), torch.ones(HIDDEN, dtype=torch.float64))
+MEAN = PRIOR.mean.tolist()
 
 
 def some_texts(lengths: list[int], seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -33,74 +29,144 @@ def some_texts(lengths: list[int], seed: int = 0) -> tuple[Tensor, Tensor]:
     return x, real
 
 
-def slow_evidence(head: PoolingHead, x: reference.Matrix, target: int, steps: int) -> list[float]:
-    """Walk the path in small steps with lists: bits of log2 p(target) per token."""
-    mean = PRIOR.mean.tolist()
-    evidence = [0.0] * len(x)
+def opened(x: reference.Matrix, masks: list[float]) -> reference.Matrix:
+    """T = mean + lambda (X - mean), one lambda per token, by loops."""
+    return [
+        [m + mask * (value - m) for value, m in zip(token, MEAN, strict=True)]
+        for token, mask in zip(x, masks, strict=True)
+    ]
+
+
+def slow_walk(head: PoolingHead, x: reference.Matrix, target: int, steps: int) -> tuple[list[float], list[float]]:
+    """Walk the path in small steps with lists: bits of log2 odds and of log2 p, each from its own gradient."""
+    odds, log_p = [0.0] * len(x), [0.0] * len(x)
     for step in range(steps):
-        mask = (step + 0.5) / steps
-        t = [[m + mask * (value - m) for value, m in zip(token, mean, strict=True)] for token in x]
-        logits, back = head.plain(t)
-        _, of_logits = reference.cross_entropy(logits, target)
-        gradient = back(of_logits)
-        for token, (own, slope) in enumerate(zip(x, gradient, strict=True)):
-            # A token's mask moves it along x - mean; a lower cross-entropy is a higher log p.
-            moved = sum(g * (value - m) for g, value, m in zip(slope, own, mean, strict=True))
-            evidence[token] -= moved / steps / math.log(2)
-    return evidence
+        logits, back = head.plain(opened(x, [(step + 0.5) / steps] * len(x)))
+        for bits, of_logits in (
+            (odds, reference.log_odds(logits, target)[1]),
+            (log_p, [-slope for slope in reference.cross_entropy(logits, target)[1]]),
+        ):
+            for token, (own, slope) in enumerate(zip(x, back(of_logits), strict=True)):
+                # A token's mask moves it along x - mean.
+                moved = sum(g * (value - m) for g, value, m in zip(slope, own, MEAN, strict=True))
+                bits[token] += moved / steps / math.log(2)
+    return odds, log_p
 
 
 @given(seed=st.integers(0, 100), target=st.integers(0, CLASSES - 1), tokens=st.integers(1, 5))
-def test_the_evidence_is_that_of_a_slow_walk(seed: int, target: int, tokens: int) -> None:
+def test_both_scales_are_those_of_a_slow_walk(seed: int, target: int, tokens: int) -> None:
     x, real = some_texts([tokens], seed)
     head = PoolingHead(seed)
-    path = follow_path(head.nll(real, [target]), x, PRIOR, real, gauss_legendre(30))
-    assert path.evidence[0].tolist() == pytest.approx(slow_evidence(head, x[0].tolist(), target, 500), abs=1e-4)
+    path = follow_path(head.odds(real, [target]), x, PRIOR, real, gauss_legendre(30))
+    odds, log_p = slow_walk(head, x[0].tolist(), target, 500)
+    assert path.evidence[0].tolist() == pytest.approx(odds, abs=1e-4)
+    assert path.log_p[0].tolist() == pytest.approx(log_p, abs=1e-4)
+
+
+@given(seed=st.integers(0, 100), target=st.integers(0, CLASSES - 1), mask=st.floats(0.0, 1.0))
+def test_at_one_point_both_scales_are_finite_differences(seed: int, target: int, mask: float) -> None:
+    """Each token's mask moved alone, up and down, where all stand together."""
+    x, real = some_texts([3], seed)
+    head, plain, step = PoolingHead(seed), x[0].tolist(), 1e-5
+    point = torch.tensor([mask], dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    path = follow_path(head.odds(real, [target]), x, PRIOR, real, point)
+    for token in range(3):
+        moved = []
+        for sign in (1, -1):
+            masks = [mask + (sign * step if other == token else 0.0) for other in range(3)]
+            logits, _ = head.plain(opened(plain, masks))
+            moved.append((reference.log_odds(logits, target)[0], -reference.cross_entropy(logits, target)[0]))
+        odds, log_p = ((up - down) / (2 * step) / math.log(2) for up, down in zip(*moved, strict=True))
+        assert float(path.evidence[0, token]) == pytest.approx(odds, abs=1e-7, rel=1e-6)
+        assert float(path.log_p[0, token]) == pytest.approx(log_p, abs=1e-7, rel=1e-6)
 
 
 @given(seed=st.integers(0, 100), points=st.integers(1, 6))
 def test_the_points_are_those_of_captum(seed: int, points: int) -> None:
     x, real = some_texts([4], seed)
-    nll = PoolingHead(seed).nll(real, [1])
+    odds = PoolingHead(seed).odds(real, [1])
     start = PRIOR.mean.expand_as(x).contiguous()
-    expected = IntegratedGradients(lambda t: -nll(t.unsqueeze(0))[0]).attribute(x, start, n_steps=points)
-    path = follow_path(nll, x, PRIOR, real, gauss_legendre(points))
+    expected = IntegratedGradients(lambda t: odds(t.unsqueeze(0))[0]).attribute(x, start, n_steps=points)
+    path = follow_path(odds, x, PRIOR, real, gauss_legendre(points))
     assert path.evidence[0].tolist() == pytest.approx((expected[0].sum(dim=-1) / math.log(2)).tolist(), abs=1e-6)
 
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4), seed=st.integers(0, 50))
-def test_the_evidence_adds_up_to_the_rise_of_log_p(lengths: list[int], seed: int) -> None:
+def test_over_the_whole_path_both_scales_add_up_to_their_rise(lengths: list[int], seed: int) -> None:
     x, real = some_texts(lengths, seed)
-    nll = PoolingHead(seed).nll(real, [0] * len(lengths))
-    rise = nll(PRIOR.mean.expand_as(x).unsqueeze(1)) - nll(x.unsqueeze(1))
-    path = follow_path(nll, x, PRIOR, real, gauss_legendre(60))
-    assert path.evidence.sum(dim=1).tolist() == pytest.approx((rise[:, 0] / math.log(2)).tolist(), abs=1e-4)
+    head, targets = PoolingHead(seed), [0] * len(lengths)
+    start, end = PRIOR.mean.expand_as(x).unsqueeze(1), x.unsqueeze(1)
+    path = follow_path(head.odds(real, targets), x, PRIOR, real, gauss_legendre(60))
+    for bits, scale in ((path.evidence, head.odds(real, targets)), (path.log_p, head.nll(real, targets))):
+        rise = abs(scale(end) - scale(start))[:, 0] / math.log(2)
+        assert abs(bits.sum(dim=1)).tolist() == pytest.approx(rise.tolist(), abs=1e-4)
 
 
-@given(
-    ends=st.tuples(st.integers(0, 9), st.integers(1, 10)).filter(lambda ends: ends[0] < ends[1]),
-    seed=st.integers(0, 50),
-)
-def test_on_a_stretch_the_evidence_adds_up_to_the_rise_from_one_end_to_the_other(
-    ends: tuple[int, int], seed: int
-) -> None:
-    x, real = some_texts([3, 5], seed)
-    nll, mean = PoolingHead(seed).nll(real, [0, 1]), PRIOR.mean.expand_as(x)
-    start, end = (nll((mean + place / 10 * (x - mean)).unsqueeze(1))[:, 0] for place in ends)
-    masks, weights = gauss_legendre(60, (ends[0] / 10, ends[1] / 10))
-    path = follow_path(nll, x, PRIOR, real, (masks, weights))
-    assert path.evidence.sum(dim=1).tolist() == pytest.approx(((start - end) / math.log(2)).tolist(), abs=1e-4)
-    assert ends[0] / 10 <= masks.min() < masks.max() <= ends[1] / 10
+@given(seed=st.integers(0, 50), ends=st.sampled_from([(0.0, 0.4), (0.2, 0.8), (0.9, 1.0)]))
+def test_an_interval_of_the_path_has_the_rise_between_its_ends(seed: int, ends: tuple[float, float]) -> None:
+    x, real = some_texts([4, 2], seed)
+    odds = PoolingHead(seed).odds(real, [1, 2])
+    mean = PRIOR.mean.expand_as(x)
+    start, end = (odds((mean + place * (x - mean)).unsqueeze(1))[:, 0] for place in ends)
+    masks, weights = gauss_legendre(60, ends)
+    path = follow_path(odds, x, PRIOR, real, (masks, weights))
+    assert path.evidence.sum(dim=1).tolist() == pytest.approx(((end - start) / math.log(2)).tolist(), abs=1e-4)
+    assert ends[0] <= masks.min() < masks.max() <= ends[1]
+
+
+GOALS: list[Goal] = [Present(1), Rather(0, 2), OneOf(2), Near(0.3), Same(torch.tensor([0.2, -1.0, 0.5]))]
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=lambda goal: type(goal).__name__)
+def test_a_goal_without_odds_has_its_loss_shared_out(goal: Goal) -> None:
+    """Over the whole path: bits of the log-odds where there is a p, else minus the loss, divided by ln 2."""
+    x, real = some_texts([4], seed=2)
+    head = PoolingHead(2)
+
+    def scale(t: Tensor) -> Tensor:
+        return judge_odds([goal], head.logits_of(t, real))
+
+    path = follow_path(scale, x, PRIOR, real, gauss_legendre(60))
+    ends = [head.logits_of(t.unsqueeze(1), real)[0] for t in (PRIOR.mean.expand_as(x), x)]
+    start, end = (float(goal.log_odds(own) if goal.has_odds else -goal(own)) for own in ends)
+    assert goal.has_odds == isinstance(goal, Present | Rather | OneOf)
+    assert float(path.evidence.sum()) == pytest.approx((end - start) / math.log(2), abs=1e-4)
+
+
+def test_features_add_up_to_their_token() -> None:
+    x, real = some_texts([4, 2])
+    path = follow_path(PoolingHead().odds(real, [1, 2]), x, PRIOR, real, gauss_legendre(5))
+    assert path.features.shape == x.shape
+    torch.testing.assert_close(path.features.sum(dim=-1), path.evidence)
+    assert path.features.std() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_sums_are_float32_or_wider_and_a_sure_model_has_evidence_still(dtype: torch.dtype) -> None:
+    """Where p is 1 to the last digit, log p is flat and the log-odds are not."""
+    x, real = some_texts([3])
+    weights = torch.tensor([1.0, -2.0, 0.5])
+
+    def odds(t: Tensor) -> Tensor:
+        assert t.dtype == dtype
+        return 30 + t.float().mean(dim=2) @ weights
+
+    path = follow_path(odds, x.to(dtype), PRIOR, real, gauss_legendre(3))
+    assert path.evidence.dtype == path.log_p.dtype == torch.float32
+    expected = (x[0] - PRIOR.mean) @ weights.double() / 3 / math.log(2)
+    assert path.evidence[0].tolist() == pytest.approx(expected.tolist(), rel=0.02, abs=0.02)
+    assert 0 < path.log_p.abs().max() < 1e-6
 
 
 def test_padding_and_neighbours_have_no_part_in_it() -> None:
     x, real = some_texts([2, 5])
     x[0, 2:] = math.nan  # as some models leave it
     head = PoolingHead()
-    together = follow_path(head.nll(real, [1, 2]), x, PRIOR, real, gauss_legendre(3))
-    alone = follow_path(head.nll(real[:1, :2], [1]), x[:1, :2], PRIOR, real[:1, :2], gauss_legendre(3))
-    assert together.evidence[0, :2].tolist() == pytest.approx(alone.evidence[0].tolist(), abs=1e-12)
-    assert together.evidence[0, 2:].tolist() == [0.0] * 3
+    together = follow_path(head.odds(real, [1, 2]), x, PRIOR, real, gauss_legendre(3))
+    alone = follow_path(head.odds(real[:1, :2], [1]), x[:1, :2], PRIOR, real[:1, :2], gauss_legendre(3))
+    for own, other in ((together.evidence, alone.evidence), (together.log_p, alone.log_p)):
+        assert own[0, :2].tolist() == pytest.approx(other[0].tolist(), abs=1e-12)
+        assert own[0, 2:].tolist() == [0.0] * 3
     assert together.features[0, :2].flatten().tolist() == pytest.approx(alone.features.flatten().tolist(), abs=1e-12)
 
 
@@ -118,7 +184,7 @@ def test_the_sequence_starts_in_the_middle_and_halves_what_is_left() -> None:
 
 
 @given(start=st.integers(0, 40), points=st.integers(1, 40), ends=st.sampled_from([(0.0, 1.0), (0.2, 0.8), (0.5, 0.6)]))
-def test_points_of_the_sequence_lie_on_the_stretch_each_once(
+def test_points_of_the_sequence_lie_on_the_interval_each_once(
     start: int, points: int, ends: tuple[float, float]
 ) -> None:
     masks, weights = van_der_corput(range(start, start + points), ends)
@@ -132,88 +198,3 @@ def test_wherever_the_sequence_stops_no_part_of_the_way_is_left_out(points: int)
     masks, _ = van_der_corput(range(points))
     gaps = torch.diff(masks, prepend=torch.zeros(1), append=torch.ones(1))
     assert gaps.max() <= 2 / (points + 1)  # twice as far as if all were equal
-
-
-TEXTS = ["good film", "a very bad film it is not", "the act"]
-
-
-def test_the_map_of_several_layers_is_the_mean_of_theirs(
-    any_classifier: Classifier, make_prior: Callable[..., Prior]
-) -> None:
-    model, tokenizer = any_classifier
-    prior = make_prior(model)
-    several = Explainer(model, tokenizer, [1, 2], prior, rounds=1)(TEXTS)
-    for row, text in enumerate(TEXTS):
-        parts = [Explainer(model, tokenizer, layer, prior, rounds=1)(text) for layer in (1, 2)]
-        mean = (parts[0].scores + parts[1].scores) / 2
-        assert several[row].scores.tolist() == pytest.approx(mean.tolist(), abs=1e-5)
-        assert several[row].bits.tolist() == pytest.approx(abs(mean).tolist(), abs=1e-5)
-        assert several[row].layers == (1, 2) and several[row].layer == 2
-
-
-def test_evidence_adds_up_at_every_layer_of_a_transformer(
-    any_classifier: Classifier, make_prior: Callable[..., Prior]
-) -> None:
-    model, tokenizer = any_classifier
-    explainer = Explainer(model, tokenizer, prior=make_prior(model), preset="complete", points=300)
-    inputs = tokenizer("a very bad film", return_tensors="pt")
-    for attribution in explainer.across_layers("a very bad film", layers=range(1, explainer.blocks + 1)):
-        mean = explainer.prior.at(attribution.layer).mean
-        block = find_blocks(model)[attribution.layer - 1]
-        with register_on_output(block, mean.expand_as), torch.no_grad():
-            closed = model(**inputs).logits[0].log_softmax(dim=-1)
-        label = list(attribution.probabilities).index(attribution.target)
-        rise = math.log2(attribution.probabilities[attribution.target]) - float(closed[label]) / math.log(2)
-        assert attribution.scores.sum() == pytest.approx(rise, abs=0.02)
-
-
-def test_evidence_does_not_depend_on_the_seed(bert: Classifier) -> None:
-    model, tokenizer = bert
-    one, other = (Explainer(model, tokenizer, prior="instance", seed=seed)(TEXTS[1]) for seed in (0, 1))
-    assert one.scores.tolist() == other.scores.tolist()
-    assert one.scores.std() > 0
-
-
-def test_the_trace_leads_from_the_open_mask_to_the_closed_one(bert: Classifier) -> None:
-    model, tokenizer = bert
-    attribution = Explainer(model, tokenizer, prior="instance", preset="complete", points=4)(TEXTS[1])
-    information = [point.information for point in attribution.trace]
-    assert len(information) == MASKS
-    assert information == sorted(information, reverse=True)
-    assert information[0] == attribution.carried_bits
-    curve = attribution.rate_curve()
-    assert [point.bits for point in curve] == information[::-1]
-    assert curve[-1].probability == pytest.approx(attribution.probabilities[attribution.target], rel=0.05)
-
-
-def test_a_stretch_may_be_a_list_as_json_has_it(bert: Classifier) -> None:
-    attribution = Explainer(*bert, prior="instance", points=2, rounds=1, stretch=[0.0, 1.0])(TEXTS[1])  # type: ignore[arg-type]
-    assert len(attribution.trace) == MASKS
-
-
-@pytest.mark.parametrize("settings", [{}, {"preset": "best"}, {"preset": "complete", "stretch": (0.0, 0.9)}])
-def test_no_rate_is_claimed_where_none_is_measured(bert: Classifier, settings: dict[str, Any]) -> None:
-    model, tokenizer = bert
-    attribution = Explainer(model, tokenizer, prior="instance", **settings)(TEXTS[1])
-    (point,) = attribution.rate_curve()
-    assert point.bits == attribution.carried_bits
-    p = attribution.probabilities[attribution.target]
-    assert math.exp(-attribution.trace[0].cross_entropy) == pytest.approx(p, rel=1e-5)
-
-
-def test_the_preset_complete_adds_up_on_a_demo_model() -> None:
-    explainer = Explainer.from_pretrained("sentiment", preset="complete")
-    for text in ("The plot is thin, but the acting is superb.", "A gorgeous, witty film.", "The script is a mess."):
-        attribution = explainer(text)
-        place = list(attribution.probabilities).index(attribution.target)
-        closed = []
-        for layer in attribution.layers:
-            mean = explainer.prior.at(layer).mean
-            with register_on_output(find_blocks(explainer.model)[layer - 1], mean.expand_as), torch.no_grad():
-                logits = explainer.model(**explainer.tokenizer(text, return_tensors="pt")).logits[0]
-            closed.append(float(logits.log_softmax(dim=-1)[place]) / math.log(2))
-        rise = math.log2(attribution.probabilities[attribution.target]) - sum(closed) / len(closed)
-        assert attribution.scores.sum() == pytest.approx(rise, rel=0.1)
-        # Behind the noise the closed mask leaves a guess, the open one the prediction.
-        curve = attribution.rate_curve()
-        assert curve[0].probability < 0.7 < 0.98 * attribution.probabilities[attribution.target] < curve[-1].probability

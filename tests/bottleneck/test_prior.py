@@ -18,19 +18,27 @@ from torch import Tensor
 import reference
 from narrows.bottleneck.prior import (
     ABSOLUTE_STD_FLOOR,
+    PRIORS,
     RELATIVE_STD_FLOOR,
     RESIDUAL_STD,
+    Gaussian,
+    InstancePrior,
     ModelIdentity,
     Moments,
     Prior,
+    ResidualPrior,
+    find_prior,
     floor_std,
-    instance_prior,
-    residual_prior,
 )
 from narrows.errors import LayerError, PriorError
 from narrows.models.corpus import estimate_prior
 from narrows.models.cut.blocks import identify
 from tiny import Classifier
+
+
+def instance_prior(activation: Tensor, real: Tensor) -> Gaussian:
+    return InstancePrior().at(1, {1: activation}, real)
+
 
 IDENTITY = ModelIdentity("tiny", hidden=4, blocks=2, probe=torch.arange(8.0))
 
@@ -276,10 +284,50 @@ def test_instance_prior_of_one_token_has_a_deviation_above_zero() -> None:
 
 def test_residual_prior_is_the_layer_before_with_the_released_codes_deviation() -> None:
     previous = torch.randn(2, 3, 4)
-    prior = residual_prior(previous)
+    prior = ResidualPrior().at(2, {1: previous, 2: previous + 1}, torch.ones(2, 3).bool())
     assert torch.equal(prior.mean, previous)
     assert math.sqrt(1e-5) == RESIDUAL_STD
     torch.testing.assert_close(prior.std.expand_as(previous), torch.full_like(previous, math.sqrt(1e-5)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["instance", "residual"])
+def test_the_gaussians_of_a_half_precision_model_are_float32(name: str, dtype: torch.dtype) -> None:
+    x = {layer: torch.randn(2, 3, 4).to(dtype) for layer in (0, 1)}
+    gaussian = PRIORS[name].at(1, x, torch.ones(2, 3).bool())
+    assert gaussian.mean.dtype == gaussian.std.dtype == torch.float32
+
+
+def test_a_prior_says_which_activations_it_looks_at_and_whether_texts_differ() -> None:
+    corpus = Prior(*gaussians(), 1, IDENTITY)
+    assert (corpus.per_text, corpus.name) == (False, f"corpus {corpus.digest}")
+    assert [corpus.needs(layer) for layer in range(3)] == [(), (), ()]
+    for layer in (-1, 3):
+        with pytest.raises(LayerError, match="0 to 2"):
+            corpus.needs(layer)
+    assert (PRIORS["instance"].per_text, PRIORS["instance"].name) == (True, "instance")
+    assert (PRIORS["residual"].per_text, PRIORS["residual"].name) == (True, "residual")
+    for layer in range(1, 4):
+        assert PRIORS["instance"].needs(layer) == (layer,)
+        assert PRIORS["residual"].needs(layer) == (layer - 1,)
+    assert PRIORS["instance"].needs(0) == (0,)
+    with pytest.raises(LayerError, match="layer 1"):
+        PRIORS["residual"].needs(0)
+
+
+def test_a_prior_is_found_by_name_by_file_or_is_one_already(tmp_path: Path) -> None:
+    prior = Prior(*gaussians(), 5, IDENTITY)
+    prior.save(tmp_path / "prior.safetensors")
+    for place in (tmp_path / "prior.safetensors", str(tmp_path / "prior.safetensors")):
+        found = find_prior(place)
+        assert isinstance(found, Prior) and found.digest == prior.digest
+    for own in (prior, *PRIORS.values()):
+        assert find_prior(own) is own
+    assert set(PRIORS) == {"instance", "residual"}
+    for name, own in PRIORS.items():
+        assert find_prior(name) is own
+    with pytest.raises(PriorError, match=r"instanse.*instance, residual"):
+        find_prior("instanse")
 
 
 def test_a_loaded_prior_does_not_change_with_its_file(bert: Classifier, tmp_path: Path) -> None:

@@ -22,10 +22,11 @@ PRIOR = Gaussian(torch.tensor(MEAN, dtype=torch.float64), torch.tensor(STD, dtyp
 ALPHAS = [3.0, 0.0, -2.0]
 
 
-def slow_distortion(head: PoolingHead, x: reference.Matrix, target: int, alpha: float, seed: int) -> float:
+def slow_distortion(
+    head: PoolingHead, x: reference.Matrix, target: int, alpha: float, noise: reference.Matrix
+) -> float:
     """Narrow a text twice, with noise and with its opposite, by loops: mean of -log p(target) in nats."""
     mask = 1 / (1 + math.exp(-alpha))
-    noise = NoiseSource([seed], torch.ones(1, len(x), dtype=torch.bool), HIDDEN).draw(1)[0, 0].tolist()
     found = []
     for sign in (1, -1):
         t = [
@@ -40,10 +41,14 @@ def slow_distortion(head: PoolingHead, x: reference.Matrix, target: int, alpha: 
 def test_rate_and_distortion_are_those_of_slow_loops(seed: int, target: int, tokens: int) -> None:
     x, real = some_texts([tokens], seed)
     head = PoolingHead(seed)
-    distortion = measure_distortion(head.nll(real, [target]), x, PRIOR, real, ALPHAS, [seed])
+    distortion = measure_distortion(head.nll(real, [target]), x, PRIOR, real, ALPHAS, [seed], draws=4)
     plain = x[0].tolist()
-    slow = [slow_distortion(head, plain, target, alpha, seed) for alpha in ALPHAS]
-    assert distortion[:, 0].tolist() == pytest.approx(slow, abs=1e-6)
+    source = NoiseSource([seed], real, HIDDEN)
+    assert distortion.shape == (2, len(ALPHAS), 1)
+    for pair in distortion:
+        noise = source.draw(1)[0, 0].tolist()
+        slow = [slow_distortion(head, plain, target, alpha, noise) for alpha in ALPHAS]
+        assert pair[:, 0].tolist() == pytest.approx(slow, abs=1e-6)
     bits = [
         sum(reference.kl(value, alpha, m, s) for token in plain for value, m, s in zip(token, MEAN, STD, strict=True))
         / math.log(2)
@@ -58,7 +63,7 @@ def test_a_closed_mask_tells_nothing_of_the_text_and_an_open_one_leaves_it_alone
     nll = head.nll(real, [1])
 
     def measured(activation: Tensor) -> list[float]:
-        found: list[float] = measure_distortion(nll, activation, PRIOR, real, [40.0, -40.0], [7])[:, 0].tolist()
+        found: list[float] = measure_distortion(nll, activation, PRIOR, real, [40.0, -40.0], [7])[0, :, 0].tolist()
         return found
 
     (open_, closed), (_, other) = measured(x), measured(x + 1)
@@ -74,7 +79,7 @@ def test_padding_and_neighbours_have_no_part_in_it() -> None:
     head = PoolingHead()
     together = measure_distortion(head.nll(real, [1, 2]), x, PRIOR, real, ALPHAS, [3, 4])
     alone = measure_distortion(head.nll(real[:1, :2], [1]), x[:1, :2], PRIOR, real[:1, :2], ALPHAS, [3])
-    assert together[:, 0].tolist() == pytest.approx(alone[:, 0].tolist(), abs=1e-12)
+    assert together[0, :, 0].tolist() == pytest.approx(alone[0, :, 0].tolist(), abs=1e-12)
     rates = measure_rate(x, PRIOR, real, ALPHAS), measure_rate(x[:1, :2], PRIOR, real[:1, :2], ALPHAS)
     assert rates[0][:, 0].tolist() == pytest.approx(rates[1][:, 0].tolist())
 

@@ -26,8 +26,8 @@ traces = st.integers(0, 5).flatmap(
 def test_points_are_numbered_and_saved_as_they_are() -> None:
     trace = make_trace([0.5, 0.25], [8.0, 4.0])
     assert trace_dicts(trace) == [
-        {"step": 0, "cross_entropy": 0.5, "information": 8.0},
-        {"step": 1, "cross_entropy": 0.25, "information": 4.0},
+        {"step": 0, "cross_entropy": 0.5, "information": 8.0, "error": 0.0},
+        {"step": 1, "cross_entropy": 0.25, "information": 4.0, "error": 0.0},
     ]
     with pytest.raises(ValueError, match="shorter"):
         make_trace([0.5, 0.25], [8.0])
@@ -63,4 +63,14 @@ def test_the_mean_curve_is_the_mean_over_the_texts(traces: list[Trace]) -> None:
 def test_texts_with_other_points_have_no_common_curve() -> None:
     assert mean_rate_curve([make_trace([0.0], [1.0]), ()]) == []
     assert mean_rate_curve([]) == []
-    assert mean_rate_curve([make_trace([0.0], [1.0])]) == [RatePoint(1.0, 1.0)]
+    assert mean_rate_curve([make_trace([0.0], [1.0])]) == [RatePoint(1.0, 1.0, 1.0, 1.0)]
+
+
+@given(nats=st.floats(0, 50), error=st.floats(0, 50))
+def test_the_interval_is_that_of_the_mean_on_the_scale_of_nats(nats: float, error: float) -> None:
+    (point,) = rate_curve(make_trace([nats], [1.0], [error]))
+    assert point.low == pytest.approx(math.exp(-(nats + 1.96 * error)))
+    assert point.high == pytest.approx(min(1.0, math.exp(-(nats - 1.96 * error))))
+    assert 0 <= point.low <= point.probability <= point.high <= 1
+    with pytest.raises(ValueError, match=r"short|long"):
+        make_trace([nats], [1.0], [error, error])

@@ -1,115 +1,235 @@
-"""Methods by name, with their options as text."""
+"""Methods by name: found with their settings, written down again, described, and added."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import json
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-import tiny
-from narrows.bottleneck.prior import Prior
-from narrows.data.example import Example
+from asking import explain
+from narrows import Explainer, methods
 from narrows.errors import InputError
-from narrows.explainer import Explainer
-from narrows.methods.method import Batch
-from narrows.methods.registry import METHODS, Spec, option_names
-from narrows.models.hub.loading import Classifier
+from narrows.methods import registry
+from narrows.methods.evidence import Evidence
+from narrows.methods.ig import IntegratedGradients
+from narrows.methods.information import InformationBottleneck
+from narrows.methods.registry import (
+    describe,
+    find_method,
+    method_names,
+    register,
+    settings_by_name,
+    spec,
+    split_methods,
+)
+from tiny import Classifier
 
-EXAMPLES = (Example("the film is not good"), Example("bad", "good acting"), Example("very very superb film , not bad"))
-QUICK = {
-    "narrows": ":prior=instance:samples=2:steps=3",
-    "iba": ":prior=instance:samples=2:steps=3",
-    "iba_released": ":layer=2:samples=2:steps=3",
-    "lime": ":samples=20",
-    "kernel_shap": ":samples=20",
+NAMES = {
+    *("fast", "best", "complete", "paper", "information", "information_signed", "released", "ig", "layer_ig"),
+    *("gradient_x_input", "saliency", "gradient_shap", "lime", "kernel_shap", "occlusion", "rollout", "update_norm"),
+    *("random", "file"),
 }
-COMPUTED = sorted(set(METHODS) - {"file"})
 
 
-@pytest.fixture
-def classifier(make_classifier: Callable[..., tiny.Classifier]) -> Classifier:
-    return Classifier(*make_classifier("bert"), "tiny", None)
+def test_the_names() -> None:
+    assert set(method_names()) == NAMES
+    assert len(method_names()) == len(NAMES)
+    assert method_names()[:3] == ("fast", "best", "complete")
 
 
-@pytest.mark.parametrize("name", COMPUTED)
-def test_every_method_gives_one_score_per_token_whatever_the_batch(name: str, classifier: Classifier) -> None:
-    method = Spec.parse(name + QUICK.get(name, "")).make(0)
-    batch = Batch.of(classifier, EXAMPLES)
-    targets = [0, 2, 1]
-    together = method(classifier, batch, targets)
-    assert [own.shape for own in together] == [(len(encoding),) for encoding in batch.encodings]
-    for row, own in enumerate(together):
-        (alone,) = method(classifier, batch.take([row]), [targets[row]])
-        np.testing.assert_allclose(own, alone, rtol=1e-3, atol=1e-4)
+def values(kind: Any) -> st.SearchStrategy[Any]:
+    """Draw a value of a setting's type."""
+    if get_origin(kind) is Literal:
+        return st.sampled_from(get_args(kind))
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)
+        if inner[-1] is Ellipsis:
+            return st.lists(st.integers(0, 12), min_size=1, max_size=4).map(tuple)
+        return st.tuples(*[st.floats(0, 1) for _ in inner])
+    if get_args(kind):
+        return st.one_of([values(part) for part in get_args(kind)])
+    strategies: dict[Any, st.SearchStrategy[Any]] = {
+        int: st.integers(0, 50),
+        float: st.floats(0, 50, allow_nan=False),
+        bool: st.booleans(),
+        str: st.sampled_from(["instance", "residual", "C:/out of/prior.safetensors", "a,b.jsonl", "x=1"]),
+        type(None): st.none(),
+    }
+    return strategies[kind]
 
 
-@pytest.mark.parametrize("name", [name for name in COMPUTED if "seed" in option_names(name)])
-def test_the_seed_of_the_run_is_that_of_the_method(name: str, classifier: Classifier) -> None:
-    batch = Batch.of(classifier, EXAMPLES)
-    quick = name + QUICK.get(name, "")
-
-    def maps(spec: str, seed: int) -> list[list[float]]:
-        return [own.tolist() for own in Spec.parse(spec).make(seed)(classifier, batch, [0, 0, 0])]
-
-    assert maps(quick, 3) == maps(quick, 3)
-    assert maps(quick, 3) != maps(quick, 4)
-    assert maps(f"{quick}:seed=3", 4) == maps(quick, 3)
-
-
-def test_the_bottleneck_is_that_of_the_explainer(
-    classifier: Classifier, make_prior: Callable[..., Prior], tmp_path: Path
-) -> None:
-    prior = make_prior(classifier.model)
-    path = tmp_path / "prior.safetensors"
-    prior.save(path)
-    explainer = Explainer(classifier.model, classifier.tokenizer, 1, prior, beta=0.3, seed=5, max_tokens=6)
-    expected = [attribution.scores for attribution in explainer(list(EXAMPLES), [0, 1, 2])]
-    batch = Batch.of(classifier, EXAMPLES, 6)
-    maps = Spec.parse(f"narrows:layer=1:beta=0.3:prior={path}").make(5)(classifier, batch, [0, 1, 2])
-    for own, other in zip(maps, expected, strict=True):
-        np.testing.assert_array_equal(own, other)
+@given(name=st.sampled_from(sorted(NAMES - {"file"})), data=st.data())
+def test_a_methods_spec_makes_it_again(name: str, data: st.DataObject) -> None:
+    known = settings_by_name(name)
+    chosen = data.draw(st.lists(st.sampled_from(sorted(known)), unique=True)) if known else []
+    given = {own.name: own.default for own in known.values()} | {
+        key: data.draw(values(known[key].kind)) for key in chosen
+    }
+    kind = type(find_method(name))
+    try:
+        method = kind(**given)
+    except InputError:
+        assume(False)
+    written = spec(method)
+    assert find_method(written) == method
+    assert spec(find_method(written)) == written
+    assert "\n" not in written
 
 
-def test_iba_has_the_settings_of_the_paper(classifier: Classifier) -> None:
-    batch = Batch.of(classifier, EXAMPLES[:1])
-    given = "prior=instance:preset=paper:layer=1"
-    (paper,) = Spec.parse("iba:prior=instance:layer=1").make(0)(classifier, batch, [0])
-    (same,) = Spec.parse(f"narrows:{given}").make(0)(classifier, batch, [0])
-    (spelled,) = Spec.parse(
-        "narrows:prior=instance:layer=1:granularity=feature:beta=1e-5:steps=10:samples=10:learning_rate=1"
-    ).make(0)(classifier, batch, [0])
-    np.testing.assert_array_equal(paper, same)
-    np.testing.assert_array_equal(paper, spelled)
-
-
-def test_options_are_read_as_numbers_where_they_are_such() -> None:
-    spec = Spec.parse(" narrows:beta=1e-3:layer=3:prior=residual ")
-    assert dict(spec.options) == {"beta": 0.001, "layer": 3, "prior": "residual"}
-    assert str(spec) == "narrows:beta=0.001:layer=3:prior=residual"
-    assert Spec.parse(str(spec)) == spec
-
-    path = Spec.parse("file:path=C:/out: 1/3")
-    assert dict(path.options) == {"path": "C:/out: 1/3"}
-    assert Spec.parse("narrows:prior=3:layer=3").options == {"prior": "3", "layer": 3}
+@pytest.mark.parametrize("name", sorted(NAMES - {"file"}))
+def test_a_name_alone_is_its_own_spec_and_a_method_is_found_as_it_is(name: str) -> None:
+    method = find_method(name)
+    assert spec(method) == name
+    assert find_method(method) is method
+    assert find_method(f" {name} ") == method
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "method", "written"),
     [
-        ("limes", "no method 'limes'; there are random, narrows"),
-        ("lime:sample=3", "'sample=3' is no option=value of lime; its options: samples, removal, seed"),
-        ("ig:steps", "'steps' is no option=value of ig"),
-        ("saliency:steps=3", "its options: none"),
+        ("ig:steps=50", IntegratedGradients(steps=50), "ig:steps=50"),
+        ("ig:steps=50:baseline=mask", IntegratedGradients(50, "mask"), "ig:steps=50:baseline=mask"),
+        ("ig:steps=50,baseline=mask", IntegratedGradients(50, "mask"), "ig:steps=50:baseline=mask"),
+        ("fast:layer=1,3-5:points=4", Evidence(layer=(1, 3, 4, 5), points=4), "fast:layer=1,3,4,5:points=4"),
+        ("fast:points=12:iterations=4", Evidence(points=12, iterations=4), "best"),
+        ("paper:granularity=token:beta=auto", InformationBottleneck("token", "auto"), "information"),
+        ("paper:prior=residual", InformationBottleneck(prior="residual"), "released"),
+        ("complete:interval=0,0.5", find_method(Evidence(None, 50, 1, (0.0, 0.5), 16)), "complete:interval=0,0.5"),
+        ("fast:prior=C:/a: b.st", Evidence(prior="C:/a: b.st"), "fast:prior=C:/a: b.st"),
     ],
 )
-def test_wrong_specifications_are_told(text: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Spec.parse(text)
+def test_settings_stand_behind_colons_or_commas_and_the_shortest_name_is_written(
+    text: str, method: Any, written: str
+) -> None:
+    assert find_method(text) == method
+    assert spec(method) == written
 
 
-@pytest.mark.parametrize("text", ["ig:steps=0", "ig:steps=many", "lime:samples=1", "narrows:beta=-1", "ig:baseline=x"])
-def test_wrong_values_are_told_when_the_method_is_made_or_used(text: str, classifier: Classifier) -> None:
-    with pytest.raises(InputError):
-        Spec.parse(text).make(0)(classifier, Batch.of(classifier, EXAMPLES), [0, 0, 0])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("limes", "'limes'.*fast, best.*lime"),
+        ("", "fast"),
+        ("lime:sample=3", "'sample=3'.*samples, removal, seed"),
+        ("ig:steps", "'steps'.*steps, baseline"),
+        ("ig:", "ig"),
+        ("saliency:steps=3", "none"),
+        ("ig:steps=many", "steps.*whole number.*'many'"),
+        ("ig:steps=0", "steps.*0"),
+        ("ig:baseline=x", "'pad'.*'mask'.*'x'"),
+        ("lime:samples=1", "samples"),
+        ("paper:beta=-1", "beta"),
+        ("fast:interval=0.5", "interval.*2 numbers"),
+        ("file", "path"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_the_choices(text: str, says: str) -> None:
+    if text == "ig:":
+        assert find_method(text) == find_method("ig")
+        return
+    with pytest.raises(InputError, match=says) as caught:
+        find_method(text)
+    assert "\n" not in str(caught.value)
+
+
+@given(chosen=st.lists(st.sampled_from(["fast", "ig:steps=50", "paper:layer=1,3", "fast:layer=5,:points=6", "lime"])))
+def test_a_list_with_commas_is_split_between_methods_only(chosen: list[str]) -> None:
+    assert split_methods(",".join(chosen)) == chosen
+    assert split_methods(", ".join(chosen)) == chosen
+
+
+def test_commas_within_settings_stay() -> None:
+    text = "fast,ig:steps=50,baseline=mask,paper:layer=1,3,complete:interval=0.1,0.9"
+    assert split_methods(text) == ["fast", "ig:steps=50,baseline=mask", "paper:layer=1,3", "complete:interval=0.1,0.9"]
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"file"}))
+def test_a_method_is_described_for_the_record(name: str) -> None:
+    method = find_method(name)
+    about = describe(method)
+    assert about["name"] == name
+    assert about["quantity"] in ("evidence", "information", "score")
+    assert about["unit"] in ("bits", "nats of log p", "probability", "weight", "score")
+    assert (about["signed"], about["additive"]) == (method.signed, method.additive)
+    assert set(about["settings"]) == set(settings_by_name(name))
+    assert about["label"] and about["caption"].endswith(".") and "\n" not in about["caption"]
+    assert json.loads(json.dumps(about)) == about
+    assert all(own.help for own in settings_by_name(name).values())
+
+
+def test_settings_that_differ_stand_in_the_label_and_all_of_them_in_the_record() -> None:
+    about = describe(find_method("ig:steps=50"))
+    assert about["label"] == "IG, steps 50"
+    assert about["settings"] == {"steps": 50, "baseline": "pad"}
+    assert describe(find_method("fast:layer=1,3"))["settings"]["layer"] == [1, 3]
+
+
+def test_a_name_has_its_own_defaults() -> None:
+    assert settings_by_name("best")["points"].default == 12
+    assert settings_by_name("fast")["points"].default == Evidence().points
+    assert settings_by_name("file")["path"].default is MISSING
+
+
+@dataclass(frozen=True)
+class Length:
+    """The number of characters of a token."""
+
+    power: Annotated[int, "Taken to this power."] = 1
+
+    names: ClassVar[dict[str, dict[str, Any]]] = {"length": {}, "length_squared": {"power": 2}}
+    label: ClassVar[str] = "token length"
+    quantity: ClassVar[str] = "score"
+    unit: ClassVar[str] = "score"
+    signed: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
+    caption: ClassVar[str] = "A score is the number of characters of the token."
+    how: ClassVar[str] = ""
+
+    def explain(self, batch: Any) -> Any:
+        return batch.attributions(
+            self, [[float(len(token) ** self.power) for token in encoding.tokens] for encoding in batch.encodings]
+        )
+
+
+@pytest.fixture
+def length() -> Iterator[type[Length]]:
+    yield register(Length)
+    for name in Length.names:
+        registry._ADDED.pop(name, None)
+
+
+def test_a_class_of_ones_own_is_known_by_its_names(length: type[Length], bert: Classifier) -> None:
+    assert {"length", "length_squared"} <= set(method_names())
+    assert find_method("length:power=2") == find_method("length_squared") == length(2)
+    assert spec(length(2)) == "length_squared"
+    assert spec(length(3)) == "length:power=3"
+    (attribution,) = explain(bert, "length_squared", ["a good film"])
+    assert attribution.scores.tolist() == [len(token) ** 2 for token in attribution.tokens]
+    assert attribution.method["name"] == "length_squared"
+
+
+def test_a_name_that_is_taken_is_refused(length: type[Length]) -> None:
+    with pytest.raises(InputError, match="'length'"):
+        register(length)
+
+
+def test_nothing_of_it_is_left_behind() -> None:
+    assert set(method_names()) == NAMES
+
+
+def test_an_object_needs_no_registration(bert: Classifier) -> None:
+    explainer = Explainer(*bert, Length(), "instance")
+    assert explainer("bad").scores.tolist() == [len(token) for token in explainer("bad").tokens]
+
+
+def test_the_facade_offers_what_is_promised() -> None:
+    for name in methods.__all__:
+        assert getattr(methods, name).__name__ == name
+    with pytest.raises(AttributeError, match="METHODS"):
+        _ = methods.METHODS

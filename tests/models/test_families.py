@@ -27,7 +27,7 @@ from tiny import Classifier
 
 TEXTS = ("a good film, not bad", "bad", "the acting is superb it is")
 COPIES = 2
-QUICK = {"layer": 1, "prior": "instance", "steps": 2, "samples": 2}
+QUICK = "information:steps=2:samples=2:layer=1"
 
 
 NEWEST = Version(transformers.__version__) >= Version("5.23")  # older ones have fewer families, and SDPA elsewhere
@@ -122,20 +122,20 @@ def test_half_precision_gives_the_models_own_logits_and_finite_bits(row: Family)
         prefix = run_prefix(network, inputs, [1])
         got = run_suffix(network, prefix, inputs, 1, prefix.activations[1])
         torch.testing.assert_close(got, model(**inputs).logits, rtol=0.02, atol=0.02)
-    attribution = Explainer(*classifier, **QUICK)(TEXTS[0])
-    assert attribution.config["dtype"] == "bfloat16"
-    assert 0 < attribution.total_bits < attribution.carried_bits
+    attribution = Explainer(*classifier, QUICK, "instance")(TEXTS[0])
+    assert attribution.record["dtype"] == "bfloat16"
+    assert 0 < attribution.scores.sum() < attribution.trace[0].information
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_batch_gives_what_each_text_gets_alone_whatever_side_the_tokenizer_pads(row: Family, side: str) -> None:
     model, tokenizer = built(row)
     tokenizer.padding_side = side
-    explainer = Explainer(model, tokenizer, **QUICK)
+    explainer = Explainer(model, tokenizer, QUICK, "instance")
     for attribution in explainer(list(TEXTS)):
         alone = explainer(attribution.text)
         assert attribution.probabilities == pytest.approx(alone.probabilities, abs=1e-4)
-        np.testing.assert_allclose(attribution.bits, alone.bits, rtol=5e-3, atol=1e-2)
+        np.testing.assert_allclose(attribution.scores, alone.scores, rtol=5e-3, atol=1e-2)
 
 
 def test_padding_is_told_to_be_seen(row: Family) -> None:
@@ -161,8 +161,10 @@ def test_what_cannot_be_explained_is_refused_in_one_line(refusal: Refusal) -> No
     tokenizer = families.tokenizer("wordpiece")
     for layer in refusal.layers or (1,):
         with pytest.raises(NarrowsError, match=refusal.says) as caught:
-            Explainer(model, tokenizer, **{**QUICK, "layer": layer})(TEXTS[0])
+            Explainer(model, tokenizer, f"paper:layer={layer}:steps=1", "instance")(TEXTS[0])
         assert isinstance(caught.value, ModelError)
         assert "\n" not in str(caught.value)
     if refusal.layers:
-        assert Explainer(model, tokenizer, **{**QUICK, "layer": max(refusal.layers) + 1})(TEXTS[0]).total_bits > 0
+        assert (
+            Explainer(model, tokenizer, f"paper:layer={max(refusal.layers) + 1}", "instance")(TEXTS[0]).scores.sum() > 0
+        )

@@ -1,6 +1,6 @@
 """The algorithm once more: slow, plain, float64, loops over texts, samples, tokens and features.
 
-Written from the design, section 2, not from the package; nothing of the package is imported. Arrays are nested lists,
+Written from the design, section 3, not from the package; nothing of the package is imported. Arrays are nested lists,
 so that no broadcasting can hide a mistake. An activation is [token][feature]; real tokens only.
 """
 
@@ -54,6 +54,15 @@ def cross_entropy(logits: Sequence[float], target: int) -> tuple[float, list[flo
     return top + math.log(total) - logits[target], gradient
 
 
+def log_odds(logits: Sequence[float], target: int) -> tuple[float, list[float]]:
+    """log p - log (1 - p) of softmax(logits)[target], and its gradient: 1 for the target, the others share out -1."""
+    others = [value for index, value in enumerate(logits) if index != target]
+    top = max(others)
+    total = sum(math.exp(value - top) for value in others)
+    gradient = [1.0 if i == target else -math.exp(value - top) / total for i, value in enumerate(logits)]
+    return logits[target] - top - math.log(total), gradient
+
+
 @dataclass
 class Result:
     alpha: Matrix
@@ -80,8 +89,9 @@ def explain(
     learning_rate: float = 1.0,
     alpha_0: float = 5.0,
     beta_floor: float = 0.0,
+    adam_eps: float = 1e-8,
 ) -> Result:
-    """Minimise mean_s CE(suffix(T_s), y) + beta * mean KL over alpha with Adam (its eps = 0).
+    """Minimise mean_s CE(suffix(T_s), y) + beta * mean KL over alpha with Adam (Kingma and Ba 2015), as torch has it.
 
     With beta None, the paper's rule: 10 * CE / KL at the first step, not below a floor.
     """
@@ -132,8 +142,7 @@ def explain(
                 second[t][w] = 0.999 * second[t][w] + 0.001 * g * g
                 m = first[t][w] / (1.0 - 0.9 ** (step + 1))
                 v = second[t][w] / (1.0 - 0.999 ** (step + 1))
-                if v > 0.0:
-                    alpha[t][w] -= learning_rate * m / math.sqrt(v)
+                alpha[t][w] -= learning_rate * m / (math.sqrt(v) + adam_eps)
 
     cross_entropies.append(judge(noise[steps])[0])
     nats = information()

@@ -47,7 +47,7 @@ def from_embeddings(batch: Batch) -> LogP:
 
     def log_p(embedded: Tensor, rows: Tensor, *values: Tensor) -> Tensor:
         inputs = dict(zip(batch.inputs, values, strict=True))
-        with replaced_embeddings(batch.model, inputs["input_ids"], embedded):
+        with replaced_embeddings(batch.model, inputs["input_ids"], embedded), batch.reading(rows.tolist()):
             return objective(batch, forward_head(batch.model, inputs), rows)
 
     return log_p

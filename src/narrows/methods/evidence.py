@@ -21,11 +21,12 @@ from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT
 from narrows.bottleneck.optimize import check_counts
 from narrows.bottleneck.path import StraightPath, follow_path, gauss_legendre, van_der_corput
-from narrows.bottleneck.prior import AnyPrior, find_prior
+from narrows.bottleneck.prior import AnyPrior
 from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rate
 from narrows.bottleneck.trace import make_trace
 from narrows.errors import InputError
-from narrows.methods.method import Batch, Layer, Site
+from narrows.methods.cut_model import Layer
+from narrows.methods.method import Batch, Site
 
 DEPTHS = (1 / 6, 3 / 6, 5 / 6)
 WHOLE = (0.0, 1.0)
@@ -120,7 +121,7 @@ class Evidence:
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
-        prior = (None if self.prior is None else find_prior(self.prior)) or batch.cut.prior
+        prior = batch.cut.find_prior(self.prior)
         blocks = batch.cut.blocks
         layers = batch.cut.layers(self.layer, [round(depth * blocks) for depth in DEPTHS], prior)
         sites = batch.sites(layers, prior)

@@ -13,9 +13,9 @@ from torch import Tensor
 from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT, direction, token_bits
 from narrows.bottleneck.optimize import Optimization, OptimizedBottleneck, optimize
-from narrows.bottleneck.prior import find_prior
 from narrows.bottleneck.trace import make_trace
-from narrows.methods.method import Batch, Layer, Site
+from narrows.methods.cut_model import Layer
+from narrows.methods.method import Batch, Site
 
 DEPTH = 0.75  # after layer 9 of 12; rounded up elsewhere: 5 of 6, 18 of 24
 HALFWAY = 0.5
@@ -88,8 +88,8 @@ class InformationBottleneck(Optimization):
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Optimise the masks at each layer, and average the bits over the layers."""
-        prior = None if self.prior is None else find_prior(self.prior)
-        layers = batch.cut.layers(self.layer, [math.ceil(DEPTH * batch.cut.blocks)], prior or batch.cut.prior)
+        prior = batch.cut.find_prior(self.prior)
+        layers = batch.cut.layers(self.layer, [math.ceil(DEPTH * batch.cut.blocks)], prior)
         found = [(site, self._optimize(batch, site)) for site in batch.sites(layers, prior)]
         towards = [evidence_direction(site) if self.sign else 1.0 for site, _ in found]
         bits = _mean([token_bits(own.nats, batch.real) * way for (_, own), way in zip(found, towards, strict=True)])
@@ -103,7 +103,7 @@ class InformationBottleneck(Optimization):
             if self.features:
                 own = _mean([o.nats / NATS_PER_BIT * _wide(way) for (_, o), way in zip(found, towards, strict=True)])
                 extras[-1]["features"] = own[row, : len(encoding)].half().cpu().numpy()
-        return batch.attributions(self, bits, layers=layers, prior=prior or batch.cut.prior, extras=extras)
+        return batch.attributions(self, bits, layers=layers, prior=prior, extras=extras)
 
     def _optimize(self, batch: Batch, site: Site) -> OptimizedBottleneck:
         return optimize(site.nll, site.activation, site.prior, batch.real, self, batch.seeds(self.seed))

@@ -77,13 +77,16 @@ class LayerIntegratedGradients:
         (place,) = layers
         prefix = batch.prefix(layers)
         # The ids stay those of the text: some models count positions or find the last token by them.
-        with replaced_embeddings(batch.model, ids, embed(batch, without_content(batch, self.baseline))):
+        blank = embed(batch, without_content(batch, self.baseline))
+        with replaced_embeddings(batch.model, ids, blank), batch.reading():
             empty = run_prefix(network, batch.inputs, layers)
         start, end = empty.activations[place], prefix.activations[place]
 
         def log_p(activation: Tensor, rows: Tensor, *values: Tensor) -> Tensor:
             inputs = dict(zip(batch.inputs, values, strict=True))
-            return objective(batch, run_suffix(network, prefix, inputs, place, activation.to(end.dtype)), rows)
+            with batch.reading(rows.tolist()):
+                logits = run_suffix(network, prefix, inputs, place, activation.to(end.dtype))
+            return objective(batch, logits, rows)
 
         ends = at_least_float32(start), at_least_float32(end)
         scores = integrate(load_captum(), log_p, batch, ends, self.steps)

@@ -16,9 +16,9 @@ a plain function of a batch in `FunctionMethod`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -33,21 +33,16 @@ from narrows.bottleneck.optimize import NegativeLogLikelihood, text_seed
 from narrows.bottleneck.path import LogOdds
 from narrows.bottleneck.prior import AnyPrior, Gaussian
 from narrows.errors import InputError, NumericsError
+from narrows.methods.cut_model import CutModel
 from narrows.methods.registry import Described, describe
-from narrows.models.cut.blocks import check_layer
 from narrows.models.cut.finite import check_finite
-from narrows.models.cut.leak import check_cut
-from narrows.models.cut.network import Network
-from narrows.models.cut.split import Prefix, borrowed, carry, repeat_inputs, run_prefix, run_suffix
+from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, run_suffix
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
-from narrows.models.heads.task import Question, Resolved, Task
-from narrows.models.text.encoding import Encoding, collate, content_mask, padding_id
+from narrows.models.heads.task import Question, Resolved
+from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
-
-Layer = int | tuple[int, ...] | None
-"""A layer, several whose maps are averaged, or None: where the method looks by itself."""
 
 
 class Method(Described, Protocol):
@@ -63,73 +58,6 @@ class Method(Described, Protocol):
         What a text gets depends neither on its batch nor on its place there; a method that draws seeds a generator of
         each text by `Batch.generator`. The model is in evaluation mode, its weights frozen, gradients switched on.
         """
-
-
-@dataclass(frozen=True, eq=False)
-class CutModel:
-    """A model that is explained, and where it can be cut.
-
-    Attributes:
-        network: The model and its blocks.
-        tokenizer: Its tokenizer.
-        task: What its head is for.
-        prior: What an uninformative activation looks like.
-        name: What records call the model.
-    """
-
-    network: Network
-    tokenizer: PreTrainedTokenizerBase
-    task: Task
-    prior: AnyPrior
-    name: str
-    _typical: dict[tuple[str, int, int], Tensor] = field(default_factory=dict, repr=False)
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """The model itself."""
-        return self.network.model
-
-    @property
-    def blocks(self) -> int:
-        """Number of its blocks."""
-        return len(self.network.blocks)
-
-    @property
-    def padding(self) -> int:
-        """The token that pads."""
-        return padding_id(self.model, self.tokenizer)
-
-    def layers(self, layer: Layer, usual: Sequence[int], prior: AnyPrior | None = None) -> tuple[int, ...]:
-        """Choose the layers at which a method looks, and check that the model can be cut there.
-
-        Args:
-            layer: The method's setting.
-            usual: Where it looks if none is set.
-            prior: One that must have a Gaussian there.
-
-        Returns:
-            Layers, rising, each once.
-
-        Raises:
-            LayerError: If a layer is out of range.
-        """
-        chosen = usual if layer is None else layer if isinstance(layer, tuple) else (layer,)
-        checked = sorted({check_layer(each, self.blocks) for each in chosen})
-        for each in checked:
-            check_cut(self.network, self.tokenizer, each)
-            if prior is not None:
-                prior.needs(each)
-        return tuple(checked)
-
-    @contextmanager
-    def lent(self, questions: Sequence[Question]) -> Iterator[None]:
-        """Use the model for a batch, with gradients, and leave it as it was."""
-        with ExitStack() as guest:
-            guest.enter_context(torch.inference_mode(False))  # the caller may have switched gradients off
-            guest.enter_context(torch.enable_grad())
-            guest.enter_context(borrowed(self.model, self.padding))
-            guest.enter_context(self.task.reading(questions))
-            yield
 
 
 @dataclass(frozen=True)
@@ -201,6 +129,13 @@ class Batch:
         """Make a batch of some of the texts, in the order given."""
         return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows])
 
+    def reading(self, rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
+        """Let the head compute only what is asked of the texts that run; rows: which text each row of the run is.
+
+        None = the rows are those of the batch, or as many copies of each, one text after the other.
+        """
+        return self.cut.task.reading(self.questions if rows is None else [self.questions[row] for row in rows])
+
     def generator(self, seed: int, row: int) -> np.random.Generator:
         """Make the source of randomness of one text, the same whatever batch it is in."""
         return np.random.default_rng(self.seeds(seed)[row])
@@ -216,7 +151,8 @@ class Batch:
             NumericsError: If the model computes NaN or infinity.
         """
         if self._prefix is None or not set(layers) <= set(self._prefix.activations):
-            self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
+            with self.reading():
+                self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
             check_finite(self._prefix, self.real, self.examples)
         return self._prefix
 
@@ -267,13 +203,12 @@ class Batch:
         chosen = prior or self.cut.prior
         prefix = self.prefix([layer, *chosen.needs(layer)])
         gaussian = chosen.at(layer, prefix.activations, self.real)
-        network = self.cut.network
         suffix = partial(self._suffix, layer, prefix)
         return Site(
             layer=layer,
             nll=lambda activation: judge(self.goals, suffix(activation)),
             log_odds=lambda activation: judge_odds(self.goals, suffix(activation)),
-            carry=lambda activation, layers: carry(network, prefix, self.inputs, layer, activation, layers),
+            carry=partial(self._carry, layer, prefix),
             activation=prefix.activations[layer],
             prior=gaussian,
         )
@@ -288,8 +223,14 @@ class Batch:
         """Run what comes after a layer: (batch, samples, tokens, hidden) -> (batch, samples, ...)."""
         samples = activation.shape[1]
         repeated = repeat_inputs(self.inputs, samples)
-        logits = run_suffix(self.cut.network, prefix, repeated, layer, activation.flatten(0, 1))
+        with self.reading():
+            logits = run_suffix(self.cut.network, prefix, repeated, layer, activation.flatten(0, 1))
         return logits.view(len(self), samples, *logits.shape[1:])
+
+    def _carry(self, layer: int, prefix: Prefix, activation: Tensor, layers: Sequence[int]) -> Mapping[int, Tensor]:
+        """Run blocks after a layer: what an activation (batch, tokens, hidden) becomes deeper down."""
+        with self.reading():
+            return carry(self.cut.network, prefix, self.inputs, layer, activation, layers)
 
     def typical_odds(self, site: Site, prior: AnyPrior) -> Tensor:
         """Compute the log-odds of a typical text: all tokens at the prior's mean.
@@ -304,7 +245,7 @@ class Batch:
         Returns:
             Nats, (batch,).
         """
-        known = self.cut._typical
+        known = self.cut.typical_logits
         name, lengths = prior.name, [len(encoding) for encoding in self.encodings]
 
         def key(length: int) -> tuple[str, int, int]:

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
-from narrows import methods
 from narrows.data.schema import MethodDict
 from narrows.errors import InputError
 from narrows.methods.settings import Setting, as_plain, is_required, parse_setting, settings_of, write_setting
 
+PACKAGE = __name__.rpartition(".")[0]
 FIRST = ("fast", "best", "complete", "paper", "information", "information_signed", "released")  # in lists
 
 
@@ -206,7 +207,7 @@ def _known() -> dict[str, _Entry]:
 def _own() -> dict[str, _Entry]:
     """Look through the modules of this package for classes with names."""
     found = {}
-    for module in pkgutil.iter_modules(methods.__path__, f"{methods.__name__}."):
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{PACKAGE}."):
         for _, kind in inspect.getmembers(import_module(module.name), inspect.isclass):
             if kind.__module__ == module.name and isinstance(vars(kind).get("names"), dict):
                 found.update({name: _Entry(kind, settings) for name, settings in kind.names.items()})

@@ -57,7 +57,9 @@ class Rollout:
         with _showing_attention(batch.model):
             for start in range(0, len(batch), together):
                 inputs = {name: value[start : start + together] for name, value in batch.inputs.items()}
-                flows.append(_flow(_look(batch.cut.network, inputs)))
+                rows = range(start, min(start + together, len(batch)))
+                with batch.reading(rows):
+                    flows.append(_flow(_look(batch.cut.network, inputs)))
         return batch.attributions(self, torch.cat(flows))
 
 

@@ -24,7 +24,7 @@ from narrows.models.text.encoding import collate, padding_id
 from narrows.models.text.reader import Reader
 from tiny import Classifier
 
-QUICK: dict[str, Any] = {"layer": 1, "prior": "instance", "steps": 2, "samples": 2}
+QUICK: dict[str, Any] = {"method": "information:steps=2:samples=2:layer=1", "prior": "instance"}
 PAIR = {"question": "is it bad", "context": "a good film, not bad"}
 
 
@@ -69,8 +69,8 @@ def test_every_task_of_the_matrix_gives_finite_bits_alone_and_in_a_batch(row: Ta
             assert float(attribution.predicted) == pytest.approx(float(alone.predicted), rel=1e-4)
         else:
             assert (attribution.target, attribution.predicted) == (alone.target, alone.predicted)
-        np.testing.assert_allclose(attribution.bits, alone.bits, rtol=5e-3, atol=1e-2)
-        assert 0 < alone.total_bits < alone.carried_bits
+        np.testing.assert_allclose(attribution.scores, alone.scores, rtol=5e-3, atol=1e-2)
+        assert 0 < alone.scores.sum() < alone.trace[0].information
         assert len(alone.words()) > 0
         assert all(0 <= p <= 1 for p in alone.probabilities.values())
 
@@ -196,8 +196,7 @@ def test_the_next_token_and_a_continuation(stem: str) -> None:
     attribution = Explainer(*classifier, **QUICK)("a good", " film")
     assert (attribution.text, attribution.text_pair, attribution.target) == ("a good", " film", " film")
     assert [word.text for word in attribution.words()][:2] == ["a", "good"]
-    assert set(attribution.segment_bits) == {"text", "text_pair", "special"}
-    assert sum(attribution.segment_bits.values()) == pytest.approx(attribution.total_bits)
+    assert {0, 1} <= set(attribution.segments) <= {0, 1, None}
 
 
 def test_a_continuation_that_does_not_fit_is_refused() -> None:
@@ -235,4 +234,6 @@ def test_an_encoder_and_its_decoder_have_a_prior_of_both_sides() -> None:
     assert (identity.hidden, identity.blocks) == (32, 5)
     prior = Prior(torch.zeros(6, 32), torch.ones(6, 32), 10, identity)
     for layer in (0, 3, 5):
-        assert Explainer(model, tokenizer, layer, prior, steps=1, samples=1)("a good film").total_bits > 0
+        assert (
+            Explainer(model, tokenizer, f"paper:layer={layer}:steps=1:samples=1", prior)("a good film").scores.sum() > 0
+        )

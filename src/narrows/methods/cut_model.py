@@ -1,0 +1,108 @@
+"""A model that is explained, and where it can be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from narrows.bottleneck.prior import AnyPrior, Prior, find_prior
+from narrows.errors import LayerError
+from narrows.models.cut.blocks import check_layer, identify
+from narrows.models.cut.leak import check_cut
+from narrows.models.cut.network import Network
+from narrows.models.cut.split import borrowed
+from narrows.models.heads.task import Task
+from narrows.models.text.encoding import padding_id
+
+Layer = int | tuple[int, ...] | None
+"""A layer, several whose maps are averaged, or None: where the method looks by itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class CutModel:
+    """A model that is explained, and where it can be cut.
+
+    Attributes:
+        network: The model and its blocks.
+        tokenizer: Its tokenizer.
+        task: What its head is for.
+        prior: What an uninformative activation looks like.
+        name: What records call the model.
+        typical_logits: What the model gives for a typical text, by prior, layer and length; see `Batch.typical_odds`.
+    """
+
+    network: Network
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    prior: AnyPrior
+    name: str
+    _priors: dict[str, AnyPrior] = field(default_factory=dict, repr=False)
+    typical_logits: dict[tuple[str, int, int], Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model itself."""
+        return self.network.model
+
+    @property
+    def blocks(self) -> int:
+        """Number of its blocks."""
+        return len(self.network.blocks)
+
+    @property
+    def padding(self) -> int:
+        """The token that pads."""
+        return padding_id(self.model, self.tokenizer)
+
+    def layers(self, layer: Layer, usual: Sequence[int], prior: AnyPrior | None = None) -> tuple[int, ...]:
+        """Choose the layers at which a method looks, and check that the model can be cut there.
+
+        Args:
+            layer: The method's setting.
+            usual: Where it looks if none is set.
+            prior: One that must have a Gaussian there.
+
+        Returns:
+            Layers, rising, each once.
+
+        Raises:
+            LayerError: If a layer is out of range, or there is none.
+        """
+        chosen = usual if layer is None else layer if isinstance(layer, tuple) else (layer,)
+        if not chosen:
+            raise LayerError(f"no layer to look at: choose some of 0 to {self.blocks}")
+        checked = sorted({check_layer(each, self.blocks) for each in chosen})
+        for each in checked:
+            check_cut(self.network, self.tokenizer, each)
+            if prior is not None:
+                prior.needs(each)
+        return tuple(checked)
+
+    def find_prior(self, name: str | None) -> AnyPrior:
+        """Find the prior that a method's setting names; None = the model's.
+
+        Raises:
+            PriorError: If there is none, or it belongs to another model.
+        """
+        if name is None:
+            return self.prior
+        if name not in self._priors:
+            found = find_prior(name)
+            if isinstance(found, Prior):
+                found.check_model(identify(self.model))
+            self._priors[name] = found
+        return self._priors[name]
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Use the model, with gradients, and leave it as it was."""
+        with ExitStack() as guest:
+            guest.enter_context(torch.inference_mode(False))  # the caller may have switched gradients off
+            guest.enter_context(torch.enable_grad())
+            guest.enter_context(borrowed(self.model, self.padding))
+            yield
