@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from narrows.config import Granularity, Readout
 
 from narrows.app.request import MAX_CHARACTERS, Request, choices, parse_beta
-from narrows.config import Granularity, Readout
 from narrows.errors import InputError
 
 

@@ -23,7 +23,6 @@ METHODS = (
     ("occlusion", "occlusion", 0.82, 24.0),
     ("random", "random", 0.04, 0.0),
 )
-TRACED = ("fast", "complete", "paper", "released")
 DATASETS = {"imdb": 0.3, "mnli_matched": 0.38, "mnli_mismatched": 0.36, "ag_news": 0.23, "rte": 0.1}
 
 

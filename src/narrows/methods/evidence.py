@@ -30,7 +30,7 @@ from narrows.methods.method import Batch, Site
 
 DEPTHS = (1 / 6, 3 / 6, 5 / 6)
 WHOLE = (0.0, 1.0)
-SHARE = 1 / 8  # of the content tokens: picked in equal steps, one after each iteration
+SHARE = 1 / 10  # of the content tokens: picked in equal steps, one after each iteration
 SHORTEST = 8  # content tokens; in shorter texts nothing is picked
 OPEN = 10**6  # an iteration that never comes
 WIDEST = 5.0  # logit of the most open mask of a rate curve, where the paper's optimisation starts
@@ -276,7 +276,7 @@ def picked_counts(content: Tensor, part: float) -> Tensor:
         >>> content = torch.ones(3, 36, dtype=torch.bool)
         >>> content[1, 9:] = content[2, 7:] = False
         >>> picked_counts(content, 1.0).tolist()
-        [5, 1, 0]
+        [4, 1, 0]
     """
     count = content.sum(dim=1)
     wanted = torch.floor(count * SHARE * part + 0.5).clamp(min=1).long()
