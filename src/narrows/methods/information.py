@@ -55,7 +55,7 @@ class InformationBottleneck(Optimization):
         "information_signed": {"granularity": "token", "beta": "auto", "sign": True},
         "released": {"prior": "residual"},
     }
-    label: ClassVar[str] = "information bottleneck"
+    label: ClassVar[str] = "IBA"
     quantity: ClassVar[str] = "information"
     unit: ClassVar[str] = "bits"
     additive: ClassVar[bool] = False

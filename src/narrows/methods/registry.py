@@ -165,7 +165,9 @@ def describe(method: Described) -> MethodDict:
     name, differing = _best_name(method)
     known = settings_of(type(method))  # a label says itself what a setting without a default is
     said = {key: value for key, value in differing.items() if not is_required(known[key])}
-    label = ", ".join([method.label, *(f"{key} {write_setting(value)}" for key, value in said.items())])
+    # A class with several names has one label, so the name is added: "evidence (best)".
+    shown = method.label if len(getattr(method, "names", ())) < 2 else f"{method.label} ({name.replace('_', ' ')})"
+    label = ", ".join([shown, *(f"{key} {write_setting(value)}" for key, value in said.items())])
     return {
         "name": name,
         "settings": as_plain({key: getattr(method, key) for key in known}),
