@@ -12,7 +12,7 @@ import pytest
 from command import Runner, assert_one_line
 from narrows.run import read_run
 from narrows.run.dataset import LOG
-from narrows.run.maps_page import extreme_maps
+from narrows.run.report import extreme_maps
 from narrows.run.parts import part_file, present_parts
 from narrows.run.store import LOCK, MANIFEST
 

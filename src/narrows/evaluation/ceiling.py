@@ -22,17 +22,11 @@ _Gone = frozenset[int]
 
 @dataclass(frozen=True)
 class WorstRemoval:
-    """The ninth of the content tokens whose removal lowers p(target) most, of those that were tried.
+    """The ninth of the content tokens whose removal lowers p(target) most, of those that were tried."""
 
-    Attributes:
-        positions: Of the removed tokens, rising.
-        untouched: p(target) of the whole text.
-        probability: p(target) without them.
-    """
-
-    positions: tuple[int, ...]
-    untouched: float
-    probability: float
+    positions: tuple[int, ...]  # of the removed tokens, rising
+    untouched: float  # p(target) of the whole text
+    probability: float  # p(target) without them
 
     @property
     def drop(self) -> float:

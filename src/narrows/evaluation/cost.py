@@ -17,17 +17,12 @@ from narrows.models.cut.head import passive, share_computed
 
 @dataclass
 class Cost:
-    """What was measured; all zero until the measured part of the program ends.
+    """What was measured; all zero until the measured part of the program ends."""
 
-    Attributes:
-        seconds: Of wall clock.
-        forwards: Texts that went forward through the blocks; a text that went through half of them counts half.
-        backwards: Texts whose gradient went back through the blocks, likewise.
-    """
-
-    seconds: float = 0.0
+    seconds: float = 0.0  # of wall clock
+    # texts that went forward through the blocks; a text that went through half of them counts half
     forwards: float = 0.0
-    backwards: float = 0.0
+    backwards: float = 0.0  # texts whose gradient went back through the blocks, likewise
 
     @property
     def forward_equivalents(self) -> float:

@@ -26,21 +26,13 @@ SHARES = {"5": (1, 20), "11": (1, 9), "20": (1, 5), "33": (1, 3), "50": (1, 2)}
 
 @dataclass(frozen=True)
 class Curves:
-    """What removing tokens did to some texts; column k stands for k/9 of the content tokens, 0 for the whole text.
+    """What removing tokens did to some texts; column k stands for k/9 of the content tokens, 0 for the whole text."""
 
-    Attributes:
-        morf: p(target), most relevant first, (texts, 10).
-        lerf: p(target), least relevant first, (texts, 10).
-        morf_decisions: Index of the predicted class, most relevant first, (texts, 10).
-        lerf_decisions: The same, least relevant first.
-        shares: p(target) without the first 5, 11, 20, 33 and 50 % of the tokens, most relevant first, (texts, 5).
-    """
-
-    morf: Array
-    lerf: Array
-    morf_decisions: NDArray[np.int64]
-    lerf_decisions: NDArray[np.int64]
-    shares: Array
+    morf: Array  # p(target), most relevant first, (texts, 10)
+    lerf: Array  # p(target), least relevant first, (texts, 10)
+    morf_decisions: NDArray[np.int64]  # index of the predicted class, most relevant first, (texts, 10)
+    lerf_decisions: NDArray[np.int64]  # the same, least relevant first
+    shares: Array  # p(target) without the first 5, 11, 20, 33 and 50 % of the tokens, most relevant first, (texts, 5)
 
 
 def removal_counts(content: int) -> list[int]:

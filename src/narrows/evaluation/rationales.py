@@ -32,28 +32,18 @@ COLUMNS = ("text", "label", "rationale_token_spans")
 
 @dataclass(frozen=True)
 class Annotated:
-    """A text, and the evidence that people marked in it.
+    """A text, and the evidence that people marked in it."""
 
-    Attributes:
-        example: The text and its gold label, by name.
-        spans: Start and end (exclusive) of each piece of evidence, in characters of the text.
-    """
-
-    example: Example
-    spans: tuple[Span, ...]
+    example: Example  # the text and its gold label, by name
+    spans: tuple[Span, ...]  # start and end (exclusive) of each piece of evidence, in characters of the text
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well attributions agree with people, text by text.
+    """How well attributions agree with people, text by text."""
 
-    Attributes:
-        auprc: See `auprc`; NaN for a text without an annotated token, (texts,).
-        token_f1: See `token_f1`; likewise, (texts,).
-    """
-
-    auprc: Array
-    token_f1: Array
+    auprc: Array  # see `auprc`; NaN for a text without an annotated token, (texts,)
+    token_f1: Array  # see `token_f1`; likewise, (texts,)
 
 
 def read_eraser(path: str | Path) -> Iterator[Annotated]:

@@ -33,18 +33,11 @@ from narrows.models.text.encoding import collate, encode, padding_id
 
 @dataclass(frozen=True)
 class Stage:
-    """The maps of a model of which a part was drawn again, compared with those of the model itself.
+    """The maps of a model of which a part was drawn again, compared with those of the model itself."""
 
-    Attributes:
-        name: What was drawn at this stage, in addition to all stages before: ``head``, ``block 6``, ..., ``block 1``,
-            ``embeddings``.
-        mean: Mean of the taus that are not NaN.
-        taus: Kendall's tau between both maps over the content tokens, (texts,); NaN where a map has no order.
-    """
-
-    name: str
-    mean: float
-    taus: Array
+    name: str  # what was drawn in addition to all before: ``head``, ``block 6``, ..., ``block 1``, ``embeddings``
+    mean: float  # of the taus that are not NaN
+    taus: Array  # Kendall's tau between both maps over the content tokens, (texts,); NaN where a map has no order
 
 
 def cascade(

@@ -19,17 +19,11 @@ DRAWS = 1_000_000  # values drawn at once, some 20 MB
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against another on the same texts; a higher value is better.
+    """One method against another on the same texts; a higher value is better."""
 
-    Attributes:
-        difference: Mean of the first minus mean of the second.
-        interval: Of the difference: its lower and its upper bound.
-        win_rate: Share of the texts on which the first is better; ties count half.
-    """
-
-    difference: float
-    interval: tuple[float, float]
-    win_rate: float
+    difference: float  # mean of the first minus mean of the second
+    interval: tuple[float, float]  # of the difference: its lower and its upper bound
+    win_rate: float  # share of the texts on which the first is better; ties count half
 
 
 def bootstrap_interval(

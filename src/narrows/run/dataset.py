@@ -35,29 +35,20 @@ from narrows.run.worker import Worker
 
 LOG = "log.jsonl"
 FORMAT = 2
-PROBED = 200  # texts that show how many characters a token has
+REHEARSED = 200  # texts of which the shortest is explained before a run starts
 NOT_OF_A_TEXT = (LayerError, PriorError, ModelError, DependencyError)  # errors that every text would have
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is ready to start.
+    """A run that is ready to start."""
 
-    Attributes:
-        texts: The texts.
-        out: Folder of the run.
-        worker: The worker of this process.
-        share: The parts that are made here.
-        survey: What one pass over the texts found; None if they can be read only once.
-        identity: What the manifest starts with.
-    """
-
-    texts: Source
-    out: Path
-    worker: Worker
-    share: Share
-    survey: Survey | None
-    identity: Json
+    texts: Source  # the texts
+    out: Path  # folder of the run
+    worker: Worker  # the worker of this process
+    share: Share  # the parts that are made here
+    survey: Survey | None  # what one pass over the texts found; None if they can be read only once
+    identity: Json  # what the manifest starts with
 
     @property
     def settings(self) -> ExplainSettings:
@@ -144,10 +135,10 @@ def explain_dataset(
 def prepare(texts: Source, out: Path, worker: Worker, share: Share | None = None, survey: Survey | None = None) -> Job:
     """Read the texts once, unless a survey is given, and check that the method works with the model."""
     if not texts.once:
-        first = [text for text in islice(iter(texts), PROBED) if isinstance(text, Example)]
+        first = [text for text in islice(iter(texts), REHEARSED) if isinstance(text, Example)]
         if isinstance(error := worker.rehearse(first), NOT_OF_A_TEXT):
             raise error
-        survey = survey or Survey.of(texts, worker.settings.rows_per_part, worker.work(first).of)
+        survey = survey or Survey.of(texts, worker.settings.rows_per_part, worker.work)
     share = share or Share()
     known = {"rows": survey and survey.rows, "sha256": survey and survey.sha256}
     name = Path(texts.name).name or None  # a file is known by its content, not by its folder

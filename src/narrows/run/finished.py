@@ -26,29 +26,19 @@ QUANTILES = (0, 25, 50, 75, 100)
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is in the folder of a run.
+    """What is in the folder of a run."""
 
-    Attributes:
-        manifest: What it was made with.
-        rows: Texts in the parts that can be read.
-        tokens: Tokens of those that were explained.
-        parts: Parts that can be read.
-        missing: Parts that should be there and are not; of an unfinished run those between others, and the rest.
-        damaged: What is wrong with the parts that cannot be read.
-        errors: What is wrong with the texts that could not be explained, and how many there are of each.
-        sizes: Smallest, quartiles and largest of the summed absolute scores of a text; empty if none was explained.
-        complete: Whether the run is finished and all of it is there.
-    """
-
-    manifest: Json
-    rows: int
-    tokens: int
-    parts: int
+    manifest: Json  # what it was made with
+    rows: int  # texts in the parts that can be read
+    tokens: int  # tokens of those that were explained
+    parts: int  # parts that can be read
+    # parts that should be there and are not; of an unfinished run those between others, and the rest
     missing: list[int]
-    damaged: list[str]
-    errors: dict[str, int]
+    damaged: list[str]  # what is wrong with the parts that cannot be read
+    errors: dict[str, int]  # what is wrong with the texts that could not be explained, and how many there are of each
+    # smallest, quartiles and largest of the summed absolute scores of a text; empty if none was explained
     sizes: tuple[float, ...]
-    complete: bool
+    complete: bool  # whether the run is finished and all of it is there
 
 
 def read_run(folder: str | Path, features: bool = True) -> Iterator[Attribution]:

@@ -11,25 +11,16 @@ from narrows.run.parts import Receipt
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of a run.
+    """The state of a run."""
 
-    Attributes:
-        rows: Texts in the parts made since this start.
-        errors: Those of them with an error.
-        tokens: Tokens of the others.
-        done: Share of the work that is done, 0 to 1, with earlier starts and parts in the making; None if unknown.
-        seconds: Since this start.
-        seconds_left: At the speed of this start; None if unknown.
-        doing: What is being done: the name of a method in an evaluation, else empty.
-    """
-
-    rows: int
-    errors: int
-    tokens: int
+    rows: int  # texts in the parts made since this start
+    errors: int  # those of them with an error
+    tokens: int  # tokens of the others
+    # share of the work that is done, 0 to 1, with earlier starts and parts in the making; None if unknown
     done: float | None
-    seconds: float
-    seconds_left: float | None
-    doing: str = ""
+    seconds: float  # since this start
+    seconds_left: float | None  # at the speed of this start; None if unknown
+    doing: str = ""  # what is being done: the name of a method in an evaluation, else empty
 
 
 Report = Callable[[Progress], None]

@@ -21,25 +21,15 @@ RECEIPT = b"narrows"  # where a part has its receipt, in the metadata of its sch
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a part says of itself.
+    """What a part says of itself."""
 
-    Attributes:
-        part: Its number, from 0.
-        rows: Texts in it, those with an error included.
-        errors: Texts that could not be explained.
-        tokens: Tokens that were explained.
-        texts_sha256: Of the texts that it was made from.
-        run_sha256: Of the settings, model and versions that it was made with.
-        first_error: The first text with an error, and the error; empty if there is none.
-    """
-
-    part: int
-    rows: int
-    errors: int
-    tokens: int
-    texts_sha256: str
-    run_sha256: str
-    first_error: str = ""
+    part: int  # its number, from 0
+    rows: int  # texts in it, those with an error included
+    errors: int  # texts that could not be explained
+    tokens: int  # tokens that were explained
+    texts_sha256: str  # of the texts that it was made from
+    run_sha256: str  # of the settings, model and versions that it was made with
+    first_error: str = ""  # the first text with an error, and the error; empty if there is none
 
 
 Made = tuple[Receipt, str]

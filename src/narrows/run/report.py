@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from narrows.data.output import written_whole
-from narrows.data.parquet import from_row
-from narrows.data.schema import RunSummary
+import numpy as np
+
+from narrows.data.output import read_json, written_whole
+from narrows.data.parquet import COLUMNS, from_row, read_rows
+from narrows.data.schema import AttributionDict, RunSummary
 from narrows.errors import DataError, InputError, NarrowsWarning
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.metrics import drop
+from narrows.run.parts import part_file, present_parts
 from narrows.run.results import Results, summarize, unfinished, write_summary
 from narrows.run.store import MANIFEST
 from narrows.viz.canvas import figure_svg, save_figure
 from narrows.viz.curves import has_rate, plot_comparison, plot_cost, plot_degradation, plot_rates
+from narrows.viz.html import render_page
 from narrows.viz.report import Graded, render_report
 from narrows.viz.summary import summary_table
 from narrows.viz.sweeps import plot_sweep_curves, plot_sweep_line, plot_sweep_rates
@@ -26,7 +31,8 @@ from narrows.viz.sweeps import plot_sweep_curves, plot_sweep_line, plot_sweep_ra
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN = 10  # most and least faithful texts
+SHOWN = 10  # texts of either kind
+PAGE = "report.html"
 SWEPT: tuple[Literal["layer", "beta"], ...] = ("layer", "beta")
 RATE = "p(target) when so many bits pass the bottleneck"
 TABLES = {"markdown": "md", "latex": "tex", "csv": "csv"}
@@ -126,7 +132,7 @@ def write_report(
     most, least = grade(results, summaries, method)
     svgs = {caption: figure_svg(figure) for caption, figure in figures.values()}
     page = render_report(summaries, svgs, most, least, _about(results, summaries))
-    return [_write(place / "report.html", page), *files]
+    return [_write(place / PAGE, page), *files]
 
 
 def grade(
@@ -163,6 +169,55 @@ def grade(
                 found[number, text] = Graded(saved, wanted[text], before, after, summary["dataset"], label)
     most, least = ([found[number, text] for _, number, text in end] for end in ends)
     return most, least
+
+
+def is_dataset_run(folder: Path) -> bool:
+    """Tell whether a folder is of ``narrows run``, or of one method of an evaluation."""
+    return (folder / MANIFEST).is_file() and "shard" in read_json(folder / MANIFEST)
+
+
+def write_maps_page(folder: Path, out: Path | None = None) -> Path:
+    """Write a page of the texts whose absolute scores sum to the most, then of those with the least.
+
+    Args:
+        folder: Of the run, which is read a few rows at a time.
+        out: Where to write; None = into the folder.
+
+    Returns:
+        The page.
+
+    Raises:
+        DataError: If no text of the run was explained, or a part is damaged.
+    """
+    place = folder if out is None else out
+    maps = extreme_maps(folder, SHOWN)
+    if not maps:
+        raise DataError(f"{folder} has no explained text: see narrows inspect {folder}")
+    place.mkdir(parents=True, exist_ok=True)
+    title = f"Narrows: the texts of {folder.name} with the largest and the smallest scores"
+    return _write(place / PAGE, render_page(maps, title))
+
+
+def extreme_maps(folder: Path, count: int) -> list[AttributionDict]:
+    """Read so many texts with the largest summed absolute scores, and as many with the smallest; largest first."""
+    ends = {*heapq.nlargest(count, _sizes(folder)), *heapq.nsmallest(count, _sizes(folder))}
+    chosen = sorted(ends, reverse=True)
+    wanted = {-number for _, number, _ in chosen}
+    found = {
+        row["id"]: from_row(row)
+        for part in sorted({part for _, _, part in chosen})
+        for row in read_rows(part_file(folder, part), tuple(COLUMNS))
+        if row["id"] in wanted
+    }
+    return [found[-number] for _, number, _ in chosen]
+
+
+def _sizes(folder: Path) -> Iterator[tuple[float, int, int]]:
+    """Give size, number (negative, so that of equals the first comes first) and part of every explained text."""
+    for part in present_parts(folder):
+        for row in read_rows(part_file(folder, part), ("id", "scores")):
+            if row["scores"] is not None:
+                yield float(np.abs(row["scores"]).sum()), -row["id"], part
 
 
 def _read_finished(runs: Sequence[Path], removal: str | None) -> tuple[list[Results], list[RunSummary]]:

@@ -28,19 +28,12 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class Results:
-    """The folder of an evaluation.
+    """The folder of an evaluation."""
 
-    Attributes:
-        folder: Its place.
-        manifest: What the results are of.
-        methods: By spec, what each method is (a `MethodDict`), in the order in which they were added.
-        removals: The ways in which tokens were removed.
-    """
-
-    folder: Path
-    manifest: Json
-    methods: dict[str, Json]
-    removals: tuple[str, ...]
+    folder: Path  # its place
+    manifest: Json  # what the results are of
+    methods: dict[str, Json]  # by spec, what each method is (a `MethodDict`), in the order in which they were added
+    removals: tuple[str, ...]  # the ways in which tokens were removed
 
     @classmethod
     def read(cls, folder: str | Path) -> Results:

@@ -167,15 +167,10 @@ class BetaSettings(RunSettings):
 
 @dataclass(frozen=True)
 class Share:
-    """One of several shares of the parts of a run.
+    """One of several shares of the parts of a run."""
 
-    Attributes:
-        index: From 1.
-        count: How many there are.
-    """
-
-    index: int = 1
-    count: int = 1
+    index: int = 1  # from 1
+    count: int = 1  # how many there are
 
     @classmethod
     def parse(cls, text: str) -> Share:

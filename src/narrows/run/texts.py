@@ -18,17 +18,11 @@ from narrows.errors import DataError, NarrowsError
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows that follow each other.
+    """Rows that follow each other."""
 
-    Attributes:
-        part: The number of the part, from 0.
-        first: The number of its first row, from 0.
-        rows: The texts; an error for each that cannot be read.
-    """
-
-    part: int
-    first: int
-    rows: tuple[Text, ...]
+    part: int  # the number of the part, from 0
+    first: int  # the number of its first row, from 0
+    rows: tuple[Text, ...]  # the texts; an error for each that cannot be read
 
     @property
     def digest(self) -> str:
@@ -64,17 +58,11 @@ def cut(texts: Iterable[Text], size: int) -> Iterator[Chunk]:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over all texts finds before any is explained.
+    """What one pass over all texts finds before any is explained."""
 
-    Attributes:
-        rows: How many there are.
-        sha256: Of all texts.
-        work: The estimated work of each part, in tokens.
-    """
-
-    rows: int
-    sha256: str
-    work: tuple[float, ...]
+    rows: int  # how many there are
+    sha256: str  # of all texts
+    work: tuple[float, ...]  # the estimated work of each part, in tokens
 
     @classmethod
     def of(cls, texts: Iterable[Text], size: int, work: Callable[[Example], float]) -> Survey:

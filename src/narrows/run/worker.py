@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,10 @@ from narrows.data.parquet import Row, attribution_schema, to_row
 from narrows.errors import InputError, NarrowsError
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer
-from narrows.models.cut.blocks import text_config
 from narrows.models.heads.targets import GOLD, class_labels, find_label
 from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE, TokenBudget
 from narrows.models.padding import sees_padding
-from narrows.models.text.encoding import encode
 from narrows.models.text.reader import Reader
 from narrows.run.manifest import describe_method, describe_model, digest, versions
 from narrows.run.parts import Made, Receipt, cost_file, part_file, save_part
@@ -30,32 +27,10 @@ from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json
 from narrows.run.texts import Chunk
 
+CHARACTERS = 5  # per token, about: to estimate work
+
 Tick = Callable[[float], None]
 """A function that is called with the share of a chunk that is done, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """Estimates the work of a text from its length.
-
-    A block's products take 24 h^2 operations per token and its attention 4 n h, for hidden size h and n tokens. So the
-    work is counted in tokens, and those of long texts count a little more.
-
-    Attributes:
-        characters: Per token.
-        limit: Most tokens of a text.
-        hidden: Hidden size of the model.
-    """
-
-    characters: float
-    limit: float
-    hidden: int
-
-    def of(self, example: Example) -> float:
-        """Estimate the work of a text, in tokens, from its characters."""
-        tokens = (len(example.text) + len(example.text_pair or "")) / self.characters + 2
-        read = min(tokens, self.limit)
-        return read * (1 + read / (6 * self.hidden))
 
 
 class Worker:
@@ -108,17 +83,11 @@ class Worker:
         """Whether the method keeps a score of every feature."""
         return bool(getattr(self.explainer.method, "features", False))
 
-    def work(self, examples: Iterable[Example]) -> Work:
-        """Find out from some texts how much work texts are."""
-        characters = tokens = 1
-        for example in examples:
-            try:
-                tokens += len(encode(self.classifier.tokenizer, example, None)) - 2
-            except NarrowsError:
-                continue
-            characters += len(example.text) + len(example.text_pair or "")
-        limit = self.limit if self.settings.long_texts != "windows" else None
-        return Work(characters / tokens, limit or float("inf"), text_config(self.classifier.model).hidden_size)
+    def work(self, example: Example) -> float:
+        """Estimate the work of a text: its characters, as far as the model reads them."""
+        characters = len(example.text) + len(example.text_pair or "")
+        whole = self.limit is None or self.settings.long_texts == "windows"
+        return characters if whole else min(characters, CHARACTERS * self.limit)  # type: ignore[operator]
 
     def rehearse(self, examples: Iterable[Example]) -> NarrowsError | None:
         """Explain the shortest of some texts, and return what is wrong."""
