@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from narrows.app.compute import explain_betas, explain_by
 from PIL import Image
 
 from narrows import Attribution, Explainer
-from narrows.app.compute import explain_betas, explain_by
 from narrows.app.request import Request
 from narrows.app.shelf import Shelf
 from narrows.viz.canvas import figure_bytes

@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
 ]
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
 
@@ -79,6 +80,11 @@ def explain(page: Any, text: str) -> None:
     page.locator("#map .map").wait_for()
 
 
+def choose(page: Any, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
 def shown(page: Any) -> str:
     """The text of the map."""
     return str(page.locator("#map .map .text").first.text_content())
@@ -91,20 +97,17 @@ def test_a_text_is_typed_explained_seen_at_another_layer_and_exported(
     page, seen = open_page(chromium, address)
     explain(page, TEXT)
     assert shown(page) == TEXT
-    assert "Measured at 3 points" in page.locator("#map").inner_text()
     page.locator("#map .t").first.hover()
     tip = page.locator("#map .t").first.get_attribute("data-tip")
     assert "bits" in tip
     assert "rank" in tip
-    page.get_by_label("Layer", exact=True).click()
-    page.get_by_role("option", name="layer 1").click()
-    page.get_by_text("narrows, layer 1").wait_for()
-    page.get_by_label("information", exact=True).check()
-    page.get_by_text("layer 1 carries").wait_for()
+    choose(page, "Layer", "layer 1")
+    page.locator("#map").get_by_text("layer 1").first.wait_for()
     page.get_by_role("tab", name="Layers").click()
     page.locator("#layers table.heat").wait_for()
     assert page.locator("#layers thead th").all_inner_texts() == ["layer", "0", "1", "2", "3"]
     page.get_by_role("tab", name="Compare").click()
+    assert "press Compare" in page.locator("#beside").inner_text()
     page.get_by_role("button", name="Compare").click()
     page.locator("#beside .map").nth(1).wait_for()
     assert "Kendall's tau" in page.locator("#beside").inner_text()
@@ -116,7 +119,46 @@ def test_a_text_is_typed_explained_seen_at_another_layer_and_exported(
         page.locator("a[download='map.json']").click()
     download.value.save_as(tmp_path / "map.json")
     saved = json.loads((tmp_path / "map.json").read_text(encoding="utf-8"))
-    assert (saved["text"], saved["layer"]) == (TEXT, 1)
+    assert (saved["text"], saved["layers"]) == (TEXT, [1])
+    assert seen == []
+
+
+@needs_chromium
+def test_a_method_is_chosen_with_its_settings(chromium: Any, address: str) -> None:
+    page, seen = open_page(chromium, address)
+    choose(page, "Method", "lime")  # before there is a map nothing is explained
+    page.get_by_label("Layer", exact=True).wait_for(state="hidden")
+    explain(page, TEXT)
+    page.locator("#map").get_by_text("LIME").first.wait_for()
+    page.get_by_role("tab", name="Layers").click()
+    page.get_by_role("alert").get_by_text("lime looks at no layer").wait_for()
+    choose(page, "Method", "information")
+    page.locator("#map").get_by_text("information bottleneck").first.wait_for()
+    page.get_by_role("button", name="Settings of the method").click()
+    assert page.get_by_role("textbox", name="steps").get_attribute("placeholder") == "10"
+    page.get_by_role("textbox", name="steps").fill("many")
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_role("alert").get_by_text("steps must be a whole number").wait_for()
+    page.get_by_role("textbox", name="steps").fill("3")
+    page.get_by_role("textbox", name="samples").fill("1000")
+    page.get_by_role("textbox", name="samples").press("Enter")
+    page.get_by_role("alert").get_by_text("too much for this page").wait_for()
+    page.get_by_role("textbox", name="samples").fill("2")
+    page.get_by_role("textbox", name="samples").press("Enter")
+    page.get_by_role("alert").wait_for(state="detached")
+    page.get_by_role("tab", name="Export").click()
+    page.locator("#downloads a").first.wait_for()
+    assert "information:steps=3:samples=2" in page.get_by_role("tabpanel").last.inner_text()
+    assert seen == []
+
+
+@needs_chromium
+def test_betas_of_a_method_without_one_are_of_another_and_say_so(chromium: Any, address: str) -> None:
+    page, seen = open_page(chromium, address)
+    explain(page, TEXT)
+    page.get_by_role("tab", name="Beta").click()
+    page.locator("#betas section.row").nth(8).wait_for()
+    assert "fast has no beta, so these maps are of the method information" in page.locator("#betas").inner_text()
     assert seen == []
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,17 +9,20 @@ import numpy as np
 import pytest
 
 from narrows import Explainer
-from narrows.app import compute
 from narrows.app.request import Request
-from narrows.app.session import Session
+from narrows.app.session import Session, agreement
 from narrows.app.shelf import Shelf
+from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.methods.method import Batch
-from narrows.methods.registry import METHODS
 from narrows.models.predict import predict
+from narrows.models.text.encoding import encode
 from narrows.models.text.removal import remove
 
 Steps = list[tuple[int, int]]
+
+
+def scores(saved: AttributionDict) -> list[float]:
+    return [token["score"] for token in saved["tokens"]]
 
 
 def silent(_: int, __: int) -> None:
@@ -35,66 +39,103 @@ def test_the_map_is_that_of_the_library(session: Session, shelf: Shelf) -> None:
     assert session.saved == alone.to_dict()
 
 
-def test_the_python_lines_make_the_same_map(session: Session, shelf: Shelf) -> None:
-    long = Session.start(Request("good film " * 60, model=shelf.names[0], target="neutral", seed=3), shelf)
+@pytest.mark.parametrize("method", ["fast", "information:steps=3:seed=3", "lime:samples=8"])
+def test_the_python_lines_make_the_same_map(session: Session, shelf: Shelf, method: str) -> None:
+    short = Session.start(replace(session.request, method=method), shelf)
+    long = Session.start(Request("good film " * 60, model=shelf.names[0], target="neutral", method=method), shelf)
     assert long.saved["truncated"] > 0
-    for own in (session, long):
+    for own in (short, long):
         lines = own.python().split("attribution.show()")[0]
         names: dict[str, Any] = {}
         exec(lines, names)
         assert names["attribution"].to_dict() == own.saved
-        assert len(names["layers"]) == 4
-        assert "Heat map, tokens by layers" in names["layers"]._repr_html_()
+        assert len(names.get("layers", ())) == (0 if method.startswith("lime") else 4)
 
 
-def test_layers_and_betas_are_computed_once_and_say_how_far_they_are(
-    session: Session, shelf: Shelf, steps: Steps
-) -> None:
+def test_layers_are_computed_once_and_say_how_far_they_are(session: Session, shelf: Shelf, steps: Steps) -> None:
     layered = session.with_layers(shelf, reporter(steps))
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert [saved["layer"] for saved in layered.layers] == [0, 1, 2, 3]
-    alone = Session.start(replace(session.request, layer=1), shelf)
-    assert layered.layers[1]["total_bits"] == pytest.approx(alone.saved["total_bits"], rel=1e-4)
+    assert [saved["layers"] for saved in layered.layers] == [[0], [1], [2], [3]]
+    alone = Session.start(replace(session.request, method="fast:layer=1"), shelf)
+    assert scores(layered.layers[1]) == pytest.approx(scores(alone.saved), rel=1e-4, abs=1e-6)
     assert layered.with_layers(shelf, reporter(steps)) is layered
-    steps.clear()
-    series = session.with_betas(shelf, reporter(steps))
-    assert steps[-1] == (len(series.betas), len(series.betas))
-    totals = [saved["total_bits"] for saved in series.betas.values()]
-    assert {saved["config"]["readout"] for saved in series.betas.values()} == {"information"}
+
+
+def test_layers_of_other_methods(session: Session, shelf: Shelf) -> None:
+    released = Session.start(replace(session.request, method="released:steps=2"), shelf).with_layers(shelf, silent)
+    assert [saved["layers"] for saved in released.layers] == [[1], [2], [3]]  # it needs the input of a block
+    with pytest.raises(InputError, match="lime looks at no layer"):
+        Session.start(replace(session.request, method="lime"), shelf).with_layers(shelf, silent)
+
+
+@pytest.mark.parametrize(
+    ("method", "granularity"),
+    [("fast:layer=2", "token"), ("lime", "token"), ("paper:steps=3:layer=2", "feature")],
+)
+def test_betas_are_of_the_method_or_of_information(
+    session: Session, shelf: Shelf, steps: Steps, method: str, granularity: str
+) -> None:
+    own = Session.start(replace(session.request, method=method), shelf).with_betas(shelf, reporter(steps))
+    assert steps[-1] == (len(own.betas), len(own.betas))
+    settings = [saved["method"]["settings"] for saved in own.betas.values()]
+    assert [each["beta"] for each in settings] == [float(beta) for beta in own.betas]
+    assert {each["granularity"] for each in settings} == {granularity}
+    assert {each["layer"] for each in settings} == {None if method == "lime" else 2}
+    assert {each["steps"] for each in settings} == {10 if granularity == "token" else 3}
+    totals = [sum(scores(saved)) for saved in own.betas.values()]
     assert totals[0] > totals[-1]
-    assert [saved["config"]["beta"] for saved in series.betas.values()] == [float(beta) for beta in series.betas]
+    assert own.with_betas(shelf, reporter(steps)) is own
 
 
-def test_every_method_of_the_registry_but_the_one_that_reads_files_is_offered() -> None:
-    assert {*compute.METHOD_NAMES, "file"} == set(METHODS)
+@pytest.mark.parametrize("method", ["ig", "layer_ig", "rollout", "paper", "fast", "lime"])
+def test_another_method_or_label_is_beside_the_map(session: Session, shelf: Shelf, method: str) -> None:
+    for first in (session, Session.start(replace(session.request, method="occlusion"), shelf)):
+        other = first.compare(method, "neutral", shelf).compared
+        assert other is not None
+        assert (other["method"]["name"], other["target"]) == (method, "neutral")
+        assert [token["token"] for token in other["tokens"]] == [token["token"] for token in first.saved["tokens"]]
+        assert other["probabilities"] == pytest.approx(first.saved["probabilities"], rel=1e-4)
+        assert other["words"]
 
 
-@pytest.mark.parametrize("method", ["ig", "layer_ig", "rollout", "iba", "narrows"])
-def test_another_method_or_label_stands_beside_the_map(session: Session, shelf: Shelf, method: str) -> None:
-    other = session.compare(method, "neutral", shelf).compared
-    assert other is not None
-    assert (other["method"], other["target"]) == (method, "neutral")
-    assert [token["token"] for token in other["tokens"]] == [token["token"] for token in session.saved["tokens"]]
-    assert other["probabilities"] == pytest.approx(session.saved["probabilities"])
-    assert other["words"]
-    if method == "ig":
-        assert all(token["bits"] == 0 for token in other["tokens"])
+def test_the_other_method_looks_at_the_same_layer(session: Session, shelf: Shelf) -> None:
+    own = Session.start(replace(session.request, method="fast:layer=1:points=6"), shelf)
+    expected = {"layer_ig": [1], "paper": [1], "fast": [1], "ig": None}
+    for method, layers in expected.items():
+        other = own.compare(method, None, shelf).compared
+        assert other is not None and other["layers"] == layers
+    same = own.compare("fast", None, shelf).compared
+    assert same == own.saved  # with the settings of the map
 
 
 def test_methods_that_read_files_or_do_not_exist_are_refused(session: Session, shelf: Shelf) -> None:
-    for method in ("file", "file:path=/etc/passwd", "ig:steps=5", "magic"):
-        with pytest.raises(InputError, match="no method"):
-            session.compare(method, None, shelf)
+    at_layer = replace(session, request=replace(session.request, method="fast:layer=1"))
+    for method in ("file", "file:path=/etc/passwd", "magic"):
+        for own in (session, at_layer):
+            with pytest.raises(InputError, match="no method"):
+                own.compare(method, None, shelf)
 
 
-def test_a_map_agrees_with_itself(session: Session) -> None:
-    assert compute.agreement(session.saved, session.saved) == pytest.approx(1.0)
+def test_a_map_agrees_with_itself_and_not_with_its_reverse(session: Session, shelf: Shelf) -> None:
+    assert "tau +1.00" in str(agreement(session.saved, session.saved))
+    assert "the same for 9 of 9 tokens" in str(agreement(session.saved, session.saved))
+    back = copy.deepcopy(session.saved)
+    for token in back["tokens"]:
+        token["rank"] = None if token["rank"] is None else 10 - token["rank"]
+        token["score"] = -token["score"]
+    assert "tau -1.00" in str(agreement(session.saved, back))
+    assert "the same for 0 of 9 tokens" in str(agreement(session.saved, back))
+    unsigned = Session.start(replace(session.request, method="rollout"), shelf).saved
+    assert "Sign" not in str(agreement(session.saved, unsigned))
+    for token in back["tokens"]:
+        token["score"] = 0.0
+    assert agreement(session.saved, back) is None
 
 
 def p_without(session: Session, shelf: Shelf, gone: tuple[int, ...]) -> float:
     """The slow reference: encode, remove, predict."""
     with shelf.lend(session.request.model) as classifier:
-        (encoding,) = Batch.of(classifier, [session.request.example()], shelf.max_tokens).encodings
+        encoding = encode(classifier.tokenizer, session.request.example(), shelf.max_tokens)
         left = remove(encoding, gone, "delete", classifier.tokenizer)
         p = predict(classifier.model, classifier.tokenizer, [left])[0]
     return float(p[list(session.saved["probabilities"]).index(session.saved["target"])])
@@ -121,7 +162,13 @@ def test_taking_tokens_away_is_the_degradation_test_by_hand(session: Session, sh
     assert back.put_back(shelf).clicks == ()
 
 
-def test_the_strongest_go_first_as_in_the_curve_of_the_map(session: Session, shelf: Shelf) -> None:
+@pytest.mark.parametrize("method", ["fast", "best", "occlusion"])
+def test_the_first_in_the_ranking_go_first_as_in_the_curve_of_the_map(
+    session: Session, shelf: Shelf, method: str
+) -> None:
+    session = Session.start(replace(session.request, method=method), shelf)
+    now = session.click_strongest(shelf)
+    assert [session.saved["tokens"][place]["rank"] for click in now.clicks for place in click] == [1]
     now = session.click((), shelf)
     content = sum(not token["special"] for token in session.saved["tokens"])
     for _ in range(content + 1):  # once more than there is
@@ -144,7 +191,8 @@ def test_files_hold_all_that_was_computed(session: Session, shelf: Shelf) -> Non
     assert set(few) == {"map.png", "map.svg", "map.pdf", "map.html", "map.tex", "map.json", "reproduce.py"}
     assert few["map.png"].startswith(b"\x89PNG")
     full = session.with_layers(shelf, silent).compare("ig", None, shelf)
-    full = replace(full, betas={"1e-3": session.saved, "10": session.saved})
+    betas = {beta: replace(session.request, method=f"information:beta={beta}") for beta in ("1e-3", "10")}
+    full = replace(full, betas={beta: Session.start(request, shelf).saved for beta, request in betas.items()})
     assert {"layers.svg", "layers.json", "comparison.pdf", "beta.png", "beta.json"} <= set(full.files())
 
 
@@ -161,4 +209,4 @@ def test_a_long_text_is_cut_and_the_map_says_so(shelf: Shelf) -> None:
     saved = Session.start(Request("good film " * 100, model=shelf.names[0]), shelf).saved
     assert len(saved["tokens"]) == 40
     assert saved["truncated"] == 202 - 40
-    assert np.isfinite(saved["total_bits"])
+    assert np.isfinite(scores(saved)).all()

@@ -2,78 +2,115 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import pyarrow.parquet
 import pytest
 
 import tiny
 from command import TEXTS, Runner, assert_one_line
 from narrows import Attribution, Contrast, Explainer, __version__
+from narrows.data.maps import read_maps
+from narrows.data.schema import AttributionDict, TokenDict
+from narrows.methods.registry import method_names, settings_by_name
 from narrows.models.corpus import estimate_prior
+
+METHOD = "information:samples=2:steps=3"
 
 
 @pytest.fixture
 def options(model: Path) -> list[object]:
-    return ["--model", model, "--prior", model.parent / "prior.safetensors", "--samples", 2, "--steps", 3]
+    return ["--model", model, "--prior", model.parent / "prior.safetensors"]
 
 
-def test_the_terminal_map_shows_words_bits_and_prediction(run: Runner, options: list[object]) -> None:
-    result = run("explain", "A very good film!", *options)
+@pytest.fixture
+def informed(options: list[object]) -> list[object]:
+    return [*options, "--method", METHOD]
+
+
+def test_the_terminal_map_shows_words_unit_and_prediction(run: Runner, informed: list[object]) -> None:
+    result = run("explain", "A very good film!", *informed)
     assert result.code == 0
-    assert "A very good film!" in result.out
-    for part in ("predicted", "bits", "The prediction needed", "layer 2 carries", "One bit is"):
+    for part in ("A very good film!", "predicted", "bits", "information bottleneck", "layer 3", "rank"):
         assert part in result.out
     assert result.err == ""
 
 
 def test_by_default_tokens_give_evidence_at_several_layers(run: Runner, options: list[object]) -> None:
-    result = run("explain", "A very good film!", *options[:4])
+    result = run("explain", "A very good film!", *options)
     assert result.code == 0
-    for part in ("layers 0, 2", "Measured at 3 points", "bits for the target", "log2 p(target)"):
+    for part in ("evidence", "layers 0, 2", "3 points", "bits"):
         assert part in result.out
-    saved = json.loads(run("explain", "A very good film!", "--json", "--layer", "1-2", *options[:4]).out)
-    assert (saved["layers"], saved["config"]["readout"]) == ([1, 2], "evidence")
+    saved = json.loads(run("explain", "A very good film!", "--json", "--layer", "1-2", *options).out)
+    assert (saved["layers"], saved["method"]["name"], saved["unit"]) == ([1, 2], "fast", "bits")
     assert min(token["score"] for token in saved["tokens"]) < 0
 
 
-def test_json_is_one_object_of_the_documented_form_and_nothing_else(run: Runner, options: list[object]) -> None:
-    result = run("explain", "A very good film!", "--json", *options)
+def test_json_is_one_object_of_the_documented_form_and_nothing_else(run: Runner, informed: list[object]) -> None:
+    result = run("explain", "A very good film!", "--json", *informed)
     saved = json.loads(result.out)
     assert result.code == 0
     assert result.out.count("\n") == 1
-    assert {"text", "text_pair", "tokens", "target", "predicted", "probabilities", "layer", "total_bits"} <= set(saved)
-    assert {"method", "config", "trace", "narrows_version"} <= set(saved)
+    assert set(saved) == set(AttributionDict.__annotations__)
     assert saved["narrows_version"] == __version__
-    assert set(saved["tokens"][0]) == {"token", "start", "end", "segment", "special", "bits", "score"}
-    assert [set(point) for point in saved["trace"]] == [{"step", "cross_entropy", "information"}] * 4
+    assert set(saved["tokens"][0]) == set(TokenDict.__annotations__)
+    assert [point["step"] for point in saved["trace"]] == [0, 1, 2, 3]
     assert sum(saved["probabilities"].values()) == pytest.approx(1.0)
-    assert saved["total_bits"] == pytest.approx(sum(token["bits"] for token in saved["tokens"]))
-    assert all(token["bits"] >= 0 for token in saved["tokens"])
+    assert all(token["score"] >= 0 for token in saved["tokens"])
+    assert sorted(token["rank"] for token in saved["tokens"] if not token["special"]) == [1, 2, 3, 4, 5]
     assert Attribution.from_dict(saved).to_dict() == saved
 
 
+def test_json_is_utf_8_whatever_the_console(run: Runner, options: list[object], model: Path) -> None:
+    words = [sys.executable, "-m", "narrows", "explain", "bön film", "--json", "--method", "random", *options]
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert json.loads(done.stdout.decode("utf-8"))["text"] == "bön film"
+
+
 def test_the_same_command_gives_the_same_bytes(run: Runner, options: list[object]) -> None:
-    first, second = (run("explain", "not a bad film", "--json", *options).out for _ in range(2))
+    first, second, other = (
+        run("explain", "not a bad film", "--json", *options, "--method", METHOD + seed).out
+        for seed in ("", "", ":seed=1")
+    )
     assert first == second
-    assert run("explain", "not a bad film", "--json", "--seed", 1, *options).out != first
+    assert other != first
 
 
-def test_options_reach_the_result(run: Runner, options: list[object]) -> None:
-    asked = ["--layer", 1, "--target", "neutral", "--granularity", "feature", "--beta", "0.25", "--readout", "signed"]
+def test_options_and_settings_reach_the_result(run: Runner, options: list[object]) -> None:
+    method = "information_signed:granularity=feature:beta=0.25:steps=3:samples=2"
+    asked = ["--layer", 1, "--target", "neutral", "--method", method]
     saved = json.loads(run("explain", "a good film", "--json", *asked, *options).out)
-    assert (saved["layer"], saved["target"]) == (1, "neutral")
-    assert saved["config"]["granularity"] == "feature"
-    assert saved["config"]["beta"] == 0.25
-    assert saved["config"]["readout"] == "signed"
-    assert saved["config"]["steps"] == 3
+    assert (saved["layers"], saved["target"], saved["signed"]) == ([1], "neutral", True)
+    expected = {"granularity": "feature", "beta": 0.25, "sign": True, "steps": 3, "samples": 2, "layer": 1}
+    assert expected.items() <= saved["method"]["settings"].items()
+
+
+@pytest.mark.parametrize("method", ["ig:steps=3", "lime:samples=8", "occlusion", "rollout", "random"])
+def test_a_comparison_method_comes_by_the_same_door(run: Runner, options: list[object], method: str) -> None:
+    shown = run("explain", "a good film", *options, "--method", method)
+    assert (shown.code, shown.err) == (0, "")
+    saved = json.loads(run("explain", "a good film", "--json", *options, "--method", method).out)
+    assert saved["method"]["name"] == method.partition(":")[0]
+    assert saved["method"]["unit"] == saved["unit"]
+    assert saved["prior"] is None
+
+
+def test_a_text_comes_from_stdin(run: Runner, options: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("bön film\n".encode())))
+    assert json.loads(run("explain", "-", "--json", *options).out)["text"] == "bön film"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+    assert_one_line(run("explain", "-", *options), "stdin", "UTF-8")
 
 
 def test_a_contrast_is_explained_as_in_python(run: Runner, options: list[object], model: Path, tmp_path: Path) -> None:
-    asked = ["--target", "positive", "--against", "0", "--readout", "evidence", *options[:4]]
+    asked = ["--target", "positive", "--against", "0", *options]
     saved = json.loads(run("explain", TEXTS[0], "--json", *asked).out)
     assert saved["target"] == "positive rather than negative"
     explainer = Explainer.from_pretrained(str(model), prior=model.parent / "prior.safetensors")
@@ -91,7 +128,7 @@ def test_a_contrast_is_explained_as_in_python(run: Runner, options: list[object]
 
 
 def test_a_contrast_is_shown(run: Runner, options: list[object]) -> None:
-    result = run("explain", TEXTS[0], "--target", "positive", "--against", "negative", *options[:4])
+    result = run("explain", TEXTS[0], "--target", "positive", "--against", "negative", *options)
     assert result.code == 0
     assert "positive rather than negative" in result.out
 
@@ -102,9 +139,12 @@ def test_a_pair_keeps_its_segments(run: Runner, options: list[object]) -> None:
     assert {token["segment"] for token in saved["tokens"]} == {0, 1, None}
 
 
-def test_all_layers_come_as_one_object(run: Runner, options: list[object]) -> None:
+@pytest.mark.parametrize("method", [METHOD, "fast", "layer_ig:steps=2"])
+def test_all_layers_come_as_one_object(run: Runner, options: list[object], method: str) -> None:
+    options = [*options, "--method", method]
     saved = json.loads(run("explain", "a good film", "--layer", "all", "--json", *options).out)
-    assert [layer["layer"] for layer in saved["layers"]] == [0, 1, 2, 3]
+    assert (set(saved), saved["text"]) == ({"text", "text_pair", "layers"}, "a good film")
+    assert [layer["layers"] for layer in saved["layers"]] == [[0], [1], [2], [3]]
     shown = run("explain", "a good film", "--layer", "all", *options)
     assert shown.code == 0
     assert "layers 0 to 3" in shown.out
@@ -121,33 +161,48 @@ def test_the_page_escapes_the_text(run: Runner, options: list[object], tmp_path:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_a_file_of_texts_becomes_a_file_of_maps_in_its_order(
-    run: Runner, options: list[object], tmp_path: Path, suffix: str
+    run: Runner, informed: list[object], tmp_path: Path, suffix: str
 ) -> None:
     source, out = tmp_path / "texts.txt", tmp_path / f"maps{suffix}"
     source.write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
-    result = run("explain", "--file", source, "--out", out, "--batch-size", 2, *options)
+    result = run("explain", "--file", source, "--out", out, "--batch-size", 1, *informed)
     assert result.code == 0
-    if suffix == ".parquet":
-        rows = pyarrow.parquet.read_table(out).to_pylist()
-        assert json.loads(rows[0]["config"])["steps"] == 3
-    else:
-        rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    rows = list(read_maps(out))
+    assert rows[0]["method"]["settings"]["steps"] == 3
     assert [row["text"] for row in rows] == TEXTS
     assert list(tmp_path.glob("*.partial")) == []
-    alone = json.loads(run("explain", TEXTS[1], "--json", *options).out)
-    assert rows[1]["total_bits"] == pytest.approx(alone["total_bits"], rel=1e-4)
+    alone = json.loads(run("explain", TEXTS[1], "--json", *informed).out)
+    assert [token["score"] for token in rows[1]["tokens"]] == pytest.approx(
+        [token["score"] for token in alone["tokens"]], rel=1e-4
+    )
 
 
-def test_malformed_rows_are_told_and_the_others_are_kept(run: Runner, options: list[object], tmp_path: Path) -> None:
-    source, out = tmp_path / "texts.jsonl", tmp_path / "maps.jsonl"
-    source.write_text('{"text": "good film"}\n{"text": \n[]\n{"text": "bad film"}\n', encoding="utf-8")
-    result = run("explain", "--file", source, "--out", out, *options)
+def test_rows_that_cannot_be_read_or_explained_are_errors_at_the_end(
+    run: Runner, options: list[object], tmp_path: Path
+) -> None:
+    source, out = tmp_path / "texts.csv", tmp_path / "maps.jsonl"
+    source.write_text(
+        "text,label\ngood film,negative\n,neutral\nbad film,none such\na film,neutral\n", encoding="utf-8"
+    )
+    result = run("explain", "--file", source, "--out", out, "--target", "gold", *options)
     assert result.code == 2
-    assert len(out.read_text(encoding="utf-8").splitlines()) == 2
-    told = [line for line in result.err.splitlines() if line.startswith("narrows: error")]
-    assert len(told) == 2
-    assert f"{source}, line 2" in told[0]
-    assert f"{source}, line 3" in told[1]
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert [(row["text"], row["gold"]) for row in rows] == [("good film", "negative"), ("a film", "neutral")]
+    errors = [line for line in result.err.splitlines() if line.startswith("narrows: error")]
+    assert len(errors) == 2
+    assert f"{source}, line 3" in errors[0]
+    assert "bad film" in errors[1] and "no label 'none such'" in errors[1]
+
+
+def test_an_option_that_is_wrong_for_every_row_is_one_line(run: Runner, options: list[object], tmp_path: Path) -> None:
+    source, out = tmp_path / "texts.txt", tmp_path / "maps.jsonl"
+    source.write_text("good film\nbad film\n", encoding="utf-8")
+    for wrong, part in ((["--target", "great"], "no label 'great'"), (["--layer", "9"], "layer 9 is out of range")):
+        result = run("explain", "--file", source, "--out", out, *wrong, *options)
+        assert (result.code, result.out) == (2, "")
+        errors = [line for line in result.err.splitlines() if line.startswith("narrows: error")]
+        assert len(errors) == 1 and part in errors[0]
+        assert not out.exists()
 
 
 def test_gold_labels_come_from_the_file(run: Runner, options: list[object], tmp_path: Path) -> None:
@@ -158,17 +213,26 @@ def test_gold_labels_come_from_the_file(run: Runner, options: list[object], tmp_
     assert targets == ["negative", "neutral"]
 
 
-def test_work_that_breaks_off_leaves_no_output_but_keeps_what_was_done(
-    run: Runner, options: list[object], tmp_path: Path
+def test_work_that_is_stopped_leaves_no_output_but_keeps_what_was_done(
+    run: Runner, options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, out = tmp_path / "texts.csv", tmp_path / "maps.jsonl"
-    rows = ["good film,negative"] * 40 + ["bad film,no such label"]
-    source.write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    result = run("explain", "--file", source, "--out", out, "--target", "gold", "--batch-size", 2, *options)
-    assert result.code == 2
-    assert "no label 'no such label'" in result.err
+    source, out = tmp_path / "texts.txt", tmp_path / "maps.jsonl"
+    source.write_text("good film\n" * 10, encoding="utf-8")
+    explain = Explainer.__call__
+    calls: list[int] = []
+
+    def stop_in_the_third(self: Explainer, inputs: Any, *others: Any) -> Any:
+        calls.append(len(inputs))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return explain(self, inputs, *others)
+
+    monkeypatch.setattr(Explainer, "__call__", stop_in_the_third)
+    result = run("explain", "--file", source, "--out", out, "--batch-size", 2, *options)
+    assert result.code == 130
+    assert "maps.jsonl.partial" in result.err
     assert not out.exists()
-    assert len((tmp_path / "maps.jsonl.partial").read_text(encoding="utf-8").splitlines()) == 40
+    assert len((tmp_path / "maps.jsonl.partial").read_text(encoding="utf-8").splitlines()) == sum(calls[:2])
 
 
 def test_prior_writes_a_file_that_explain_takes(run: Runner, model: Path, tmp_path: Path) -> None:
@@ -177,9 +241,9 @@ def test_prior_writes_a_file_that_explain_takes(run: Runner, model: Path, tmp_pa
     made = run("prior", "--model", model, "--data", corpus, "--out", out)
     assert made.code == 0
     assert "4 layers of 16 features" in made.err
-    explained = run("explain", "good", "--model", model, "--prior", out, "--steps", 1, "--samples", 1, "--json")
+    explained = run("explain", "good", "--model", model, "--prior", out, "--json")
     assert explained.code == 0
-    assert json.loads(explained.out)["config"]["prior"].startswith("corpus ")
+    assert json.loads(explained.out)["prior"].startswith("corpus ")
 
 
 def test_a_prior_that_cannot_be_made_leaves_no_file(run: Runner, model: Path, tmp_path: Path) -> None:
@@ -190,10 +254,11 @@ def test_a_prior_that_cannot_be_made_leaves_no_file(run: Runner, model: Path, tm
 
 
 def test_no_prior_is_warned_of(run: Runner, model: Path) -> None:
-    result = run("explain", "good", "--model", model, "--steps", 1, "--samples", 1, "--json")
+    result = run("explain", "good", "--model", model, "--json")
     assert result.code == 0
     assert result.err.startswith("narrows: warning: no prior given")
     assert len(result.err.splitlines()) == 1
+    assert run("explain", "good", "--model", model, "--json", "--method", "ig").err == ""
 
 
 def test_a_long_text_is_cut_with_a_warning(run: Runner, options: list[object]) -> None:
@@ -203,6 +268,10 @@ def test_a_long_text_is_cut_with_a_warning(run: Runner, options: list[object]) -
     assert "38 tokens were cut off" in result.err
 
 
+COMMANDS = (
+    *("explain", "methods", "run", "merge", "inspect", "serve", "prior", "evaluate", "sweep layers", "sweep beta"),
+    *("report", "models", "finetune"),
+)
 BAD_INPUT: dict[str, tuple[list[object], list[str]]] = {
     "empty text": (["   "], ["text is empty"]),
     "nothing to explain": ([], ["give one text"]),
@@ -211,7 +280,10 @@ BAD_INPUT: dict[str, tuple[list[object], list[str]]] = {
     "empty pair": (["good", "--pair", ""], ["text_pair is empty"]),
     "layer too high": (["good", "--layer", "4"], ["layer 4 is out of range", "0 to 3"]),
     "negative layer": (["good", "--layer", "-1"], ["layer -1 is out of range", "0 to 3"]),
-    "layer no number": (["good", "--layer", "last"], ["layers must be numbers such as 1,3,5 or 0-6"]),
+    "layer no number": (["good", "--layer", "last"], ["layer must be a whole number"]),
+    "a layer for a method without": (["good", "--layer", "1", "--method", "lime"], ["lime has no layer"]),
+    "all layers of a method without": (["good", "--layer", "all", "--method", "lime"], ["lime has no layer"]),
+    "several layers for one": (["good", "--layer", "1,2", "--method", "layer_ig"], ["layer must be a whole number"]),
     "unknown label": (["good", "--target", "great"], ["no label 'great'", "negative (0), neutral (1), positive (2)"]),
     "unknown label against": (
         ["good", "--target", "positive", "--against", "great"],
@@ -220,13 +292,19 @@ BAD_INPUT: dict[str, tuple[list[object], list[str]]] = {
     "a label against itself": (["good", "--target", "neutral", "--against", "Neutral"], ["neutral was given twice"]),
     "against what is predicted": (["good", "--against", "neutral"], ["--against goes with --target"]),
     "gold without label": (["good", "--target", "gold"], ["needs a label"]),
-    "beta no number": (["good", "--beta", "big"], ["--beta must be 'auto' or a number"]),
-    "beta below zero": (["good", "--beta", "-1"], ["beta must be 'auto' or a number of at least 0"]),
-    "no steps": (["good", "--steps", "0"], ["steps must be at least 1"]),
+    "no such method": (["good", "--method", "limes"], ["no method 'limes'", "lime"]),
+    "no such setting": (["good", "--method", "ig:stepz=2"], ["stepz", "steps, baseline"]),
+    "beta no number": (["good", "--method", "paper:beta=big"], ["beta must be a number or 'auto'"]),
+    "beta below zero": (["good", "--method", "paper:beta=-1"], ["beta must be a number of at least 0"]),
+    "no steps": (["good", "--method", "ig:steps=0"], ["steps must be a whole number of at least 1"]),
+    "unknown choice": (["good", "--method", "paper:granularity=word"], ["granularity", "'feature' or 'token'"]),
+    "a file that is missing": (["good", "--method", "file"], ["method 'file' needs path"]),
     "no such prior": (["good", "--prior", "nowhere.safetensors"], ["no such prior", "nowhere.safetensors"]),
     "unwritable page": (["good", "--html", "/nowhere/page.html"], ["cannot write /nowhere/page.html"]),
-    "unknown choice": (["good", "--granularity", "word"], ["--granularity", "'feature', 'token'"]),
+    "a page that is a figure": (["good", "--html", "page.pdf"], [".html", "page.pdf"]),
     "unknown option": (["good", "--colour", "red"], ["--colour"]),
+    "an option of old": (["good", "--preset", "best"], ["--preset"]),
+    "no batch": (["good", "--batch-size", "0"], ["--batch-size"]),
     "no such file": (["--file", "nowhere.csv", "--out", "maps.jsonl"], ["nowhere.csv"]),
 }
 
@@ -239,6 +317,11 @@ def test_bad_input_gets_one_line_and_exit_code_2(
     arguments, parts = BAD_INPUT[name]
     assert_one_line(run("explain", *options, *arguments), *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [["--method", "limes"], ["--layer", "x"], ["--prior", "nowhere.safetensors"]])
+def test_what_is_wrong_is_said_before_a_model_is_loaded(run: Runner, wrong: list[str]) -> None:
+    assert "no such model" not in run("explain", "good", "--model", "no-such-model", *wrong).err
 
 
 def test_a_missing_model_gets_one_line(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,13 +359,34 @@ def test_models_lists_the_demo_models(run: Runner) -> None:
         assert name in result.out
 
 
+def test_methods_are_listed_with_what_their_scores_are(run: Runner) -> None:
+    result = run("methods")
+    assert result.code == 0
+    for name in method_names():
+        assert name in result.out
+    assert "As fast, with points=12, iterations=4" in " ".join(result.out.split())
+    for fact in ("bits", "nats of log p", "signed", "unsigned", "additive"):
+        assert fact in result.out
+
+
+@pytest.mark.parametrize("name", ["fast", "complete", "paper", "lime", "file", "rollout"])
+def test_a_method_is_shown_with_its_settings(run: Runner, name: str) -> None:
+    result = run("methods", name)
+    assert result.code == 0
+    shown = " ".join(result.out.split())
+    for setting in settings_by_name(name).values():
+        assert setting.name in shown
+    assert {"complete": "0,1", "lime": "'attention'", "file": "must be given"}.get(name, name) in shown
+    assert_one_line(run("methods", "limes"), "no method 'limes'", "kernel_shap")
+
+
 def test_help_is_there_for_every_command_and_loads_no_torch() -> None:
     code = "import sys, narrows.cli; assert not {'torch', 'transformers', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("command", ["explain", "prior", "models", "finetune"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(run: Runner, command: str) -> None:
-    result = run(command, "--help")
+    result = run(*command.split(), "--help")
     assert result.code == 0
     assert "Usage" in result.out

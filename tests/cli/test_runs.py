@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from command import Runner, assert_one_line
 from narrows.run import read_run
 from narrows.run.dataset import LOG
-from narrows.run.report import extreme_maps
 from narrows.run.parts import part_file, present_parts
+from narrows.run.report import extreme_maps
 from narrows.run.store import LOCK, MANIFEST
 
 
@@ -32,10 +33,11 @@ def options(model: Path, texts: Path) -> list[Any]:
 
 def files_of(out: Path) -> dict[str, bytes]:
     found = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    return {name: content for name, content in found.items() if name not in (LOCK, LOG)}
+    measured = (LOCK, LOG)  # and costs/: seconds are never the same twice
+    return {name: content for name, content in found.items() if name not in measured and not name.startswith("costs/")}
 
 
-def test_a_run_is_made_looked_at_and_gone_on_with(run: Runner, options: list[Any], tmp_path: Path) -> None:
+def test_a_run_is_made_inspected_and_resumed(run: Runner, options: list[Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = run(*options, "--out", out)
     assert (first.code, first.out) == (0, "")
@@ -64,44 +66,46 @@ def test_shards_are_merged_to_the_same_bytes(run: Runner, options: list[Any], tm
     for index, shard in enumerate(shards, start=1):
         assert run(*options, "--out", shard, "--shard", f"{index}/3").code == 0
     assert [len(present_parts(shard)) for shard in shards] == [2, 1, 1]
-    assert_one_line(run("merge", *shards[:2], "--out", merged), "shard 3/3 is missing")
-    assert_one_line(run("merge", *shards, shards[1], "--out", merged), "are both shard 2/3")
+    assert_one_line(run("merge", *shards[:2], "--out", merged), "3/3")
+    assert_one_line(run("merge", *shards, shards[1], "--out", merged), "both", "2/3")
     assert run("merge", *reversed(shards), "--out", merged).code == 0
     assert files_of(merged) == files_of(whole)
     assert len(list(read_run(merged))) == 6
     other = tmp_path / "other"
-    assert run(*options, "--out", other, "--shard", "3/3", "--seed", "1").code == 0
-    assert_one_line(run("merge", *shards[:2], other, "--out", merged), "not of the same run", "config")
+    assert run(*options, "--out", other, "--shard", "3/3", "--method", "best").code == 0
+    assert_one_line(run("merge", *shards[:2], other, "--out", merged), "method")
     assert_one_line(run(*options, "--out", shards[0], "--shard", "2/3"), "shard was")
     part_file(shards[0], 0).write_bytes(b"PAR1")
     assert_one_line(run("merge", *shards, "--out", tmp_path / "new"), "part-0000000.parquet is damaged")
 
 
-def test_strict_and_other_settings_are_told_in_one_line(run: Runner, options: list[Any], tmp_path: Path) -> None:
+def test_strict_and_other_settings_are_one_line(run: Runner, options: list[Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     stopped = run(*options, "--out", out, "--strict")
     assert stopped.code == 2
     assert stopped.err.splitlines()[-1].startswith("narrows: error: text 2: ")
     assert "Traceback" not in stopped.err
     assert run(*options, "--out", out).code == 0
-    assert_one_line(run(*options, "--out", out, "--seed", "1"), "config.seed was 0 and is 1")
+    assert_one_line(run(*options, "--out", out, "--target", "gold"), "target was")
 
 
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--shard", "3/2"], ["a shard is given as 1/8", "'3/2'"]),
+        (["--shard", "3/2"], ["1/8", "'3/2'"]),
         (["--rows-per-part", "0"], ["rows_per_part must be at least 1"]),
-        (["--beta", "much"], ["beta must be 'auto' or a number"]),
-        (["--layer", "x"], ["layers must be numbers"]),
-        (["--gpus-per-worker", "1"], ["go with --engine ray"]),
+        (["--method", "limes"], ["no method 'limes'"]),
+        (["--method", "paper:beta=much"], ["beta must be a number or 'auto'"]),
+        (["--method", "paper:layer=x"], ["layer must be a whole number"]),
+        (["--preset", "best"], ["--preset"]),
+        (["--gpus-per-worker", "1"], ["--engine ray"]),
         (["--target", "joyful"], ["no label 'joyful'"]),
         (["--data", "missing.csv"], ["missing.csv", "no such file"]),
         (["--data", "imbd"], ["no data set 'imbd'", "imdb"]),
         (["--engine", "spark"], ["spark"]),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line(
+def test_a_wrong_option_is_one_line(
     run: Runner, options: list[Any], words: list[str], parts: list[str], tmp_path: Path
 ) -> None:
     assert_one_line(run(*options, "--out", tmp_path / "out", *words), *parts)
@@ -115,7 +119,7 @@ def test_without_ray_one_line_says_how_to_install_it(
     assert_one_line(told, 'pip install "narrows[ray]"')
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_says_how_to_resume(
     run: Runner, options: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: Any, **__: Any) -> None:
@@ -124,7 +128,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr("narrows.run.dataset.write_json", interrupt)
     stopped = run(*options, "--out", tmp_path / "out")
     assert stopped.code == 130
-    assert "the same command goes on where it stopped" in stopped.err
+    assert "the same command resumes it" in stopped.err
     assert len(present_parts(tmp_path / "out")) == 4
 
 
@@ -146,9 +150,9 @@ def test_the_evaluation_takes_a_run_as_scores(run: Runner, options: list[Any], m
     reported = run("report", folder)
     assert (reported.code, reported.out) == (0, f"{folder / 'report.html'}\n")
     page = (folder / "report.html").read_text()
-    assert all(word in page for word in ("most and the least bits", "acting"))
+    assert "acting" in page
     maps = extreme_maps(folder, 2)
-    expected = sorted(read_run(folder), key=lambda one: -one.total_bits)
+    expected = sorted(read_run(folder), key=lambda one: -np.abs(one.scores).sum())
     assert [one["text"] for one in maps] == [one.text for one in [*expected[:2], *expected[-2:]]]
     assert list(summary["methods"]) == ["random", f"file:path={folder}"]
     texts.write_text("text,label\nanother text,positive\n")

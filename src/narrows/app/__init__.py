@@ -1,4 +1,4 @@
-"""The web page: `compute` makes saved forms out of requests, `page` wires them to widgets, `server` serves both.
+"""The web page: `session` computes what a request asks for, `page` wires it to widgets, `server` serves both.
 
-Only `page` and `server` know Gradio; everything that they show is drawn by `narrows.viz` from the saved form.
+Only `page`, `controls` and `server` know Gradio; `narrows.viz` draws everything they show from the records.
 """

@@ -1,146 +1,128 @@
-"""What a visitor of the page asks for: a text and how to explain it, within bounds, and the Python lines for it."""
+"""What a visitor of the page asks for: a text and a method, within bounds, and the Python lines for it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
-from narrows.config import PRESETS, Granularity, Preset, Readout, choose_config
 from narrows.data.example import Example
 from narrows.errors import InputError
+from narrows.methods.method import Method
+from narrows.methods.registry import find_method, method_names, settings_by_name, spec
+from narrows.methods.settings import Setting, is_required, parse_setting, write_setting
 
 MAX_CHARACTERS = 20_000  # of both texts together; far beyond what a model reads
-MAX_TOKENS = 256  # longer texts are cut, and the map says so: a minute of a laptop's time
-MAX_SEED = 2**31 - 1
-DEFAULT_PRESET: Preset = next(iter(PRESETS))
+MAX_TOKENS = 256  # longer texts are cut, and the map says so
+DEFAULT_METHOD = "fast"
+COSTLY = ("points", "iterations", "steps", "samples", "draws")  # settings that multiply the passes through the model
+MAX_PASSES = 1_000  # their largest product: about a minute on a laptop
 
 
 @dataclass(frozen=True)
 class Request:
-    """A text, a model, and the settings of the bottleneck; None = as the model or the preset has it.
-
-    Attributes:
-        text: The text, or the first of a pair.
-        text_pair: The second text, or None.
-        model: By the name under which the page offers it.
-        target: A label; None = the predicted one.
-        layer: The bottleneck stands after this block; None = at the layers of the readout.
-        preset: The settings to start from.
-        granularity: Of the mask.
-        readout: How a map is made of the mask.
-        beta: Weight of the information.
-        seed: Of the noise.
+    """A text, a model, a label (None = the predicted one), and a method with its settings.
 
     Raises:
-        InputError: If a text is empty or too long, or a setting is out of its range.
+        InputError: If a text is empty or too long, or the page does not offer the method or a setting.
 
     Example:
-        >>> Request("A gorgeous, witty film.", layer=3).settings()
-        {'seed': 0}
+        >>> Request("A gorgeous, witty film.", method="fast:layer=3").has("layer")
+        True
     """
 
     text: str
     text_pair: str | None = None
     model: str = "sentiment"
     target: str | None = None
-    layer: int | None = None
-    preset: Preset = DEFAULT_PRESET
-    granularity: Granularity | None = None
-    readout: Readout | None = None
-    beta: float | Literal["auto"] | None = None
-    seed: int = 0
+    method: str = DEFAULT_METHOD
 
     def __post_init__(self) -> None:
         self.example()
         length = len(self.text) + len(self.text_pair or "")
         if length > MAX_CHARACTERS:
             raise InputError(f"the text has {length:,} characters; this page takes at most {MAX_CHARACTERS:,}")
-        if not 0 <= self.seed <= MAX_SEED:
-            raise InputError(f"seed must be between 0 and {MAX_SEED}, not {self.seed}")
-        choose_config(self.preset, **self.settings())
+        check_method(self.method)
+
+    @property
+    def name(self) -> str:
+        """The method without its settings."""
+        return self.method.partition(":")[0]
+
+    def has(self, setting: str) -> bool:
+        """Tell whether the method has a setting."""
+        return setting in settings_by_name(self.name)
 
     def example(self) -> Example:
-        """Give the text as the library takes it.
-
-        Returns:
-            The text or the pair.
-        """
+        """Give the text or the pair as the library takes it."""
         return Example(self.text, self.text_pair)
 
-    def settings(self) -> Any:
-        """Give the settings that differ from the preset.
-
-        Returns:
-            Fields of `narrows.BottleneckConfig`.
-        """
-        given = {"granularity": self.granularity, "readout": self.readout, "beta": self.beta, "seed": self.seed}
-        return {name: value for name, value in given.items() if value is not None}
-
     def python(self, max_tokens: int | None = None, prior: str | None = None) -> str:
-        """Write the lines that make the map again outside of the page.
+        """Write the lines that make the map again, in ``attribution``, and those of all layers, in ``layers``.
 
         Args:
             max_tokens: Where the text was cut; None = it was not.
             prior: Which one was used; None = the one that ships with the model.
 
         Returns:
-            Python, which leaves the result in ``attribution`` and those of all layers in ``layers``.
+            Python.
         """
-        options: dict[str, Any] = {"layer": self.layer, "prior": prior, "max_tokens": max_tokens}
-        options |= {} if self.preset == DEFAULT_PRESET else {"preset": self.preset}
-        options |= {name: value for name, value in self.settings().items() if (name, value) != ("seed", 0)}
+        method = None if self.method == DEFAULT_METHOD else self.method
+        options = {"method": method, "prior": prior, "max_tokens": max_tokens}
         given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
         item = repr(self.text)
         if self.text_pair is not None:
             item = f'{{"text": {self.text!r}, "text_pair": {self.text_pair!r}}}'
         target = "" if self.target is None else f", target={self.target!r}"
+        layers = f"layers = explainer.across_layers(item{target})  # one map per layer"
         lines = (
             "from narrows import Explainer",
             "",
             f"explainer = Explainer.from_pretrained({self.model!r}{given})",
             f"item = {item}",
-            f"attribution = explainer(item{target})  # the map",
-            f"layers = explainer.across_layers(item{target})  # tokens by layers",
+            f"attribution = explainer(item{target})",
+            *([layers] if self.has("layer") else []),
             "attribution.show()",
             'attribution.export("map.pdf")',
         )
         return "\n".join(lines) + "\n"
 
 
-def parse_beta(text: str) -> float | Literal["auto"] | None:
-    """Read the weight of the information as a visitor types it.
-
-    Args:
-        text: Empty, ``auto`` or a number.
-
-    Returns:
-        What `Request` takes.
-
-    Raises:
-        InputError: If it is something else.
-
-    Example:
-        >>> parse_beta(""), parse_beta("auto"), parse_beta("1e-3")
-        (None, 'auto', 0.001)
-    """
-    typed = text.strip().lower()
-    if not typed:
-        return None
-    if typed == "auto":
-        return "auto"
-    try:
-        return float(typed)
-    except ValueError:
-        raise InputError(f"beta must be 'auto' or a number, not {text.strip():.40}") from None
+def page_methods() -> list[str]:
+    """List the methods of the page: those that need no file, for a visitor names no files of the server."""
+    return [name for name in method_names() if not any(map(is_required, settings_by_name(name).values()))]
 
 
-def choices(literal: Any) -> list[str]:
-    """List the values of a Literal of `narrows.config`: what is added there is offered here.
+def page_settings(name: str) -> dict[str, Setting]:
+    """List the settings of a method that a visitor may type: not the layer, which has a list; no files; no features."""
+    known = settings_by_name(name)
+    return {key: own for key, own in known.items() if key not in ("layer", "features") and "text" not in own.type_text}
 
-    Args:
-        literal: The type.
 
-    Returns:
-        Its values.
-    """
-    return list(get_args(literal))
+def write_method(name: str, typed: Mapping[str, str], layer: int | None) -> str:
+    """Write a method as its shortest name with settings, of what a visitor typed; raises an `InputError`."""
+    if name not in page_methods():
+        raise InputError(f"no method {name!r:.40} on this page; there are {', '.join(page_methods())}")
+    known = page_settings(name)
+    given = {key: parse_setting(known[key], text) for key, text in typed.items() if text.strip()}
+    if layer is not None and "layer" in settings_by_name(name):
+        given["layer"] = layer
+    return spec(find_method(":".join([name, *(f"{key}={write_setting(value)}" for key, value in given.items())])))
+
+
+def check_method(text: str) -> None:
+    """Raise an `InputError` if a method is not for visitors: it reads files, or keeps the server busy for too long."""
+    name = text.partition(":")[0]
+    if name not in page_methods():
+        raise InputError(f"no method {name!r:.40} on this page; there are {', '.join(page_methods())}")
+    method: Method = find_method(text)
+    allowed = {*page_settings(name), "layer"}
+    for key, own in settings_by_name(name).items():
+        if key not in allowed and getattr(method, key) != own.default:
+            raise InputError(f"{key} cannot be set on this page")
+    costs: dict[str, Any] = {key: getattr(method, key) for key in COSTLY if hasattr(method, key)}
+    passes = math.prod(max(1, cost) for cost in costs.values())
+    if passes > MAX_PASSES:
+        listed = " times ".join(costs)
+        raise InputError(f"too much for this page: {listed} is {passes:,}, and may be at most {MAX_PASSES:,}")

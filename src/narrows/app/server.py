@@ -1,4 +1,4 @@
-"""Serving the page on this machine alone: no telemetry, nothing fetched from outside, and a browser that is told so."""
+"""Serving the page for this machine only: no telemetry, nothing fetched from outside, and a policy that forbids it."""
 
 from __future__ import annotations
 
@@ -34,48 +34,34 @@ POLICY = (
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
 Message = MutableMapping[str, Any]
-Application = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class SecurityHeaders:
-    """Sends the page's Content-Security-Policy, and forbids referrers and guessed types, with every answer."""
+def with_headers(app: Application) -> Application:
+    """Wrap an application so that every answer forbids what is foreign, referrers and guessed types."""
 
-    def __init__(self, app: Application) -> None:
-        """Stand before an application.
-
-        Args:
-            app: What answers.
-        """
-        self.app = app
-
-    async def __call__(
-        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-    ) -> None:
-        """Let the application answer, with the headers added."""
-
+    async def answer(scope: Message, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"referrer-policy", b"no-referrer"),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                message["headers"] = [*message.get("headers", []), *HEADERS]
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        await app(scope, receive, send_with_headers)
+
+    return answer
 
 
 def make_app(shelf: Shelf) -> Any:
-    """Make the web application.
-
-    Args:
-        shelf: The models on offer.
-
-    Returns:
-        An ASGI application.
-    """
+    """Make the web application (ASGI)."""
     app: Any = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     mounted = gr.mount_gradio_app(
         app,
@@ -89,9 +75,9 @@ def make_app(shelf: Shelf) -> Any:
         max_file_size=1,  # bytes: nothing is uploaded to the page
         show_error=False,
     )
-    # A page elsewhere whose name is made to point to this machine must not be answered.
+    # A page elsewhere whose name points to this machine gets no answer.
     mounted.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-    mounted.add_middleware(SecurityHeaders)
+    mounted.add_middleware(with_headers)
     return mounted
 
 
@@ -100,8 +86,8 @@ def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Ca
 
     Args:
         shelf: The models on offer.
-        port: Where, on this machine alone; 0 = any that is free.
-        ready: Told the address when it answers.
+        port: Where, for this machine only; 0 = any free port.
+        ready: Called with the address when the server answers.
 
     Returns:
         A function that serves until it is stopped, and one that stops it.
@@ -111,7 +97,7 @@ def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Ca
     """
     listener = _listen(port)
     try:
-        # An open page holds its connection: the server is not to wait for its visitors to leave.
+        # An open page holds its connection: the server does not wait for visitors to leave.
         config = uvicorn.Config(make_app(shelf), log_level="warning", access_log=False, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
     except BaseException:
@@ -119,7 +105,7 @@ def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Ca
         raise
 
     def while_serving(_: logging.LogRecord) -> bool:
-        return not server.should_exit  # that open pages were left is no error
+        return not server.should_exit  # pages that are still open are no error
 
     def run() -> None:
         log = logging.getLogger("uvicorn.error")
@@ -139,16 +125,7 @@ def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Ca
 
 
 def serve(shelf: Shelf, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the page until Ctrl-C.
-
-    Args:
-        shelf: The models on offer.
-        port: Where, on this machine alone; 0 = any that is free.
-        ready: Told the address when it answers.
-
-    Raises:
-        InputError: If the port is taken or out of range.
-    """
+    """Serve the page until Ctrl-C; the arguments are those of `stoppable`."""
     run, _ = stoppable(shelf, port, ready)
     run()
 
@@ -171,18 +148,11 @@ def _theme() -> Any:
     sans = [gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")]
     mono = [gr.themes.Font("ui-monospace"), gr.themes.Font("monospace")]
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", radius_size="sm", font=sans, font_mono=mono)
-    # The theme's own shades fall short of a contrast of 4.5 to 1.
-    return theme.set(
-        body_background_fill=SURFACE["light"],  # what shades are mixed with
-        body_background_fill_dark=SURFACE["dark"],
-        button_primary_background_fill="*primary_700",
-        button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_hover_dark="*primary_800",
-        block_label_text_color="*neutral_600",
-        block_label_text_color_dark="*neutral_300",
-        block_title_text_color="*neutral_600",
-        block_title_text_color_dark="*neutral_300",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-    )
+    # The theme's own shades fall short of a contrast of 4.5 to 1; shades of tokens are mixed with the body.
+    button = "button_primary_background_fill"
+    colors = {"body_background_fill": SURFACE["light"], "body_background_fill_dark": SURFACE["dark"]}
+    colors |= {f"{button}{mode}": "*primary_700" for mode in ("", "_dark")}
+    colors |= {f"{button}_hover{mode}": "*primary_800" for mode in ("", "_dark")}
+    for name in ("block_label_text_color", "block_title_text_color", "body_text_color_subdued"):
+        colors |= {name: "*neutral_600", f"{name}_dark": "*neutral_300"}
+    return theme.set(**colors)

@@ -15,26 +15,15 @@ from narrows.models.hub.loading import Classifier, load_classifier
 
 
 class Shelf:
-    """Classifiers by name.
-
-    A computation sets hooks in its model, so that two at once would disturb each other; whoever comes second waits.
+    """Classifiers by name; a computation sets hooks in its model, so that a second one waits for the first.
 
     Attributes:
-        names: The models on offer; nothing else can be asked for through the page.
+        names: The models on offer: demo models, folders, or ids on the Hub. Nothing else can be asked for.
         max_tokens: Longer texts are cut.
     """
 
     def __init__(self, names: Sequence[str], device: str | None = None, max_tokens: int = MAX_TOKENS) -> None:
-        """Prepare a shelf.
-
-        Args:
-            names: Demo models, folders, or ids on the Hub.
-            device: Where to run; None = the first GPU where there is one, else the CPU.
-            max_tokens: Longer texts are cut.
-
-        Raises:
-            InputError: If there is no name, or nothing of a text would be left.
-        """
+        """Name the models, where they run, and the most tokens of a text; raises an `InputError`."""
         if not names:
             raise InputError("the page needs at least one model")
         if max_tokens < 8:
@@ -47,17 +36,7 @@ class Shelf:
 
     @contextmanager
     def lend(self, name: str) -> Iterator[Classifier]:
-        """Lend a model for one computation.
-
-        Args:
-            name: One of `names`.
-
-        Yields:
-            The model, which nobody else uses meanwhile.
-
-        Raises:
-            InputError: If it is not on offer.
-        """
+        """Lend a model for one computation; raises an `InputError` if it is not on offer."""
         if name not in self.names:
             raise InputError(f"no model {name!r:.60} on this page; there are {', '.join(self.names)}")
         with self._lock:
@@ -66,46 +45,18 @@ class Shelf:
             yield self._loaded[name]
 
     def labels(self, name: str) -> tuple[str, ...]:
-        """List the labels of a model.
-
-        Args:
-            name: One of `names`.
-
-        Returns:
-            The labels in the order of its logits.
-        """
+        """List the labels of a model in the order of its logits."""
         with self.lend(name) as classifier:
             return class_labels(classifier.model, int(classifier.model.config.num_labels or 0))
 
     def blocks(self, name: str) -> int:
-        """Count the blocks of a model.
-
-        Args:
-            name: One of `names`.
-
-        Returns:
-            Their number, which is its last layer.
-        """
+        """Count the blocks of a model; that is its last layer."""
         with self.lend(name) as classifier:
             return len(find_blocks(classifier.model))
 
     @contextmanager
     def explainer(self, request: Request) -> Iterator[Explainer]:
-        """Make the explainer that a request asks for, and lend its model.
-
-        Args:
-            request: What to explain, and how.
-
-        Yields:
-            The explainer.
-        """
-        with self.lend(request.model) as classifier:
-            yield Explainer(
-                classifier.model,
-                classifier.tokenizer,
-                request.layer,
-                classifier.prior or "instance",
-                preset=request.preset,
-                max_tokens=self.max_tokens,
-                **request.settings(),
-            )
+        """Make the explainer that a request asks for, and lend its model."""
+        with self.lend(request.model) as own:
+            prior = own.prior or "instance"
+            yield Explainer(own.model, own.tokenizer, request.method, prior, max_tokens=self.max_tokens)

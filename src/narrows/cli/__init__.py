@@ -14,18 +14,18 @@ from typing import Annotated
 import typer
 
 from narrows import __version__
-from narrows.cli import dataset, evaluate, explain, models, prior, report, serve
+from narrows.cli import dataset, evaluate, explain, methods, models, serve
 from narrows.cli.terminal import say
 from narrows.errors import NarrowsError, NarrowsWarning
 
 app = typer.Typer(
     name="narrows",
-    help="What each token of a text contributed to a transformer's prediction, in bits.",
+    help="How much each token of a text contributed to a transformer's prediction.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (explain, dataset, serve, prior, evaluate, report, models):
+for module in (explain, methods, dataset, serve, evaluate, models):
     app.add_typer(module.commands)
 
 INTERRUPTED = 130  # what shells give a program that was stopped by Ctrl-C
@@ -42,7 +42,7 @@ def main() -> None:
     """Run the command line; turn what the user can put right into one line and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with warnings.catch_warnings():
-        # What libraries tell developers says nothing to a user of a command.
+        # Warnings of libraries are for developers, not for users of a command.
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", NarrowsWarning)
         warnings.showwarning = lambda message, *_, **__: say("warning", message)
@@ -54,7 +54,7 @@ def main() -> None:
         except (KeyboardInterrupt, typer.Abort):
             sys.exit(INTERRUPTED)
         except Exception as error:
-            # A wrong option, as the option parser tells it; it has printed the help already where there is no message.
+            # A wrong option; without a message the parser has already printed the help.
             tell = getattr(error, "format_message", None)
             if tell is None:
                 raise

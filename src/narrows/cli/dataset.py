@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from narrows.cli.options import takes_settings
-from narrows.cli.progress import progress_bar
-from narrows.cli.terminal import say
+from narrows.cli.terminal import run_progress, say
 from narrows.run.settings import DatasetSettings, Share
 
 if TYPE_CHECKING:
@@ -22,16 +21,18 @@ commands = typer.Typer()
 @commands.command()
 @takes_settings(DatasetSettings)
 def run(config: DatasetSettings) -> None:
-    """Explain a whole data set into Parquet files; stopped at any moment, it goes on to the same bytes."""
+    """Explain a whole data set into Parquet files; an interrupted run resumes, to the same bytes."""
     from narrows.data.source import Source
+    from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_classifier
     from narrows.run.dataset import explain_dataset, threads
 
+    find_method(config.method)  # a wrong method, and wrong data, is an error before a model is loaded
     source = Source(config.data, config.split, config.data_dir, config.limit, config.seed)
-    next(iter(source), None)  # wrong data is an error before a model is loaded
+    next(iter(source), None)
     engine = _engine(config)
     try:
-        with threads(config.threads), progress_bar("Explaining") as report:
+        with threads(config.threads), run_progress("Explaining") as report:
             manifest = explain_dataset(
                 source,
                 config.out,
@@ -43,12 +44,12 @@ def run(config: DatasetSettings) -> None:
                 report=report,
             )
     except KeyboardInterrupt:
-        say("warning", f"stopped; the finished parts are in {config.out}, the same command resumes the run")
+        say("warning", f"stopped; the finished parts are in {config.out}, the same command resumes it")
         raise
     result = manifest["result"]
     if result["errors"]:
         say(
-            "warning", f"{result['errors']} texts could not be explained: their rows have an error, see narrows inspect"
+            "warning", f"{result['errors']} texts could not be explained; narrows inspect {config.out} lists the errors"
         )
     what = f"{result['rows']:,} texts, {result['tokens']:,} tokens in {result['parts']} parts"
     typer.echo(f"narrows: wrote {config.out}: {what}", err=True)
@@ -68,7 +69,7 @@ def merge(
 
 @commands.command()
 def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")]) -> None:
-    """Tell what is in the folder of a run: texts, errors, bits, settings, parts that are missing or damaged."""
+    """Show what is in the folder of a run: texts, errors, settings, parts that are missing or damaged."""
     from narrows.run.finished import facts
     from narrows.run.finished import inspect as look
 

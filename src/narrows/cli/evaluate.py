@@ -1,16 +1,16 @@
-"""``narrows evaluate`` and ``narrows sweep``: the degradation test over a data set."""
+"""``narrows evaluate``, ``sweep`` and ``report``: the degradation test over a data set, and what it found."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from narrows.cli.options import takes_settings
-from narrows.cli.progress import progress_bar
-from narrows.cli.terminal import say
+from narrows.cli.terminal import run_progress, say
 from narrows.run.settings import BetaSettings, EvaluateSettings, LayerSettings, RunSettings
 
 if TYPE_CHECKING:
@@ -25,27 +25,55 @@ commands.add_typer(sweep, name="sweep")
 @commands.command()
 @takes_settings(EvaluateSettings)
 def evaluate(config: EvaluateSettings) -> None:
-    """Compare attribution methods by the degradation test: what do predictions lose with the tokens that they name?"""
-    _run(config, lambda _: config.method_names)
+    """Compare methods by the degradation test: how far p(target) falls without the tokens they rank first."""
+    _run(config, config.method_names)
 
 
 @sweep.command()
 @takes_settings(LayerSettings)
 def layers(config: LayerSettings) -> None:
-    """Put the bottleneck after one layer after the other (the paper's figures 2a and 4)."""
+    """Run a method at one layer after the other (the paper's figures 2a and 4)."""
     from narrows.models.cut.blocks import find_blocks
 
-    _run(config, lambda classifier: config.method_names(len(find_blocks(classifier.model))))
+    _run(config, config.method_names(1), lambda classifier: config.method_names(len(find_blocks(classifier.model))))
 
 
 @sweep.command()
 @takes_settings(BetaSettings)
 def beta(config: BetaSettings) -> None:
-    """Give the information one weight after the other (the paper's figure 2b)."""
-    _run(config, lambda _: config.method_names)
+    """Run a method with one weight of the information after the other (the paper's figure 2b)."""
+    _run(config, config.method_names)
 
 
-def _run(config: RunSettings, methods: Callable[[Classifier], Sequence[str]]) -> None:
+@commands.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, or a folder of such folders.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; default: into the folder, or report-REMOVAL in it.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Method whose best and worst maps are shown.")] = None,
+    removal: Annotated[
+        str | None, typer.Option(help="How tokens were removed; default: the first way of the run.")
+    ] = None,
+) -> None:
+    """Write a page (report.html), figures (PNG and SVG) and tables of what runs found."""
+    from narrows.run.maps_page import is_dataset_run, write_maps_page
+    from narrows.run.report import write_report
+
+    if is_dataset_run(folder):
+        page = write_maps_page(folder, out)
+        typer.echo(f"narrows: wrote {page}", err=True)
+        typer.echo(page)
+        return
+    page, *others = write_report(folder, out, method, removal)
+    typer.echo(f"narrows: wrote {page} and {len(others)} figures and tables beside it", err=True)
+    typer.echo(page)
+
+
+def _run(
+    config: RunSettings, names: Sequence[str], of_model: Callable[[Classifier], Sequence[str]] | None = None
+) -> None:
+    """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
     from narrows.bottleneck.prior import find_prior
     from narrows.data.source import Source
     from narrows.methods.registry import find_method
@@ -53,16 +81,15 @@ def _run(config: RunSettings, methods: Callable[[Classifier], Sequence[str]]) ->
     from narrows.run.evaluating import Plan, evaluate
     from narrows.run.results import write_summary
 
-    if isinstance(config, EvaluateSettings):
-        for name in config.method_names:
-            find_method(name)  # a wrong name is an error before a model is loaded
+    for name in names:
+        find_method(name)  # a wrong method, and a wrong prior, is an error before a model is loaded
     if config.prior is not None:
         find_prior(config.prior)
     classifier = load_classifier(config.model, config.device)
     removals: Any = config.removal_names
     plan = Plan(
         Source(config.dataset, config.split, config.data_dir, config.limit, config.seed),
-        tuple(methods(classifier)),
+        tuple(names if of_model is None else of_model(classifier)),
         removals,
         config.target,
         config.prior,
@@ -72,10 +99,10 @@ def _run(config: RunSettings, methods: Callable[[Classifier], Sequence[str]]) ->
         config.batch_size,
     )
     try:
-        with progress_bar("Evaluating") as report:
+        with run_progress("Evaluating") as report:
             evaluate(classifier, plan, config.out, report)
     except KeyboardInterrupt:
-        say("warning", f"stopped; the finished parts are in {config.out}, the same command resumes the evaluation")
+        say("warning", f"stopped; the finished parts are in {config.out}, the same command resumes it")
         raise
     summary = write_summary(config.out)
     _show(summary)

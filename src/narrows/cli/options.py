@@ -17,19 +17,8 @@ Settings = TypeVar("Settings")
 def takes_settings(settings: Callable[P, Settings]) -> Callable[[Callable[[Settings], None]], Callable[P, None]]:
     """Make a decorator that turns a function of some settings into a command with an option for each of them.
 
-    Args:
-        settings: A dataclass whose fields are annotated with their type and the help text of their option.
-
-    Returns:
-        The decorator. What it gives is for `typer.Typer.command`; the function's docstring is the command's help.
-
-    Example:
-        >>> from narrows.models.hub.finetune_settings import FinetuneSettings
-        >>> @takes_settings(FinetuneSettings)
-        ... def show(settings: FinetuneSettings) -> None:
-        ...     print(settings.epochs)
-        >>> show(dataset=["rte"], out="rte")
-        3.0
+    The settings are a dataclass whose fields are annotated with their type and the help text of their option; the
+    function's docstring is the command's help.
     """
     hints = typing.get_type_hints(settings, include_extras=True)
     parameters = [_option(item, hints[item.name]) for item in fields(settings)]  # type: ignore[arg-type]

@@ -13,21 +13,18 @@ commands = typer.Typer()
 
 @commands.command()
 def serve(
-    port: Annotated[int, typer.Option(help="Where to serve, on this machine alone; 0 = any port that is free.")] = 7860,
+    port: Annotated[int, typer.Option(help="Where to serve, for this machine only; 0 = any free port.")] = 7860,
     model: Annotated[
         list[str] | None, typer.Option(help="A model to offer, as often as you like; default: the demo models.")
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 256,
     device: DeviceOption = None,
 ) -> None:
-    """Serve a page to explore what a model's predictions needed to know of each token."""
+    """Serve a page that explains predictions in the browser."""
     from narrows.app.server import serve as run
     from narrows.app.shelf import Shelf
     from narrows.models.hub import bundled
 
-    shelf = Shelf(model or _first_sentiment(bundled.names()), device, max_tokens)
+    offered = model or sorted(bundled.names(), key=lambda name: name != "sentiment")
+    shelf = Shelf(offered, device, max_tokens)
     run(shelf, port, lambda address: typer.echo(f"narrows: the page is at {address}; Ctrl-C stops it", err=True))
-
-
-def _first_sentiment(names: tuple[str, ...]) -> list[str]:
-    return sorted(names, key=lambda name: name != "sentiment")

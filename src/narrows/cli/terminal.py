@@ -1,16 +1,20 @@
-"""What the commands share: messages and progress on stderr, options that several of them take."""
+"""What the commands share: messages and the progress bar on stderr, options that several of them take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from narrows.data.example import Example
-from narrows.errors import DataError
+from narrows.errors import DataError, NarrowsError
+
+if TYPE_CHECKING:
+    from narrows.run import meter
 
 BATCH_SIZE = 32
 
@@ -19,19 +23,56 @@ DeviceOption = Annotated[str | None, typer.Option(help="Where to run: cpu, cuda,
 BatchOption = Annotated[int, typer.Option(min=1, help="Most texts that share a forward pass.")]
 
 
+class Report(Protocol):
+    """Says how far a command is."""
+
+    def __call__(self, done: float, total: float | None, what: str = "", note: str = "") -> None:
+        """Show progress: how much of how much (None = unknown), of what if that changes, and a remark."""
+
+
 def say(kind: str, message: object) -> None:
     """Print one line to stderr."""
     typer.echo(f"narrows: {kind}: {' '.join(str(message).split())}", err=True)
 
 
-def progress_bar() -> Progress:
-    """Make a progress bar with the time left, on stderr."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+@contextmanager
+def progress_bar(what: str) -> Iterator[Report]:
+    """Show progress with the time left on stderr; before the first report no bar, so that an error is one line."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    console = Console(stderr=True)
+    bar = Progress(*columns, *times, console=console, speed_estimate_period=600)
+    with console.status(what) as waiting:
+
+        def report(done: float, total: float | None, what: str = what, note: str = "") -> None:
+            if not bar.tasks:
+                waiting.stop()
+                bar.start()
+                bar.add_task(what, note=note)
+            bar.update(bar.task_ids[0], description=what, completed=done, total=total, note=note)
+
+        try:
+            yield report
+        finally:
+            if bar.tasks:
+                bar.stop()
 
 
-def texts(rows: Iterable[Example | DataError], faults: list[DataError]) -> Iterator[Example]:
-    """Pass the texts on and put the malformed rows aside."""
+@contextmanager
+def run_progress(what: str) -> Iterator[Callable[[meter.Progress], None]]:
+    """Show the progress of a run or an evaluation: the share of the work, texts and errors."""
+    with progress_bar(what) as report:
+
+        def report_run(run: meter.Progress) -> None:
+            if run.rows or run.seconds_left is not None:
+                note = f"{run.rows:,} texts" + (f", {run.errors:,} errors" if run.errors else "")
+                report(run.done or 0, None if run.done is None else 1, f"{what} {run.doing}".rstrip(), note)
+
+        yield report_run
+
+
+def texts(rows: Iterable[Example | DataError], faults: list[NarrowsError]) -> Iterator[Example]:
+    """Yield the texts and put the rows that cannot be read aside."""
     for row in rows:
         if isinstance(row, DataError):
             faults.append(row)
@@ -39,8 +80,8 @@ def texts(rows: Iterable[Example | DataError], faults: list[DataError]) -> Itera
             yield row
 
 
-def report_faults(faults: list[DataError]) -> None:
-    """Tell every malformed row in a line of its own, and end with exit code 2 if there was one."""
+def report_faults(faults: list[NarrowsError]) -> None:
+    """Print one line for every row that could not be used, and end with exit code 2 if there was one."""
     for fault in faults:
         say("error", fault)
     if faults:
