@@ -1,7 +1,7 @@
 """Run the paper's experiments on the demo models, keep their summaries, and write docs/reproduction.md and others.
 
     python benchmarks/reproduction/run.py --data DIR --limit 500 --runs runs --results results --out docs
-    python benchmarks/reproduction/run.py --write-up        # runs nothing: the committed results, into docs/ and README.md
+    python benchmarks/reproduction/run.py --write-up        # runs nothing: docs/ and README.md from the committed results
 
 Interrupted or finished, the same line resumes. The pages are made from the results alone: one summary per run.
 """
@@ -53,7 +53,7 @@ def keep(run: Path, results: Path) -> None:
     from narrows.run.results import Results, summarize
 
     found = Results.read(run)
-    commit = subprocess.run(["git", "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout
+    commit = subprocess.check_output(["git", "rev-parse", "--short=7", "HEAD"], text=True, cwd=HERE).strip()
     results.mkdir(parents=True, exist_ok=True)
     for removal in found.removals:
         summary = summarize(found, removal)
@@ -62,7 +62,7 @@ def keep(run: Path, results: Path) -> None:
         for name, row in summary["methods"].items():
             known = before.get(name, {})
             same = row == {key: value for key, value in known.items() if key != "commit"}
-            row["commit"] = known["commit"] if same else commit.strip() or "?"  # type: ignore[typeddict-unknown-key]
+            row["commit"] = known["commit"] if same else commit  # type: ignore[typeddict-unknown-key]
         path.write_text(json.dumps({**summary, "versions": found.manifest["versions"]}, indent=1) + "\n")
 
 

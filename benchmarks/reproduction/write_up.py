@@ -1,4 +1,4 @@
-"""The pages docs/reproduction.md and docs/faithfulness.md, their figures and the README's table, from results/*.json."""
+"""The pages reproduction.md and faithfulness.md, their figures, and the table of the README, from results/*.json."""
 
 from __future__ import annotations
 
@@ -181,7 +181,8 @@ def measure(group: Group, name: str, digits: int = 3) -> str:
 def shares(group: Group) -> str:
     """Write the drops at several shares of the tokens; a dash where one was not measured."""
     return by_method(
-        group, lambda row: " / ".join(number(row["drops"][share]) if share in row["drops"] else DASH for share in SHARES)
+        group,
+        lambda row: " / ".join(number(row["drops"][share]) if share in row["drops"] else DASH for share in SHARES),
     )
 
 
