@@ -1,7 +1,7 @@
 """Run the paper's experiments on the demo models, keep their summaries, and write docs/reproduction.md and others.
 
     python benchmarks/reproduction/run.py --data DIR --limit 500 --runs runs --results results --out docs
-    python benchmarks/reproduction/run.py --write-up        # runs nothing: docs/ and README.md from the committed results
+    python benchmarks/reproduction/run.py --write-up  # runs nothing: docs/ and README.md from the committed results
 
 Interrupted or finished, the same line resumes. The pages are made from the results alone: one summary per run.
 """
