@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-oldest chromium lint bench reproduce models-page clean
+.PHONY: help demo serve test test-fast test-oldest chromium lint bench reproduce dist models-page clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
@@ -29,7 +29,7 @@ test-oldest: $(OLDEST)/.installed  ## run the fast part of the suite against the
 	$(OLDEST)/bin/python -m pytest -q -W 'ignore:`torch.jit:DeprecationWarning' \
 		tests/bottleneck tests/data tests/models tests/methods tests/cli tests/test_*.py
 
-# The page is tested in a real browser. Where none can be had those tests are skipped, and this says so; it never fails.
+# The page is tested in a real browser. Without one those tests are skipped, and this says so; it never fails.
 chromium:
 	@if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1; then exit 0; \
 	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then \
@@ -49,13 +49,19 @@ bench: $(VENV)/.installed-dev  ## measure speed against the naive implementation
 	$(BIN)/python benchmarks/measure.py
 	@$(BIN)/python benchmarks/table.py
 
-# make reproduce DATA=DIR LIMIT=50; killed or finished, the same line goes on where it stopped.
+# make reproduce DATA=DIR LIMIT=50; interrupted or finished, the same line resumes. The pages go to out/, not to docs/.
 LIMIT ?= 50
-RUNS ?= out/reproduction/runs
 OUT ?= out/reproduction
-reproduce: $(VENV)/.installed-dev  ## the paper's experiments: DATA=DIR [LIMIT=50] [RUNS=DIR] [OUT=DIR]
-	@test -n "$(DATA)" || { echo "say where the data lies: make reproduce DATA=DIR [LIMIT=50]" >&2; exit 2; }
-	$(BIN)/python benchmarks/reproduction/run.py --data "$(DATA)" --limit $(LIMIT) --runs "$(RUNS)" --out "$(OUT)"
+reproduce: $(VENV)/.installed-dev  ## the paper's experiments: DATA=DIR [LIMIT=50] [OUT=DIR]
+	@test -n "$(DATA)" || { echo "say where the data is: make reproduce DATA=DIR [LIMIT=50]" >&2; exit 2; }
+	$(BIN)/python benchmarks/reproduction/run.py --data "$(DATA)" --limit $(LIMIT) \
+		--runs "$(OUT)/runs" --results "$(OUT)/results" --out "$(OUT)"
+
+# The wheel is built from the tree: the source distribution leaves the weights of the demo models out.
+dist: $(VENV)/.installed-dev  ## build the wheel and the source distribution into dist/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --sdist
 
 models-page: $(VENV)/.installed-dev  ## write docs/models.md from the matrix of the tests
 	$(BIN)/python docs/write_models.py

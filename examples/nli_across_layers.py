@@ -2,8 +2,8 @@
 # # A pair of sentences, layer by layer
 #
 # A natural-language-inference model says that two sentences contradict each other. Where, on the way through the
-# network, does that come about? We put the bottleneck after every block in turn and see which tokens still have to get
-# through. Run this file as a script (`python examples/nli_across_layers.py`), or cell by cell.
+# network, does that come about? We put the bottleneck after every block in turn and see which tokens still have to
+# pass. Run this file as a script (`python examples/nli_across_layers.py`), or cell by cell.
 
 # %%
 from __future__ import annotations
@@ -29,23 +29,24 @@ PAIR = {
 # %%
 def explain(label: str) -> Attributions:
     """The pair at every layer, for one label."""
-    return Explainer.from_pretrained("nli", readout="information").across_layers(PAIR, target=label)
+    return Explainer.from_pretrained("nli", method="information").across_layers(PAIR, target=label)
 
 
 # %% [markdown]
 # ## Where does the information sit?
 #
-# Early on the words that clash have to get through; towards the end the model has gathered what it needs in the special
-# token that its head reads. The share of the special tokens tells how far that has gone.
+# Early on the words that clash have to pass; towards the end the model has gathered what it needs in the special token
+# that its head reads. The share of the special tokens shows how far that has gone.
 
 
 # %%
-def special_shares(layers: Attributions) -> dict[int, float]:
-    """Layer to the share of all bits that special tokens hold, 0 to 1."""
-    shares = {}
+def special_shares(layers: Attributions) -> list[float]:
+    """Share of all bits that special tokens hold, 0 to 1, layer by layer."""
+    shares = []
     for result in layers:
-        special = sum(bits for bits, own in zip(result.bits, result.special, strict=True) if own)
-        shares[result.layer] = float(special) / result.total_bits if result.total_bits else 0.0
+        special = sum(bits for bits, own in zip(result.scores, result.special, strict=True) if own)
+        total = float(result.scores.sum())
+        shares.append(float(special) / total if total else 0.0)
     return shares
 
 
@@ -57,8 +58,8 @@ def main() -> None:
     first = layers[0]
     print(f"predicted: {first.predicted}, p(contradiction) = {first.probabilities['contradiction']:.3f}\n")
     layers.show()
-    for layer, share in special_shares(layers).items():
-        strongest = max(layers[layer].words(), key=lambda word: word.bits)
+    for layer, share in enumerate(special_shares(layers)):
+        strongest = max(layers[layer].words(), key=lambda word: word.score)
         print(f"layer {layer}: special tokens hold {share:4.0%} of the bits; the strongest word is {strongest.text!r}")
     layers.export(OUT / "layers.svg")
     layers.export(OUT / "layers.html")

@@ -50,7 +50,7 @@ def find_mistakes(explainer: Explainer) -> Attributions:
 # %% [markdown]
 # ## What did the model read?
 #
-# A token's evidence is signed: above 0 it spoke for the label. We take the mistake that the model is most sure of.
+# A token's evidence is signed: above 0 it speaks for the label. We take the mistake that the model is most sure of.
 
 
 # %%
@@ -80,7 +80,7 @@ def main() -> None:
     print(f"{len(mistakes)} of {len(SENTENCES)} sentences are read wrong.\n")
     worst = surest(mistakes)
     worst.show()
-    blamed = max(worst.words(), key=lambda word: word.score)
+    blamed = min(worst.words(), key=lambda word: word.rank)
     shorter = without(worst.text, blamed.text)
     again = explainer(shorter, target=worst.predicted)
     before, after = (result.probabilities[worst.predicted] for result in (worst, again))

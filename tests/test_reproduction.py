@@ -1,18 +1,19 @@
-"""The experiments of the write-up are commands that exist, of methods that exist."""
+"""The experiments of the write-up are commands and methods that exist; the pages are those of the results."""
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 
 import pytest
+from experiments import MODELS, experiments
+from write_up import fill, pages, read, short_table
 
 from narrows.data import datasets
-from narrows.methods.registry import Spec
+from narrows.methods import find_method, split_methods
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "reproduction"))
-from experiments import MODELS, experiments
-
+ROOT = Path(__file__).parents[1]
+HERE = ROOT / "benchmarks" / "reproduction"
 LISTED = experiments(Path("data"), Path("runs"), 50)
 
 
@@ -24,9 +25,8 @@ def option(words: tuple[str, ...], name: str) -> str:
 def test_an_experiment_can_be_run(words: tuple[str, ...]) -> None:
     assert words[:2] == ("narrows", "evaluate") or words[:2] == ("narrows", "sweep")
     assert option(words, "dataset") in datasets.DATASETS
-    names = option(words, "methods" if words[1] == "evaluate" else "method").split(",")
-    for name in names:
-        Spec.parse(name).make(0)
+    for name in split_methods(option(words, "methods" if words[1] == "evaluate" else "method")):
+        find_method(name)
 
 
 def test_every_data_set_of_the_paper_is_evaluated_on_the_same_texts_throughout() -> None:
@@ -34,3 +34,31 @@ def test_every_data_set_of_the_paper_is_evaluated_on_the_same_texts_throughout()
         commands = [experiment.words for experiment in LISTED if experiment.name == name]
         assert commands
         assert len({(option(words, "limit"), option(words, "out")) for words in commands}) == 1
+
+
+def test_the_results_are_small() -> None:
+    assert sum(path.stat().st_size for path in (HERE / "results").rglob("*.json")) < 2_000_000
+
+
+def test_the_pages_and_the_readme_are_those_of_the_results() -> None:
+    found = read(HERE / "results")
+    for name, text in pages(found).items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, f"{name}: run benchmarks/reproduction/run.py"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert fill(readme, short_table(found[""])) == readme
+
+
+def test_figures_of_the_pages_are_there() -> None:
+    for page in ("faithfulness.md", "reproduction.md", "gallery.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for name in (part.partition(")")[0] for part in text.split("](")[1:]):
+            if name.endswith(".png"):
+                assert (ROOT / "docs" / name).is_file(), f"{page} shows {name}"
+
+
+def test_no_number_of_a_summary_is_missing() -> None:
+    for path in (HERE / "results").glob("*.json"):
+        if path.stem != "pictures":
+            for row in json.loads(path.read_text())["methods"].values():
+                assert len(row["curve_morf"]) == len(row["curve_lerf"]) == 10
+                assert row["commit"]

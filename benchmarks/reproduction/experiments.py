@@ -6,18 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-LAYER = 5  # of 6; the paper's 9 of 12, and 10 of 12 for RTE
-PAPER_LAYER = f"layer={LAYER}"
-# The methods of the paper's table and what it does not have.
+OLD_ADAM = "paper:adam_eps=1e-16"  # the optimiser of earlier versions
 TABLE = (
-    *("random", "ig", f"iba:{PAPER_LAYER}", f"iba_released:{PAPER_LAYER}", "lime", "narrows", "narrows:preset=best"),
-    *("layer_ig", "gradient_x_input", "saliency", "gradient_shap", "rollout", f"update_norm:{PAPER_LAYER}"),
-    "ig:baseline=mask",
+    *("random", "fast", "best", "paper", "ig", "lime", "released", OLD_ADAM),
+    *("layer_ig", "gradient_x_input", "saliency", "gradient_shap", "rollout", "update_norm", "ig:baseline=mask"),
 )
-COMPARED = ("random", "ig", f"iba:{PAPER_LAYER}", "lime", "narrows", "narrows:preset=best")
-# One pass per token, or a hundred and more: on fewer texts, and ours on the same.
-COSTLY = (
-    *("narrows", "narrows:preset=best", "lime"),
+COMPARED = ("random", "fast", "best", "paper", "ig", "lime")
+COSTLY = (  # a pass per token, or a hundred and more: on fewer texts, and ours on the same
+    *("fast", "best", "lime"),
     *("occlusion", "kernel_shap", "ig:steps=50", "lime:samples=1000", "kernel_shap:samples=1000"),
 )
 MODELS = {
@@ -28,23 +24,15 @@ MODELS = {
     "rte": "rte",
     "sst2": "sentiment",  # not in the paper
 }
-IMDB_TOKENS = 96  # reviews are cut where the demo model was trained: 2 cores would need days for all of their tokens
-FURTHER = "few-"  # before the name of a data set: the folder of the costly methods
-LAYERS, BETAS, RATES = "layers-", "beta-", "rates-"  # the same of the sweeps, and of the rate at each layer
-PREDICTED = "predicted-"  # the same of the runs that explain the predicted class
-MASKED = (*COMPARED, "lime:removal=mask")  # in the folder of the data set itself: the maps are there
-FEW = 0.2  # share of the texts that the costly methods get
-SWEPT = 0.08  # and the sweeps
+IMDB_TOKENS = 96  # reviews are cut where the demo model was trained
+# Before the name of a data set, what a folder or a file of results has of it; nothing: the table.
+FEW, LAYERS, BETAS, RATES, PREDICTED, MASKED = "few-", "layers-", "beta-", "rates-", "predicted-", "mask-"
+FEW_SHARE, SWEPT_SHARE = 0.2, 0.08  # of the texts
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One command.
-
-    Attributes:
-        name: Folder of its results.
-        words: The command.
-    """
+    """One command, and the folder of its results."""
 
     name: str
     words: tuple[str, ...]
@@ -57,34 +45,27 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
         data: Folder with the published files.
         runs: Folder of the results.
         limit: Texts per data set.
-
-    Returns:
-        The commands, in the order in which they are run.
     """
-    few, swept = max(2, round(FEW * limit)), max(2, round(SWEPT * limit))
+    few, swept = max(2, round(FEW_SHARE * limit)), max(2, round(SWEPT_SHARE * limit))
 
-    def compare(folder: str, count: int, methods: tuple[str, ...], *options: str) -> list[Experiment]:
-        chosen = ("--methods", ",".join(methods), *options)
-        return [_command("evaluate", folder.format(name), name, data, runs, count, chosen) for name in MODELS]
+    def command(what: str, prefix: str, names: Iterable[str], count: int, *options: str) -> list[Experiment]:
+        found = []
+        for name in names:
+            words = ["narrows", *what.split(), "--dataset", name, "--data-dir", str(data), "--model", MODELS[name]]
+            words += ["--limit", str(count), *options, "--out", str(runs / f"{prefix}{name}")]
+            words += ["--max-tokens", str(IMDB_TOKENS)] if name == "imdb" else []
+            found.append(Experiment(f"{prefix}{name}", tuple(words)))
+        return found
 
-    def sweep(what: str, folder: str, method: str, names: Iterable[str]) -> list[Experiment]:
-        chosen = ("--method", method)
-        return [_command(f"sweep {what}", f"{folder}{name}", name, data, runs, swept, chosen) for name in names]
+    def compare(prefix: str, count: int, methods: Iterable[str], *options: str) -> list[Experiment]:
+        return command("evaluate", prefix, MODELS, count, "--methods", ",".join(methods), *options)
 
-    layers = sweep("layers", LAYERS, "iba:samples=2", MODELS)
-    betas = sweep("beta", BETAS, f"iba:{PAPER_LAYER}:samples=2", ("mnli_matched", "rte"))
-    rates = sweep("layers", RATES, "narrows:preset=complete", MODELS)
-    costly = compare(FURTHER + "{}", few, COSTLY)
-    masked = compare("{}", limit, MASKED, "--removal", "mask")
-    predicted = compare(PREDICTED + "{}", limit, COMPARED, "--target", "predicted")
-    return [*compare("{}", limit, TABLE), *layers, *betas, *rates, *costly, *masked, *predicted]
-
-
-def _command(
-    what: str, name: str, dataset: str, data: Path, runs: Path, limit: int, options: tuple[str, ...]
-) -> Experiment:
-    words = ["narrows", *what.split(), "--dataset", dataset, "--data-dir", str(data), "--model", MODELS[dataset]]
-    words += ["--limit", str(limit), *options, "--batch-size", "20", "--out", str(runs / name)]
-    if dataset == "imdb":
-        words += ["--max-tokens", str(IMDB_TOKENS)]
-    return Experiment(name, tuple(words))
+    return [
+        *compare("", limit, TABLE),
+        *command("sweep layers", LAYERS, MODELS, swept, "--method", "paper:samples=2"),
+        *command("sweep beta", BETAS, ("mnli_matched", "rte"), swept, "--method", "paper:samples=2"),
+        *command("sweep layers", RATES, MODELS, swept, "--method", "complete"),
+        *compare(FEW, few, COSTLY),
+        *compare("", limit, (*COMPARED, "lime:removal=mask"), "--removal", "mask"),  # the attributions are there
+        *compare(PREDICTED, limit, COMPARED, "--target", "predicted"),
+    ]

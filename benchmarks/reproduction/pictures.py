@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 from narrows import Explainer
 from narrows.run.settings import BETAS
-from narrows.viz.canvas import save_figure
+from narrows.viz.canvas import figure_bytes
 from narrows.viz.series import plot_series
 
-REVIEW = "The script is a mess and the pacing drags, but her performance is so warm that I left the cinema smiling."
-PREMISE = "A tired nurse sleeps on a bench outside the hospital."
-HYPOTHESIS = "The nurse is wide awake."
-BETA_LAYER = 5
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REVIEW: Any = (
+    "The script is a mess and the pacing drags, but her performance is so warm that I left the cinema smiling."
+)
+PAIR: Any = {
+    "text": "A tired nurse sleeps on a bench outside the hospital.",
+    "text_pair": "The nurse is wide awake.",
+}
+SHOWN = {"imdb": ("sentiment", REVIEW), "mnli": ("nli", PAIR)}
+COLOURS = 96  # of a picture: enough for its shades, and a fraction of the bytes
 
 
 def draw_all(out: Path) -> dict[str, Any]:
-    """Draw all pictures.
-
-    Args:
-        out: Folder for them.
-
-    Returns:
-        What they show, for the write-up.
-    """
-    review: Any = REVIEW
-    pair: Any = {"text": PREMISE, "text_pair": HYPOTHESIS}
+    """Draw the pictures, and return the bits that they show."""
     facts: dict[str, Any] = {}
-    for name, model, item in (("imdb", "sentiment", review), ("mnli", "nli", pair)):
+    for name, (model, item) in SHOWN.items():
         explainer = Explainer.from_pretrained(model, method="information")
-        layers = [attribution.to_dict() for attribution in explainer.across_layers(item)]
-        rows = [f"layer {attribution['layers'][0]}" for attribution in layers]
-        save_figure(plot_series(layers, rows, "layer"), out / f"figure_3_layers_{name}")
-        # A step too small to move the mask leaves the bits of the open one.
-        still = Explainer.from_pretrained(model, method="information:steps=1:learning_rate=1e-9")
-        before, after = still(item), explainer(item)
-        both, names = [before.to_dict(), after.to_dict()], ["mask open", "after optimisation"]
-        save_figure(plot_series(both, names, "information"), out / f"figure_3_before_after_{name}")
-        facts[name] = {
-            "predicted": after.predicted,
-            "p": after.probabilities[after.predicted],
-            "before": float(before.scores.sum()),
-            "after": float(after.scores.sum()),
-        }
-    series = []
-    betas = BETAS.split(",")
-    for beta in betas:
-        explainer = Explainer.from_pretrained("sentiment", method=f"paper:layer={BETA_LAYER}:beta={beta}")
-        series.append(explainer(review).to_dict())
-    save_figure(plot_series(series, betas, "beta"), out / "figure_5_beta")
-    totals = [sum(token["score"] for token in saved["tokens"]) for saved in series]
-    facts["beta"] = dict(zip(betas, totals, strict=True))
+        layers = explainer.across_layers(item)
+        rows = [f"layer {one.layers[0]}" for one in layers if one.layers]
+        save_png(plot_series(layers.to_dicts(), rows, "layer"), out / f"figure_3_layers_{name}.png")
+        found = explainer(item)
+        facts[name] = {"before": found.trace[0].information, "after": float(found.scores.sum())}
+    series = {beta: Explainer.from_pretrained("sentiment", f"paper:beta={beta}")(REVIEW) for beta in BETAS.split(",")}
+    drawn = [one.to_dict() for one in series.values()]
+    save_png(plot_series(drawn, list(series), "beta"), out / "figure_5_beta.png")
+    facts["beta"] = {beta: float(one.scores.sum()) for beta, one in series.items()}
     return facts
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a picture with few colours, which makes a small file."""
+    image = Image.open(io.BytesIO(figure_bytes(figure, "png"))).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)

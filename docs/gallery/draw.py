@@ -9,16 +9,14 @@ import io
 import shutil
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from narrows.app.compute import explain_betas, explain_by
 from PIL import Image
 
-from narrows import Attribution, Explainer
-from narrows.app.request import Request
+from narrows import Explainer
 from narrows.app.shelf import Shelf
+from narrows.run.settings import BETAS
 from narrows.viz.canvas import figure_bytes
 from narrows.viz.figure import plot_text
 from narrows.viz.series import plot_series
@@ -26,8 +24,10 @@ from narrows.viz.trace import plot_rate, plot_trace
 
 HERE = Path(__file__).parent
 REVIEW = "The plot is thin, but the acting is superb."
-PREMISE = "A tired nurse sleeps on a bench outside the hospital."
-HYPOTHESIS = "The nurse is wide awake."
+PAIR: Any = {
+    "text": "A tired nurse sleeps on a bench outside the hospital.",
+    "text_pair": "The nurse is wide awake.",
+}
 PAGES = (("page_light", "light", 1180), ("page_dark", "dark", 1180), ("page_narrow", "light", 420))
 COLOURS = 128  # of a picture: enough for its shades, and a fraction of the bytes
 
@@ -38,24 +38,26 @@ def save_png(name: str, content: bytes) -> None:
     image.quantize(COLOURS, dither=Image.Dither.NONE).save(HERE / f"{name}.png", optimize=True)
 
 
-def draw_figures(shelf: Shelf) -> None:
-    """Draw one map, methods and labels beside each other, layers, betas, the rate and the trace."""
-    review = Request(REVIEW)
-    labels = [explain_by("narrows", replace(review, target=label), shelf) for label in ("positive", "negative")]
-    methods = [explain_by(name, replace(review, target="positive"), shelf) for name in ("narrows", "ig", "occlusion")]
-    pair = Explainer.from_pretrained("nli", readout="information")
-    layers = pair.across_layers({"text": PREMISE, "text_pair": HYPOTHESIS}, target="contradiction")
-    betas = explain_betas(Request(REVIEW), shelf, lambda _, __: None)
-    series = list(betas.values())
-    contradiction: Attribution = layers[pair.layer]
+def draw_figures() -> None:
+    """Draw one map, labels and methods beside each other, layers, betas, the rate and the trace."""
+    fast = Explainer.from_pretrained("sentiment")
+    labels = [fast(REVIEW, label).to_dict() for label in ("positive", "negative")]
+    methods = [Explainer.from_pretrained("sentiment", name)(REVIEW).to_dict() for name in ("fast", "ig", "occlusion")]
+    pair = Explainer.from_pretrained("nli")(PAIR).to_dict()
+    layers = Explainer.from_pretrained("nli", "information").across_layers(PAIR).to_dicts()
+    by_beta = {
+        beta: Explainer.from_pretrained("sentiment", f"information:beta={beta}")(REVIEW).to_dict()
+        for beta in BETAS.split(",")
+    }
+    series = list(by_beta.values())
     figures: dict[str, Any] = {
-        "map": plot_text([contradiction.to_dict()]),
+        "map": plot_text([pair]),
         "labels": plot_text(labels),
         "methods": plot_text(methods),
-        "layers": plot_series(layers.to_dicts(), [str(result.layer) for result in layers], "layer", "all"),
-        "betas": plot_series(series, list(betas), "beta"),
+        "layers": plot_series(layers, [str(layer) for layer in range(len(layers))], "layer", "all"),
+        "betas": plot_series(series, list(by_beta), "beta"),
         "rate": plot_rate({"beta": series}),
-        "trace": plot_trace({f"beta {beta}": betas[beta] for beta in ("1e-3", "1e-1", "1")}),
+        "trace": plot_trace({f"beta {beta}": by_beta[beta] for beta in ("1e-3", "1e-1", "1")}),
     }
     for name, figure in figures.items():
         save_png(name, figure_bytes(figure, "png"))
@@ -93,8 +95,7 @@ def draw_page(shelf: Shelf) -> None:
 
 
 if __name__ == "__main__":
-    offered = Shelf(["sentiment", "topic", "nli", "rte"], device="cpu")
     if "figures" in sys.argv[1:]:
-        draw_figures(offered)
+        draw_figures()
     if "page" in sys.argv[1:]:
-        draw_page(offered)
+        draw_page(Shelf(["sentiment", "topic", "nli", "rte"], device="cpu"))

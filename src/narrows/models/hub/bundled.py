@@ -71,7 +71,7 @@ def find(name: str) -> BundledModel:
     if name in names():
         return BundledModel(name, ADAPTERS / name)
     if not (Path(name) / ADAPTER_CONFIG).is_file():
-        listed = ", ".join(names()) or "none"
+        listed = ", ".join(names()) or "none: they come with the wheel, not with the source distribution"
         raise ModelError(f"no bundled model {name!r}; there are {listed}; nor is it a folder with {ADAPTER_CONFIG}")
     return BundledModel(name, Path(name))
 
