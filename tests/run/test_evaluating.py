@@ -247,6 +247,13 @@ def test_the_summary_has_what_was_promised(texts: Path, classifier: Classifier, 
     assert drops["difference"] == pytest.approx(random["drop_11"] - occlusion["drop_11"])
 
 
+def test_methods_with_one_label_are_told_apart(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+    evaluate(classifier, plan_of(texts, "fast", "best", "random"), tmp_path / "out")
+    labels = [method["label"] for method in write_summary(tmp_path / "out")["methods"].values()]
+    assert len(set(labels)) == 3
+    assert "best" in labels[1] and labels[2] == "random"
+
+
 def test_unfinished_methods_are_named_and_left_out(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
     out = tmp_path / "out"
     evaluate(classifier, plan_of(texts, "random", "occlusion"), out)

@@ -128,7 +128,7 @@ def facts(found: Inspection) -> list[tuple[str, Any]]:
         ("damaged parts", "; ".join(found.damaged) or "none"),
         ("errors", "; ".join(f"{count} x {error}" for error, count in found.errors.items()) or "none"),
         ("method", f"{method['spec']} ({method['label']})"),
-        (f"{method['unit']} per text", sizes),
+        ("scores summed", f"{sizes}; {method['unit']} per text, without their signs"),
         ("model", f"{model['name']} ({model['sha256'][:12]})"),
         ("prior", manifest["prior"]),
         ("settings", config),

@@ -165,7 +165,7 @@ def grade(
         for row in each.rows(name, parts=sorted({text // size for text in wanted})) if wanted else ():
             if (text := row["id"]) in wanted:
                 before, after = curves[number][text, :2].tolist()
-                saved, label = from_row(row), each.methods[name]["label"]
+                saved, label = from_row(row), summary["methods"][name]["label"]
                 found[number, text] = Graded(saved, wanted[text], before, after, summary["dataset"], label)
     most, least = ([found[number, text] for _, number, text in end] for end in ends)
     return most, least

@@ -151,6 +151,7 @@ def unfinished(results: Results, summary: RunSummary) -> list[str]:
 
 def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array) -> MethodSummary:
     about = {key: value for key, value in results.methods[name].items() if key not in ("spec", "files")}
+    twins = [own for own in results.methods.values() if own["label"] == about["label"]]
     seconds, forwards = results.cost(name)
     rate = mean_rate_curve(results.traces(name))
     lost = drops(curves)
@@ -158,7 +159,7 @@ def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array
     intervals = {f"{measure}_interval": list(bootstrap_interval(values)) for measure, values in measures.items()}
     return {
         "name": name,
-        "label": about["label"],
+        "label": about["label"] if len(twins) == 1 else f"{about['label']} ({name})",  # fast and best are both evidence
         "unit": about["unit"],
         "signed": about["signed"],
         **{measure: float(values.mean()) for measure, values in measures.items()},  # type: ignore[typeddict-item]
