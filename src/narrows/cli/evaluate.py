@@ -57,8 +57,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a page (report.html), figures (PNG and SVG) and tables of what runs found."""
-    from narrows.run.maps_page import is_dataset_run, write_maps_page
-    from narrows.run.report import write_report
+    from narrows.run.report import is_dataset_run, write_maps_page, write_report
 
     if is_dataset_run(folder):
         page = write_maps_page(folder, out)
