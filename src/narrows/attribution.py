@@ -21,13 +21,28 @@ from narrows.viz.figure import plot_map
 from narrows.viz.files import are_layers, render_file
 from narrows.viz.fragments import render_list
 from narrows.viz.html import render_fragment, render_page
-from narrows.viz.terminal import render_layers, render_map
+from narrows.viz.terminal import render_layers, render_map, render_maps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 LITTLE = 0.05  # p(target) that a typical text has already, but for so much, is not explained by this text
+DERIVED = ("unit", "signed", "additive")  # of the saved form: they stand in the method too
+# What the saved form holds as it is.
+SAVED = (
+    "text",
+    "text_pair",
+    *DERIVED,
+    "target",
+    "predicted",
+    "method",
+    "typical",
+    "rise",
+    "truncated",
+    "model",
+    "prior",
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -167,121 +182,62 @@ class Attribution:
         return rate_curve(self.trace)
 
     def words(self) -> list[Word]:
-        """Sum the scores of the tokens of each word, by their offsets into the original string.
-
-        Returns:
-            The words in reading order, those of text before those of text_pair.
-        """
+        """Sum the scores of the tokens of each word, in reading order, those of text before those of text_pair."""
         return find_words(self.text, self.text_pair, self._token_dicts())
 
     def to_dict(self) -> AttributionDict:
-        """Give the saved form, which ``narrows explain --json`` prints.
-
-        Returns:
-            Plain dictionaries, lists, numbers and strings.
-        """
+        """Give the saved form, of plain dictionaries and lists, which ``narrows explain --json`` prints."""
         tokens = self._token_dicts()
-        return {
-            "text": self.text,
-            "text_pair": self.text_pair,
-            "tokens": tokens,
-            "words": make_words(self.text, self.text_pair, tokens),
-            "unit": self.unit,
-            "signed": self.signed,
-            "additive": self.additive,
-            "target": self.target,
-            "predicted": self.predicted,
-            "probabilities": dict(self.probabilities),
-            "layers": None if self.layers is None else list(self.layers),
-            "method": self.method,
-            "typical": self.typical,
-            "rise": self.rise,
-            "truncated": self.truncated,
-            "trace": trace_dicts(self.trace),
-            "model": self.model,
-            "prior": self.prior,
-            "record": dict(self.record),
-            "narrows_version": __version__,
+        saved: Any = {name: getattr(self, name) for name in SAVED}
+        saved |= {"tokens": tokens, "words": make_words(self.text, self.text_pair, tokens)}
+        saved |= {"layers": None if self.layers is None else list(self.layers), "trace": trace_dicts(self.trace)}
+        saved |= {"probabilities": dict(self.probabilities), "record": dict(self.record)}
+        return {name: saved[name] for name in AttributionDict.__annotations__ if name in saved} | {  # type: ignore[return-value]
+            "narrows_version": __version__
         }
 
     def _token_dicts(self) -> list[TokenDict]:
-        return [self._token_dict(position, rank) for position, rank in enumerate(self.ranks)]
-
-    def _token_dict(self, position: int, rank: int | None) -> TokenDict:
-        start, end = self.offsets[position] or (None, None)
-        return {
-            "token": self.tokens[position],
-            "start": start,
-            "end": end,
-            "segment": self.segments[position],
-            "special": self.special[position],
-            "score": float(self.scores[position]),
-            "rank": rank,
-        }
+        columns = zip(self.tokens, self.offsets, self.segments, self.scores.tolist(), self.ranks, strict=True)
+        return [
+            {
+                "token": token,
+                "start": offset and offset[0],
+                "end": offset and offset[1],
+                "segment": segment,
+                "special": segment is None,
+                "score": score,
+                "rank": rank,
+            }
+            for token, offset, segment, score, rank in columns
+        ]
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Attribution:
-        """Read the saved form.
-
-        Args:
-            saved: What `to_dict` gives.
-
-        Returns:
-            The attribution.
-
-        Raises:
-            InputError: If something is missing.
-        """
+        """Read what `to_dict` gives; an `InputError` if something is missing."""
         try:
             tokens = saved["tokens"]
             return cls(
-                text=saved["text"],
-                text_pair=saved["text_pair"],
+                **{name: saved[name] for name in SAVED if name not in DERIVED},
                 tokens=tuple(token["token"] for token in tokens),
                 offsets=tuple(None if token["start"] is None else (token["start"], token["end"]) for token in tokens),
                 segments=tuple(token["segment"] for token in tokens),
                 scores=np.array([token["score"] for token in tokens], dtype=np.float64),
                 ranking=tuple(place for _, place in sorted(_ranked(tokens))),
-                target=saved["target"],
-                predicted=saved["predicted"],
                 probabilities=dict(saved["probabilities"]),
-                method=saved["method"],
                 layers=None if saved["layers"] is None else tuple(saved["layers"]),
-                typical=saved["typical"],
-                rise=saved["rise"],
                 trace=tuple(TracePoint(**point) for point in saved["trace"]),
-                truncated=saved["truncated"],
-                model=saved["model"],
-                prior=saved["prior"],
                 record=dict(saved["record"]),
             )
         except (KeyError, TypeError) as error:
             raise InputError(f"no saved attribution: {error!r}") from error
 
     def save(self, path: str | Path) -> None:
-        """Write a file: ``.json``, the saved form as it is, or ``.safetensors``, the numbers as arrays.
-
-        Args:
-            path: Where to.
-
-        Raises:
-            InputError: If the name ends otherwise, or the file cannot be written.
-        """
+        """Write ``.json``, the saved form as it is, or ``.safetensors``, the scores as an array; or an `InputError`."""
         write_saved(path, self.to_dict(), self.scores)
 
     @classmethod
     def load(cls, path: str | Path) -> Attribution:
-        """Read a file written by `save`.
-
-        Args:
-            path: A ``.json`` or ``.safetensors`` file.
-
-        Returns:
-            The attribution.
-
-        Raises:
-            InputError: If the file is missing or holds something else.
-        """
+        """Read a file written by `save`; an `InputError` if it is missing or holds something else."""
         saved = read_saved(path)
         try:
             return cls.from_dict(saved)
@@ -293,22 +249,11 @@ class Attribution:
         Console().print(render_map(self.to_dict()))
 
     def to_html(self) -> str:
-        """Make one self-contained page.
-
-        Returns:
-            HTML with every text escaped, and nothing fetched from outside.
-        """
+        """Make one self-contained page of HTML, with every text escaped and nothing fetched from outside."""
         return render_page([self.to_dict()])
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the token map with matplotlib (extra ``plot``).
-
-        Args:
-            ax: Where to draw; None = a new figure.
-
-        Returns:
-            The axes.
-        """
+        """Draw the token map with matplotlib (extra ``plot``) on `ax`, or on a new figure; give the axes."""
         return plot_map(self.to_dict(), ax)
 
     def export(self, path: str | Path) -> None:
@@ -341,29 +286,16 @@ class Attributions(list[Attribution]):
         return f"Attributions({len(self)})" if len(self) != 1 else f"Attributions([{self[0]!r}])"
 
     def to_dicts(self) -> list[AttributionDict]:
-        """Give the saved forms.
-
-        Returns:
-            One per result, in their order.
-        """
+        """Give the saved form of each result."""
         return [attribution.to_dict() for attribution in self]
 
     def show(self) -> None:
         """Print the maps to the terminal."""
         saved = self.to_dicts()
-        pictures = [render_layers(saved)] if saved and are_layers(saved) else map(render_map, saved)
-        for picture in pictures:
-            Console().print(picture)
+        Console().print(render_layers(saved) if saved and are_layers(saved) else render_maps(saved))
 
     def export(self, path: str | Path) -> None:
-        """Draw the maps to a file, as `Attribution.export` does.
-
-        Args:
-            path: Where to.
-
-        Raises:
-            InputError: If there is nothing to draw, the name ends otherwise, or the file cannot be written.
-        """
+        """Draw the maps to a file, as `Attribution.export` does."""
         _export(self.to_dicts(), Path(path))
 
     def _repr_html_(self) -> str:

@@ -252,7 +252,8 @@ class Explainer:
         """
         if "layer" not in settings_of(type(self.method)):
             raise InputError(f"the method {spec(self.method)} looks at no layer")
-        first = 1 if self.prior == PRIORS["residual"] else 0
+        own = self._cut.find_prior(getattr(self.method, "prior", None))
+        first = 1 if own == PRIORS["residual"] else 0
         chosen = range(first, self.blocks + 1) if layers is None else layers
         by_layer = [replace(self.method, layer=layer) for layer in chosen]  # type: ignore[type-var]
         asked = self._reader.ask(item, target)

@@ -133,7 +133,7 @@ def test_a_method_is_chosen_with_its_settings(chromium: Any, address: str) -> No
     page.get_by_role("tab", name="Layers").click()
     page.get_by_role("alert").get_by_text("lime looks at no layer").wait_for()
     choose(page, "Method", "information")
-    page.locator("#map").get_by_text("information bottleneck").first.wait_for()
+    page.locator("#map").get_by_text("information").first.wait_for()
     page.get_by_role("button", name="Settings of the method").click()
     assert page.get_by_role("textbox", name="steps").get_attribute("placeholder") == "10"
     page.get_by_role("textbox", name="steps").fill("many")

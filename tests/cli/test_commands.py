@@ -36,7 +36,7 @@ def informed(options: list[object]) -> list[object]:
 def test_the_terminal_map_shows_words_unit_and_prediction(run: Runner, informed: list[object]) -> None:
     result = run("explain", "A very good film!", *informed)
     assert result.code == 0
-    for part in ("A very good film!", "predicted", "bits", "information bottleneck", "layer 3", "rank"):
+    for part in ("A very good film!", "predicted", "bits", "information", "layer 3", "rank"):
         assert part in result.out
     assert result.err == ""
 

@@ -286,10 +286,19 @@ def test_typical_odds_are_computed_once_for_each_length(bert: Classifier, make_p
         _ = batch.goals
         rows.clear()
         first = batch.typical_odds(site, prior)
-        assert len(rows) == 4  # a plain run and a suffix for each of two lengths
+        assert rows == [2]  # one suffix, with a row for each of the two lengths
         again = batch.typical_odds(site, prior)
-        assert len(rows) == 4
+        assert rows == [2]
         assert torch.equal(first, again)
+
+
+def test_typical_odds_follow_the_weights(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
+    prior = make_prior(bert[0])
+    with lent_batch(bert, ["a good film"], prior=prior) as batch:
+        before = batch.typical_odds(batch.site(1), prior)
+        with torch.no_grad():
+            bert[0].classifier.weight.add_(torch.randn_like(bert[0].classifier.weight))
+        assert not torch.equal(before, batch.typical_odds(batch.site(1), prior))
 
 
 @pytest.mark.parametrize("name", ["instance", "residual"])

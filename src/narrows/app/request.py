@@ -16,7 +16,7 @@ from narrows.methods.settings import Setting, is_required, parse_setting, write_
 MAX_CHARACTERS = 20_000  # of both texts together; far beyond what a model reads
 MAX_TOKENS = 256  # longer texts are cut, and the map says so
 DEFAULT_METHOD = "fast"
-COSTLY = ("points", "iterations", "steps", "samples", "draws")  # settings that multiply the passes through the model
+COSTLY = ("points", "steps", "samples", "draws")  # settings that multiply the passes through the model
 MAX_PASSES = 1_000  # their largest product: about a minute on a laptop
 
 

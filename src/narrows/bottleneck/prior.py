@@ -30,12 +30,7 @@ FORMAT = "narrows-prior-1"
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """Mean and standard deviation per feature.
-
-    Attributes:
-        mean: Broadcastable to (batch, tokens, hidden).
-        std: Broadcastable to (batch, tokens, hidden), above zero.
-    """
+    """Mean and standard deviation per feature, above zero, broadcastable to (batch, tokens, hidden)."""
 
     mean: Tensor
     std: Tensor
@@ -56,16 +51,7 @@ class AnyPrior(Protocol):
         """Layers whose activations it looks at, for the Gaussian of a layer; a `LayerError` if it has none there."""
 
     def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> Gaussian:
-        """Give the Gaussian of a layer.
-
-        Args:
-            layer: From 0, the embeddings, to the number of blocks.
-            activations: Those of the layers that it needs, (batch, tokens, hidden) each.
-            real: True where a token is not padding, (batch, tokens).
-
-        Returns:
-            Mean and deviation, broadcastable to (batch, tokens, hidden).
-        """
+        """Give the Gaussian of a layer, from 0, the embeddings; real: no padding, (batch, tokens)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,15 +148,7 @@ class Prior:
 
     @classmethod
     def estimate(cls, batches: Iterable[tuple[Sequence[Tensor], Tensor]], model: ModelIdentity) -> Prior:
-        """Estimate from activations, all layers in one pass.
-
-        Args:
-            batches: Pairs of the activations of every layer, each (batch, tokens, hidden), and the mask of real tokens,
-                (batch, tokens).
-            model: The model that made them.
-
-        Returns:
-            The prior.
+        """Estimate all layers at once, from pairs of their activations, (batch, tokens, hidden) each, and real tokens.
 
         Raises:
             PriorError: If there is no real token.
@@ -202,19 +180,7 @@ class Prior:
         return ()
 
     def at(self, layer: int, activations: Mapping[int, Tensor] | None = None, real: Tensor | None = None) -> Gaussian:
-        """Give the Gaussian of a layer.
-
-        Args:
-            layer: From 0, the embeddings, to the number of blocks.
-            activations: Not looked at.
-            real: Not looked at.
-
-        Returns:
-            Mean and deviation, (hidden,) each.
-
-        Raises:
-            LayerError: If the layer is out of range.
-        """
+        """Give mean and deviation of a layer, (hidden,) each, from 0, the embeddings; it needs nothing else."""
         self.needs(layer)
         return Gaussian(self.mean[layer], self.std[layer])
 
@@ -236,14 +202,7 @@ class Prior:
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file.
-
-        Args:
-            path: Where to; an existing file is replaced.
-
-        Raises:
-            InputError: If it cannot be written.
-        """
+        """Write a safetensors file, which replaces an existing one; an `InputError` if it cannot be written."""
         header = {"name": self.model.name, "count": self.count}
         tensors = {"mean": self.mean, "std": self.std, "probe": self.model.probe}
         metadata = {"format": FORMAT, "prior": json.dumps(header)}
@@ -253,17 +212,7 @@ class Prior:
 
     @classmethod
     def load(cls, path: str | Path) -> Prior:
-        """Read a file written by `save`.
-
-        Args:
-            path: The safetensors file.
-
-        Returns:
-            The prior.
-
-        Raises:
-            PriorError: If the file is missing or is no saved prior.
-        """
+        """Read a file written by `save`; a `PriorError` if it is missing or is no saved prior."""
         if not Path(path).is_file():
             raise PriorError(f"no such prior: {path} is no file, and the priors without one are {', '.join(PRIORS)}")
         try:
@@ -337,21 +286,7 @@ PRIORS: Mapping[str, AnyPrior] = {"instance": InstancePrior(), "residual": Resid
 
 
 def find_prior(prior: AnyPrior | str | Path) -> AnyPrior:
-    """Find a prior by its name or its file.
-
-    Args:
-        prior: One of `PRIORS`, the path of a saved `Prior`, or a prior, which is returned as it is.
-
-    Returns:
-        The prior.
-
-    Raises:
-        PriorError: If there is no such file, or it holds no prior.
-
-    Example:
-        >>> find_prior("instance")
-        InstancePrior()
-    """
+    """Find a prior by its name in `PRIORS` or its file; a prior is returned as it is. Else a `PriorError`."""
     if not isinstance(prior, str | Path):
         return prior
     return PRIORS.get(str(prior)) or Prior.load(prior)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ class CutModel:
     prior: AnyPrior
     name: str
     _priors: dict[str, AnyPrior] = field(default_factory=dict, repr=False)
-    typical_logits: dict[tuple[str, int, int], Tensor] = field(default_factory=dict, repr=False)
+    typical_logits: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -82,6 +83,10 @@ class CutModel:
             if prior is not None:
                 prior.needs(each)
         return tuple(checked)
+
+    def state(self) -> tuple[Any, ...]:
+        """Give what changes when weights, dtype or device do."""
+        return self.model.dtype, self.model.device, sum(weight._version for weight in self.model.parameters())
 
     def find_prior(self, name: str | None) -> AnyPrior:
         """Find the prior that a method's setting names; None = the model's.

@@ -36,7 +36,7 @@ from narrows.errors import InputError, NumericsError
 from narrows.methods.cut_model import CutModel
 from narrows.methods.registry import Described, describe
 from narrows.models.cut.finite import check_finite
-from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, run_suffix
+from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, run_suffix, take_rows
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved
@@ -245,24 +245,19 @@ class Batch:
         Returns:
             Nats, (batch,).
         """
-        known = self.cut.typical_logits
-        name, lengths = prior.name, [len(encoding) for encoding in self.encodings]
-
-        def key(length: int) -> tuple[str, int, int]:
-            return name, site.layer, length
-
         mean = site.prior.mean.to(site.activation).expand_as(site.activation)
         with torch.no_grad():
             if prior.per_text or not isinstance(self.cut.task, Classifying):
                 return site.log_odds(mean.unsqueeze(1)).squeeze(1)
-            for length in sorted(set(lengths)):
-                if key(length) not in known:
-                    row = Batch(self.cut, [self.questions[lengths.index(length)]])
-                    prefix = row.prefix([site.layer])
-                    put_in = mean[:1, :length].unsqueeze(1)
-                    known[key(length)] = row._suffix(site.layer, prefix, put_in)[0, 0]
-            logits = torch.stack([known[key(length)] for length in lengths])
-            return judge_odds(self.goals, logits.unsqueeze(1)).squeeze(1)
+            keys = [(prior.name, site.layer, len(encoding), *self.cut.state()) for encoding in self.encodings]
+            known = self.cut.typical_logits
+            if new := {key: row for row, key in enumerate(keys) if key not in known}:
+                rows = list(new.values())
+                prefix, inputs = take_rows(self.prefix([site.layer]), self.inputs, rows)
+                with self.reading(rows):
+                    logits = run_suffix(self.cut.network, prefix, inputs, site.layer, mean[rows])
+                known.update(zip(new, logits, strict=True))
+            return judge_odds(self.goals, torch.stack([known[key] for key in keys]).unsqueeze(1)).squeeze(1)
 
     def attributions(
         self,

@@ -215,6 +215,17 @@ def _hidden_states(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     return value
 
 
+def take_rows(prefix: Prefix, inputs: Inputs, rows: Sequence[int]) -> tuple[Prefix, dict[str, Tensor]]:
+    """Pick some texts of a plain run: what `run_suffix` needs for activations of these alone."""
+    count = len(prefix.logits)
+
+    def pick(value: Any) -> Any:
+        return value[rows] if isinstance(value, Tensor) and value.ndim > 0 and len(value) == count else value
+
+    others = tuple(None if own is None else tuple(map(pick, own)) for own in prefix.others)
+    return Prefix({}, prefix.logits[rows], others), {name: pick(value) for name, value in inputs.items()}
+
+
 def _repeat_rows(others: tuple[Any, ...] | None, texts: int, rows: int) -> tuple[Any, ...] | None:
     """Repeat what a block returned beside the activation for the copies of the texts, if it has a row per text."""
     if others is None or rows == texts:
