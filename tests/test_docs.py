@@ -1,0 +1,47 @@
+"""What the pages refer to is there: files, functions, and the numbers of the default algorithm."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from narrows.methods import find_method, method_names
+from narrows.methods.evidence import SHARE, SHORTEST
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\[([^]]*)\]\(([^)#]+)[^)]*\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    for _, target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert "://" in target or (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+def test_the_page_of_the_method_names_functions_that_are_there() -> None:
+    page = ROOT / "docs" / "method.md"
+    linked = [(text, target) for text, target in LINK.findall(page.read_text(encoding="utf-8")) if "`" in text]
+    assert len(linked) > 8
+    for text, target in linked:
+        source = (page.parent / target).read_text(encoding="utf-8")
+        for name in re.findall(r"`([\w.]+)`", text):
+            if not name.startswith("narrows."):
+                assert re.search(rf"(def|class) {name.rpartition('.')[2]}\b", source), f"{target} has no {name}"
+
+
+def test_the_page_of_the_method_has_the_numbers_of_the_code() -> None:
+    page = " ".join((ROOT / "docs" / "method.md").read_text(encoding="utf-8").split())
+    assert f"1/{round(1 / SHARE)} of the content tokens" in page
+    assert f"fewer than {SHORTEST} content tokens" in page
+
+
+def test_the_methods_of_the_readme_and_of_the_how_to_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in re.findall(r'`"([a-z_]+(?::[\w=,]+)?)"`', readme):
+        find_method(name)
+    how_to = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    missing = [name for name in method_names() if f"`{name}" not in how_to]
+    assert not missing
