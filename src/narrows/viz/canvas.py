@@ -1,7 +1,4 @@
-"""What figures share: sizes, fonts and colours, names that can be drawn, files that are the same every time.
-
-matplotlib is loaded only when a figure is asked for.
-"""
+"""What figures share: sizes, fonts and colours, names that can be drawn, files that are the same every time."""
 
 from __future__ import annotations
 
@@ -21,9 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FigureFormat = Literal["png", "svg", "pdf"]
-
-PAGE_WIDTH = 7.0  # inches between the margins of a paper of two columns
-COLUMN_WIDTH = 3.3
+PAGE_WIDTH, COLUMN_WIDTH = 7.0, 3.3  # inches between the margins of a paper of two columns
 INK, LINES = "#1b1f24", "#5b6470"
 PNG_DPI = 200
 # Okabe and Ito (2008), without the yellow, which is hard to see on white.
@@ -76,8 +71,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def settle(figure: Figure) -> Figure:
     """Lay a figure out once and for all, so that it is the same however often it is saved."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
+    if engine := figure.get_layout_engine():
         engine.execute(figure)
         figure.set_layout_engine("none")
     return figure
@@ -85,18 +79,7 @@ def settle(figure: Figure) -> Figure:
 
 @paper_style()
 def figure_bytes(figure: Figure, format: FigureFormat) -> bytes:
-    """Write a figure as a file, the same bytes for the same figure.
-
-    Args:
-        figure: Any figure.
-        format: ``png`` (200 dots per inch), ``svg`` or ``pdf`` (with the letters as text that can be searched).
-
-    Returns:
-        The content of the file.
-
-    Raises:
-        InputError: If there is no such format.
-    """
+    """Write a figure as a file, the same bytes for the same figure."""
     if format not in get_args(FigureFormat):
         raise InputError(f"a figure is written as {', '.join(get_args(FigureFormat))}, not {format!r}")
     undated: dict[str, Any] = {
@@ -114,19 +97,11 @@ def figure_svg(figure: Figure) -> str:
 
 
 def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """Save a figure as PNG (200 dots per inch) and as SVG, the same bytes for the same figure.
-
-    Args:
-        figure: Any figure.
-        stem: Where to, without the suffixes ``.png`` and ``.svg``.
-
-    Returns:
-        The two files.
-    """
+    """Save a figure as PNG (200 dots per inch) and as SVG, the same bytes for the same figure."""
     png, svg = (stem.with_name(stem.name + suffix) for suffix in (".png", ".svg"))
-    for path, content in ((png, figure_bytes(figure, "png")), (svg, figure_bytes(figure, "svg"))):
+    for path in (png, svg):
         with written_whole(path) as partial:
-            partial.write_bytes(content)
+            partial.write_bytes(figure_bytes(figure, "png" if path == png else "svg"))
     return png, svg
 
 

@@ -1,7 +1,4 @@
-"""The words and numbers around a picture, the same in the terminal, on the page and in figures.
-
-Unit, sign, label and sentences come from the record of the method; nothing is looked up by a method's name.
-"""
+"""The words and numbers around a picture, the same in all of them; they come from the record of the method alone."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.data.schema import AttributionDict
-from narrows.viz.spans import content, one_line, unplaced, visible
+from narrows.viz.spans import Span, content, one_line, unplaced, visible
 
 LITTLE = 0.05  # p(target) closer than this to that of a typical text: the map has little to explain
 
@@ -41,12 +38,9 @@ class Label:
 
 def number(value: float, signed: bool = False) -> str:
     """Write a score without its unit, with at least two significant digits; positive ones get a plus if signed."""
-    if not math.isfinite(value):
-        return "not finite"
-    size = abs(value)
-    if size == 0:
-        return "0"
-    sign = "+" if signed else ""
+    size, sign = abs(value), "+" if signed else ""
+    if not math.isfinite(value) or not size:
+        return "not finite" if size else "0"
     if size < 0.000995:
         mantissa, _, exponent = f"{value:{sign}.{1 if size >= 1e-9 else 0}e}".partition("e")
         return f"{mantissa}e{int(exponent)}"
@@ -62,22 +56,15 @@ def amount(value: float, unit: str, signed: bool = False) -> str:
 
 def percent(share: float) -> str:
     """Return a share between 0 and 1 as a percentage: "31%", "3.1%"."""
-    if share == 0 or not math.isfinite(share):
-        return "0%"
-    if share < 0.0005:
-        return "<0.1%"
+    if share < 0.0005 or not math.isfinite(share):
+        return "<0.1%" if 0 < share < 1 else "0%"
     return f"{100 * share:.{1 if share < 0.0995 else 0}f}%"
 
 
-def place(layer: int) -> str:
-    """Return the name of a layer: blocks are counted from 1, and layer 0 is the embeddings."""
-    return "layer 0 (the embeddings)" if layer == 0 else f"layer {layer}"
-
-
 def places(layers: Sequence[int]) -> str:
-    """Return the name of several layers: "layers 0 to 3", "layers 3, 6, 9", "layer 4"."""
+    """Return the name of several layers: "layers 0 to 3", "layers 3, 6, 9", "layer 4"; 0 is the embeddings."""
     if len(layers) == 1:
-        return place(layers[0])
+        return f"layer {layers[0]}" if layers[0] else "layer 0 (the embeddings)"
     if len(layers) > 2 and list(layers) == list(range(layers[0], layers[0] + len(layers))):
         return f"layers {layers[0]} to {layers[-1]}"
     return f"layers {', '.join(map(str, layers))}"
@@ -97,9 +84,9 @@ def layers_of(attributions: Sequence[AttributionDict]) -> str:
 def origin(*attributions: AttributionDict) -> str:
     """Return by which method maps were made and, of methods that look at a layer, where."""
     label, where = attributions[0]["method"]["label"], layers_of(attributions)
-    return (
-        f"{re.sub(r', layer [0-9]+(,[0-9]+)*(?=, |$)', '', label)}, {where}" if where else label
-    )  # the setting says the same
+    if where:  # the setting says the same
+        label = f"{re.sub(r', layer [0-9]+(,[0-9]+)*(?=, |$)', '', label)}, {where}"
+    return label
 
 
 def quantity(attribution: AttributionDict) -> str:
@@ -111,10 +98,9 @@ def quantity(attribution: AttributionDict) -> str:
 def truncation(attribution: AttributionDict) -> str | None:
     """Return the sentence that says how many tokens were cut off, or None if none were."""
     count = attribution["truncated"]
-    if not count:
-        return None
     what = "1 token was" if count == 1 else f"{count:,} tokens were"
-    return f"{what} cut off: the text is longer than the model takes, and the map ends where the model stopped reading."
+    said = f"{what} cut off: the text is longer than the model takes, and the map ends where the model stopped reading."
+    return said if count else None
 
 
 def explains_little(attribution: AttributionDict) -> bool:
@@ -135,15 +121,15 @@ def missed(attribution: AttributionDict) -> str | None:
     rise, unit = attribution["rise"], attribution["method"]["unit"]
     if not attribution["method"]["additive"] or rise is None:
         return None
-    gap = abs(rise - total(attribution))
-    return f"The scores miss the rise of {amount(rise, unit)} by {amount(gap, unit)}."
+    return f"The scores miss the rise of {amount(rise, unit)} by {amount(abs(rise - total(attribution)), unit)}."
 
 
 def needed(attribution: AttributionDict) -> str | None:
     """Return how much information the prediction needed of what the layer carries; None for other quantities."""
     if attribution["method"]["quantity"] != "information" or not attribution["trace"]:
         return None
-    used, carried = magnitude(attribution), attribution["trace"][0]["information"]
+    used = sum(abs(token["score"]) for token in attribution["tokens"] if math.isfinite(token["score"]))
+    carried = attribution["trace"][0]["information"]
     where, unit = layers_of([attribution]) or "the layer", attribution["method"]["unit"]
     if used > carried:
         return (
@@ -164,22 +150,14 @@ def sentences(attribution: AttributionDict) -> list[str]:
 def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]:
     """Return the `count` most probable labels, always with the target, and how many labels are left out."""
     target, predicted, every = attribution["target"], attribution["predicted"], attribution["probabilities"]
-    ranked = sorted(every.items(), key=lambda item: -item[1])
-    listed: list[tuple[str, float | None]] = [
-        item for rank, item in enumerate(ranked) if rank < count or item[0] == target
-    ]
-    hidden = len(every) - len(listed)
-    listed += [(name, None) for name in dict.fromkeys((predicted, target)) if name not in every]
-    roles = (("predicted", predicted), ("target", target))
-    return [
-        Label(
-            name,
-            p,
-            ", ".join(role for role, holder in roles if holder == name),
-            attribution["typical"] if name == target and p is not None else None,
-        )
-        for name, p in listed
-    ], hidden
+    ranked = sorted(every, key=lambda name: -every[name])
+    names = [name for rank, name in enumerate(ranked) if rank < count or name == target]
+    hidden = len(every) - len(names)
+    names += [name for name in dict.fromkeys((predicted, target)) if name not in every]
+    holders = (("predicted", predicted), ("target", target))
+    roles = {name: ", ".join(role for role, holder in holders if holder == name) for name in names}
+    typical = {target: attribution["typical"]} if target in every else {}
+    return [Label(name, every.get(name), roles[name], typical.get(name)) for name in names], hidden
 
 
 def probability(attribution: AttributionDict) -> str:
@@ -189,9 +167,8 @@ def probability(attribution: AttributionDict) -> str:
 
 def chance(p: float | None, typical: float | None) -> str:
     """Write a probability beside that of a typical text."""
-    if p is None:
-        return ""
-    return f"p = {p:.3f}" + ("" if typical is None else f", a typical text {typical:.2f}")
+    beside = "" if typical is None else f", a typical text {typical:.2f}"
+    return "" if p is None else f"p = {p:.3f}{beside}"
 
 
 def heading(attribution: AttributionDict) -> str:
@@ -205,11 +182,6 @@ def total(attribution: AttributionDict) -> float:
     return sum(token["score"] for token in attribution["tokens"] if math.isfinite(token["score"]))
 
 
-def magnitude(attribution: AttributionDict) -> float:
-    """Return the sum of the sizes of all scores, special tokens included."""
-    return sum(abs(token["score"]) for token in attribution["tokens"] if math.isfinite(token["score"]))
-
-
 def sums(attribution: AttributionDict) -> bool:
     """Tell whether the sum of all tokens means something: what adds up, and information."""
     return attribution["method"]["additive"] or attribution["method"]["quantity"] == "information"
@@ -219,21 +191,17 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
     """Rank the words of a result, or its tokens where it holds no words, the strongest first whatever their sign."""
     # Where scores add up, the sum of the words that are not listed and the special tokens follow, so that shares add up
     # to 1. Words without any score are left out.
-    rows: list[tuple[str, float, int | None]] = [(w["word"], w["score"], w["rank"]) for w in attribution["words"]]
-    if not rows:
-        rows = [(span.text, span.score, span.rank) for span in content(attribution)]
-    known = [row for row in rows if math.isfinite(row[1]) and row[1] != 0]
-    ranked = sorted(known, key=lambda row: -abs(row[1]))
-    additive = attribution["method"]["additive"]
+    spans, additive = content(attribution), attribution["method"]["additive"]
+    words = [Span(word["word"], (), word["score"], word["rank"]) for word in attribution["words"]] or spans
+    known = [word for word in words if math.isfinite(word.score) and word.score != 0]
+    ranked = sorted(known, key=lambda word: -abs(word.score))
     special = [span for span in unplaced(attribution) if math.isfinite(span.score)] if additive else []
-    whole = sum(abs(row[1]) for row in ranked) + sum(abs(span.score) for span in special)
+    whole = sum(abs(each.score) for each in (*ranked, *special))
 
     def row(name: str, score: float, rank: int | None, size: float, other: bool = False) -> Ranked:
         return Ranked(one_line(name), score, rank, (size / whole if whole else 0.0) if additive else None, other)
 
-    found = [row(word, score, rank, abs(score)) for word, score, rank in ranked[:count]]
-    rest = ranked[count:]
-    if additive and rest:
-        name = f"{len(rest)} more"
-        found.append(row(name, sum(each[1] for each in rest), None, sum(abs(each[1]) for each in rest), True))
+    found = [row(word.text, word.score, word.rank, abs(word.score)) for word in ranked[:count]]
+    if additive and (rest := [word.score for word in ranked[count:]]):
+        found.append(row(f"{len(rest)} more", sum(rest), None, sum(map(abs, rest)), True))
     return [*found, *(row(span.text, span.score, span.rank, abs(span.score), True) for span in special)]

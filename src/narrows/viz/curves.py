@@ -1,19 +1,15 @@
-"""Figures of runs over data sets: degradation curves, methods beside each other, what they find for their cost.
-
-One panel per data set, laid out for the page of a paper. A method has the same look in all panels of a figure.
-Without matplotlib they raise `DependencyError`, with nothing to draw `InputError`.
-"""
+"""Figures of runs over data sets, a panel for each: degradation curves, methods beside each other, what they cost."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from narrows.data.schema import MethodSummary, RunSummary
 from narrows.errors import InputError
 from narrows.viz.canvas import COLOURS, INK, LINES, gaps, paper_style, settle
-from narrows.viz.panels import RANDOM_COLOUR, draw_legend, is_random, looks, make_panels, name_axes
+from narrows.viz.panels import RANDOM_COLOUR, finish, is_random, looks, make_panels, name_axes
 from narrows.viz.trace import BITS_THAT_PASS, LEAST_POINTS, P_THAT_IS_LEFT, scale_rate
 
 if TYPE_CHECKING:
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 Measure = Literal["probability", "normalized"]
 Order = Literal["morf", "lerf"]
 
-PERCENT = [100 * step / 9 for step in range(10)]
+_PERCENT = [100 * step / 9 for step in range(10)]
 DROP_UP = "drop of mean p(target)\nat 11 %"
 _ORDERS = {"morf": "most relevant first", "lerf": "least relevant first"}
 _MEANS = {"probability": "mean p(target)", "normalized": "normalised p(target)"}
@@ -33,48 +29,19 @@ _MEANS = {"probability": "mean p(target)", "normalized": "normalised p(target)"}
 def plot_degradation(
     summaries: Sequence[RunSummary], measure: Measure = "probability", order: Order = "morf"
 ) -> Figure:
-    """Draw what removing tokens did: one panel per data set, one curve per method (the paper's figure 1).
-
-    Seven methods have colours of their own; from the eighth on colours come again, with other dashes and hollow marks.
-    The random method is grey.
-
-    Args:
-        summaries: One per data set.
-        measure: ``probability``, mean p(target), or ``normalized``, the paper's (p - m) / (o - m), with o the mean of
-            the untouched texts and m the least mean of all methods.
-        order: ``morf``, most relevant tokens first, or ``lerf``, least relevant first.
-
-    Returns:
-        The figure.
-
-    Raises:
-        InputError: If there is nothing to draw, or the normalised curve is asked for in the other order.
-    """
+    """Draw what removing tokens did: one panel per data set, one curve per method (the paper's figure 1)."""
     if measure == "normalized" and order == "lerf":
         raise InputError("the normalised curve is that of the most relevant tokens first: choose order='morf'")
     look_of = looks(summaries)
     # p has one scale; where it hardly falls in the end, a normalised curve is many times as high as on other data.
     figure, panels = make_panels(summaries, sharey=measure == "probability")
-    for panel, summary in zip(panels, summaries, strict=True):
-        for name, method in summary["methods"].items():
-            panel.plot(PERCENT, gaps(curve_of(method, measure, order)), **look_of[name])
-    name_curves(panels, measure, order)
-    draw_legend(figure, panels)
-    return settle(figure)
+    draw_curves(panels, summaries, look_of, measure, order)
+    return finish(figure, panels)
 
 
 @paper_style()
 def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
-    """Draw the drop at 11 % of every method as a point with its 95 % interval, one panel per data set.
-
-    Methods are sorted by their mean over the data sets, so that a method is on the same line in all panels.
-
-    Args:
-        summaries: One per data set.
-
-    Returns:
-        The figure.
-    """
+    """Draw the drop at 11 % of every method as a point with its 95 % interval, one panel per data set."""
     look_of = looks(summaries)
     lines = {name: line for line, name in enumerate(_sorted_methods(summaries))}
     figure, panels = make_panels(summaries, sharey=True, height=0.75 + 0.155 * len(lines))
@@ -95,17 +62,7 @@ def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
 
 @paper_style()
 def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
-    """Draw what methods find against what they cost: drop at 11 % over forward-equivalents per text, logarithmic.
-
-    A line joins the Pareto front: the methods than which none is both as cheap and better. Methods that cost nothing,
-    such as a file of scores, stand at 0, where the axis is linear, and take no part in the front.
-
-    Args:
-        summaries: One per data set.
-
-    Returns:
-        The figure.
-    """
+    """Draw what methods find against what they cost: drop at 11 % over forward-equivalents per text, logarithmic."""
     look_of = looks(summaries)
     figure, panels = make_panels(summaries, sharey=False, height=2.0)
     for panel, summary in zip(panels, summaries, strict=True):
@@ -116,31 +73,23 @@ def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
         if len(front) > 1:
             panel.step(*zip(*front, strict=True), where="post", color=LINES, alpha=0.2, linewidth=2.5, zorder=0.5)
         panel.margins(y=0.15)
-        _cost_axis(panel, [cost for cost, _ in points.values()])
+        right = 2.0 * max([2.0, *(cost for cost, _ in points.values() if math.isfinite(cost))])
+        panel.set_xscale("symlog", linthresh=1, linscale=0.4)
+        panel.set_xlim(-0.2, right)
+        ticks = [0.0, *(10.0**power for power in range(math.floor(math.log10(right)) + 1))]
+        panel.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+        panel.set_xticks([], minor=True)
     name_axes(panels, "forward-equivalents per text", DROP_UP)
-    draw_legend(figure, panels)
-    return settle(figure)
+    return finish(figure, panels)
 
 
 @paper_style()
 def plot_rates(summaries: Sequence[RunSummary]) -> Figure:
-    """Draw what is left of p(target) against the bits that pass, means over the texts: one curve per bottleneck.
-
-    Args:
-        summaries: One per data set. Methods without a curve of three points are left out.
-
-    Returns:
-        The figure; bits on logarithmic axes.
-    """
+    """Draw what is left of p(target) against the bits that pass, means over the texts: one curve per bottleneck."""
     look_of = looks(summaries)
     figure, panels = make_panels(summaries, sharey=True)
-    for panel, summary in zip(panels, summaries, strict=True):
-        for name, method in summary["methods"].items():
-            if has_rate(method):
-                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), **look_of[name])
-    name_rates(panels)
-    draw_legend(figure, panels)
-    return settle(figure)
+    draw_rates(panels, summaries, look_of)
+    return finish(figure, panels)
 
 
 def has_rate(method: MethodSummary) -> bool:
@@ -148,12 +97,15 @@ def has_rate(method: MethodSummary) -> bool:
     return len(method["rate_bits"]) >= LEAST_POINTS
 
 
-def name_rates(panels: Sequence[Axes]) -> None:
-    """Name and scale the axes of rate-distortion curves; `InputError` if there is none."""
+def draw_rates(panels: Sequence[Axes], summaries: Sequence[RunSummary], look_of: Mapping[str, Any]) -> None:
+    """Draw the rate-distortion curves of the methods that have a look; `InputError` if there is none."""
+    for panel, summary in zip(panels, summaries, strict=True):
+        for name, method in summary["methods"].items():
+            if name in look_of and has_rate(method):
+                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), **look_of[name])
+        scale_rate(panel)
     if not any(panel.lines for panel in panels):
         raise InputError("a figure of rates needs a bottleneck whose path or optimisation has three points")
-    for panel in panels:
-        scale_rate(panel)
     name_axes(panels, BITS_THAT_PASS, f"mean {P_THAT_IS_LEFT}")
 
 
@@ -166,35 +118,23 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def curve_of(method: MethodSummary, measure: Measure, order: Order) -> Sequence[float | None]:
-    """Pick one curve of a method: ten values, the first one of untouched texts."""
-    if measure == "normalized":
-        return method["normalized"]
-    return method["curve_morf"] if order == "morf" else method["curve_lerf"]
-
-
-def name_curves(panels: Sequence[Axes], measure: Measure, order: Order) -> None:
-    """Name and scale the axes of degradation curves."""
-    name_axes(panels, f"content tokens removed (%),\n{_ORDERS[order]}", _MEANS[measure])
-    for panel in panels:
+def draw_curves(
+    panels: Sequence[Axes], summaries: Sequence[RunSummary], look_of: Mapping[str, Any], measure: Measure, order: Order
+) -> None:
+    """Draw the degradation curves of the methods that have a look."""
+    for panel, summary in zip(panels, summaries, strict=True):
+        for name, method in summary["methods"].items():
+            morf = method["normalized"] if measure == "normalized" else method["curve_morf"]
+            if name in look_of:
+                panel.plot(_PERCENT, gaps(morf if order == "morf" else method["curve_lerf"]), **look_of[name])
         panel.set_xticks([0, 25, 50, 75, 100])
         panel.set_xlim(-2, 102)
+    name_axes(panels, f"content tokens removed (%),\n{_ORDERS[order]}", _MEANS[measure])
 
 
 def _sorted_methods(summaries: Sequence[RunSummary]) -> list[str]:
     """Sort methods by their mean drop over the data sets that they were run on, the highest first."""
     drops: dict[str, list[float]] = {}
-    for summary in summaries:
-        for name, method in summary["methods"].items():
-            drops.setdefault(name, []).extend(value for value in [method["drop_11"]] if math.isfinite(value))
+    for name, method in (pair for summary in summaries for pair in summary["methods"].items()):
+        drops.setdefault(name, []).extend(filter(math.isfinite, [method["drop_11"]]))
     return sorted(drops, key=lambda name: -sum(drops[name]) / len(drops[name]) if drops[name] else math.inf)
-
-
-def _cost_axis(panel: Axes, costs: Sequence[float]) -> None:
-    """Scale an axis to the costs, in powers of ten, linear below 1."""
-    right = 2.0 * max([2.0, *(cost for cost in costs if math.isfinite(cost))])
-    panel.set_xscale("symlog", linthresh=1, linscale=0.4)
-    panel.set_xlim(-0.2, right)
-    ticks = [0.0, *(10.0**power for power in range(math.floor(math.log10(right)) + 1))]
-    panel.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
-    panel.set_xticks([], minor=True)

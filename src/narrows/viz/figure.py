@@ -6,22 +6,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
-from narrows.viz import caption
-from narrows.viz.canvas import (
-    COLUMN_WIDTH,
-    INK,
-    LINES,
-    PAGE_WIDTH,
-    check_matplotlib,
-    new_figure,
-    paper_style,
-    printable,
-    short_name,
-)
+from narrows.viz import canvas, caption
+from narrows.viz.canvas import COLUMN_WIDTH, INK, LINES, PAGE_WIDTH
 from narrows.viz.shade import Scale, scales_of
 from narrows.viz.spans import cut, segments
 
@@ -29,9 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SIZE = 8.0  # points, as the text of a paper's figures
-_PAD = 0.8  # points that a shade reaches beyond its letters
-_RAMP = 60.0  # points
+_SIZE, _PAD, _RAMP = 8.0, 0.8, 60.0  # points: letters, what a shade reaches beyond them, the scale
 _LABEL = 200  # characters of a heading
 _MOST_LINES = 120  # of one text: two pages
 
@@ -40,21 +29,8 @@ Piece = tuple[str, int, float, float]  # characters, level, x and width in point
 
 
 def plot_map(attribution: AttributionDict, ax: Axes | None = None, scale: Scale | None = None) -> Axes:
-    """Draw one result as running text, shaded by its scores, with its scale and its sentence below.
-
-    Args:
-        attribution: A saved result.
-        ax: Where to draw; a text with more lines than fit is cut, and a note says so. None makes a figure as high and,
-            up to the width of a page, as wide as the text needs.
-        scale: The scale that it shares with other maps (`narrows.viz.shade.scales_of`); None = its own.
-
-    Returns:
-        The axes that were drawn on.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-    """
-    check_matplotlib()
+    """Draw one result as running text, shaded by its scores, with its scale and its sentence below."""
+    canvas.check_matplotlib()
     pair = [(attribution, scale or scales_of([attribution])[0])]
     if ax is None:
         from matplotlib import pyplot
@@ -69,25 +45,16 @@ def plot_map(attribution: AttributionDict, ax: Axes | None = None, scale: Scale 
     return _Sheet(width, _SIZE).fill(pair, None, most).draw(ax, width, height)
 
 
-@paper_style()
+@canvas.paper_style()
 def plot_text(
     attributions: Sequence[AttributionDict], names: Sequence[str] | None = None, shared: bool = True
 ) -> Figure:
     """Draw results as running text, shaded by their scores: one map, or several methods or labels below each other.
 
-    Every text has its scale below it; only a signed one diverges. Special tokens are left out.
-
     Args:
         attributions: Saved results, at least one.
         names: What to call each; None = by target and method.
         shared: Whether results of one quantity and unit share one scale; otherwise each has its own.
-
-    Returns:
-        The figure: as wide as a column, or as a page where a text would need more than a dozen lines.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw, or names and results differ in number.
     """
     if not attributions:
         raise InputError("a figure of texts needs at least one attribution, got none")
@@ -97,7 +64,7 @@ def plot_text(
     width = COLUMN_WIDTH if longest <= 700 else PAGE_WIDTH
     pairs = list(zip(attributions, scales_of(attributions, shared), strict=True))
     sheet = _Sheet(width * 72, _SIZE).fill(pairs, names, _MOST_LINES)
-    figure = new_figure(width, sheet.top / 72)
+    figure = canvas.new_figure(width, sheet.top / 72)
     figure.set_layout_engine("none")
     sheet.draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)), sheet.width, sheet.top)
     return figure
@@ -117,9 +84,9 @@ class _Sheet:
         for place, (attribution, scale) in enumerate(pairs):
             p = caption.probability(attribution)
             target = f"{attribution['target']}{p and f' ({p})'}" if names is None else names[place]
-            self.write(short_name(target, _LABEL), self.size, INK, bold=True)
+            self.write(canvas.short_name(target, _LABEL), self.size, INK, bold=True)
             if names is None:
-                self.write(short_name(caption.origin(attribution), _LABEL), self.size - 1)
+                self.write(canvas.short_name(caption.origin(attribution), _LABEL), self.size - 1)
             hidden = self.shaded(attribution, scale, most)
             self.legend(attribution, scale)
             note = f"Only the first {most} lines of the text are shown." if hidden else ""
@@ -134,7 +101,7 @@ class _Sheet:
 
     def write(self, text: str, size: float, colour: str = LINES, bold: bool = False) -> None:
         """Set a sentence in as many lines as it needs."""
-        chunks = [chunk for word in printable(text).split() for chunk in ((word, 0), (" ", 0))]
+        chunks = [chunk for word in canvas.printable(text).split() for chunk in ((word, 0), (" ", 0))]
         wider = 1.15 if bold else 1.0
         for line in _lines(chunks, 0.97 * self.width / wider - 4, size):
             self.top += 1.4 * size
@@ -146,11 +113,8 @@ class _Sheet:
 
     def shaded(self, attribution: AttributionDict, scale: Scale, most: int) -> bool:
         """Set the text; tell whether lines are left out."""
-        lines = [
-            line
-            for segment in range(len(segments(attribution)))
-            for line in _lines(_chunks(attribution, segment, scale), 0.97 * self.width - 4, self.size)
-        ]
+        texts = [_chunks(attribution, segment, scale) for segment in range(len(segments(attribution)))]
+        lines = [line for chunks in texts for line in _lines(chunks, 0.97 * self.width - 4, self.size)]
         for line in lines[:most]:
             self.top += 1.75 * self.size
             for text, level, x, width in line:
@@ -163,9 +127,9 @@ class _Sheet:
     def legend(self, attribution: AttributionDict, scale: Scale) -> None:
         """Set the scale: its quantity, its ends and its colours."""
         self.top += 1.9 * self.size
-        size, quantity = self.size - 1, printable(caption.quantity(attribution))
+        size, quantity = self.size - 1, canvas.printable(caption.quantity(attribution))
         if not scale.largest:
-            text = f"{quantity}: {caption.amount(0, printable(attribution['method']['unit']))} everywhere"
+            text = f"{quantity}: {caption.amount(0, canvas.printable(attribution['method']['unit']))} everywhere"
             self.put(1.0, text, size, _measure(text, size))
             return
         written = f"{quantity}: {caption.number(-scale.largest, True) if scale.signed else '0'}"
@@ -189,9 +153,8 @@ class _Sheet:
         ax.set_xlim(0, width)
         ax.set_ylim(height, 0)
         for x, y, wide, high, face, edge in self.patches:
-            ax.add_patch(
-                Rectangle((x, y), wide, high, facecolor=face, edgecolor=edge, linewidth=0.4 * (edge != "none"))
-            )
+            line = 0.4 * (edge != "none")
+            ax.add_patch(Rectangle((x, y), wide, high, facecolor=face, edgecolor=edge, linewidth=line))
         plain: dict[str, Any] = {"va": "baseline", "parse_math": False, "family": "DejaVu Sans"}
         for x, y, text, size, colour, weight in self.texts:
             ax.text(x, y, text, fontsize=size, color=colour, fontweight=weight, **plain)
@@ -199,8 +162,7 @@ class _Sheet:
 
 
 @cache
-def _measure(text: str, size: float) -> float:
-    """Return the width of a text in points."""
+def _measure(text: str, size: float) -> float:  # points
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -212,7 +174,7 @@ def _chunks(attribution: AttributionDict, segment: int, scale: Scale) -> Iterato
     """Cut a text where a line may break: at white space, and where the level changes."""
     for span in cut(attribution, segment):
         level = scale.level(span.score) if span.tokens else 0
-        for chunk in re.findall(r"\s+|\S+", printable(span.text)):
+        for chunk in re.findall(r"\s+|\S+", canvas.printable(span.text)):
             yield (" ", 0) if chunk.isspace() else (chunk, level)
 
 
@@ -220,7 +182,7 @@ def _lines(chunks: Iterable[Chunk], width: float, size: float) -> list[list[Piec
     """Set chunks into lines; what stands together without white space stays together if it fits a line."""
     lines: list[list[Piece]] = [[]]
     space, x = _measure("n n", size) - _measure("nn", size), 0.0
-    for word in _words(chunks):
+    for word in (list(group) for blank, group in groupby(chunks, lambda chunk: chunk[0] == " ") if not blank):
         widths = [_measure(text, size) for text, _ in word]
         if x > 0 and x + sum(widths) > width:
             x = 0.0
@@ -228,23 +190,11 @@ def _lines(chunks: Iterable[Chunk], width: float, size: float) -> list[list[Piec
         for (text, level), wide in zip(word, widths, strict=True):
             # A chunk that is longer than a line is broken into pieces of equal numbers of letters.
             length = len(text) if wide <= width else max(1, math.ceil(len(text) / math.ceil(1.1 * wide / width)))
-            for start in range(0, len(text), length):
-                part = text[start : start + length]
-                long = _measure(part, size)
-                if x > 0 and x + long > width:
+            for part in (text[start : start + length] for start in range(0, len(text), length)):
+                if x > 0 and x + _measure(part, size) > width:
                     x = 0.0
                     lines.append([])
-                lines[-1].append((part, level, x, long))
-                x += long
+                lines[-1].append((part, level, x, _measure(part, size)))
+                x += _measure(part, size)
         x += space
     return [line for line in lines if line]
-
-
-def _words(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
-    word: list[Chunk] = []
-    for text, level in [*chunks, (" ", 0)]:
-        if text != " ":
-            word.append((text, level))
-        elif word:
-            yield word
-            word = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
@@ -16,9 +16,6 @@ from narrows.viz.latex import render_latex
 from narrows.viz.series import plot_series
 from narrows.viz.shade import scales_of
 from narrows.viz.spans import same_tokens
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _FIGURES = (".png", ".svg", ".pdf")
 _TEXTS: dict[str, Callable[[Sequence[AttributionDict]], str]] = {
@@ -43,32 +40,15 @@ def are_layers(attributions: Sequence[AttributionDict]) -> bool:
 
 
 def render_file(attributions: Sequence[AttributionDict], suffix: str) -> bytes:
-    """Draw results as the content of a file.
-
-    One text at several layers becomes one picture, tokens by layers; other results stand below each other, and those of
-    one quantity and unit share one scale.
-
-    Args:
-        attributions: Saved results, at least one.
-        suffix: One of `SUFFIXES`.
-
-    Returns:
-        The content of the file.
-
-    Raises:
-        InputError: If there is nothing to draw, or no such format.
-        DependencyError: If a figure is asked for and matplotlib is not installed.
-    """
+    """Draw results as the content of a file: one text at several layers as one picture, others below each other."""
     if not attributions:
         raise InputError("there is nothing to export: got no attribution")
     if suffix in _TEXTS:
         return _TEXTS[suffix](attributions).encode()
     if suffix not in _FIGURES:
         raise InputError(f"exports end in {', '.join(SUFFIXES)}, not {suffix!r}")
-    return figure_bytes(_figure(attributions), cast("FigureFormat", suffix[1:]))
-
-
-def _figure(attributions: Sequence[AttributionDict]) -> Figure:
     if are_layers(attributions):
-        return plot_series(attributions, [caption.layer_name(result) for result in attributions], "layer", "all")
-    return plot_text(attributions)
+        figure = plot_series(attributions, list(map(caption.layer_name, attributions)), "layer", "all")
+    else:
+        figure = plot_text(attributions)
+    return figure_bytes(figure, cast("FigureFormat", suffix[1:]))

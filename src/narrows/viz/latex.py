@@ -32,15 +32,7 @@ def escape_latex(text: str) -> str:
 
 
 def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> str:
-    r"""Draw one result as LaTeX: the text with a shaded box behind each token, its scale and its sentence below.
-
-    Args:
-        attribution: A saved result.
-        scale: The scale that it shares with other maps (`narrows.viz.shade.scales_of`); None = its own.
-
-    Returns:
-        A group that can stand in a figure or a table; needs ``\usepackage{xcolor}``.
-    """
+    r"""Draw one result as LaTeX: the text with a shaded box behind each token, its scale and its sentence below."""
     scale, p = scale or scales_of([attribution])[0], caption.probability(attribution)
     lines = [
         r"% needs \usepackage{xcolor}",
@@ -49,7 +41,7 @@ def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> st
         rf"\textbf{{{escape_latex(attribution['target'])}}}{p and f' ({p})'}\par\smallskip",
     ]
     for segment in range(len(segments(attribution))):
-        lines.append(f"{''.join(_box(span, scale) for span in cut(attribution, segment))}\\par")
+        lines.append("".join(_box(span, scale) for span in cut(attribution, segment)) + r"\par")
     notes = [note for note in (caption.already(attribution), *caption.sentences(attribution)) if note]
     below = r"\par ".join(map(escape_latex, notes))
     lines += [rf"\smallskip\footnotesize {_legend(scale, attribution)}\par {below}\par}}", ""]
@@ -57,8 +49,7 @@ def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> st
 
 
 def _box(span: Span, scale: Scale) -> str:
-    text = escape_latex(span.text)
-    level = scale.level(span.score) if span.tokens else 0
+    text, level = escape_latex(span.text), scale.level(span.score) if span.tokens else 0
     if level == 0:
         return text
     colours = scale.shade(level)
@@ -73,8 +64,7 @@ def _legend(scale: Scale, attribution: AttributionDict) -> str:
         return f"{quantity}: every token has {escape_latex(caption.amount(0, unit))}"
     levels = scale.levels()
     picked = [levels[round(step * (len(levels) - 1) / (_STEPS - 1))] for step in range(_STEPS)]
-    patches = "".join(
-        rf"\colorbox[HTML]{{{scale.shade(level).background[1:].upper()}}}{{\strut\hspace{{4pt}}}}" for level in picked
-    )
+    shades = [scale.shade(level).background[1:].upper() for level in picked]
+    patches = "".join(rf"\colorbox[HTML]{{{shade}}}{{\strut\hspace{{4pt}}}}" for shade in shades)
     low, high = map(escape_latex, scale.ends())
     return f"{quantity}: {low} {patches} {high}"

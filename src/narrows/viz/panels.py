@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from narrows.data.schema import RunSummary
-from narrows.viz.canvas import COLOURS, COLUMN_WIDTH, DASHES, PAGE_WIDTH, new_figure, short_name
+from narrows.viz.canvas import COLOURS, COLUMN_WIDTH, DASHES, PAGE_WIDTH, new_figure, settle, short_name
 from narrows.viz.summary import headings, method_labels
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RANDOM_COLOUR = "#8a8a8a"
-
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _LABEL_LENGTH = 40  # characters
 _LABEL_SIZE = 7.0  # points
@@ -30,19 +30,17 @@ def is_random(name: str) -> bool:
 def looks(summaries: Sequence[RunSummary]) -> dict[str, dict[str, Any]]:
     """Give each method of several runs a look of its own, as matplotlib takes it, the same wherever it appears."""
     found: dict[str, dict[str, Any]] = {}
-    coloured = 0
+    coloured = count()
     for name, label in method_labels(summaries).items():
         written = short_name(label, _LABEL_LENGTH)
         if written in (look["label"] for look in found.values()):  # long names may differ at their ends only
             written = f"{written} ({len(found) + 1})"
         found[name] = {"label": written, "color": RANDOM_COLOUR, "linestyle": DASHES[3], "marker": "."}
         if not is_random(name):
-            turn, place = divmod(coloured, len(COLOURS))
-            colour = COLOURS[place]
-            found[name] |= {"color": colour, "linestyle": DASHES[coloured % len(DASHES)], "markeredgewidth": 0.7}
-            found[name] |= {"marker": _MARKERS[coloured % len(_MARKERS)]}
-            found[name] |= {"markerfacecolor": "white" if turn % 2 else colour}
-            coloured += 1
+            turn, place = divmod(number := next(coloured), len(COLOURS))
+            found[name] |= {"color": COLOURS[place], "linestyle": DASHES[number % len(DASHES)], "markeredgewidth": 0.7}
+            found[name] |= {"marker": _MARKERS[number % len(_MARKERS)]}
+            found[name] |= {"markerfacecolor": "white" if turn % 2 else COLOURS[place]}
     return found
 
 
@@ -71,16 +69,17 @@ def name_axes(panels: Sequence[Axes], x: str, y: str) -> None:
             panel.set_ylabel(y)
 
 
-def draw_legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """Draw one legend of all panels below them, each name once; the figure grows by its height."""
+def finish(figure: Figure, panels: Sequence[Axes]) -> Figure:
+    """Draw one legend of all panels below them, each name once, and lay the figure out; it grows by that height."""
     entries: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if not entries:
-        return
+        return settle(figure)
     width, height = figure.get_size_inches()
     per_name = 0.5 + _LABEL_SIZE / 72 * _LETTER * max(map(len, entries))
     columns = max(1, min(len(entries), int(width / per_name)))
     figure.set_size_inches(width, height + 0.16 * math.ceil(len(entries) / columns) + 0.1)
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, handlelength=3.2)
+    return settle(figure)

@@ -16,44 +16,27 @@ from narrows.viz.spans import check_same_tokens, labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 ScaleOf = Literal["all", "row"]
 
 _PER_STRIP = 24  # tokens that fit a page, side by side
 _TOKEN_LENGTH = 14  # characters
-_CELL, _ROW = 0.2, 0.16  # inches
-_LEAST_HEIGHT = 2.0  # inches; the label of the colour bar fits
-_BAR = 2.0  # height of the colour bar, inches
+_CELL, _ROW, _BAR = 0.2, 0.16, 2.0  # inches; the last is the height of the colour bar, and the least of a figure
 
 
 @paper_style()
 def plot_series(
-    attributions: Sequence[AttributionDict],
-    rows: Sequence[str],
-    what: str,
-    scale_of: ScaleOf = "row",
-    limit: int = 96,
+    attributions: Sequence[AttributionDict], rows: Sequence[str], what: str, scale_of: ScaleOf = "row", limit: int = 96
 ) -> Figure:
     """Draw one text over a series of settings as a heat map, tokens across, a row per setting (the paper's figure 5).
-
-    A text that is longer than the page is wide continues below, as lines of print do.
 
     Args:
         attributions: One saved result per setting, all of the same text.
         rows: What to call each, for instance ``1e-4``.
         what: What differs between them, for instance ``beta``.
-        scale_of: ``all``: one scale, the same colour is the same score in all rows. ``row``: the strongest content
-            token of each row has the strongest colour, and the row says what score that is.
+        scale_of: ``all`` = one scale; ``row`` = the strongest content token of each row has the strongest colour.
         limit: Tokens to show at most; of a longer text the first ones, and the title says so.
-
-    Returns:
-        The figure.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw, names and results differ in number, or results are of different texts.
     """
     if len(rows) != len(attributions):
         raise InputError(f"a series needs one name for each attribution, not {len(rows)} for {len(attributions)}")
@@ -64,22 +47,25 @@ def plot_series(
     if not first["tokens"]:
         raise InputError("a picture of a series needs at least one token, got none")
     names = [short_name(row) for row in rows]
-    cells = [[_finite(token["score"]) for token in result["tokens"]] for result in attributions]
+    scores = [[token["score"] for token in result["tokens"]] for result in attributions]
+    cells = [[score if math.isfinite(score) else 0.0 for score in row] for row in scores]
     quantities = {caption.quantity(result) for result in attributions}
     label = short_name(quantities.pop() if len(quantities) == 1 else "score")
     scale = scale_of_all(attributions)
     if scale_of == "row":
         largest = [scale_of_all([result]).largest for result in attributions]
-        written = [
-            caption.amount(most, result["method"]["unit"]) for most, result in zip(largest, attributions, strict=True)
-        ]
-        names = [f"{name} (up to {short_name(most)})" for name, most in zip(names, written, strict=True)]
+        units = [result["method"]["unit"] for result in attributions]
+        written = [short_name(caption.amount(most, unit)) for most, unit in zip(largest, units, strict=True)]
+        names = [f"{name} (up to {most})" for name, most in zip(names, written, strict=True)]
         cells = [[cell / (most or 1.0) for cell in row] for most, row in zip(largest, cells, strict=True)]
         label = f"{label},\nshare of the row's largest"
         scale = Scale(1.0, is_signed(attributions), scale.grey)
     count = min(limit, len(first["tokens"]))
-    figure, strips = _strips(count, len(rows), max(map(len, names)))
-    per_strip = math.ceil(count / len(strips))
+    down, longest = math.ceil(count / _PER_STRIP), max(map(len, names))
+    width = min(PAGE_WIDTH, max(COLUMN_WIDTH, 1.4 + 0.06 * longest + _CELL * count))
+    figure = new_figure(width, max(_BAR, 0.4 + down * (0.6 + _ROW * len(rows))))
+    strips = [figure.add_subplot(down, 1, strip + 1) for strip in range(down)]
+    per_strip = math.ceil(count / down)
     tokens = [short_name(name, _TOKEN_LENGTH) for name in labels(first)]
     special = [token["special"] for token in first["tokens"]]
     mapped = _mapped(scale)
@@ -87,7 +73,6 @@ def plot_series(
         part = slice(start, min(start + per_strip, count))
         drawn = [row[part] for row in cells]
         strip.imshow(drawn, cmap=mapped.cmap, norm=mapped.norm, aspect="auto", interpolation="nearest")
-        strip.tick_params(length=0)
         _name_strip(strip, tokens[part], special[part], names)
         strip.set_xlim(-0.5, per_strip - 0.5)  # cells are as wide in the last strip, which may have fewer
         strip.set_ylabel(short_name(what))
@@ -108,10 +93,6 @@ def plot_series(
     return settle(figure)
 
 
-def _finite(score: float) -> float:
-    return score if math.isfinite(score) else 0.0
-
-
 def _mapped(scale: Scale) -> Any:
     """Return the colours of a scale as matplotlib takes them: a ScalarMappable."""
     from matplotlib.cm import ScalarMappable
@@ -122,26 +103,13 @@ def _mapped(scale: Scale) -> Any:
     return ScalarMappable(Normalize(-largest if scale.signed else 0.0, largest, clip=True), colours)
 
 
-def _strips(count: int, rows: int, longest: int) -> tuple[Figure, list[Axes]]:
-    """Make a figure of heat maps below each other for `count` tokens; `longest` = letters in the longest row name."""
-    down = math.ceil(count / _PER_STRIP)
-    width = min(PAGE_WIDTH, max(COLUMN_WIDTH, 1.4 + 0.06 * longest + _CELL * count))
-    figure = new_figure(width, max(_LEAST_HEIGHT, 0.4 + down * (0.6 + _ROW * rows)))
-    return figure, [figure.add_subplot(down, 1, strip + 1) for strip in range(down)]
-
-
 def _name_strip(strip: Axes, tokens: Sequence[str], special: Sequence[bool], rows: Sequence[str]) -> None:
-    _name_ticks(strip.xaxis, tokens, special)
-    for tick in strip.get_xticklabels():
-        tick.set(rotation=60, ha="right", rotation_mode="anchor")
-    _name_ticks(strip.yaxis, rows, [False] * len(rows))
+    """Write the tokens along the columns, special ones in italics, and the settings along the rows."""
+    strip.tick_params(length=0)
+    strip.set_xticks(range(len(tokens)), tokens, parse_math=False, usetex=False)
+    for own, tick in zip(special, strip.get_xticklabels(), strict=True):
+        tick.set(rotation=60, ha="right", rotation_mode="anchor", fontstyle="italic" if own else "normal")
+    strip.set_yticks(range(len(rows)), rows, parse_math=False, usetex=False)
     between = [place + 0.5 for place in range(len(rows) - 1)]
     strip.hlines(between, -0.5, len(tokens) - 0.5, color=LINES, linewidth=0.3)
     strip.spines[:].set_visible(False)
-
-
-def _name_ticks(axis: Axis, names: Sequence[str], special: Sequence[bool]) -> None:
-    """Write names along an axis, from 0 on; those of special tokens in italics."""
-    axis.set_ticks(range(len(names)), names, parse_math=False, usetex=False)
-    for own, tick in zip(special, axis.get_ticklabels(), strict=True):
-        tick.set_fontstyle("italic" if own else "normal")

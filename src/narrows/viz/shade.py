@@ -1,8 +1,6 @@
-"""The one mapping from score to colour, shared by the terminal, the page and the figures.
+"""The one mapping from score to colour, shared by all pictures: from the surface to blue, and to orange for a minus.
 
-Scores without a sign run from the surface to blue; signed scores run from orange (against the target) over the surface
-to blue (for it), a pair of hues that every common form of colour blindness keeps apart. A map that explains little is
-grey. Colours come in a fixed number of levels, so that a page needs one rule for each of them and a test can check all.
+Every common form of colour blindness keeps these apart. Levels are few, so that a page needs one rule for each of them.
 """
 
 from __future__ import annotations
@@ -44,13 +42,7 @@ class Shade:
 
 @dataclass(frozen=True)
 class Scale:
-    """How the scores of a picture are turned into levels.
-
-    Example:
-        >>> scale = Scale.of([0.0, 2.0, 8.0], signed=False)
-        >>> scale.level(8.0), scale.level(2.0), scale.level(100.0)
-        (24, 6, 24)
-    """
+    """How the scores of a picture are turned into levels."""
 
     largest: float  # the largest magnitude among the content tokens; 0 for a picture without any score
     signed: bool  # whether the picture tells "for" from "against"
@@ -78,40 +70,27 @@ class Scale:
 
     def ends(self) -> tuple[str, str]:
         """Return what stands at the two ends of the scale; the unit stands before it."""
-        high = caption.number(self.largest, self.signed)
-        if not self.signed:
-            return "0", high
-        return f"{caption.number(-self.largest, True)} against", f"{high} for the target"
+        low, high = (caption.number(end, self.signed) for end in (-self.largest, self.largest))
+        return (f"{low} against", f"{high} for the target") if self.signed else ("0", high)
 
 
 def is_signed(attributions: Sequence[AttributionDict]) -> bool:
-    """Return the colours of a level; text on it has a contrast of at least 4.5 to 1."""
-    return any(
-        attribution["method"]["signed"] or any(token["score"] < 0 for token in attribution["tokens"])
-        for attribution in attributions
-    )
+    """Tell whether any of the results can speak, or speaks, against its target."""
+    return any(one["method"]["signed"] or any(token["score"] < 0 for token in one["tokens"]) for one in attributions)
 
 
 def scales_of(attributions: Sequence[AttributionDict], shared: bool = True) -> list[Scale]:
-    """Return the scale of each result: one for all that are of the same quantity and unit, or one of its own for each.
-
-    The content tokens set it; special tokens may run over it.
-    """
-    own = [
-        Scale.of((s.score for s in content(result)), is_signed([result]), caption.explains_little(result))
-        for result in attributions
-    ]
-    if not shared:
-        return own
-    names = [caption.quantity(result) for result in attributions]
-    return [
-        replace(
-            scale,
-            largest=max(other.largest for other, its in zip(own, names, strict=True) if its == name),
-            signed=any(other.signed for other, its in zip(own, names, strict=True) if its == name),
-        )
-        for scale, name in zip(own, names, strict=True)
-    ]
+    """Return the scale of each result: one for all that are of one quantity and unit, or one of its own for each."""
+    keys = [caption.quantity(result) if shared else str(place) for place, result in enumerate(attributions)]
+    groups: dict[str, list[AttributionDict]] = {key: [] for key in keys}
+    for key, result in zip(keys, attributions, strict=True):
+        groups[key].append(result)
+    scales = {
+        key: Scale.of((span.score for result in group for span in content(result)), is_signed(group))
+        for key, group in groups.items()
+    }
+    pairs = zip(keys, attributions, strict=True)
+    return [replace(scales[key], grey=caption.explains_little(own)) for key, own in pairs]
 
 
 def scale_of_all(attributions: Sequence[AttributionDict]) -> Scale:
@@ -122,16 +101,15 @@ def scale_of_all(attributions: Sequence[AttributionDict]) -> Scale:
 
 @cache
 def shade(level: int, theme: Theme = "light", grey: bool = False) -> Shade:
-    """Return the colours of a level; text on it has a contrast of at least 4.5 to 1.
-
-    Example:
-        >>> shade(0, "light").background
-        '#ffffff'
-    """
+    """Return the colours of a level; text on it has a contrast of at least 4.5 to 1."""
     table = (_FOR if level >= 0 or grey else _AGAINST)[theme].split()
     step, rest = divmod(abs(level), _STEP)
-    mixed = _mix(table[step], table[min(step + 1, len(table) - 1)], rest / _STEP)
-    background = _grey(mixed) if grey and level else mixed
+    pairs = zip(_channels(table[step]), _channels(table[min(step + 1, len(table) - 1)]), strict=True)
+    background = "#" + "".join(f"{round(a + (b - a) * (rest / _STEP)):02x}" for a, b in pairs)
+    if grey and level:  # of the same luminance
+        y = _luminance(background)
+        y = y * 12.92 if y <= 0.0031308 else 1.055 * y ** (1 / 2.4) - 0.055
+        background = "#" + 3 * f"{round(255 * y):02x}"
     return Shade(background, max("#000000", "#ffffff", key=lambda text: contrast(text, background)))
 
 
@@ -148,15 +126,3 @@ def _channels(colour: str) -> list[int]:
 def _luminance(colour: str) -> float:
     linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour)))
     return sum(weight * channel for weight, channel in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def _mix(one: str, other: str, share: float) -> str:
-    return "#" + "".join(
-        f"{round(a + (b - a) * share):02x}" for a, b in zip(_channels(one), _channels(other), strict=True)
-    )
-
-
-def _grey(colour: str) -> str:
-    """Return the grey of the same luminance."""
-    y = _luminance(colour)
-    return "#" + 3 * f"{round(255 * (y * 12.92 if y <= 0.0031308 else 1.055 * y ** (1 / 2.4) - 0.055)):02x}"

@@ -33,15 +33,15 @@ def cut(attribution: AttributionDict, segment: int) -> list[Span]:
     """Cut one text of a result into spans that, joined, are that text again."""
     # Tokens that share characters (byte-level tokenizers cut one emoji into several) make one span. White space
     # at the ends of a token belongs to the text between tokens, so that neighbours do not run into each other.
-    text = segments(attribution)[segment]
+    text, done = segments(attribution)[segment], 0
     spans: list[Span] = []
-    done = 0
     for start, end, members in _clusters(attribution["tokens"], segment, len(text)):
-        first, last = _trimmed(text, start, end)
+        covered = text[start:end].strip() or text[start:end]
+        first = text.index(covered, start)
         if first > done:
             spans.append(Span(text[done:first]))
-        spans.append(_span(attribution, text[first:last], members))
-        done = last
+        spans.append(_span(attribution, covered, members))
+        done = first + len(covered)
     if done < len(text):
         spans.append(Span(text[done:]))
     return spans
@@ -49,17 +49,9 @@ def cut(attribution: AttributionDict, segment: int) -> list[Span]:
 
 def unplaced(attribution: AttributionDict) -> list[Span]:
     """Return what has a score but no place in the text: special tokens, and tokens without characters of their own."""
-    placed = {
-        position
-        for segment, text in enumerate(segments(attribution))
-        for _, _, members in _clusters(attribution["tokens"], segment, len(text))
-        for position in members
-    }
-    return [
-        _span(attribution, token["token"], [position])
-        for position, token in enumerate(attribution["tokens"])
-        if position not in placed
-    ]
+    placed = {position for span in content(attribution) for position in span.tokens}
+    tokens = enumerate(attribution["tokens"])
+    return [_span(attribution, token["token"], [place]) for place, token in tokens if place not in placed]
 
 
 def content(attribution: AttributionDict) -> list[Span]:
@@ -81,8 +73,8 @@ def labels(attribution: AttributionDict) -> list[str]:
 
 def same_tokens(one: AttributionDict, other: AttributionDict) -> bool:
     """Tell whether two results are of one text, cut into the same tokens."""
-    names, others = ([token["token"] for token in result["tokens"]] for result in (one, other))
-    return segments(one) == segments(other) and names == others
+    names = [[token["token"] for token in result["tokens"]] for result in (one, other)]
+    return segments(one) == segments(other) and names[0] == names[1]
 
 
 def check_same_tokens(attributions: Sequence[AttributionDict]) -> None:
@@ -101,9 +93,9 @@ def one_line(text: str) -> str:
 
 def visible(text: str, encoding: str = "utf-8") -> str:
     """Replace by escapes what could act on a screen and what the encoding cannot express; line feeds and tabs stay."""
-    return "".join(
-        character.encode("unicode_escape").decode() if _hidden(character, encoding) else character for character in text
-    )
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if _hidden(c, encoding) else c for c in text)
 
 
 def _span(attribution: AttributionDict, text: str, members: Sequence[int]) -> Span:
@@ -112,24 +104,10 @@ def _span(attribution: AttributionDict, text: str, members: Sequence[int]) -> Sp
     return Span(text, tuple(members), sum(token["score"] for token in tokens), min(ranks, default=None))
 
 
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return start and end without white space at the ends, or as they are where there is nothing else."""
-    covered = text[start:end]
-    if not covered.strip():
-        return start, end
-    return start + len(covered) - len(covered.lstrip()), end - len(covered) + len(covered.rstrip())
-
-
 def _hidden(character: str, encoding: str) -> bool:
-    if character in "\n\t":
-        return False
     if character in _BIDI_CONTROLS or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
-        return True
-    try:
-        character.encode(encoding)
-    except UnicodeEncodeError:
-        return True
-    return False
+        return character not in "\n\t"
+    return not character.encode(encoding, "ignore")
 
 
 def _clusters(tokens: Sequence[TokenDict], segment: int, length: int) -> list[tuple[int, int, list[int]]]:
@@ -141,11 +119,9 @@ def _clusters(tokens: Sequence[TokenDict], segment: int, length: int) -> list[tu
         if token["segment"] == segment and not token["special"]
         if token["start"] is not None and token["end"] is not None
     ):
-        if end <= start:
-            continue
-        if clusters and start < clusters[-1][1]:
+        if end > start and clusters and start < clusters[-1][1]:
             first, last, members = clusters[-1]
             clusters[-1] = (first, max(last, end), [*members, position])
-        else:
+        elif end > start:
             clusters.append((start, end, [position]))
     return clusters

@@ -16,36 +16,14 @@ from narrows.viz.latex import escape_latex
 from narrows.viz.spans import one_line, visible
 
 TableFormat = Literal["markdown", "latex", "csv"]
-
 EN_DASH = "\u2013"
-DATASETS = {
-    "imdb": "IMDB",
-    "mnli_matched": "MNLI-m",
-    "mnli_mismatched": "MNLI-mm",
-    "ag_news": "AG News",
-    "rte": "RTE",
-    "sst2": "SST-2",
-    "snli": "SNLI",
-}
-
+DATASETS = {"mnli_matched": "MNLI-m", "mnli_mismatched": "MNLI-mm", "ag_news": "AG News", "sst2": "SST-2"}
+DATASETS |= {name: name.upper() for name in ("imdb", "rte", "snli")}
 _TELLS_APART = ("split", "model", "removal", "target", "max_tokens")
 
 
 def summary_table(summaries: Sequence[RunSummary], format: TableFormat) -> str:
-    r"""Write the drop at 11 % of every method on every data set, with its 95 % interval.
-
-    Args:
-        summaries: One per data set.
-        format: ``markdown``; ``latex``, a ``tabular`` that needs no package; or ``csv``, with the ends of the interval
-            in columns of their own. In the first two the best method of a data set is bold and a method that was not
-            run on it has an en dash; in CSV its cells are empty, so that columns of numbers stay such.
-
-    Returns:
-        The table, a line feed at its end.
-
-    Raises:
-        InputError: If there is nothing to show, or no such format.
-    """
+    r"""Write the drop at 11 % of every method on every data set, with its 95 % interval."""
     if format not in get_args(TableFormat):
         raise InputError(f"format must be one of {', '.join(get_args(TableFormat))}, not {format!r}")
     labels = method_labels(summaries)
@@ -68,9 +46,8 @@ def summary_table(summaries: Sequence[RunSummary], format: TableFormat) -> str:
 def method_labels(summaries: Sequence[RunSummary]) -> dict[str, str]:
     """Return the label of each method of several runs, by its name, in the order in which they first appear."""
     labels: dict[str, str] = {}
-    for summary in summaries:
-        for name, method in summary["methods"].items():
-            labels.setdefault(name, method["label"])
+    for name, method in (pair for summary in summaries for pair in summary["methods"].items()):
+        labels.setdefault(name, method["label"])
     if not labels:
         raise InputError("a picture or table of runs needs at least one run with one method, got none")
     return labels
@@ -78,11 +55,8 @@ def method_labels(summaries: Sequence[RunSummary]) -> dict[str, str]:
 
 def headings(summaries: Sequence[RunSummary]) -> list[str]:
     """Name each run by its data set and, where several are of one data set, by what else they differ in."""
-    names = [
-        DATASETS.get(summary["dataset"]) or PurePath(summary["dataset"]).name or summary["dataset"]
-        for summary in summaries
-    ]
-    found = []
+    sets, found = [summary["dataset"] for summary in summaries], []
+    names = [DATASETS.get(name) or PurePath(name).name or name for name in sets]
     for name, summary in zip(names, summaries, strict=True):
         twins = [other for its, other in zip(names, summaries, strict=True) if its == name]
         parts = [_said(summary, key) for key in _TELLS_APART if len({_said(twin, key) for twin in twins}) > 1]
@@ -95,12 +69,11 @@ def best(values: Mapping[str, float], high_is_good: bool) -> set[str]:
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     if len(known) < 2:
         return set()
-    record = max(known.values()) if high_is_good else min(known.values())
+    record = (max if high_is_good else min)(known.values())
     return {name for name, value in known.items() if value == record}
 
 
 def _column(summary: RunSummary, labels: Mapping[str, str], bold: str) -> list[str]:
-    """Return the cells of one data set."""
     methods, cells = summary["methods"], []
     winners = best({name: method["drop_11"] for name, method in methods.items()}, high_is_good=True)
     for name in labels:
@@ -129,9 +102,7 @@ def _csv(summaries: Sequence[RunSummary], labels: Mapping[str, str]) -> str:
 
 def _said(summary: RunSummary, key: str) -> str:
     value = summary[key]  # type: ignore[literal-required]
-    if key == "max_tokens":
-        return "uncut" if value is None else f"{value} tokens"
-    return str(value)
+    return str(value) if key != "max_tokens" else "uncut" if value is None else f"{value} tokens"
 
 
 def _escape_markdown(text: str) -> str:

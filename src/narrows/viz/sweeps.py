@@ -1,6 +1,6 @@
 """Figures of sweeps: one method at several layers, or at several betas, one panel per data set.
 
-Without matplotlib they raise `DependencyError`, with nothing to draw `InputError`.
+`values` go from the name of a method to its layer or beta; others are left out, except random, which is grey.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from narrows.data.schema import MethodSummary, RunSummary
+from narrows.data.schema import RunSummary
 from narrows.errors import InputError
 from narrows.viz.canvas import COLOURS, DASHES, INK, gaps, paper_style, settle
-from narrows.viz.curves import DROP_UP, PERCENT, Measure, curve_of, has_rate, name_curves, name_rates
-from narrows.viz.panels import RANDOM_COLOUR, draw_legend, is_random, make_panels, name_axes
+from narrows.viz.curves import DROP_UP, Measure, draw_curves, draw_rates
+from narrows.viz.panels import RANDOM_COLOUR, finish, is_random, make_panels, name_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,76 +26,50 @@ Parameter = Literal["layer", "beta"]
 def plot_sweep_curves(
     summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float], measure: Measure = "probability"
 ) -> Figure:
-    """Draw the degradation curves of one method at several layers or betas (the paper's figures 2a, 2b and 4).
-
-    Args:
-        summaries: One per data set.
-        parameter: What differs.
-        values: From the name of a method to its layer or beta. Others are left out, except random, which is grey.
-        measure: As in `plot_degradation`.
-
-    Returns:
-        The figure, its colour bar beside the panels.
-    """
+    """Draw the degradation curves of one method at several layers or betas (the paper's figures 2a, 2b and 4)."""
     colours = _colours(summaries, values)
     figure, panels = make_panels(summaries, sharey=True)
-    random: dict[str, Any] = {"color": RANDOM_COLOUR, "linestyle": DASHES[3], "label": "random", "zorder": 3}
-    for panel, summary in zip(panels, summaries, strict=True):
-        for name, method in summary["methods"].items():
-            if name in values or is_random(name):
-                line: dict[str, Any] = {"color": colours[values[name]]} if name in values else random
-                panel.plot(PERCENT, gaps(curve_of(method, measure, "morf")), **line)
-    name_curves(panels, measure, "morf")
+    random = {"color": RANDOM_COLOUR, "linestyle": DASHES[3], "label": "random", "zorder": 3}
+    looks: dict[str, Any] = {name: random for run in summaries for name in run["methods"] if is_random(name)}
+    looks |= {name: {"color": colours[value]} for name, value in values.items() if value in colours}
+    draw_curves(panels, summaries, looks, measure, "morf")
     _value_bar(figure, panels, parameter, colours)
-    draw_legend(figure, panels)
-    return settle(figure)
+    return finish(figure, panels)
 
 
 @paper_style()
 def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float]) -> Figure:
-    """Draw the drop at 11 % against the layer or beta, its 95 % interval as a band.
-
-    Args:
-        summaries: One per data set.
-        parameter: What differs; beta has a logarithmic axis (linear below the least beta above 0, if one is 0).
-        values: From the name of a method to its layer or beta. Others are left out, except random: a grey line.
-
-    Returns:
-        The figure.
-    """
+    """Draw the drop at 11 % against the layer or beta, its 95 % interval as a band."""
     ranked = list(_colours(summaries, values))
     figure, panels = make_panels(summaries, sharey=False)
     for panel, summary in zip(panels, summaries, strict=True):
-        found = [(values[name], method) for name, method in summary["methods"].items() if name in values]
-        _draw_sweep(panel, sorted(found, key=lambda pair: pair[0]))
+        found = sorted((name for name in summary["methods"] if name in values), key=values.__getitem__)
+        places, methods = [values[name] for name in found], [summary["methods"][name] for name in found]
+        low, high = (gaps([method["drop_11_interval"][end] for method in methods]) for end in (0, 1))
+        drops = gaps([method["drop_11"] for method in methods])
+        panel.axhline(0, color=INK, linewidth=0.6)
+        panel.fill_between(places, low, high, color=COLOURS[0], alpha=0.2, linewidth=0, label="95 % interval")
+        panel.plot(places, drops, "o-", color=COLOURS[0], label="mean over the texts")
         for method in (method for name, method in summary["methods"].items() if is_random(name)):
             panel.axhline(method["drop_11"], color=RANDOM_COLOUR, linestyle=DASHES[3], label="random")
-        _value_axis(panel, parameter, ranked)
+        if parameter == "beta" and min(ranked) > 0:
+            panel.set_xscale("log")
+        elif parameter == "beta":
+            panel.set_xscale("symlog", linthresh=next((value for value in ranked if value > 0), 1.0))
+        shown = ranked[:: math.ceil(len(ranked) / 6)]
+        panel.set_xticks(shown, [_written(value) for value in shown])
+        panel.set_xticks([], minor=True)
     name_axes(panels, parameter, DROP_UP)
-    draw_legend(figure, panels)
-    return settle(figure)
+    return finish(figure, panels)
 
 
 @paper_style()
 def plot_sweep_rates(summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float]) -> Figure:
-    """Draw what is left of p(target) against the bits that pass, for one method at several layers or betas.
-
-    Args:
-        summaries: One per data set.
-        parameter: What differs.
-        values: From the name of a method to its layer or beta; others are left out.
-
-    Returns:
-        The figure, its colour bar beside the panels.
-    """
+    """Draw what is left of p(target) against the bits that pass, for one method at several layers or betas."""
     colours = _colours(summaries, values)
     figure, panels = make_panels(summaries, sharey=True)
-    for panel, summary in zip(panels, summaries, strict=True):
-        for name, method in summary["methods"].items():
-            if name in values and has_rate(method):
-                look: dict[str, Any] = {"color": colours[values[name]], "marker": "."}
-                panel.plot(gaps(method["rate_bits"]), gaps(method["rate_probability"]), **look)
-    name_rates(panels)
+    looks = {name: {"color": colours[value], "marker": "."} for name, value in values.items() if value in colours}
+    draw_rates(panels, summaries, looks)
     _value_bar(figure, panels, parameter, colours)
     return settle(figure)
 
@@ -113,7 +87,6 @@ def _colours(summaries: Sequence[RunSummary], values: Mapping[str, float]) -> di
 
 
 def _value_bar(figure: Figure, panels: list[Axes], parameter: str, colours: Mapping[float, str]) -> None:
-    """Draw a bar with one colour per value beside the panels."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
@@ -124,28 +97,6 @@ def _value_bar(figure: Figure, panels: list[Axes], parameter: str, colours: Mapp
     bar.set_ticks([place + 0.5 for place in shown], labels=[_written(ranked[place]) for place in shown])
     bar.minorticks_off()
     bar.ax.tick_params(length=0)
-
-
-def _draw_sweep(panel: Axes, found: Sequence[tuple[float, MethodSummary]]) -> None:
-    places = [value for value, _ in found]
-    low, high = (gaps([method["drop_11_interval"][end] for _, method in found]) for end in (0, 1))
-    drops = gaps([method["drop_11"] for _, method in found])
-    panel.axhline(0, color=INK, linewidth=0.6)
-    panel.fill_between(places, low, high, color=COLOURS[0], alpha=0.2, linewidth=0, label="95 % interval")
-    panel.plot(places, drops, "o-", color=COLOURS[0], label="mean over the texts")
-
-
-def _value_axis(panel: Axes, parameter: Parameter, ranked: Sequence[float]) -> None:
-    """Scale an axis to the layers or betas and write as many of them as have room."""
-    if parameter == "beta":
-        positive = [value for value in ranked if value > 0] or [1.0]
-        if min(ranked) > 0:
-            panel.set_xscale("log")
-        else:
-            panel.set_xscale("symlog", linthresh=positive[0])
-    shown = [ranked[place] for place in range(0, len(ranked), math.ceil(len(ranked) / 6))]
-    panel.set_xticks(shown, [_written(value) for value in shown])
-    panel.set_xticks([], minor=True)
 
 
 def _written(value: float) -> str:

@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from narrows.data.schema import AttributionDict, TraceDict
 from narrows.errors import InputError
-from narrows.viz.canvas import (
-    COLOURS,
-    COLUMN_WIDTH,
-    DASHES,
-    LINES,
-    gaps,
-    new_figure,
-    paper_style,
-    settle,
-    short_name,
-)
+from narrows.viz.canvas import COLOURS, COLUMN_WIDTH, DASHES, LINES, gaps, new_figure, paper_style, settle, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,17 +20,10 @@ BITS_THAT_PASS, P_THAT_IS_LEFT = "information that passes (bits)", "p(target) th
 
 @paper_style()
 def plot_trace(attributions: Mapping[str, AttributionDict]) -> Figure:
-    """Draw the optimisation of one text or of several settings: information left and cross-entropy, over the steps.
+    """Draw the optimisation of one text or of several settings, over the steps: bits above, nats below.
 
     Args:
-        attributions: From the name of a curve to a saved result of the bottleneck.
-
-    Returns:
-        The figure, as wide as a column: bits above, nats below.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If there is nothing to draw.
+        attributions: From the name of a curve to a saved result of the bottleneck; `InputError` if one has no trace.
     """
     if not attributions:
         raise InputError("a figure of traces needs at least one attribution, got none")
@@ -50,17 +33,14 @@ def plot_trace(attributions: Mapping[str, AttributionDict]) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(COLUMN_WIDTH, 2.9)
-    above = figure.add_subplot(2, 1, 1)
-    below = figure.add_subplot(2, 1, 2, sharex=above)
+    above, below = figure.subplots(2, 1, sharex=True)
     for place, (name, attribution) in enumerate(attributions.items()):
-        trace, look = attribution["trace"], _look(place, short_name(name))
+        trace, look = attribution["trace"], _look(place, name)
         steps = [entry["step"] for entry in trace]
         above.plot(steps, gaps([entry["information"] for entry in trace]), **look)
         below.plot(steps, gaps([entry["cross_entropy"] for entry in trace]), **look)
     above.set_ylabel("information (bits)")
-    below.set_ylabel("cross-entropy (nats)")
-    below.set_xlabel("step")
-    above.tick_params(labelbottom=False)
+    below.set(xlabel="step", ylabel="cross-entropy (nats)")
     for panel in (above, below):
         panel.set_ylim(bottom=0)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -89,14 +69,7 @@ def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
     """Draw what is left of the prediction against the bits that pass: the rate-distortion curve of one or more series.
 
     Args:
-        series: From the name of a curve to results of one text over a series of betas.
-
-    Returns:
-        The figure, as wide as a column; bits on a logarithmic axis.
-
-    Raises:
-        DependencyError: If matplotlib is not installed.
-        InputError: If a series has fewer than two points.
+        series: From the name of a curve to two or more results of one text over a series of betas, else `InputError`.
     """
     figure = new_figure(COLUMN_WIDTH, 2.1)
     panel = figure.add_subplot()
@@ -104,10 +77,9 @@ def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
         points = rate_points(attributions)
         if len(points) < 2:
             raise InputError(f"{name}: a curve needs at least two results with a trace, got {len(points)}")
-        panel.plot(*zip(*points, strict=True), **_look(place, short_name(name)))
+        panel.plot(*zip(*points, strict=True), **_look(place, name))
     scale_rate(panel)
-    panel.set_xlabel(BITS_THAT_PASS)
-    panel.set_ylabel(P_THAT_IS_LEFT)
+    panel.set(xlabel=BITS_THAT_PASS, ylabel=P_THAT_IS_LEFT)
     if len(series) > 1:
         panel.legend()
     return settle(figure)
@@ -126,6 +98,6 @@ def scale_rate(panel: Axes) -> None:
     panel.grid(axis="y", linewidth=0.3, color=LINES, alpha=0.4)
 
 
-def _look(place: int, label: str) -> dict[str, Any]:
+def _look(place: int, name: str) -> dict[str, Any]:
     colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
-    return {"color": colour, "linestyle": dashes, "marker": ".", "label": label}
+    return {"color": colour, "linestyle": dashes, "marker": ".", "label": short_name(name)}
