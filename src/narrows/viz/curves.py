@@ -124,7 +124,7 @@ def draw_curves(
     """Draw the degradation curves of the methods that have a look."""
     for panel, summary in zip(panels, summaries, strict=True):
         for name, method in summary["methods"].items():
-            morf = method["normalized"] if measure == "normalized" else method["curve_morf"]
+            morf: Sequence[float | None] = method["normalized"] if measure == "normalized" else method["curve_morf"]
             if name in look_of:
                 panel.plot(_PERCENT, gaps(morf if order == "morf" else method["curve_lerf"]), **look_of[name])
         panel.set_xticks([0, 25, 50, 75, 100])
