@@ -17,8 +17,8 @@ from narrows.viz.spans import one_line, visible
 
 TableFormat = Literal["markdown", "latex", "csv"]
 EN_DASH = "\u2013"
-DATASETS = {"mnli_matched": "MNLI-m", "mnli_mismatched": "MNLI-mm", "ag_news": "AG News", "sst2": "SST-2"}
-DATASETS |= {name: name.upper() for name in ("imdb", "rte", "snli")}
+DATASETS = {"imdb": "IMDB", "mnli_matched": "MNLI-m", "mnli_mismatched": "MNLI-mm", "ag_news": "AG News"}
+DATASETS |= {"rte": "RTE", "sst2": "SST-2", "snli": "SNLI"}
 _TELLS_APART = ("split", "model", "removal", "target", "max_tokens")
 
 
