@@ -31,7 +31,7 @@ from narrows.methods.method import Batch, Site
 DEPTHS = (1 / 6, 3 / 6, 5 / 6)
 WHOLE = (0.0, 1.0)
 SHARE = 1 / 10  # of the content tokens: picked in equal steps, one after each iteration
-SHORTEST = 8  # content tokens; in shorter texts nothing is picked
+SHORTEST = 3  # content tokens; in shorter texts nothing is picked: of two words, neither can be read without the other
 OPEN = 10**6  # an iteration that never comes
 WIDEST = 5.0  # logit of the most open mask of a rate curve, where the paper's optimisation starts
 
@@ -270,11 +270,11 @@ class Reading:
 def picked_counts(content: Tensor, part: float) -> Tensor:
     """Count the tokens of each text to be picked, (batch,): a part of `SHARE`, to the nearest, at least one.
 
-    None of a short text, of which every token matters.
+    None of a text of one or two tokens.
 
     Example:
         >>> content = torch.ones(3, 36, dtype=torch.bool)
-        >>> content[1, 9:] = content[2, 7:] = False
+        >>> content[1, 9:] = content[2, 2:] = False
         >>> picked_counts(content, 1.0).tolist()
         [4, 1, 0]
     """
