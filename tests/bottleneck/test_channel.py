@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
 import reference
+from asking import negative_log_likelihood
 from narrows.bottleneck.channel import direction, information, insert_noise, token_bits
 from narrows.data.example import Example
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.heads.goals import OneOf
-from narrows.models.heads.targets import negative_log_likelihood
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 

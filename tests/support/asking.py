@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from narrows.attribution import Attributions
 from narrows.bottleneck.prior import PRIORS, AnyPrior
@@ -18,6 +18,8 @@ from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import method_names
 from narrows.models.cut.network import Network
+from narrows.models.cut.split import Prefix, repeat_inputs, run_suffix
+from narrows.models.heads.goals import Goal, judge
 from narrows.models.text.reader import Reader
 from tiny import Classifier
 
@@ -48,6 +50,19 @@ def explain(
 ) -> Attributions:
     """Explain texts in one batch, as users do."""
     return Explainer(*classifier, method, prior)(list(items), None if targets is None else list(targets))
+
+
+def negative_log_likelihood(
+    network: Network, prefix: Prefix, inputs: Mapping[str, Tensor], layer: int, goals: Sequence[Goal]
+) -> Callable[[Tensor], Tensor]:
+    """The loss: activations (batch, samples, tokens, hidden) -> -log p(target) in nats, (batch, samples)."""
+
+    def nll(activation: Tensor) -> Tensor:
+        batch, samples = activation.shape[:2]
+        logits = run_suffix(network, prefix, repeat_inputs(inputs, samples), layer, activation.flatten(0, 1))
+        return judge(goals, logits.view(batch, samples, *logits.shape[1:]))
+
+    return nll
 
 
 def scores(*args: Any, **settings: Any) -> list[NDArray[np.float64]]:

@@ -19,23 +19,19 @@ from narrows.models.text.encoding import collate, encode, padding_id, token_limi
 def estimate_prior(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example | str], batch_size: int = 32
 ) -> Prior:
-    """Estimate the mean and deviation of every layer's activations over the real tokens of a corpus.
+    """Estimate the mean and deviation of every layer's activations over the real tokens of a corpus, read once.
 
     Args:
         model: A Hugging Face model; left unchanged.
         tokenizer: Its tokenizer.
-        examples: The corpus; an iterable that is read once.
+        examples: The corpus.
         batch_size: Texts per forward pass.
 
     Returns:
-        The prior of all layers, from 0, the embeddings, to the last block.
-
-    Raises:
-        PriorError: If the corpus is empty.
+        The prior of all layers, from 0, the embeddings, to the last block; a PriorError if the corpus is empty.
 
     Example:
-        >>> prior = estimate_prior(model, tokenizer, ["a good film", "a bad film"])  # doctest: +SKIP
-        >>> prior.save("prior.safetensors")  # doctest: +SKIP
+        >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
     network = Network.of(model)
     padding, limit = padding_id(model, tokenizer), token_limit(model, tokenizer)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,16 +28,7 @@ COMPLAINTS = ("out of memory", "can't allocate memory", "not enough memory", "al
 
 
 class TokenBudget:
-    """The most tokens, padding included, that go through a model together; halved whenever memory runs out.
-
-    Attributes:
-        tokens: How many.
-
-    Example:
-        >>> budget = TokenBudget(100)
-        >>> list(budget.run([3, 9, 4], batch_size=2, work=len))
-        [([1, 2], 2), ([0], 1)]
-    """
+    """The most tokens, padding included, that go through a model together; halved whenever memory runs out."""
 
     def __init__(self, tokens: int) -> None:
         """Start with this many tokens; raise an InputError if there are none."""
@@ -49,8 +40,7 @@ class TokenBudget:
     def of(cls, model: nn.Module) -> TokenBudget:
         """Choose the number for a Hugging Face model by the memory that is free now."""
         device = next(model.parameters()).device
-        most = MOST_TOKENS.get(device.type, MOST_TOKENS_ELSEWHERE)
-        free = free_memory(device)
+        most, free = MOST_TOKENS.get(device.type, MOST_TOKENS_ELSEWHERE), free_memory(device)
         if free is None:
             return cls(most)
         bytes_per_token = KEPT_PER_FEATURE * text_config(model).hidden_size * block_count(model) * 4
@@ -76,17 +66,16 @@ class TokenBudget:
                 continue
             # The memory held by the exception's frames is free only from here on.
             if len(rows) == 1:
-                raise MemoryLimitError(
-                    f"no memory for a text of {longest} tokens, shorten it with max_tokens: {complaint}"
-                )
+                advice = f"no memory for a text of {longest} tokens, shorten it with max_tokens"
+                raise MemoryLimitError(f"{advice}: {complaint}")
             self.tokens = len(rows) // 2 * longest * copies
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception of Python or torch, on any device, says that memory ran out."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+    if isinstance(error, RuntimeError) and any(complaint in str(error).lower() for complaint in COMPLAINTS):
         return True
-    return isinstance(error, RuntimeError) and any(complaint in str(error).lower() for complaint in COMPLAINTS)
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -96,12 +85,7 @@ def free_memory(device: torch.device) -> int | None:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type != "cpu":
         return None
-    try:  # Linux: includes caches, which the system would give back
+    with suppress(OSError, StopIteration):  # Linux: includes caches, which the system would give back
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
+    return None

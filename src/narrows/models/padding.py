@@ -32,10 +32,10 @@ def run_in_batches(
     copies: int = 1,
 ) -> Iterator[tuple[list[int], Result]]:
     """Run `TokenBudget.run`, with batches of one length each if padding changes what the model computes."""
-    groups: list[list[int]] = [list(range(len(lengths)))]
-    if len(set(lengths)) > 1 and sees_padding(*reader):
-        groups = [[row for row, own in enumerate(lengths) if own == length] for length in sorted(set(lengths))[::-1]]
-    for group in groups:
+    apart = len(set(lengths)) > 1 and sees_padding(*reader)
+    groups: Sequence[int | None] = sorted(set(lengths), reverse=True) if apart else [None]
+    for length in groups:
+        group = [row for row, own in enumerate(lengths) if length in (None, own)]
 
         def work_on(places: list[int], group: list[int] = group) -> Result:
             return work([group[place] for place in places])
@@ -52,12 +52,12 @@ def sees_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         network = Network.of(model)
         layers = range(len(network.blocks) + 1)
         with borrowed(model, padding), torch.no_grad():
-            alone = run_prefix(network, collate([short], padding, model.device), layers)
-            padded = run_prefix(network, collate([short, long], padding, model.device), layers)
+            alone, padded = (
+                run_prefix(network, collate(texts, padding, model.device), layers) for texts in ([short], [short, long])
+            )
         # The logits alone may hide it, so every token is compared at every layer.
-        _KNOWN[model] = any(
-            _differ(alone.activations[layer][0], padded.activations[layer][0, : len(short)]) for layer in layers
-        ) or _differ(alone.logits[0], padded.logits[0][: len(alone.logits[0])])
+        pairs = [(alone.logits, padded.logits), *((alone.activations[i], padded.activations[i]) for i in layers)]
+        _KNOWN[model] = any(_differ(one[0], other[0][: len(one[0])]) for one, other in pairs)
     return _KNOWN[model]
 
 

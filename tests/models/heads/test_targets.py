@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from transformers import Gemma3Config, Gemma3ForSequenceClassification, Gemma3TextConfig
 
 import reference
+from asking import negative_log_likelihood
 from narrows.data.example import Example
 from narrows.errors import TargetError
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.heads.goals import OneOf
-from narrows.models.heads.targets import class_labels, count_labels, find_label, negative_log_likelihood, resolve_target
+from narrows.models.heads.targets import class_labels, count_labels, find_label, resolve_target
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 

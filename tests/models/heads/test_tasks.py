@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
 import families
+from asking import negative_log_likelihood
 from families import TASKS, TaskRow
 from narrows.bottleneck.prior import Prior
 from narrows.errors import InputError, ModelError, NarrowsError, TargetError
@@ -19,7 +20,6 @@ from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.heads.target import Answer, Blank, Contrast, Distribution, Tag, Target
-from narrows.models.heads.targets import negative_log_likelihood
 from narrows.models.text.encoding import collate, padding_id
 from narrows.models.text.reader import Reader
 from tiny import Classifier

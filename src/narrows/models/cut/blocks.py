@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PretrainedConfig
 
 from narrows.bottleneck.prior import ModelIdentity
@@ -23,10 +23,9 @@ PROBED_WEIGHTS = 4  # per parameter: enough to distinguish two checkpoints of on
 
 def own_config(model: nn.Module) -> PretrainedConfig:
     """Return the model's own configuration, which describes its head: labels, their number, the problem type."""
-    config = getattr(model, "config", None)
-    if not isinstance(config, PretrainedConfig):
-        raise ModelError(f"{type(model).__name__} is not a Hugging Face model: it has no config")
-    return config
+    if isinstance(config := getattr(model, "config", None), PretrainedConfig):
+        return config
+    raise ModelError(f"{type(model).__name__} is not a Hugging Face model: it has no config")
 
 
 def text_config(model: nn.Module) -> PretrainedConfig:
@@ -39,30 +38,30 @@ def find_stacks(model: nn.Module) -> list[list[nn.Module]]:
     # A stack is the outermost ModuleList with as many modules as the configuration counts. Where blocks share weights
     # in groups (ALBERT), one module is listed for each block of its group.
     config = text_config(model)
+    called = type(model).__name__
     if any(parameter.is_meta for parameter in model.parameters()):
-        raise ModelError(
-            f"weights of {type(model).__name__} are not in memory: load it without offloading, for example "
-            "with device_map={'': 'cpu'}"
-        )
-    if reason := _refusal(config):
-        raise ModelError(f"{type(model).__name__} cannot be explained: {reason}")
+        advice = "load it without offloading, for example with device_map={'': 'cpu'}"
+        raise ModelError(f"weights of {called} are not in memory: {advice}")
+    reason = REFUSED.get(config.model_type)
+    if config.model_type == "big_bird" and config.attention_type == "block_sparse":
+        reason = "its sparse attention depends on the length of the text; load it with attention_type='original_full'"
+    if reason:
+        raise ModelError(f"{called} cannot be explained: {reason}")
     expected = getattr(config, "num_hidden_layers", None)
     if getattr(config, "is_encoder_decoder", False):
-        counts = {
-            "encoder": getattr(config, "encoder_layers", expected),
-            "decoder": getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None),
-        }
-        sides = [_lists_under(part, _outermost_lists(model, count)) for part, count in counts.items()]
+        decoder = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
+        counts = {"encoder": getattr(config, "encoder_layers", expected), "decoder": decoder}
+        sides = [
+            [modules for name, modules in _outermost_lists(model, count).items() if part in name.split(".")]
+            for part, count in counts.items()
+        ]
         if all(len(side) == 1 for side in sides):
             return [list(side[0]) for side in sides]
     groups = getattr(config, "num_hidden_groups", expected)
     found = _outermost_lists(model, groups)
     if len(found) != 1:
-        what = "none" if not found else ", ".join(found)
-        raise LayerError(
-            f"cannot tell the blocks of {type(model).__name__}: exactly one outermost module list should hold "
-            f"{groups} modules; found {what}"
-        )
+        what = f"exactly one outermost module list should hold {groups} modules; found {', '.join(found) or 'none'}"
+        raise LayerError(f"cannot tell the blocks of {called}: {what}")
     modules = next(iter(found.values()))
     if groups == expected or expected is None or groups is None:
         return [list(modules)]
@@ -79,12 +78,6 @@ def block_count(model: nn.Module) -> int:
     return len(find_blocks(model))
 
 
-def _refusal(config: PretrainedConfig) -> str | None:
-    if config.model_type == "big_bird" and config.attention_type == "block_sparse":
-        return "its sparse attention depends on the length of the text; load it with attention_type='original_full'"
-    return REFUSED.get(config.model_type)
-
-
 def _outermost_lists(model: nn.Module, length: int | None) -> dict[str, nn.ModuleList]:
     """Collect the module lists of this length that are not inside another one, by name."""
     found: dict[str, nn.ModuleList] = {}
@@ -93,10 +86,6 @@ def _outermost_lists(model: nn.Module, length: int | None) -> dict[str, nn.Modul
         if isinstance(module, nn.ModuleList) and len(module) == length and not inside:
             found[name] = module
     return found
-
-
-def _lists_under(part: str, lists: dict[str, nn.ModuleList]) -> list[nn.ModuleList]:
-    return [modules for name, modules in lists.items() if part in name.split(".")]
 
 
 def check_layer(layer: int, blocks: int) -> int:
@@ -114,10 +103,5 @@ def identify(model: nn.Module) -> ModelIdentity:
         flat = parameter.detach().reshape(-1)
         last = flat.numel() - 1
         probes.append(flat[[step * last // (PROBED_WEIGHTS - 1) for step in range(PROBED_WEIGHTS)]].float().cpu())
-    probe: Tensor = torch.cat(probes)
-    return ModelIdentity(
-        name=config._name_or_path or type(model).__name__,
-        hidden=config.hidden_size * len(stacks),  # the activations of both stacks are concatenated
-        blocks=sum(map(len, stacks)),
-        probe=probe,
-    )
+    name, hidden = config._name_or_path or type(model).__name__, config.hidden_size * len(stacks)
+    return ModelIdentity(name=name, hidden=hidden, blocks=sum(map(len, stacks)), probe=torch.cat(probes))

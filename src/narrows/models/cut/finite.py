@@ -1,4 +1,4 @@
-"""Checks that a model computes finite numbers; the error names the text for which it does not."""
+"""A check that a model computes finite numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from narrows.models.cut.split import Prefix
 
 def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> None:
     """Raise a NumericsError unless logits and the activations of real tokens, (batch, tokens), are finite."""
-    for layer, activation in sorted(prefix.activations.items()):
-        sound = (torch.isfinite(activation).all(dim=-1) | ~real).all(dim=1)
-        check_sound(sound, examples, f"the model's activations after layer {layer} hold NaN or infinity")
-    check_sound(torch.isfinite(prefix.logits).all(dim=-1), examples, "the model's logits hold NaN or infinity")
-
-
-def check_sound(sound: Tensor, examples: Sequence[Example], complaint: str) -> None:
-    """Raise a NumericsError that names the first text whose row of `sound`, (batch,), is False."""
-    if not sound.all():
-        raise NumericsError(f"{complaint} for {examples[int(sound.int().argmin())].text!r:.60}")
+    sound = {
+        f"activations after layer {layer}": (torch.isfinite(activation).all(dim=-1) | ~real).all(dim=1)
+        for layer, activation in sorted(prefix.activations.items())
+    }
+    for what, rows in {**sound, "logits": torch.isfinite(prefix.logits).all(dim=-1)}.items():
+        if not rows.all():
+            text = examples[int(rows.int().argmin())].text
+            raise NumericsError(f"the model's {what} hold NaN or infinity for {text!r:.60}")

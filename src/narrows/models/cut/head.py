@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from narrows.models.cut.blocks import find_blocks
 
@@ -25,8 +24,8 @@ FIRST_TOKEN = {
     "ElectraForSequenceClassification": ("ElectraLayer", "ElectraClassificationHead"),
 }
 KEYS_AND_VALUES = 1 / 6  # of the products of a block, where the feed-forward part is four times as wide as the rest
-Hook = TypeVar("Hook", bound=Callable[..., Any])
 
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -37,21 +36,14 @@ def passive(hook: Hook) -> Hook:
 
 
 def share_computed(tokens: int, given: int) -> float:
-    """Return the share of a block's products that was computed for so many of its tokens.
-
-    Example:
-        >>> share_computed(10, 10)
-        1.0
-        >>> round(share_computed(1, 10), 2)
-        0.25
-    """
+    """Return the share of a block's products that was computed for so many of its tokens."""
     return tokens / given + (1 - tokens / given) * KEYS_AND_VALUES
 
 
 @contextmanager
 def as_read_by_head(model: nn.Module) -> Iterator[None]:
     """Let the last block compute only the token that the head reads, if that is known to be just one."""
-    last = _prunable_block(model)  # None if somebody else hooked or patched it; the logits differ only by rounding
+    last = _prunable_block(model)
     if last is None:
         yield
         return
@@ -71,27 +63,19 @@ def as_read_by_head(model: nn.Module) -> Iterator[None]:
 
 def _first_token(block: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     """Compute the first token of a block's output: (batch, tokens, hidden) -> (batch, 1, hidden)."""
-    attention = block.attention
-    own = attention.self
-    first = hidden[:, :1]
-
-    def heads(values: Tensor) -> Tensor:
-        return values.view(*values.shape[:-1], -1, own.attention_head_size).transpose(1, 2)
-
-    seen = scaled_dot_product_attention(
-        heads(own.query(first)),
-        heads(own.key(hidden)),
-        heads(own.value(hidden)),
-        attn_mask=None if mask is None else mask[..., :1, :],
-        scale=own.scaling,
+    own, first = block.attention.self, hidden[:, :1]
+    q, k, v = (
+        values.view(*values.shape[:-1], -1, own.attention_head_size).transpose(1, 2)
+        for values in (own.query(first), own.key(hidden), own.value(hidden))
     )
-    mixed = attention.output(seen.transpose(1, 2).flatten(2), first)
-    output: Tensor = block.feed_forward_chunk(mixed)
+    seen_by = None if mask is None else mask[..., :1, :]
+    seen = nn.functional.scaled_dot_product_attention(q, k, v, seen_by, scale=own.scaling)
+    output: Tensor = block.feed_forward_chunk(block.attention.output(seen.transpose(1, 2).flatten(2), first))
     return output
 
 
 def _prunable_block(model: nn.Module) -> Any:
-    """Return the last block if the head reads only its first token and nothing else uses the block."""
+    """Return the last block if the head reads only its first token and nothing else uses, hooks or patches it."""
     if type(model).__name__ not in FIRST_TOKEN or not type(model).__module__.startswith("transformers."):
         return None
     block, head = FIRST_TOKEN[type(model).__name__]
@@ -102,10 +86,7 @@ def _prunable_block(model: nn.Module) -> Any:
 
 def _is_watched(block: nn.Module) -> bool:
     """Tell whether a block or a part of it is hooked, patched, or part of a decoder."""
-    if getattr(block, "is_decoder", False):
-        return True
-    for module in block.modules():
-        hooks = [hook for name in _HOOKS for hook in getattr(module, name).values()]
-        if "forward" in module.__dict__ or any(not getattr(hook, "passive", False) for hook in hooks):
-            return True
-    return False
+    hooks = [hook for module in block.modules() for name in _HOOKS for hook in getattr(module, name).values()]
+    patched = any("forward" in module.__dict__ for module in block.modules())
+    hooked = any(not getattr(hook, "passive", False) for hook in hooks)
+    return patched or hooked or bool(getattr(block, "is_decoder", False))

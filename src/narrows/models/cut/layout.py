@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from narrows.errors import ModelError
 from narrows.models.cut.blocks import text_config
@@ -22,10 +21,8 @@ class Layout:
         """Return a block's activation as (batch, tokens, hidden)."""
         expected = tuple(inputs["input_ids"].shape)
         if hidden.ndim != 3 or tuple(hidden.shape[:2]) != expected:
-            raise ModelError(
-                f"a block gives {tuple(hidden.shape)} for {expected[0]} texts of {expected[1]} tokens: "
-                "only blocks that keep one position per token can be explained"
-            )
+            given = f"a block gives {tuple(hidden.shape)} for {expected[0]} texts of {expected[1]} tokens"
+            raise ModelError(f"{given}: only blocks that keep one position per token can be explained")
         return hidden
 
     def write(self, activation: Tensor, inputs: Inputs) -> Tensor:
@@ -33,73 +30,59 @@ class Layout:
         return activation
 
 
-@dataclass(frozen=True)
-class TimeFirst(Layout):
+class _TimeFirst(Layout):
     """XLNet: (tokens, batch, hidden)."""
 
     def read(self, hidden: Tensor, inputs: Inputs) -> Tensor:
-        """Move the batch to the front."""
         return super().read(hidden.transpose(0, 1), inputs)
 
     def write(self, activation: Tensor, inputs: Inputs) -> Tensor:
-        """Move the tokens to the front."""
         return activation.transpose(0, 1)
 
 
 @dataclass(frozen=True)
-class Windowed(Layout):
-    """Longformer: the model pads every text to a multiple of `window`, its widest attention window."""
+class _Windowed(Layout):
+    """Longformer: the model pads every text with unattended positions to a multiple of its widest window."""
 
     window: int
 
     def read(self, hidden: Tensor, inputs: Inputs) -> Tensor:
-        """Cut off the model's own padding."""
         return super().read(hidden[:, : inputs["input_ids"].shape[1]], inputs)
 
     def write(self, activation: Tensor, inputs: Inputs) -> Tensor:
-        """Pad with zeros, which the model does not attend to."""
-        return pad(activation, (0, 0, 0, -activation.shape[1] % self.window))
+        return nn.functional.pad(activation, (0, 0, 0, -activation.shape[1] % self.window))
 
 
-@dataclass(frozen=True)
-class Shifted(Layout):
-    """The decoder of T5 and BART classifiers: it reads the text again, each token one position later.
+class _Shifted(Layout):
+    """The decoder of T5 and BART classifiers: it reads the text again, each token one position later."""
 
-    It gets a start token first and does not read the last token. So token t is at position t + 1, and the start token's
-    position is used for the last token: every token of the text has a position here too.
-    """
-
+    # It gets a start token first and does not read the last token. So token t is at position t + 1, and the start
+    # token's position is used for the last token: every token of the text has a position here too.
     def read(self, hidden: Tensor, inputs: Inputs) -> Tensor:
-        """Move every position to its token."""
-        return _take(super().read(hidden, inputs), _shifted(inputs, 1))
+        return _rotated(super().read(hidden, inputs), inputs, 1)
 
     def write(self, activation: Tensor, inputs: Inputs) -> Tensor:
-        """Move every token to its position."""
-        return _take(activation, _shifted(inputs, -1))
+        return _rotated(activation, inputs, -1)
 
 
-def _shifted(inputs: Inputs, by: int) -> Tensor:
-    """Rotate the positions of each text, (batch, tokens); those of its padding stay."""
+def _rotated(activation: Tensor, inputs: Inputs, by: int) -> Tensor:
+    """Rotate the positions of each text, (batch, tokens, hidden); those of its padding stay."""
     attended = inputs["attention_mask"].bool()
     position = torch.arange(attended.shape[1], device=attended.device).expand(attended.shape)
-    length = (torch.where(attended, position, 0).amax(dim=1, keepdim=True)) + 1
-    return torch.where(position < length, (position + by) % length, position)
-
-
-def _take(activation: Tensor, positions: Tensor) -> Tensor:
-    return activation.gather(1, positions.unsqueeze(-1).expand_as(activation))
+    length = torch.where(attended, position, 0).amax(dim=1, keepdim=True) + 1
+    source = torch.where(position < length, (position + by) % length, position)
+    return activation.gather(1, source.unsqueeze(-1).expand_as(activation))
 
 
 def find_layouts(model: nn.Module, stacks: int) -> tuple[Layout, ...]:
     """Return the layout of each stack of blocks."""
     if stacks == 2:
-        return Layout(), Shifted()
+        return Layout(), _Shifted()
     config = text_config(model)
     match config.model_type:
         case "xlnet":
-            return (TimeFirst(),)
+            return (_TimeFirst(),)
         case "longformer":
             window = config.attention_window
-            return (Windowed(window if isinstance(window, int) else max(window)),)
-        case _:
-            return (Layout(),)
+            return (_Windowed(window if isinstance(window, int) else max(window)),)
+    return (Layout(),)

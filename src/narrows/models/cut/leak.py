@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,9 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from narrows.data.example import Example
 from narrows.errors import ModelError
-from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import Prefix, borrowed, run_prefix, run_suffix
+from narrows.models.cut.split import borrowed, run_prefix, run_suffix
 from narrows.models.text.encoding import collate, encode, padding_id
 
 # A connection around the cut, for example from the embeddings to a later block, would carry the text past any noise:
@@ -34,25 +33,20 @@ def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layer: int) 
     inputs = collate([encode(tokenizer, Example(PROBE, PROBE), None)], padding, network.model.device)
     with borrowed(network.model, padding):
         prefix = run_prefix(network, inputs, [layer])
-        if _text_reaches_head(network, prefix, inputs, layer):
-            raise ModelError(
-                f"{type(network.model).__name__} cannot be explained at layer {layer}: information about the "
-                "text also reaches its head around that layer; choose another layer"
-            )
+        with torch.inference_mode(False), torch.enable_grad(), _followed_embeddings(network.model, inputs["input_ids"]):
+            logits = run_suffix(network, prefix, inputs, layer, prefix.activations[layer].detach())
+        if logits.requires_grad:
+            leak = "information about the text also reaches its head around that layer; choose another layer"
+            raise ModelError(f"{type(network.model).__name__} cannot be explained at layer {layer}: {leak}")
     sound.add(layer)
 
 
-def _text_reaches_head(network: Network, prefix: Prefix, inputs: Inputs, layer: int) -> bool:
-    """Tell whether the logits still depend on the embedded text when the activation is a constant."""
-    with torch.inference_mode(False), torch.enable_grad(), _followed_embeddings(network.model, inputs["input_ids"]):
-        logits = run_suffix(network, prefix, inputs, layer, prefix.activations[layer].detach())
-    return logits.requires_grad
-
-
 @contextmanager
-def _followed_embeddings(model: nn.Module, ids: Tensor) -> Iterator[None]:
+def _followed_embeddings(model: Any, ids: Tensor) -> Iterator[None]:
     """Give every embedding of the text's tokens a gradient."""
-    vocabulary = getattr(_input_embeddings(model), "num_embeddings", None)
+    vocabulary = None
+    with suppress(NotImplementedError, AttributeError):
+        vocabulary = model.get_input_embeddings().num_embeddings
 
     def follow(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         given = args[0] if args and isinstance(args[0], Tensor) else None
@@ -66,10 +60,3 @@ def _followed_embeddings(model: nn.Module, ids: Tensor) -> Iterator[None]:
             if isinstance(module, nn.Embedding):
                 hooks.callback(module.register_forward_hook(follow).remove)
         yield
-
-
-def _input_embeddings(model: Any) -> Any:
-    try:
-        return model.get_input_embeddings()
-    except (NotImplementedError, AttributeError):
-        return None

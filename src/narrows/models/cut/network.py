@@ -1,8 +1,8 @@
 """A model as a row of blocks, and where a cut after a layer runs through it.
 
-A model whose encoder and decoder both read the text (T5, BART) is cut in both. Up to the last block of the encoder, the
-cut also runs through the decoder's input; after that, also through the encoder's output. The activations of both sides
-are concatenated, (batch, tokens, 2 * hidden), so a token has one mask and none of its information bypasses the cut.
+A model whose encoder and decoder both read the text (T5, BART) is cut in both: in the encoder and at the decoder's
+input, or at the encoder's output and in the decoder. The activations of both sides are concatenated, (batch, tokens,
+2 * hidden), so a token has one mask and none of its information bypasses the cut.
 """
 
 from __future__ import annotations
@@ -44,12 +44,11 @@ class Network:
 
     def cut(self, layer: int) -> tuple[Place, ...]:
         """List the places that a cut after a layer runs through, one per stack."""
-        ends = [start for start, _ in self.stacks[1:]] + [len(self.blocks)]
-        places = []
-        for (start, _), end in zip(self.stacks, ends, strict=True):
-            block = min(max(layer, start), end) - 1
-            places.append(Place(start, given=True) if block < start else Place(block, given=False))
-        return tuple(places)
+        starts = [start for start, _ in self.stacks]
+        return tuple(
+            Place(start, given=True) if layer <= start else Place(min(layer, end) - 1, given=False)
+            for start, end in zip(starts, [*starts[1:], len(self.blocks)], strict=True)
+        )
 
     def runs(self) -> dict[nn.Module, list[int]]:
         """Map each module to the blocks that it is, in the order of its runs."""

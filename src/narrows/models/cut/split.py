@@ -1,9 +1,7 @@
 """Cutting a model in two at a layer: the prefix runs once, the suffix at every step.
 
-Both run the model's own forward, so masks, position encodings, norms and the head are the model's own. In the suffix,
-the blocks before the cut return their input unchanged, and the given activation is inserted where they end. Every block
-stays in its list, for models that look at a block's index or attributes. All changes are undone at the end, also after
-an exception or Ctrl-C.
+Both run the model's own forward. In the suffix, the blocks before the cut return their input unchanged, and the given
+activation is inserted where they end; all of it is undone at the end, also after an exception or Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from narrows.errors import ModelError
 from narrows.models.cut.blocks import text_config
@@ -30,57 +27,42 @@ Forward = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Prefix:
-    """The results of one ordinary forward pass.
+    """The results of one ordinary forward pass."""
 
-    Attributes:
-        activations: Layer to activation, (batch, tokens, hidden).
-        logits: As `forward_head` returns them.
-        others: For each block, what it returns beside the activation; None where it returns the bare tensor.
-    """
-
-    activations: dict[int, Tensor]
-    logits: Tensor
-    others: tuple[tuple[Any, ...] | None, ...]
+    activations: dict[int, Tensor]  # of each layer, (batch, tokens, hidden)
+    logits: Tensor  # as `forward_head` returns them
+    others: tuple[tuple[Any, ...] | None, ...]  # what each block returns beside the activation; None = nothing
 
 
 @contextmanager
 def borrowed(model: nn.Module, padding_id: int) -> Iterator[None]:
     """Use a model as a guest: evaluation mode, frozen weights, a padding token; all restored at the end."""
-    training = [(module, module.training) for module in model.modules()]
-    frozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
     config = text_config(model)
-    unpadded = getattr(config, "pad_token_id", None) is None  # decoders need it to find a text's last token
-    try:
+    with ExitStack() as undo:
+        for module in model.modules():
+            undo.callback(setattr, module, "training", module.training)
         model.eval()
-        for parameter in frozen:
+        for parameter in model.parameters():
+            undo.callback(parameter.requires_grad_, parameter.requires_grad)
             parameter.requires_grad_(False)
-        if unpadded:
+        if getattr(config, "pad_token_id", None) is None:  # decoders need it to find a text's last token
+            undo.callback(setattr, config, "pad_token_id", None)
             config.pad_token_id = padding_id
         yield
-    finally:
-        if unpadded:
-            config.pad_token_id = None
-        for parameter in frozen:
-            parameter.requires_grad_(True)
-        for module, was_training in training:
-            module.training = was_training
 
 
 def forward_head(model: nn.Module, inputs: Inputs) -> Tensor:
     """Return the logits of any head: (batch, classes), or (batch, tokens, classes); start and end as classes."""
-    options: dict[str, Any] = {"return_dict": True}
     # The suffix skips blocks, which would otherwise have to fill a cache or return attentions and hidden states.
     accepted = inspect.signature(model.forward).parameters
-    options |= {name: False for name in ("use_cache", "output_attentions", "output_hidden_states") if name in accepted}
+    off = {name: False for name in ("use_cache", "output_attentions", "output_hidden_states") if name in accepted}
     with as_read_by_head(model):
-        output = model(**inputs, **options)
+        output = model(**inputs, return_dict=True, **off)
     start, end = getattr(output, "start_logits", None), getattr(output, "end_logits", None)
     logits = getattr(output, "logits", None) if start is None or end is None else torch.stack([start, end], dim=-1)
     if not isinstance(logits, Tensor):
-        raise ModelError(
-            f"{type(model).__name__} has no head that can be explained: it gives no logits (a classification "
-            "head gives (batch, classes))"
-        )
+        wanted = "it gives no logits (a classification head gives (batch, classes))"
+        raise ModelError(f"{type(model).__name__} has no head that can be explained: {wanted}")
     return logits
 
 
@@ -88,9 +70,8 @@ def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:
     """Run a classifier and return its logits, (batch, classes)."""
     logits = forward_head(model, inputs)
     if logits.ndim != 2:
-        raise ModelError(
-            f"{type(model).__name__} has no classification head: it gives no logits of shape (batch, classes)"
-        )
+        called = type(model).__name__
+        raise ModelError(f"{called} has no classification head: it gives no logits of shape (batch, classes)")
     return logits
 
 
@@ -99,35 +80,31 @@ def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefi
     wanted = {place for layer in layers for place in network.cut(layer)}
     with torch.no_grad(), _watched(network, wanted) as (kept, others):
         logits = forward_head(network.model, inputs)
-    idle = [index + 1 for index in range(len(network.blocks)) if index not in others]
-    if idle:
-        raise ModelError(
-            f"block {idle[0]} of {type(network.model).__name__} does not run, so the model cannot be explained"
-        )
-    return Prefix(
-        {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers},
-        logits,
-        tuple(others[index] for index in range(len(network.blocks))),
-    )
+    order, called = range(len(network.blocks)), type(network.model).__name__
+    if idle := [index + 1 for index in order if index not in others]:
+        raise ModelError(f"block {idle[0]} of {called} does not run, so the model cannot be explained")
+    activations = {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers}
+    return Prefix(activations, logits, tuple(others[index] for index in order))
 
 
 def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor) -> Tensor:
     """Run the part after a layer on a given activation, (batch, tokens, hidden), and return the logits."""
-    # The activation may have several rows per row of the prefix, as `repeat_inputs` makes them.
     put_in = dict(zip(network.cut(layer), network.write(activation, inputs), strict=True))
-    rest = [_repeat_rows(others, len(prefix.logits), len(activation)) for others in prefix.others]
-    passed = _passed(network, layer)
+    stand_ins = {
+        index: _hand_on(
+            put_in.get(Place(index, given=False)),
+            _repeat_rows(prefix.others[index], len(prefix.logits), len(activation)),
+        )
+        for index in _passed(network, layer)
+    }
     with ExitStack() as patches:
         for block, indices in network.runs().items():
-            stand_ins = [
-                _hand_on(put_in.get(Place(index, given=False)), rest[index]) if index in passed else None
-                for index in indices
-            ]
-            if any(stand_ins):
-                patches.enter_context(_replaced_forward(block, stand_ins))
+            if not stand_ins.keys().isdisjoint(indices):
+                patches.enter_context(_replaced_forward(block, [stand_ins.get(index) for index in indices]))
         for place, hidden in put_in.items():
             if place.given:
-                patches.enter_context(_replaced_input(network.blocks[place.block], hidden))
+                put_once = network.blocks[place.block].register_forward_pre_hook(_putting(hidden), with_kwargs=True)
+                patches.callback(put_once.remove)
         return forward_head(network.model, inputs)
 
 
@@ -146,15 +123,7 @@ def carry(
 
 
 def repeat_inputs(inputs: Inputs, copies: int) -> dict[str, Tensor]:
-    """Repeat every row, for the noise copies: rows 0 to copies - 1 belong to the first text.
-
-    Args:
-        inputs: Tensors by name, (batch, tokens) each.
-        copies: How often.
-
-    Returns:
-        Tensors by name, (batch * copies, tokens) each.
-    """
+    """Repeat every row, for the noise copies: (batch, tokens) -> (batch * copies, tokens), the first text's first."""
     return {name: value.repeat_interleave(copies, dim=0) for name, value in inputs.items()}
 
 
@@ -166,8 +135,9 @@ def _watched(
     kept: dict[Place, Tensor] = {}
     others: dict[int, tuple[Any, ...] | None] = {}
 
-    def watch(block: nn.Module, indices: Sequence[int]) -> Iterator[RemovableHandle]:
+    def watch(block: nn.Module, indices: Sequence[int]) -> Iterator[Any]:
         begun, done = iter(indices), iter(indices)
+        looked_at = any(Place(index, given=False) in wanted for index in indices)
 
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             place = Place(_next_run(begun, block), given=True)
@@ -175,12 +145,11 @@ def _watched(
                 kept[place] = _hidden_states(args, kwargs)
 
         def after(_: nn.Module, __: Any, output: Any) -> None:
-            index = _next_run(done, block)
-            others[index] = None if isinstance(output, Tensor) else tuple(output[1:])
-            if Place(index, given=False) in wanted:
-                kept[Place(index, given=False)] = output if isinstance(output, Tensor) else output[0]
+            place, bare = Place(_next_run(done, block), given=False), isinstance(output, Tensor)
+            others[place.block] = None if bare else tuple(output[1:])
+            if place in wanted:
+                kept[place] = output if bare else output[0]
 
-        looked_at = any(Place(index, given=False) in wanted for index in indices)
         yield block.register_forward_pre_hook(passive(before), with_kwargs=True)
         yield block.register_forward_hook(after if looked_at else passive(after))
 
@@ -201,18 +170,16 @@ def _passed(network: Network, layer: int) -> set[int]:
 
 
 def _next_run(runs: Iterator[int], block: nn.Module) -> int:
-    index = next(runs, None)
-    if index is None:
-        raise ModelError(f"{type(block).__name__} runs more often than the configuration counts it as a block")
-    return index
+    if (index := next(runs, None)) is not None:
+        return index
+    raise ModelError(f"{type(block).__name__} runs more often than the configuration counts it as a block")
 
 
 def _hidden_states(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     """Find the activation among a block's arguments: the first by position, or the one of that name."""
-    value = args[0] if args else kwargs.get("hidden_states")
-    if not isinstance(value, Tensor):
-        raise ModelError("a block gets its activation neither as first argument nor as 'hidden_states'")
-    return value
+    if isinstance(value := args[0] if args else kwargs.get("hidden_states"), Tensor):
+        return value
+    raise ModelError("a block gets its activation neither as first argument nor as 'hidden_states'")
 
 
 def take_rows(prefix: Prefix, inputs: Inputs, rows: Sequence[int]) -> tuple[Prefix, dict[str, Tensor]]:
@@ -230,20 +197,17 @@ def _repeat_rows(others: tuple[Any, ...] | None, texts: int, rows: int) -> tuple
     """Repeat what a block returned beside the activation for the copies of the texts, if it has a row per text."""
     if others is None or rows == texts:
         return others
-    per_text = [isinstance(other, Tensor) and other.ndim > 0 and len(other) == texts for other in others]
-    return tuple(
-        other.repeat_interleave(rows // texts, dim=0) if repeated else other
-        for other, repeated in zip(others, per_text, strict=True)
-    )
+    repeated = [isinstance(other, Tensor) and other.ndim > 0 and len(other) == texts for other in others]
+    pairs = zip(others, repeated, strict=True)
+    return tuple(other.repeat_interleave(rows // texts, dim=0) if per_text else other for other, per_text in pairs)
 
 
 def _hand_on(activation: Tensor | None, others: tuple[Any, ...] | None) -> Forward:
-    """Make the stand-in for a block before the cut: it returns `activation`, or its input if that is None."""
+    """Make the stand-in for a block before the cut: it returns `activation`, else its input, and `others`."""
 
-    # What the block returned beside the activation is returned again: T5 passes its position bias from block to block.
     def forward(*args: Any, **kwargs: Any) -> Any:
         output = _hidden_states(args, kwargs) if activation is None else activation
-        return output if others is None else (output, *others)
+        return output if others is None else (output, *others)  # T5 passes its position bias from block to block
 
     return forward
 
@@ -282,9 +246,8 @@ def _attributes_of(block: nn.Module, attributes: Mapping[str, Any]) -> Iterator[
         exchange(before)
 
 
-@contextmanager
-def _replaced_input(block: nn.Module, activation: Tensor) -> Iterator[None]:
-    """Give a block, in its first run, this activation instead of the one from the model."""
+def _putting(activation: Tensor) -> Forward:
+    """Make the hook that gives a block, in its first run, this activation instead of the one from the model."""
     pending = [activation]
 
     def put_in(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -293,8 +256,4 @@ def _replaced_input(block: nn.Module, activation: Tensor) -> Iterator[None]:
         given = pending.pop()
         return ((given, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": given})
 
-    handle = block.register_forward_pre_hook(put_in, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return put_in

@@ -1,8 +1,7 @@
-"""Goals: what a bottleneck must keep of a model's output, as a loss and as log-odds, both in nats.
+"""Goals: what must be kept of a model's output, as a loss and as log-odds, both in nats.
 
-A goal maps the logits of the noise copies of one text, (samples, ...), to (samples,), in the dtype of the logits:
-float32 or wider. The losses are negative log-likelihoods, or divergences from what the model says without a bottleneck,
-so a loss of one nat means the same for all of them.
+A goal maps the logits of the copies of one text, (samples, ...), to (samples,), in float32 or wider. The losses are
+negative log-likelihoods, or divergences from what the model says itself: one nat means the same for all of them.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
-CERTAIN = 1e4
-"""Log-odds, in nats, beyond which nothing is told apart: infinite logits and a choice of one stay finite."""
+CERTAIN = 1e4  # log-odds beyond which nothing is told apart: infinite logits and a choice of one stay finite
 
 
 class Goal(ABC):
@@ -180,38 +178,30 @@ class Together(Goal):
 
     def log_odds(self, logits: Tensor) -> Tensor:
         """Compute the log-odds of the product of the probabilities; minus the loss where a goal has none."""
-        if not self.has_odds:
-            return -self(logits)
-        return _of_all(torch.stack([goal.log_odds(logits) for goal in self.goals]))
+        return _of_all(torch.stack([goal.log_odds(logits) for goal in self.goals])) if self.has_odds else -self(logits)
 
 
 def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:
     """Compute the loss of each text by its own goal: (batch, samples, ...) -> nats, (batch, samples)."""
-    wide = _wide(logits)
-    classes = _classes(goals, wide)
+    logits, classes = _wide(goals, logits)
     if classes is not None:
-        return -log_softmax(wide, dim=-1)[torch.arange(len(wide), device=wide.device), :, classes]
-    return torch.stack([goal(own) for goal, own in zip(goals, wide, strict=True)])
+        return -log_softmax(logits, dim=-1)[torch.arange(len(logits), device=logits.device), :, classes]
+    return torch.stack([goal(own) for goal, own in zip(goals, logits, strict=True)])
 
 
 def judge_odds(goals: Sequence[Goal], logits: Tensor) -> Tensor:
     """Compute the log-odds of each text's own goal, (batch, samples) in nats; see `Goal.log_odds`."""
-    wide = _wide(logits)
-    classes = _classes(goals, wide)
+    logits, classes = _wide(goals, logits)
     if classes is not None:
-        return _against_rest(wide, classes.unsqueeze(1).expand(wide.shape[:-1]))
-    return torch.stack([goal.log_odds(own) for goal, own in zip(goals, wide, strict=True)])
+        return _against_rest(logits, classes.unsqueeze(1).expand(logits.shape[:-1]))
+    return torch.stack([goal.log_odds(own) for goal, own in zip(goals, logits, strict=True)])
 
 
-def _wide(logits: Tensor) -> Tensor:
-    """Return the logits in float32, or in float64 if they are."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _classes(goals: Sequence[Goal], logits: Tensor) -> Tensor | None:
-    """Return the classes, (batch,), where every goal is one of several classes, which is by far the most common."""
+def _wide(goals: Sequence[Goal], logits: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the logits in float32 at least, and the classes, (batch,), where every goal is one, as most often."""
     classes = [goal.index for goal in goals if type(goal) is OneOf]
-    return torch.tensor(classes, device=logits.device) if len(classes) == len(goals) else None
+    chosen = torch.tensor(classes, device=logits.device) if len(classes) == len(goals) else None
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)), chosen
 
 
 def _against_rest(logits: Tensor, index: Tensor) -> Tensor:
@@ -222,10 +212,8 @@ def _against_rest(logits: Tensor, index: Tensor) -> Tensor:
 
 
 def _of_all(odds: Tensor) -> Tensor:
-    """Return the log-odds of independent events together from those of each: (events, ...) -> (...).
-
-    1 - p1 p2 ... = (1 - p1) + p1 (1 - p2) + ... is a sum of positive terms: exact however close p is to 1.
-    """
+    """Return the log-odds of independent events together from those of each: (events, ...) -> (...)."""
+    # 1 - p1 p2 ... = (1 - p1) + p1 (1 - p2) + ... is a sum of positive terms: exact however close p is to 1.
     log_p = logsigmoid(odds)
     before = torch.cat([torch.zeros_like(log_p[:1]), log_p[:-1].cumsum(dim=0)])
     return log_p.sum(dim=0) - (before + logsigmoid(-odds)).logsumexp(dim=0)

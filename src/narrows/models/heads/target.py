@@ -27,8 +27,7 @@ class Distribution:
     """Everything that the model says: the divergence of what it says behind the bottleneck from what it says itself."""
 
 
-Choice = str | int | None | Contrast | Distribution
-"""One of several: by name or index, None for the predicted one, or a contrast or all of them."""
+Choice = str | int | None | Contrast | Distribution  # one of several; None is the predicted one
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,11 @@ class Tag:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer in the second text, for models that answer questions.
+    """An answer in the second text, for models that answer questions: offsets of its characters.
 
     Attributes:
-        start: Offset of its first character.
-        end: Offset after its last character.
+        start: Offset of the first one.
+        end: Offset after the last one.
     """
 
     start: int
@@ -70,5 +69,5 @@ class Blank:
     word: Choice = None
 
 
+# What to explain of one text; a string is a label, an answer, a filling or a continuation, as the model has it.
 Target = Choice | Tag | Answer | Blank
-"""What to explain of one text; a string is a label, an answer, a filling or a continuation, as the model has it."""

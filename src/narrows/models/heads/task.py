@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softmax
 
 from narrows.data.example import Example
 from narrows.errors import TargetError
@@ -23,19 +21,12 @@ MOST_LISTED = 5  # probabilities, of a vocabulary or of all spans
 
 @dataclass(frozen=True)
 class Resolved:
-    """The target of one text.
-
-    Attributes:
-        goal: What the bottleneck must keep.
-        target: What is explained, in words.
-        predicted: What the model predicts, in words.
-        probabilities: Name to probability of, at least, the most probable alternatives.
-    """
+    """The target of one text: the goal of the bottleneck, and target and prediction in words."""
 
     goal: Goal
     target: str
     predicted: str
-    probabilities: Mapping[str, float]
+    probabilities: Mapping[str, float]  # of, at least, the most probable alternatives
 
 
 @dataclass(frozen=True)
@@ -63,49 +54,40 @@ class Task(ABC):
         """Turn a target into a goal; the logits are one row of `narrows.models.cut.split.forward_head`."""
 
 
-class Names(Protocol):
+@dataclass(frozen=True)
+class Names:
     """The names of the classes of an output."""
 
-    def name(self, index: int) -> str:
-        """Return the name of a class."""
-
-    def find(self, name: str | int) -> int:
-        """Find a class by name or index; raise a TargetError if there is none."""
+    name: Callable[[int], str]
+    find: Callable[[str | int], int]  # by name or index; raises a TargetError if there is none
 
 
 def choose(choice: Choice, logits: Tensor, names: Names) -> tuple[Goal, str]:
     """Turn a choice among classes that exclude each other into a goal, and into words; logits are (classes,)."""
     match choice:
-        case None:
-            best = int(logits.argmax())
-            return OneOf(best), names.name(best)
         case Contrast():
-            index, other = find_both(choice, names)
-            return Rather(index, other), f"{names.name(index)} rather than {names.name(other)}"
+            return choose_between(choice, names)
         case Distribution():
             return Same(logits.detach()), "the whole distribution"
-        case _:
-            index = names.find(choice)
-            return OneOf(index), names.name(index)
+    index = int(logits.argmax()) if choice is None else names.find(choice)
+    return OneOf(index), names.name(index)
 
 
-def find_both(contrast: Contrast, names: Names) -> tuple[int, int]:
-    """Find the indices of the two classes of a contrast, which must differ."""
+def choose_between(contrast: Contrast, names: Names) -> tuple[Goal, str]:
+    """Turn a contrast of two different classes into a goal, and into words."""
     index, other = names.find(contrast.label), names.find(contrast.other)
     if index == other:
         raise TargetError(f"a contrast needs two different labels: {names.name(index)} was given twice")
-    return index, other
+    return Rather(index, other), f"{names.name(index)} rather than {names.name(other)}"
 
 
 def list_probabilities(logits: Tensor, names: Names, goal: Goal) -> dict[str, float]:
     """List name to probability of the most probable classes and those of the goal, in falling order."""
-    p = softmax(logits.cpu().double(), dim=-1)
+    p = logits.cpu().double().softmax(dim=-1)
     listed = torch.topk(p, min(MOST_LISTED, len(p))).indices.tolist()
     about = [getattr(goal, name, None) for name in ("index", "other")]
     listed += [index for index in about if index is not None and index not in listed]
     listed.sort(key=lambda index: -float(p[index]))
     called = [names.name(index) for index in listed]
-    return {
-        f"{name} ({index})" if called.count(name) > 1 else name: float(p[index])
-        for name, index in zip(called, listed, strict=True)
-    }
+    labels = [f"{name} ({i})" if called.count(name) > 1 else name for name, i in zip(called, listed, strict=True)]
+    return dict(zip(labels, p[listed].tolist(), strict=True))

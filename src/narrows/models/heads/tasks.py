@@ -1,35 +1,282 @@
-"""Which task a model's head is for, by the name of its class."""
+"""The tasks of all heads, found by the name of the model's class; that of classifiers has its own module."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.errors import ModelError
+from narrows.data.words import group_tokens, trim_span, word_span
+from narrows.errors import InputError, ModelError, TargetError
 from narrows.models.cut.blocks import text_config
-from narrows.models.heads.answering import Answering
-from narrows.models.heads.classifying import Classifying
-from narrows.models.heads.language import Continuing, Filling
-from narrows.models.heads.tagging import Tagging
-from narrows.models.heads.task import Task
+from narrows.models.heads.classifying import Classifying, name_classes
+from narrows.models.heads.goals import At, Span, Together
+from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
+from narrows.models.heads.targets import class_labels
+from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Task, choose, list_probabilities
+from narrows.models.text.encoding import Encoding, encode_plain, take
 
 CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
 NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
+LONGEST_ANSWER = 30  # tokens, of a predicted answer
+MOST_WORDS = 8  # in a message
 
 
 def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Task:
     """Return the task of a model; a class with a name of the user's own counts as a classifier."""
     name = type(model).__name__
     if name.endswith("ForTokenClassification"):
-        return Tagging(model)
+        return _Tagging(model)
     if name.endswith("ForQuestionAnswering"):
-        return Answering()
+        return _Answering()
     if name.endswith("ForMaskedLM"):
-        return Filling(model, tokenizer)
+        return _Filling(model, tokenizer)
     if name.endswith(CAUSAL) and text_config(model).model_type not in NOT_CAUSAL:
-        return Continuing(model, tokenizer)
+        return _Continuing(model, tokenizer)
     if name.endswith((*CAUSAL, "ForConditionalGeneration", "WithLMHeadModel", "ForMultipleChoice", "ForPreTraining")):
-        raise ModelError(
-            f"the output of {name} cannot be explained; classifiers, taggers, masked and causal language models and "
-            "models that answer questions can"
-        )
+        can = "classifiers, taggers, masked and causal language models and models that answer questions can"
+        raise ModelError(f"the output of {name} cannot be explained; {can}")
     return Classifying(model)
+
+
+@dataclass(frozen=True)
+class _Tagging(Task):
+    """Targets of a token classification head, logits (tokens, tags): the `Tag` of one word."""
+
+    model: nn.Module
+
+    def prepare(self, question: Question) -> Question:
+        _tagged(question)
+        return question
+
+    def resolve(self, question: Question, logits: Tensor) -> Resolved:
+        place, word, tag = _tagged(question)
+        own = logits[place]
+        names = name_classes(class_labels(self.model, len(own)))
+        goal, described = choose(tag.label, own, names)
+        listed = list_probabilities(own, names, goal)
+        return Resolved(At(place, goal), f"{described} of {word!r}", names.name(int(own.argmax())), listed)
+
+
+def _tagged(question: Question) -> tuple[int, str, Tag]:
+    """Find the first token of the word that is asked for, the word, and its tag."""
+    encoding, text, target = question.encoding, question.example.text, question.target
+    positions = [position for position, segment in enumerate(encoding.segments) if segment == 0]
+    spans = [offset for position in positions if (offset := encoding.offsets[position]) is not None]
+    groups = group_tokens(text, spans)
+    words = [text[slice(*word_span(text, [spans[token] for token in group]))] for group in groups]
+    listed = ", ".join(map(repr, words[:MOST_WORDS])) + (", ..." if len(words) > MOST_WORDS else "")
+    if not isinstance(target, Tag):
+        example = f"Tag({words[0]!r})"
+        raise TargetError(f"every word has a tag: choose one word, for example {example}; the words are {listed}")
+    number = target.word
+    if isinstance(number, str):
+        found = [index for index, word in enumerate(words) if word == number]
+        if len(found) != 1:
+            often = "does not occur" if not found else f"occurs {len(found)} times (words {', '.join(map(str, found))})"
+            raise TargetError(f"{number!r} {often} in {text!r:.60}; the words are {listed}")
+        number = found[0]
+    if not 0 <= number < len(words):
+        raise TargetError(f"no word {number}: the text has words 0 to {len(words) - 1}, {listed}")
+    return positions[groups[number][0]], words[number], target
+
+
+class _Answering(Task):
+    """Targets of a question answering head, logits (tokens, 2): `Answer`, a string in the second text, or None."""
+
+    def prepare(self, question: Question) -> Question:
+        if question.example.text_pair is None:
+            raise InputError("a question needs a second text with the answer: give {'question': ..., 'context': ...}")
+        return question
+
+    def resolve(self, question: Question, logits: Tensor) -> Resolved:
+        length = len(question.encoding)
+        log_p = logits[:length].cpu().double().log_softmax(dim=0)
+        best = _best_spans(question.encoding, log_p)
+        candidates = best if question.target is None else _spans_of(question)
+        p = {span: float((log_p[span[0], 0] + log_p[span[1], 1]).exp()) for span in [*best, *candidates]}
+        chosen = max(candidates, key=lambda span: float(log_p[span[0], 0] + log_p[span[1], 1]))
+        described = {span: _written(question, span) for span in [*best, chosen]}
+        probabilities: dict[str, float] = {}
+        for span in sorted(described, key=lambda span: -p[span]):
+            probabilities.setdefault(described[span], p[span])
+        return Resolved(Span(*chosen, length), described[chosen], described[best[0]], probabilities)
+
+
+def _best_spans(encoding: Encoding, log_p: Tensor) -> list[tuple[int, int]]:
+    """Find the most probable spans of the second text, the best first."""
+    second = torch.tensor([segment == 1 for segment in encoding.segments])
+    scores = log_p[:, 0].unsqueeze(1) + log_p[:, 1].unsqueeze(0)  # (start, end)
+    allowed = torch.ones_like(scores, dtype=torch.bool).triu().tril(LONGEST_ANSWER - 1)
+    scores = scores.masked_fill(~(allowed & second.unsqueeze(0) & second.unsqueeze(1)), -torch.inf)
+    places = scores.flatten().topk(min(MOST_LISTED, int(torch.isfinite(scores).sum()))).indices.tolist()
+    return [divmod(place, len(encoding)) for place in places]
+
+
+def _spans_of(question: Question) -> list[tuple[int, int]]:
+    """Find the first and last token of the answer that is asked for, everywhere it occurs."""
+    context, target = question.example.text_pair or "", question.target
+    if isinstance(target, Answer):
+        wanted = [(target.start, target.end)]
+    elif isinstance(target, str) and target.strip():
+        wanted = [(at, at + len(target)) for at in range(len(context)) if context.startswith(target, at)]
+    else:
+        raise TargetError(f"an answer is given as a string or as Answer(start, end), not as {target!r}")
+    pairs = zip(question.encoding.segments, question.encoding.offsets, strict=True)
+    second = [(place, offset) for place, (segment, offset) in enumerate(pairs) if segment == 1 and offset is not None]
+    found = [[place for place, offset in second if offset[0] < end and offset[1] > start] for start, end in wanted]
+    spans = [(places[0], places[-1]) for places in found if places]
+    if not spans:
+        raise TargetError(f"the answer {target!r} does not occur in {context!r:.60}")
+    return spans
+
+
+def _written(question: Question, span: tuple[int, int]) -> str:
+    """Return an answer as it is written in the text."""
+    context = question.example.text_pair or ""
+    first, last = (question.encoding.offsets[place] or (0, 0) for place in span)
+    return context[slice(*trim_span(context, first[0], last[1]))]
+
+
+def _name_tokens(tokenizer: PreTrainedTokenizerBase) -> Names:
+    """Name tokens as they appear in a text, with their leading space, and find the one that a word is."""
+
+    def name(index: int) -> str:
+        spelled = tokenizer.convert_ids_to_tokens(index)
+        if spelled is None:  # a row of the output without a token: sizes are rounded up
+            return f"token {index}"
+        read = str(tokenizer.decode([index]))
+        return str(spelled) if not read or "\ufffd" in read else read  # part of a character
+
+    def find(word: str | int) -> int:
+        if isinstance(word, int):
+            if not 0 <= word < len(tokenizer):
+                raise TargetError(f"no token {word}: the vocabulary has {len(tokenizer)}")
+            return word
+        for spelling in (word, f" {word}"):
+            ids: list[int] = tokenizer(spelling, add_special_tokens=False)["input_ids"]
+            if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
+                return ids[0]
+        raise TargetError(f"{word!r} is not a single token of the vocabulary")
+
+    return Names(name, find)
+
+
+@dataclass(frozen=True)
+class _Filling(Task):
+    """Targets of a masked language model, logits (1, vocabulary): a `Blank`, or what fills the only one."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    def prepare(self, question: Question) -> Question:
+        _blank_of(question, self.tokenizer)
+        return question
+
+    def reading(self, questions: Sequence[Question]) -> Any:
+        return _head_reading(self.model, [[_blank_of(question, self.tokenizer)[0]] for question in questions])
+
+    def resolve(self, question: Question, logits: Tensor) -> Resolved:
+        names = _name_tokens(self.tokenizer)
+        goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
+        predicted = names.name(int(logits[0].argmax()))
+        return Resolved(At(0, goal), described, predicted, list_probabilities(logits[0], names, goal))
+
+
+def _blank_of(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[int, Choice]:
+    """Find the position of the mask token that is asked for, and what to fill it with."""
+    ids, text, target = question.encoding.features["input_ids"], question.example.text, question.target
+    places = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
+    if not places:
+        raise InputError(f"no blank to fill in {text!r:.60}: write {tokenizer.mask_token} where the blank is")
+    if isinstance(target, Blank):
+        if not 0 <= target.index < len(places):
+            raise TargetError(f"no blank {target.index}: the text has blanks 0 to {len(places) - 1}")
+        return places[target.index], target.word
+    if len(places) > 1:
+        raise TargetError(f"the text has {len(places)} blanks: ask for one, Blank(0) to Blank({len(places) - 1})")
+    if target is None or isinstance(target, (str, int, Contrast, Distribution)):
+        return places[0], target
+    raise TargetError(f"the target of a masked language model is a word or a Blank, not {target!r}")
+
+
+@dataclass(frozen=True)
+class _Continuing(Task):
+    """Targets of a causal language model, logits (tokens asked for, vocabulary): the next token, or a continuation."""
+
+    # The model reads a given continuation, except its last token, so it is explained too, as the second text of the
+    # example. Without a mask of their own, its tokens would carry the text past the bottleneck.
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    def prepare(self, question: Question) -> Question:
+        """Append a continuation to the text; it stays the target."""
+        if question.example.text_pair is not None:
+            raise InputError("a causal language model reads one text: give the continuation as target")
+        encoding, target = question.encoding, question.target
+        # Some tokenizers put the end of text after every text: nothing would follow it.
+        if encoding.features["input_ids"][-1] == self.tokenizer.eos_token_id and encoding.segments[-1] is None:
+            encoding = take(encoding, range(len(encoding) - 1))
+        if target is None or isinstance(target, (int, Contrast, Distribution)):
+            return replace(question, encoding=encoding)
+        if not isinstance(target, str) or not target:
+            raise TargetError(f"the target of a causal language model is a continuation or a Contrast, not {target!r}")
+        given = encode_plain(self.tokenizer, target)
+        read = len(given) - 1  # nothing is predicted from the last token
+        if read == 0:
+            return replace(question, encoding=encoding)
+        ones, features = [1] * read, encoding.features.items()
+        joined = Encoding(
+            features={name: [*values, *given.features.get(name, ones)[:read]] for name, values in features},
+            tokens=(*encoding.tokens, *given.tokens[:read]),
+            offsets=(*encoding.offsets, *given.offsets[:read]),
+            segments=(*encoding.segments, *ones),
+            truncated=encoding.truncated,
+        )
+        return replace(question, example=replace(question.example, text_pair=target), encoding=joined)
+
+    def reading(self, questions: Sequence[Question]) -> Any:
+        counts = [(len(question.encoding), len(self._wanted(question))) for question in questions]
+        most = max(wanted for _, wanted in counts)
+        places = [[*range(end - wanted, end), *[end - 1] * (most - wanted)] for end, wanted in counts]
+        return _head_reading(self.model, places)
+
+    def resolve(self, question: Question, logits: Tensor) -> Resolved:
+        names = _name_tokens(self.tokenizer)
+        chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
+        goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
+        described = question.target if isinstance(question.target, str) else chosen[0][1]
+        listed = list_probabilities(logits[0], names, chosen[0][0])
+        predicted = names.name(int(logits[0].argmax()))
+        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed)
+
+    def _wanted(self, question: Question) -> list[Choice]:
+        """List what is asked for at each position, from the next token on."""
+        if isinstance(question.target, str):
+            return list(encode_plain(self.tokenizer, question.target).features["input_ids"])
+        return [question.target]  # type: ignore[list-item]  # `prepare` allows nothing else
+
+
+@contextmanager
+def _head_reading(model: PreTrainedModel, places: Sequence[Sequence[int]]) -> Iterator[None]:
+    """Let the output embedding compute logits only at these positions, (texts, positions): a vocabulary is large."""
+    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    if head is None:
+        raise ModelError(f"{type(model).__name__} has no output embedding to take words from")
+    wanted = torch.tensor(places)
+
+    def gather(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden: Tensor = args[0]
+        rows = wanted.to(hidden.device).repeat_interleave(len(hidden) // len(wanted), dim=0)
+        return (hidden.gather(1, rows.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])), *args[1:])
+
+    handle = head.register_forward_pre_hook(gather)
+    try:
+        yield
+    finally:
+        handle.remove()

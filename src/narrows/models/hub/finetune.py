@@ -1,9 +1,7 @@
 """Fine-tune a small classifier with `transformers.Trainer` and peft: this is how the demo models were made.
 
-A run leaves a folder with ``adapter_config.json``, ``adapter_model.safetensors`` (float16), ``prior.safetensors``,
-``card.json`` and ``README.md``, which ``--model FOLDER`` loads; with ``full``, the files of an ordinary Hugging Face
-model in place of the adapter. The accuracies on the card are measured on the saved files, after loading them again. A
-run that was killed is resumed by the same command, and ends with the weights of a run that was not.
+A run leaves a folder that ``--model FOLDER`` loads: an adapter or a whole model, its prior and its card. A run that was
+killed is resumed by the same command, and ends with the weights of a run that was not.
 """
 
 from __future__ import annotations
@@ -47,23 +45,11 @@ _POOL = 50  # batches that are sorted by length together: little padding, and st
 _AVERAGED = 100  # steps over which the reported loss is averaged, about
 
 Row = dict[str, Any]
-Report = Callable[[int, int, float], None]
+Report = Callable[[int, int, float], None]  # given the steps done, the steps in all, and the running mean of the loss
 
 
 def finetune(settings: FinetuneSettings, report: Report = lambda step, steps, loss: None) -> ModelCard:
-    """Train a classifier and write its weights, its prior and its card.
-
-    Args:
-        settings: Settings.
-        report: Called after each step with the steps done, the steps in all, and the running mean of the loss (nats).
-
-    Returns:
-        The card, as written. Its file is the last one, so that a folder with a card is a finished one.
-
-    Raises:
-        DependencyError: If peft is missing.
-        InputError: If the folder holds a finished model already, or cannot be made.
-    """
+    """Train a classifier and write its weights, its prior and last its card; its accuracies are those of the files."""
     if (settings.out / CARD_FILE).exists():
         raise InputError(f"{settings.out}: holds a finished model already; choose another folder")
     settings, base = _resolved(settings), bundled.base_folder(settings.base)
@@ -129,14 +115,9 @@ def build(base: Path, labels: Sequence[str], settings: FinetuneSettings) -> tupl
         if settings.full:
             return model, tokenizer
         peft = bundled.import_peft()
-        lora = peft.LoraConfig(
-            task_type="SEQ_CLS",
-            r=settings.rank,
-            lora_alpha=settings.alpha,
-            lora_dropout=settings.lora_dropout,
-            target_modules=settings.modules,
-            modules_to_save=list(HEAD),
-        )
+        strength = {"r": settings.rank, "lora_alpha": settings.alpha, "lora_dropout": settings.lora_dropout}
+        places = {"target_modules": settings.modules, "modules_to_save": list(HEAD)}
+        lora = peft.LoraConfig(task_type="SEQ_CLS", **strength, **places)
         try:
             return peft.get_peft_model(model, lora), tokenizer
         except ValueError as error:
@@ -160,10 +141,10 @@ def start_from(model: Any, settings: FinetuneSettings, labels: Sequence[str]) ->
             raise ModelError(f"{folder / bundled.ADAPTER_WEIGHTS}: cannot be read: {error}") from error
         state = {name: value.float() for name, value in halves.items()}
     left = [index for index, label in enumerate(known) if label not in labels] or list(range(len(known)))
-    for name in [name for name in state if "classifier." in name]:
-        old = state[name]
-        rows = [old[known.index(label)] if label in known else old[left].mean(dim=0) for label in labels]
-        state[name] = torch.stack(rows)
+    for name, old in state.items():
+        if "classifier." in name:
+            rows = [old[known.index(label)] if label in known else old[left].mean(dim=0) for label in labels]
+            state[name] = torch.stack(rows)
     if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in state.items()}:
         raise InputError(f"{source}: has another rank, other layers or another size; give the same ones here")
     model.load_state_dict(state) if settings.full else bundled.import_peft().set_peft_model_state_dict(model, state)
@@ -212,12 +193,9 @@ def _measure(classifier: Classifier, part: Part, labels: Sequence[str]) -> Accur
 def _rows(tokenizer: Any, data: TrainingSet, max_length: int) -> list[Row]:
     """Turn the training examples into token ids, with the index of the class under ``labels``."""
     paired = any(example.text_pair is not None for example in data.train)
-    batch = tokenizer(
-        [example.text for example in data.train],
-        [example.text_pair or "" for example in data.train] if paired else None,
-        truncation=True,
-        max_length=min(max_length, tokenizer.model_max_length),
-    )
+    second = [example.text_pair or "" for example in data.train] if paired else None
+    limit = min(max_length, tokenizer.model_max_length)
+    batch = tokenizer([example.text for example in data.train], second, truncation=True, max_length=limit)
     batch["labels"] = [data.labels.index(str(example.label)) for example in data.train]
     return [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
 
@@ -241,11 +219,7 @@ if importlib.util.find_spec("accelerate") is None:  # without it, there is no Tr
 
 
 class _Trainer(transformers.Trainer):
-    """The Trainer on planned batches, which make all epochs one to it, with checkpoints by the clock.
-
-    The one entry of its log, which the checkpoints hold, carries the running mean of the loss and the seconds of
-    training over to a resumed run.
-    """
+    """The Trainer on planned batches, which make all epochs one to it, with checkpoints by the clock."""
 
     def __init__(self, model: Any, tokenizer: Any, rows: list[Row], settings: FinetuneSettings, report: Report) -> None:
         self.batches = _plan([len(row["input_ids"]) for row in rows], settings)
@@ -282,7 +256,6 @@ class _Trainer(transformers.Trainer):
         self.remove_callback(transformers.PrinterCallback)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Give the planned batches."""
         return DataLoader(self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator)  # type: ignore[arg-type]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -297,6 +270,7 @@ class _Trainer(transformers.Trainer):
             self.earlier = last["seconds"]
         self.steps += 1
         mean = last["loss"] + (loss - last["loss"]) / min(step, _AVERAGED)
+        # The one entry, which the checkpoints hold, is carried over to a resumed run.
         self.state.log_history = [{"loss": mean, "seconds": self.earlier + now - self.began}]
         if now - self.saved >= 60 * self.minutes or step == self.state.max_steps:
             self.control.should_save, self.saved = True, now

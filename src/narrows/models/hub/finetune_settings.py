@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -12,23 +14,22 @@ from narrows.errors import InputError
 Precision = Literal["auto", "bfloat16", "float32"]
 Device = Literal["auto", "cpu", "cuda"]
 
-_ABOVE_0 = (
-    *("epochs", "batch_size", "learning_rate", "head_learning_rate", "clip", "rank", "alpha", "checkpoint_minutes"),
-)
-_SHARES = ("dropout", "lora_dropout", "warmup")
+_MODULES = r".*\.layer\.\d+\..*\.(query|key|value|dense)"
+_RATES = ("learning_rate", "head_learning_rate")
+_ABOVE_0 = (*_RATES, "epochs", "batch_size", "clip", "rank", "alpha", "checkpoint_minutes")
+_RULES: dict[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(_ABOVE_0, (lambda value: 0 < value < inf, "above 0")),
+    **dict.fromkeys(("dropout", "lora_dropout", "warmup"), (lambda value: 0 <= value < 1, "at least 0 and below 1")),
+    "weight_decay": (lambda value: 0 <= value < inf, "at least 0"),
+    "limit": (lambda value: value >= 1, "at least 1"),
+    "max_length": (lambda value: value >= 8, "at least 8"),
+    "seed": (lambda value: 0 <= value < 2**32, "at least 0 and below 2**32"),
+}
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """Settings of a fine-tuning run: the one place of their defaults; each is an option of ``narrows finetune``.
-
-    Raises:
-        InputError: If a setting is out of its range.
-
-    Example:
-        >>> FinetuneSettings(("sst2",), Path("sentiment"), epochs=1.0).command()
-        'narrows finetune --dataset sst2 --out sentiment --epochs 1.0'
-    """
+    """Settings of a fine-tuning run: the one place of their defaults; each is an option of ``narrows finetune``."""
 
     dataset: Annotated[tuple[str, ...], "Data set, or file with texts and labels, to train on; again for more."]
     out: Annotated[Path, "Folder for the model, its card, its prior and the checkpoints."]
@@ -56,9 +57,7 @@ class FinetuneSettings:
     rank: Annotated[int, "Rank of the LoRA matrices."] = 24
     alpha: Annotated[float, "LoRA's alpha: the update is scaled by alpha / rank."] = 48.0
     lora_dropout: Annotated[float, "Dropout on the input of the LoRA matrices."] = 0.05
-    modules: Annotated[str, "Pattern of the linear layers that get LoRA matrices."] = (
-        r".*\.layer\.\d+\..*\.(query|key|value|dense)"
-    )
+    modules: Annotated[str, "Pattern of the linear layers that get LoRA matrices."] = _MODULES
     precision: Annotated[Precision, "Precision of the matrix products; auto: bfloat16 on GPUs that have it."] = "auto"
     device: Annotated[Device, "Where to train; auto: a GPU if there is one."] = "auto"
     checkpoint_minutes: Annotated[float, "Minutes between checkpoints."] = 5.0
@@ -66,50 +65,28 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         if not self.dataset:
             raise InputError("name at least one data set to train on")
-        for name in _ABOVE_0:
+        for name, (holds, rule) in _RULES.items():
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"{name} must be above 0, not {value}")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise InputError(f"weight_decay must be at least 0, not {self.weight_decay}")
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"limit must be at least 1, not {self.limit}")
-        if self.max_length < 8:
-            raise InputError(f"max_length must be at least 8, not {self.max_length}")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed must be at least 0 and below 2**32, not {self.seed}")
+            if value is not None and not holds(value):
+                raise InputError(f"{name} must be {rule}, not {value}")
         for name, choices in (("precision", get_args(Precision)), ("device", get_args(Device))):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
 
     def command(self) -> str:
-        """Write the command that gives these settings.
-
-        Returns:
-            One line for the shell.
-        """
+        """Write the command that gives these settings, as one line for the shell."""
         words = ["narrows", "finetune"]
         for item in fields(self):
             value, option = getattr(self, item.name), f"--{item.name.replace('_', '-')}"
-            if isinstance(value, bool):
-                words += [option] if value else []
+            given = value if isinstance(value, tuple) else (value,)
+            if value is True:
+                words.append(option)
             elif value != item.default:
-                words += [
-                    word for one in (value if isinstance(value, tuple) else (value,)) for word in (option, str(one))
-                ]
+                words += [word for one in given for word in (option, str(one))]
         return shlex.join(words)
 
     def to_dict(self) -> dict[str, str | int | float | list[str] | None]:
-        """Give the settings as JSON can hold them.
-
-        Returns:
-            The values by their names.
-        """
+        """Give the settings by their names, as JSON can hold them."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {
-            name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
+        plain = {name: str(value) for name, value in values.items() if isinstance(value, Path)}
+        return {**values, **plain, **{name: list(value) for name, value in values.items() if isinstance(value, tuple)}}

@@ -17,39 +17,16 @@ from narrows.models.hub import bundled
 
 @dataclass(frozen=True)
 class Classifier:
-    """A loaded classifier.
+    """A loaded classifier."""
 
-    Attributes:
-        model: In evaluation mode.
-        tokenizer: Its tokenizer.
-        name: What it was loaded by.
-        prior: File of the corpus prior that ships with it, or None.
-    """
-
-    model: PreTrainedModel
+    model: PreTrainedModel  # in evaluation mode
     tokenizer: PreTrainedTokenizerBase
-    name: str
-    prior: Path | None
+    name: str  # what it was loaded by
+    prior: Path | None  # file of the corpus prior that ships with it
 
 
 def load_classifier(name: str, device: str | None = None) -> Classifier:
-    """Load a classifier. Weights come only from safetensors, never from pickles, and no remote code is run.
-
-    Args:
-        name: One of the demo models, a folder (of a model, or of an adapter by ``narrows finetune``), or an id on the
-            Hub.
-        device: Where to put it; None = the first GPU, or the CPU if there is none.
-
-    Returns:
-        The classifier.
-
-    Raises:
-        ModelError: If there is no such model, or it has no trained classification head.
-
-    Example:
-        >>> load_classifier("sentiment", device="cpu").name
-        'sentiment'
-    """
+    """Load a demo model, a folder or an id on the Hub: only safetensors and no remote code; device None = a GPU."""
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if name in bundled.names() or (Path(name) / bundled.ADAPTER_CONFIG).is_file():
         demo = bundled.find(name)
@@ -65,8 +42,7 @@ def load_classifier(name: str, device: str | None = None) -> Classifier:
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(_why_not(name, error)) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
+    if missing := sorted(report["missing_keys"]):
         listed = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
         raise ModelError(f"{name} has no trained classification head: its weights lack {listed}")
     prior = Path(name) / bundled.PRIOR_FILE
@@ -85,7 +61,5 @@ def _why_not(name: str, error: Exception) -> str:
     reason = " ".join(str(error).split()).split(". ")[0]
     if Path(name).is_dir():
         return f"{name} holds no classifier that can be loaded: {reason:.300}"
-    demo = ", ".join(bundled.names())
-    return (
-        f"no such model: {name!r} is neither a demo model ({demo}) nor a folder, and the Hub gave none: {reason:.160}"
-    )
+    known = f"neither a demo model ({', '.join(bundled.names())}) nor a folder"
+    return f"no such model: {name!r} is {known}, and the Hub gave none: {reason:.160}"

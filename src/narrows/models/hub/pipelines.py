@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from narrows.errors import ModelError
-
-if TYPE_CHECKING:
-    from transformers import Pipeline
 
 EXPLAINED = ("text-classification", "token-classification", "question-answering", "fill-mask", "text-generation")
 INSTEAD = {"zero-shot-classification": "explain its model on the pair of text and hypothesis, target='entailment'"}
 
 
-def unpack_pipeline(pipe: Pipeline) -> tuple[Any, Any]:
+def unpack_pipeline(pipe: Any) -> tuple[Any, Any]:
     """Return model and tokenizer of a pipeline; raise a ModelError if its predictions cannot be explained."""
     task = getattr(pipe, "task", None)
     if task not in EXPLAINED:

@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from narrows.data import datasets
@@ -29,35 +30,19 @@ class Part:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Everything that a run reads.
+    """Everything that a run reads."""
 
-    Attributes:
-        labels: The names of the classes, in the order of the logits.
-        train: The training examples of all data sets, one after the other.
-        tests: The rows to measure the accuracy on.
-        sources: What each data set contributed.
-    """
-
-    labels: tuple[str, ...]
-    train: list[Example]
-    tests: list[Part]
-    sources: tuple[TrainingData, ...]
+    labels: tuple[str, ...]  # the names of the classes, in the order of the logits
+    train: list[Example]  # of all data sets, one after the other
+    tests: list[Part]  # the rows to measure the accuracy on
+    sources: tuple[TrainingData, ...]  # what each data set contributed
 
 
 def read_training_set(settings: FinetuneSettings) -> TrainingSet:
-    """Read the data of a run, and leave out training rows whose text is in a test too.
-
-    Args:
-        settings: Settings.
-
-    Returns:
-        The data.
-
-    Raises:
-        DataError: If a file or a data set cannot be read, or a row of a file has no label.
-        InputError: If the classes of the data sets differ, or nothing is left to train on.
-    """
-    tested = _tests_of(settings.evaluate or settings.dataset)
+    """Read the data of a run, and leave out training rows whose text is in a test too."""
+    asked = settings.evaluate or settings.dataset
+    tests_of = [(name,) if _is_file(name) else datasets.describe(name).tested_by or (name,) for name in asked]
+    tested = list(dict.fromkeys(chain(*tests_of)))
     names = dict.fromkeys([*settings.dataset, *tested])
     files = {name: _read_file(name, settings) for name in names if _is_file(name)}
     labels = _labels([name for name in names if name not in files], files, settings)
@@ -70,8 +55,8 @@ def read_training_set(settings: FinetuneSettings) -> TrainingSet:
         else:
             rows = files[name]
             held_out = set(random.Random(settings.seed).sample(range(len(rows)), -(-len(rows) // _HELD_OUT)))
-            train.append(Part(name, "the others", [rows[i] for i in range(len(rows)) if i not in held_out]))
-            tests.append(Part(name, "held out", [rows[i] for i in sorted(held_out)]))
+            train.append(Part(name, "the others", [row for i, row in enumerate(rows) if i not in held_out]))
+            tests.append(Part(name, "held out", [row for i, row in enumerate(rows) if i in held_out]))
     if settings.evaluate:
         tests += [Part(name, "all rows", files[name]) for name in tested if name in files]
     tests += _named_tests([name for name in tested if name not in files], settings)
@@ -81,21 +66,13 @@ def read_training_set(settings: FinetuneSettings) -> TrainingSet:
     kept = [replace(part, examples=[row for row in part.examples if _key(row) not in held]) for part in train]
     if not any(part.examples for part in kept):
         raise InputError("no rows to train on: all of them are in a test too")
-    sources = tuple(
-        TrainingData(part.dataset, part.split, len(part.examples), len(whole.examples) - len(part.examples))
-        for part, whole in zip(kept, train, strict=True)
-    )
+    counts = [(len(part.examples), len(whole.examples)) for part, whole in zip(kept, train, strict=True)]
+    sources = tuple(TrainingData(p.dataset, p.split, n, of - n) for p, (n, of) in zip(kept, counts, strict=True))
     return TrainingSet(labels, [example for part in kept for example in part.examples], tests, sources)
 
 
 def _is_file(name: str) -> bool:
     return name not in datasets.DATASETS and ("." in name or Path(name).exists())
-
-
-def _tests_of(names: Iterable[str]) -> list[str]:
-    """Name the data sets and files that models trained on some data sets and files are tested on, each once."""
-    found = [(name,) if _is_file(name) else datasets.describe(name).tested_by or (name,) for name in names]
-    return list(dict.fromkeys(test for tests in found for test in tests))
 
 
 def _named_tests(names: Iterable[str], settings: FinetuneSettings) -> list[Part]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, by_score
@@ -14,9 +15,7 @@ from narrows.data.example import Example
 from narrows.errors import InputError
 from narrows.models.text.encoding import Encoding, encode, take
 
-LongTexts = Literal["truncate", "windows", "error"]
-"""How to treat a text that is too long: cut it, with a warning; read it in windows; or refuse it."""
-
+LongTexts = Literal["truncate", "windows", "error"]  # cut a text that is too long, with a warning; divide it; refuse it
 OVERLAP = 0.25  # share of a window that the next one repeats
 
 
@@ -30,15 +29,7 @@ class Pieces:
 
     def encodings(self) -> list[Encoding]:
         """Return the encoding of each piece."""
-        if len(self.places) == 1:
-            return [self.whole]
         return [take(self.whole, places) for places in self.places]
-
-
-def check_policy(policy: str) -> None:
-    """Raise an InputError if there is no such way to treat long texts."""
-    if policy not in get_args(LongTexts):
-        raise InputError(f"long_texts must be one of {', '.join(get_args(LongTexts))}, not {policy!r}")
 
 
 def divide(
@@ -49,17 +40,13 @@ def divide(
     if limit is None or len(whole) <= limit:
         return Pieces(example, whole, (tuple(range(len(whole))),))
     if policy == "error":
-        raise InputError(
-            f"{len(whole)} tokens, but the model takes {limit}: shorten {example.text!r:.60}, or choose "
-            "long_texts='truncate' or 'windows'"
-        )
+        advice = f"shorten {example.text!r:.60}, or choose long_texts='truncate' or 'windows'"
+        raise InputError(f"{len(whole)} tokens, but the model takes {limit}: {advice}")
     counts = [whole.segments.count(segment) for segment in (0, 1)]
     divided = counts.index(max(counts))
     room = limit - (len(whole) - counts[divided])
     if room < 1:
-        raise InputError(
-            f"{limit} tokens leave no room for a window beside the other text of the pair {example.text!r:.60}"
-        )
+        raise InputError(f"{limit} tokens leave no room for a window beside the other text of {example.text!r:.60}")
     return Pieces(example, whole, tuple(_windows(whole, divided, room)))
 
 
@@ -68,56 +55,41 @@ def _windows(whole: Encoding, divided: int, room: int) -> list[tuple[int, ...]]:
     positions = [position for position, segment in enumerate(whole.segments) if segment == divided]
     step = max(room - int(room * OVERLAP), 1)
     starts = range(0, max(len(positions) - room, 0) + step, step)
-    windows = []
-    for start in starts:
-        first = min(start, len(positions) - room)  # the last window is as long as the others
-        inside = set(positions[first : first + room])
-        windows.append(tuple(p for p, s in enumerate(whole.segments) if s != divided or p in inside))
-    return windows
+    firsts = [min(start, len(positions) - room) for start in starts]  # the last window is as long as the others
+    inside = [set(positions[first : first + room]) for first in firsts]
+    return [tuple(p for p, s in enumerate(whole.segments) if s != divided or p in own) for own in inside]
 
 
 def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
-    """Put the maps of the pieces of a text together.
-
-    A token that stands in several windows gets the mean of what it has there, so do the probabilities. There is no
-    trace: the windows were optimised one by one.
-
-    Args:
-        pieces: The text and its pieces.
-        attributions: One per piece, all with the same target.
-
-    Returns:
-        The map of the whole text.
-    """
-    first = attributions[0]
+    """Put the maps of the pieces of a text together: the mean of what a token has in each, and of the probabilities."""
+    first, whole = attributions[0], pieces.whole
     if len(attributions) == 1:
         return first
-    size = len(pieces.whole)
-    count, scores = np.zeros(size), np.zeros(size)
-    features = None if first.features is None else np.zeros((size, first.features.shape[1]))
-    for places, own in zip(pieces.places, attributions, strict=True):
-        chosen = list(places)
-        count[chosen] += 1
-        scores[chosen] += own.scores
-        if features is not None and own.features is not None:
-            features[chosen] += own.features
-    probabilities = {
-        label: float(np.mean([own.probabilities[label] for own in attributions])) for label in first.probabilities
-    }
+
+    def averaged(values: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+        total = np.zeros((len(whole), *values[0].shape[1:]))
+        for places, own in zip(pieces.places, values, strict=True):
+            total[list(places)] += own
+        return (total.T / count).T
+
+    count = np.bincount([place for places in pieces.places for place in places], minlength=len(whole))
+    scores = averaged([own.scores for own in attributions])
+    features = [own.features for own in attributions if own.features is not None]
+    p = {label: float(np.mean([own.probabilities[label] for own in attributions])) for label in first.probabilities}
     betas = [own.record["beta"] for own in attributions if "beta" in own.record]
     typical = [own.typical for own in attributions if own.typical is not None]
     return replace(
         first,
-        tokens=pieces.whole.tokens,
-        offsets=pieces.whole.offsets,
-        segments=pieces.whole.segments,
-        scores=scores / count,
-        ranking=by_score(scores / count, pieces.whole.segments),
-        predicted=max(probabilities, key=lambda label: probabilities[label]),
-        probabilities=probabilities,
-        trace=(),
+        tokens=whole.tokens,
+        offsets=whole.offsets,
+        segments=whole.segments,
+        scores=scores,
+        ranking=by_score(scores, whole.segments),
+        predicted=max(p, key=lambda label: p[label]),
+        probabilities=p,
+        trace=(),  # the windows were optimised one by one
         typical=float(np.mean(typical)) if typical else None,
         rise=None,
         record={**first.record, **({"beta": float(np.mean(betas))} if betas else {}), "windows": len(attributions)},
-        features=None if features is None else (features / count[:, None]).astype(np.float16),
+        features=averaged(features).astype(np.float16) if features else None,
     )

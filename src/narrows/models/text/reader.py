@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -12,11 +13,12 @@ from narrows.data.example import Example, Item
 from narrows.errors import InputError, NarrowsWarning
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.target import Target
+from narrows.models.heads.targets import count_labels, is_multi_label
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding, token_limit
-from narrows.models.text.long_text import LongTexts, Pieces, check_policy, divide
+from narrows.models.text.long_text import LongTexts, Pieces, divide
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Reader:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int | None, long_texts: LongTexts
     ) -> None:
         """Find the model's task and its limit, or the smaller `max_tokens`; longer texts count as long."""
-        check_policy(long_texts)
+        if long_texts not in get_args(LongTexts):
+            raise InputError(f"long_texts must be one of {', '.join(get_args(LongTexts))}, not {long_texts!r}")
         self.task = find_task(model, tokenizer)
         own = token_limit(model, tokenizer)
         self.limit = min((limit for limit in (max_tokens, own) if limit is not None), default=None)
@@ -47,11 +50,10 @@ class Reader:
     ) -> Iterator[list[Asked]]:
         """Split a stream into parts that end at so many pieces or tokens: enough to sort by length."""
         window: list[Asked] = []
-        rows = tokens = 0
-        warned = False
+        rows, tokens, warned = 0, 0, not self._cuts_unasked
         for item, target in requests:
             asked = self.ask(item, target)
-            if asked.pieces.whole.truncated and self._cuts_unasked and not warned:
+            if asked.pieces.whole.truncated and not warned:
                 warned = True
                 self._warn(asked.pieces)
             window.append(asked)
@@ -67,8 +69,7 @@ class Reader:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
         pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
         encodings = pieces.encodings()
-        if len(encodings) > 1:
-            target = self._settle(encodings, target)
+        target = self._settle(encodings, target) if len(encodings) > 1 else target
         questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
         longest = max(len(question.encoding) for question in questions)
         if self.limit is not None and longest > self.limit:
@@ -77,16 +78,13 @@ class Reader:
 
     def _settle(self, encodings: Sequence[Encoding], target: Target) -> Target:
         """Fix one target for all windows of a text: the given one, or the class predicted on average."""
-        if not isinstance(self.task, Classifying) or not self.task.one_of_several:
+        model = self._model
+        if not isinstance(self.task, Classifying) or is_multi_label(model) or count_labels(model) <= 1:
             raise InputError("long_texts='windows' works only with classifiers of one class of several")
-        if target is not None:
-            return target
-        return int(predict(self._model, self._tokenizer, encodings).mean(axis=0).argmax())
+        return int(predict(model, self._tokenizer, encodings).mean(axis=0).argmax()) if target is None else target
 
     def _warn(self, pieces: Pieces) -> None:
-        warnings.warn(
-            f"longer than the {self.limit} tokens that the model takes: {pieces.whole.truncated} tokens were cut off "
-            f"{pieces.example.text[:60]!r}; long_texts='windows' (Python, 'narrows run') explains all of them",
-            NarrowsWarning,
-            stacklevel=5,
-        )
+        cut = f"{pieces.whole.truncated} tokens were cut off {pieces.example.text[:60]!r}"
+        advice = "long_texts='windows' (Python, 'narrows run') explains all of them"
+        message = f"longer than the {self.limit} tokens that the model takes: {cut}; {advice}"
+        warnings.warn(message, NarrowsWarning, stacklevel=5)

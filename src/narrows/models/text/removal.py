@@ -25,34 +25,12 @@ def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
 def remove(
     encoding: Encoding, positions: Collection[int], removal: Removal, tokenizer: PreTrainedTokenizerBase
 ) -> Encoding:
-    """Remove tokens from an encoded text.
-
-    Args:
-        encoding: The text.
-        positions: Tokens to remove.
-        removal: ``delete`` takes them out of the sequence, ``mask`` replaces them with the mask token, ``attention``
-            keeps them but lets no token attend to them.
-        tokenizer: Has the mask token.
-
-    Returns:
-        The text without them.
-
-    Raises:
-        InputError: If there is no such way, or the tokenizer has no mask token and it is needed.
-
-    Example:
-        >>> remove(encoding, [2], "mask", tokenizer).features["input_ids"]  # doctest: +SKIP
-        [101, 1037, 103, 2143, 102]
-    """
+    """Take tokens out of an encoded text, replace them by the mask token, or let no token attend to them."""
     check_removal(removal, tokenizer)
     gone = set(positions)
-    features = encoding.features
-    if removal == "mask":
-        masked = [tokenizer.mask_token_id if i in gone else token for i, token in enumerate(features["input_ids"])]
-        return replace(encoding, features={**features, "input_ids": masked})
-    if removal == "attention":
-        seen = features.get("attention_mask", [1] * len(encoding))
-        hidden = [0 if i in gone else attended for i, attended in enumerate(seen)]
-        return replace(encoding, features={**features, "attention_mask": hidden})
-    kept = [i for i in range(len(encoding)) if i not in gone]
-    return take(encoding, kept)
+    if removal == "delete":
+        return take(encoding, [place for place in range(len(encoding)) if place not in gone])
+    name, filling = ("input_ids", tokenizer.mask_token_id) if removal == "mask" else ("attention_mask", 0)
+    values = encoding.features.get(name, [1] * len(encoding))
+    changed = [filling if place in gone else value for place, value in enumerate(values)]
+    return replace(encoding, features={**encoding.features, name: changed})
