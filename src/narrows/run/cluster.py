@@ -1,7 +1,4 @@
-"""The parts of a run on Ray: one process reads the texts, a pool of workers makes the parts, each with a model.
-
-Ray Data carries one chunk per block; workers write their parts into a folder that all machines share.
-"""
+"""The parts of a run on Ray: one process reads the texts, workers write parts into a folder that all machines share."""
 
 from __future__ import annotations
 
@@ -93,18 +90,10 @@ class RayEngine:
         least = min(self.least, most)
         pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=IN_FLIGHT)
         of_run: _OfRun = (job.out.absolute(), job.run_sha256, job.worker.about)
-        return (
-            ray.data.from_items([0], override_num_blocks=1)
-            .flat_map(read, num_cpus=READER_CPUS)
-            .map_batches(
-                _Member,
-                fn_constructor_args=(settings, of_run, self.threads, self.device),
-                batch_size=1,
-                compute=pool,
-                num_cpus=self.threads,
-                num_gpus=self.gpus or None,
-            )
-        )
+        given = (settings, of_run, self.threads, self.device)
+        needs: Any = {"batch_size": 1, "num_cpus": self.threads, "num_gpus": self.gpus or None}
+        chunks = ray.data.from_items([0], override_num_blocks=1).flat_map(read, num_cpus=READER_CPUS)
+        return chunks.map_batches(_Member, fn_constructor_args=given, compute=pool, **needs)
 
 
 class _Member:

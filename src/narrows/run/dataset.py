@@ -1,7 +1,4 @@
-"""Explaining a whole data set, in parts: the same bytes however often the run is stopped, and on every machine.
-
-Texts are read once to be counted and hashed, then cut into chunks: of each, a part is checked if it exists, or made.
-"""
+"""Explaining a whole data set, in parts: the same bytes however often the run is stopped, and on every machine."""
 
 from __future__ import annotations
 

@@ -77,15 +77,13 @@ def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report
 
     Example:
         >>> import tempfile
-        >>> from narrows.methods import FunctionMethod
         >>> from narrows.models.hub.loading import load_classifier
         >>> from narrows.run import write_summary
-        >>> texts = [{"text": "A gorgeous film.", "label": "positive"}, {"text": "A dull one.", "label": "negative"}]
-        >>> length = FunctionMethod(lambda batch: [[len(t) for t in e.tokens] for e in batch.encodings], label="length")
         >>> folder = tempfile.mkdtemp()
-        >>> evaluate(load_classifier("sentiment"), Plan(Source(items=texts), ("fast", length)), folder)
+        >>> plan = Plan(Source(items=["A gorgeous film.", "A dull one."]), ("fast", "random"), target="predicted")
+        >>> evaluate(load_classifier("sentiment"), plan, folder)
         >>> list(write_summary(folder)["methods"])
-        ['fast', 'length']
+        ['fast', 'random']
     """
     out, methods = Path(out), _by_spec(plan.methods)
     for removal in plan.removals:
@@ -181,18 +179,15 @@ def _degrade_part(job: Job, made: Made, removal: Removal, path: Path) -> None:
     for row, encoding in zip(rows, encodings, strict=True):
         if list(encoding.tokens) != row["tokens"]:
             raise DataError(f"{job.out}: text {row['id']} has other tokens than it was explained with")
-    rankings = [_ranking(row["ranks"]) for row in rows]
+    rankings = [
+        sorted((n for n, rank in enumerate(row["ranks"]) if rank), key=row["ranks"].__getitem__) for row in rows
+    ]
     targets = [row["labels"].index(row["target"]) for row in rows]
     curves = degrade(model, tokenizer, encodings, rankings, targets, removal)
     columns = [[row["id"] for row in rows], *(getattr(curves, name).tolist() for name in COLUMNS if name != "id")]
     content = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
     own = Receipt(receipt.part, receipt.rows, 0, receipt.tokens, receipt.texts_sha256, identity)
     save_part(path, content, schema_of(COLUMNS), own)
-
-
-def _ranking(ranks: Sequence[int | None]) -> list[int]:
-    """Turn ranks, (tokens,), into positions, the first to be removed first."""
-    return [position for _, position in sorted((rank, n) for n, rank in enumerate(ranks) if rank is not None)]
 
 
 def _identity(plan: Plan, examples: Sequence[Example], job: Job) -> Json:
@@ -234,8 +229,9 @@ def _check_targets(target: str, examples: Sequence[Example], names: Sequence[str
         try:
             resolve_target(target, example, 0, names)
         except TargetError as error:
-            hint = "say which class is which, in the model's order, with --labels NAME,NAME,..."
-            raise TargetError(f"text {number}: {error}; {hint}") from error
+            raise TargetError(
+                f"text {number}: {error}; name the classes, in the model's order, with --labels"
+            ) from error
         if target == "gold" and (label := str(example.label)) in numbers and label not in names:
             raise TargetError(
                 f"text {number}: the label is a number, {label}, but the model's classes are called "
@@ -251,8 +247,7 @@ def _renamed(model: PreTrainedModel, labels: Sequence[str] | None) -> Iterator[N
         raise InputError(f"{len(labels)} names of labels for the {count} classes of the model")
     before = config.id2label
     try:
-        if labels is not None:
-            config.id2label = dict(enumerate(labels))
+        config.id2label = before if labels is None else dict(enumerate(labels))
         yield
     finally:
         config.id2label = before

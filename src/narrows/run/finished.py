@@ -31,9 +31,7 @@ class Inspection:
     """What is in the folder of a run."""
 
     manifest: Json  # what it was made with
-    rows: int  # texts in the parts that can be read
-    tokens: int  # tokens of those that were explained
-    parts: int  # parts that can be read
+    result: Json  # how many rows, errors, tokens and parts can be read, and their hashes
     missing: list[int]  # parts that should be there; of an unfinished run those between others, and the rest
     damaged: list[str]  # what is wrong with the parts that cannot be read
     errors: dict[str, int]  # what is wrong with texts that could not be explained, and with how many, the most first
@@ -90,24 +88,15 @@ def inspect(folder: str | Path) -> Inspection:
     # How many parts there should be is known if the texts could be counted.
     count = max(found, default=-1) + 1 if rows is None else -(-rows // manifest["config"]["rows_per_part"])
     missing = [part for part in range(count) if share.has(part) and part not in found]
-    result = sum_up(made)
-    return Inspection(
-        manifest,
-        result["rows"],
-        result["tokens"],
-        result["parts"],
-        missing,
-        damaged,
-        errors=dict(sorted(errors.items(), key=lambda item: (-item[1], item[0]))),
-        sizes=tuple(np.percentile(sizes, QUANTILES).tolist()) if sizes else (),
-        method=method,
-        complete=not missing and not damaged and manifest.get("result") == result,
-    )
+    result, ordered = sum_up(made), dict(sorted(errors.items(), key=lambda item: (-item[1], item[0])))
+    quantiles = tuple(np.percentile(sizes, QUANTILES).tolist()) if sizes else ()
+    complete = not missing and not damaged and manifest.get("result") == result
+    return Inspection(manifest, result, missing, damaged, ordered, quantiles, method, complete)
 
 
 def facts(found: Inspection) -> list[tuple[str, Any]]:
     """List what ``narrows inspect`` prints: names and values."""
-    manifest = found.manifest
+    manifest, result = found.manifest, found.result
     source, model, method = manifest["source"], manifest["model"], manifest["method"]["spec"]
     config = ", ".join(f"{name} {value}" for name, value in manifest["config"].items() if value is not None)
     missing = ", ".join(map(str, found.missing[:10])) + (", ..." if len(found.missing) > 10 else "")
@@ -119,9 +108,9 @@ def facts(found: Inspection) -> list[tuple[str, Any]]:
         method += f" ({found.method['label']})"
     return [
         ("state", "complete" if found.complete else "not complete"),
-        ("texts", f"{found.rows:,} of {source['rows'] or 'unknown'} from {source['name'] or 'Python'}"),
-        ("tokens", f"{found.tokens:,}"),
-        ("parts", f"{found.parts:,} (shard {manifest['shard']})"),
+        ("texts", f"{result['rows']:,} of {source['rows'] or 'unknown'} from {source['name'] or 'Python'}"),
+        ("tokens", f"{result['tokens']:,}"),
+        ("parts", f"{result['parts']:,} (shard {manifest['shard']})"),
         ("missing parts", f"{len(found.missing)}: {missing}" if found.missing else "none"),
         ("damaged parts", "; ".join(found.damaged) or "none"),
         ("errors", "; ".join(f"{count} x {error}" for error, count in found.errors.items()) or "none"),
@@ -159,8 +148,8 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Json:
             if sum_up(list(own.values())) != read_json(source / MANIFEST)["result"]:
                 raise DataError(f"{source} differs from its manifest: see narrows inspect {source}")
             for part in own:
-                for name in (part_file, cost_file):
-                    _link(name(source, part), name(out, part))
+                for file in (part_file, cost_file):
+                    _link(file(source, part), file(out, part))
             made |= own
         result = sum_up([made[part] for part in sorted(made)])
         write_json(out / MANIFEST, {**identity, "result": result})

@@ -41,12 +41,12 @@ class Meter:
     def skip(self, work: float) -> None:
         """Count work that an earlier start has done."""
         self._before += work
-        self.tell()
+        self._tell()
 
     def tick(self, part: Hashable, work: float) -> None:
         """Note how much work of a part in the making is done."""
         self._making[part] = work
-        self.tell()
+        self._tell()
 
     def add(self, part: Hashable, work: float, receipt: Receipt | None = None) -> None:
         """Count a new part; the receipt, if there is one, counts its texts."""
@@ -55,10 +55,9 @@ class Meter:
         if receipt is not None:
             rows, errors, tokens = self._counts
             self._counts = (rows + receipt.rows, errors + receipt.errors, tokens + receipt.tokens)
-        self.tell()
+        self._tell()
 
-    def tell(self) -> None:
-        """Report the progress."""
+    def _tell(self) -> None:
         if self._report is None:
             return
         seconds, now = time.monotonic() - self._start, self._made + sum(self._making.values())

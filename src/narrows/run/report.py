@@ -5,10 +5,9 @@ from __future__ import annotations
 import heapq
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -39,8 +38,7 @@ FALL = "Drop of p(target) without the first ninth of the tokens"
 RATE = "p(target) when so many bits pass the bottleneck"
 
 
-@dataclass(frozen=True)
-class Sweep:
+class Sweep(NamedTuple):
     """One method at several values of one setting."""
 
     parameter: Literal["layer", "beta"]
@@ -75,6 +73,7 @@ def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[st
         return {**figures, "rate": (RATE, plot_rates(summaries))} if rated else figures
     parameter = sweeps[0].parameter
     values = {name: value for sweep in sweeps if sweep for name, value in sweep.values.items()}
+    kinds: dict[str, tuple[str, Callable[..., Figure]]]
     kinds = {"curves": ("Tokens removed", plot_sweep_curves), "line": (FALL, plot_sweep_line)}
     kinds |= {"rate": (RATE, plot_sweep_rates)} if rated else {}
     return {
@@ -130,7 +129,7 @@ def grade(
     for run, (each, summary, name) in enumerate(runs):
         wanted = {text: fall for end in ends for fall, own, text in end if own == run}
         label = summary["methods"][name]["label"]
-        for row in each.rows(name, parts=sorted({text // each.manifest["rows_per_part"] for text in wanted})):
+        for row in each.rows(name, sorted({text // each.manifest["rows_per_part"] for text in wanted})):
             if (text := row["id"]) in wanted:
                 before, after = curves[run][text, :2].tolist()
                 found[run, text] = Graded(from_row(row), wanted[text], before, after, summary["dataset"], label)

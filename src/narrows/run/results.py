@@ -51,17 +51,14 @@ class Results:
         """Tell whether all curves of a method are there."""
         return all(path.exists() for path in self._curve_files(name, removal))
 
-    def rows(
-        self, name: str, columns: Sequence[str] | None = None, parts: Iterable[int] | None = None
-    ) -> Iterator[Json]:
-        """Stream the rows that the run of a method wrote, of all texts in their order, or of some parts."""
-        folder = maps_folder(self.folder, name)
-        return _rows([part_file(folder, part) for part in (self.parts if parts is None else parts)], columns)
+    def rows(self, name: str, parts: Iterable[int], columns: Sequence[str] | None = None) -> Iterator[Json]:
+        """Stream the rows that the run of a method wrote into some parts."""
+        return _rows([part_file(maps_folder(self.folder, name), part) for part in parts], columns)
 
     def traces(self, name: str) -> list[Trace]:
         """Read the trace of each text, in the order of the texts; empty ones if the method leaves none."""
         columns = tuple(TRACE.values())
-        return [make_trace(*(row[column] or () for column in columns)) for row in self.rows(name, columns)]
+        return [make_trace(*(row[column] or () for column in columns)) for row in self.rows(name, self.parts, columns)]
 
     def curves(self, name: str, removal: str) -> Curves:
         """Read the degradation curves of a method, in the order of the texts."""
@@ -74,10 +71,8 @@ class Results:
     def cost(self, name: str) -> tuple[float, float]:
         """Compute the cost of a method: seconds and forward-equivalents per text."""
         spent = [read_json(cost_file(maps_folder(self.folder, name), part)) for part in self.parts]
-        texts, seconds, forwards = (
-            sum(own[key] for own in spent) for key in ("texts", "seconds", "forward_equivalents")
-        )
-        return seconds / texts, forwards / texts
+        texts = sum(own["texts"] for own in spent)
+        return sum(own["seconds"] for own in spent) / texts, sum(own["forward_equivalents"] for own in spent) / texts
 
     def _curve_files(self, name: str, removal: str) -> list[Path]:
         return [curve_file(self.folder, removal, name, part) for part in self.parts]
@@ -108,13 +103,10 @@ def write_summary(folder: str | Path) -> RunSummary:
     """Sum up an evaluation, and write ``summary.json`` into its folder.
 
     Args:
-        folder: Of the evaluation.
+        folder: Of the evaluation; a `DataError` if it is not one, or no method is finished.
 
     Returns:
         The summary for the first way of removing tokens; the file has ``other_removals`` too.
-
-    Raises:
-        DataError: If it is not the folder of an evaluation, or no method is finished.
     """
     results = Results.read(folder)
     summary = summarize(results)
@@ -142,12 +134,12 @@ def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array
     bounded = {"drop_11": drop(curves.morf), "area_morf": area(curves.morf), "area_lerf": area(curves.lerf)}
     others = {"comprehensiveness": comprehensiveness(curves.morf), "sufficiency": sufficiency(curves.lerf)}
     measures = {**bounded, **others, "flips": flips(curves.morf_decisions)}
-    return {  # type: ignore[typeddict-item]
+    return {
         "name": name,
         "label": about["label"] if len(twins) == 1 else f"{about['label']} ({name})",  # fast and best are both evidence
         "unit": about["unit"],
         "signed": about["signed"],
-        **{measure: float(values.mean()) for measure, values in measures.items()},
+        **{measure: float(values.mean()) for measure, values in measures.items()},  # type: ignore[typeddict-item]
         **{f"{measure}_interval": list(bootstrap_interval(values)) for measure, values in bounded.items()},
         "drops": {share: float(values.mean()) for share, values in lost.items()},
         "drops_interval": {share: list(bootstrap_interval(values)) for share, values in lost.items()},

@@ -33,9 +33,7 @@ class ExplainSettings:
     long_texts: Annotated[LongTexts, "Cut longer texts, explain them in windows, or record an error."] = "truncate"
     rows_per_part: Annotated[int, "Texts per file: the unit of work, and the most that a crash loses."] = 512
     batch_size: Annotated[int, "Most texts in a forward pass."] = 32
-    tokens_per_batch: Annotated[
-        int | None, "Most tokens in a pass, with copies; default: 4096 on CPUs, else 65536."
-    ] = None
+    tokens_per_batch: Annotated[int | None, "Most tokens in a pass, with copies; default: 4096, on GPUs 65536."] = None
 
     def __post_init__(self) -> None:
         _check_counts(self, "max_tokens", "rows_per_part", "batch_size", "tokens_per_batch")
@@ -55,9 +53,7 @@ class DatasetSettings(ExplainSettings):
     shard: Annotated[str, "Make one share of the parts, such as 2/8; 'narrows merge' joins the shares."] = "1/1"
     strict: Annotated[bool, "Stop at the first text that cannot be explained."] = False
     engine: Annotated[Engine, "This process, or a pool of workers on Ray."] = "local"
-    address: Annotated[str | None, "With ray: a cluster to join ('auto', HOST:PORT); default: start a local one."] = (
-        None
-    )
+    address: Annotated[str | None, "With ray: a cluster, 'auto' or HOST:PORT; default: start one here."] = None
     workers: Annotated[int, "With ray: most workers, each with the model."] = 2
     gpus_per_worker: Annotated[float, "With ray: GPUs per worker; below one, workers share a GPU."] = 0
     threads: Annotated[int | None, "Threads per worker; default: all cores here, 1 with ray."] = None
@@ -77,9 +73,7 @@ class DatasetSettings(ExplainSettings):
 class RunSettings:
     """Settings that evaluations and sweeps share; each is an option of the command."""
 
-    dataset: Annotated[
-        str, "sst2, imdb, ag_news, mnli_matched, mnli_mismatched, rte, snli; or a file with text and label."
-    ]
+    dataset: Annotated[str, "sst2, imdb, ag_news, mnli_matched, mnli_mismatched, rte, snli; or a file (text, label)."]
     out: Annotated[Path, "Folder for the results; an interrupted evaluation is resumed, new methods are added."]
     data_dir: Annotated[Path | None, "Folder with the published files; default: from the Hub."] = None
     split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
@@ -115,9 +109,7 @@ class RunSettings:
 class EvaluateSettings(RunSettings):
     """Settings of ``narrows evaluate``."""
 
-    methods: Annotated[str, "Methods with commas; settings after colons: fast,ig:steps=50."] = (
-        "fast,paper,ig,lime,random"
-    )
+    methods: Annotated[str, "Methods, with commas; settings after colons: ig:steps=50."] = "fast,paper,ig,lime,random"
     scores: Annotated[tuple[str, ...], "File (text, tokens, scores) or folder of narrows run; may be repeated."] = ()
 
     @property
@@ -135,8 +127,8 @@ class LayerSettings(RunSettings):
 
     def method_names(self, blocks: int) -> tuple[str, ...]:
         """List the method at every layer of a model with so many blocks."""
-        layers = parse_setting(Setting("layers", tuple[int, ...], None, ""), self.layers or f"1-{blocks}")
-        return tuple(f"{self.method}:layer={layer}" for layer in layers)
+        setting = Setting("layers", tuple[int, ...], None, "")
+        return tuple(f"{self.method}:layer={n}" for n in parse_setting(setting, self.layers or f"1-{blocks}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +170,7 @@ class Share:
 
 def _check_counts(settings: object, *names: str) -> None:
     for name in names:
-        value = getattr(settings, name)
-        if value is not None and value < 1:
+        if (value := getattr(settings, name)) is not None and value < 1:
             raise InputError(f"{name} must be at least 1, not {value}")
 
 

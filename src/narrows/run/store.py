@@ -99,7 +99,8 @@ def identify_model(classifier: Classifier) -> Json:
 
 def identify_method(method: Described) -> Json:
     """Identify a method: its spec, name, settings, and hashes of the files that it reads; none of what it says."""
-    about, files = describe(method), {}
+    about = describe(method)
+    files: Json = {}
     for name, value in about["settings"].items():
         if isinstance(value, str) and (path := Path(value)).exists():
             path = path / MANIFEST if path.is_dir() else path  # the folder of a run is known by its manifest

@@ -1,7 +1,4 @@
-"""The texts of a run, a stream cut into chunks of a fixed number of rows: one chunk becomes one part.
-
-A row that cannot be read is an error in its place, so that the numbers of the other rows never change.
-"""
+"""The texts of a run in chunks of so many rows, each of which becomes a part; a bad row is an error in its place."""
 
 from __future__ import annotations
 

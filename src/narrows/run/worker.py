@@ -55,15 +55,11 @@ class Worker:
         sees_padding(model, tokenizer)  # found out once per model, and here it does not count as a cost
         # Which texts share a pass must not depend on the memory that is free now.
         self.tokens = settings.tokens_per_batch or MOST_TOKENS.get(model.device.type, MOST_TOKENS_ELSEWHERE)
-        self.explainer = Explainer(
-            model,
-            tokenizer,
-            settings.method,  # type: ignore[arg-type]  # settings know no model code
-            self.classifier.prior if settings.prior is None else settings.prior,
-            max_tokens=self.limit,  # given, so that no text that is cut gives a warning
-            long_texts=settings.long_texts,
-            max_tokens_per_batch=self.tokens,
-        )
+        method: Any = settings.method  # settings know no model code
+        prior = self.classifier.prior if settings.prior is None else settings.prior
+        # The limit is given so that no text that is cut gives a warning.
+        limits: Any = {"max_tokens": self.limit, "long_texts": settings.long_texts, "max_tokens_per_batch": self.tokens}
+        self.explainer = Explainer(model, tokenizer, method, prior, **limits)
         same = {name: getattr(settings, name) for name in ("target", "long_texts", "rows_per_part", "batch_size")}
         self.about: Json = {
             "model": identify_model(self.classifier),
@@ -81,7 +77,7 @@ class Worker:
     def rehearse(self, examples: Iterable[Example]) -> NarrowsError | None:
         """Explain the shortest of some texts, and return what is wrong."""
         shortest = min(examples, key=_size, default=None)
-        (found,) = [None] if shortest is None else self._explain([shortest])
+        found = None if shortest is None else self._explain([shortest])[0]
         return found if isinstance(found, NarrowsError) else None
 
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
