@@ -32,7 +32,7 @@ from narrows.data.output import read_json
 from narrows.data.parquet import attribution_schema, from_row, read_rows
 from narrows.errors import DataError, InputError, LayerError, NarrowsWarning, TargetError
 from narrows.explainer import Explainer
-from narrows.methods.registry import find_method, spec
+from narrows.methods.registry import describe, find_method, spec
 from narrows.models.hub.loading import Classifier
 from narrows.run import ExplainSettings, explain_dataset, read_run
 from narrows.run.dataset import LOG
@@ -568,3 +568,25 @@ def test_the_manifest_says_what_the_maps_were_made_with(texts: Path, tmp_path: P
     assert len(manifest["model"]["sha256"]) == len(manifest["model"]["tokenizer_sha256"]) == 64
     assert manifest["source"]["sha256"] == manifest["result"]["texts_sha256"]
     assert (manifest["method"]["spec"], manifest["method"]["settings"]["steps"]) == (spec(find_method(METHOD)), 2)
+
+
+def test_the_prose_of_a_method_does_not_make_another_run(
+    texts: Path, tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it in a folder of an earlier version, whose manifest and parts have the prose in their hashes."""
+    out, old = tmp_path / "out", tmp_path / "old"
+    manifest = explain_dataset(texts, out, SETTINGS, classifier=classifier)
+    assert set(manifest["method"]) == {"spec", "name", "settings"}
+    before = files_of(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(find_method(METHOD)), "caption", "Another sentence.")
+        explain_dataset(texts, out, SETTINGS, classifier=classifier)
+    assert files_of(out) == before
+    with monkeypatch.context() as patch:
+        told = {"spec": spec(find_method(METHOD)), **describe(find_method(METHOD))}
+        patch.setattr("narrows.run.worker.identify_method", lambda _: told)
+        explain_dataset(texts, old, SETTINGS, classifier=classifier)
+    before = files_of(old)
+    part_file(old, 2).unlink()
+    explain_dataset(texts, old, SETTINGS, classifier=classifier)
+    assert files_of(old) == before

@@ -13,29 +13,12 @@ if TYPE_CHECKING:
     from narrows.run.results import write_summary
     from narrows.run.settings import ExplainSettings
 
-_HOME = {
-    "ExplainSettings": "settings",
-    "Plan": "evaluating",
-    "evaluate": "evaluating",
-    "explain_dataset": "dataset",
-    "inspect": "finished",
-    "merge": "finished",
-    "read_run": "finished",
-    "write_report": "report",
-    "write_summary": "results",
-}
+_HOME = {"ExplainSettings": "settings", "explain_dataset": "dataset", "Plan": "evaluating", "evaluate": "evaluating"}
+_HOME |= {"read_run": "finished", "inspect": "finished", "merge": "finished"}
+_HOME |= {"write_summary": "results", "write_report": "report"}
 
-__all__ = [  # noqa: RUF022 - in the order in which a reader meets them
-    "explain_dataset",
-    "ExplainSettings",
-    "read_run",
-    "inspect",
-    "merge",
-    "evaluate",
-    "Plan",
-    "write_summary",
-    "write_report",
-]
+__all__ = ["ExplainSettings", "explain_dataset", "inspect", "merge", "read_run"]
+__all__ += ["Plan", "evaluate", "write_report", "write_summary"]
 
 
 def __getattr__(name: str) -> Any:

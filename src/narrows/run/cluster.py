@@ -1,9 +1,4 @@
-"""The parts of a run on Ray: one process reads the texts, a pool of workers makes the parts, each with a model.
-
-The texts flow through Ray Data, one chunk per block. It slows the reader down while the workers are busy, starts more
-workers while chunks wait, and gives the chunk of a dead worker to another. Workers write their parts themselves, into a
-folder that all machines share; only receipts come back.
-"""
+"""The parts of a run on Ray: one process reads the texts, workers write parts into a folder that all machines share."""
 
 from __future__ import annotations
 
@@ -22,46 +17,32 @@ import torch
 from narrows import errors
 from narrows.errors import DependencyError, InputError, NarrowsError
 from narrows.run.dataset import Job, Tick
-from narrows.run.manifest import digest
 from narrows.run.parts import Made, Receipt
 from narrows.run.settings import ExplainSettings
+from narrows.run.store import Json
 from narrows.run.texts import Chunk, cut
-from narrows.run.worker import Worker, check_same
+from narrows.run.worker import Worker
 
 READER_CPUS = 0.1  # reading is little work, and must fit on a cluster whose processors the workers fill
 IN_FLIGHT = 2  # chunks per worker: the next one is there when a part is made
 STORE_BYTES = 256 * 2**20  # for the chunks on the way, in a cluster that is started for one run
 
+_OfRun = tuple[Path, str, Json]  # its folder, the hash that its parts carry, what they depend on beside the texts
+
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Makes parts on Ray.
+    """Makes parts on Ray, which slows the reader down while workers are busy, and replaces workers that died."""
 
-    Attributes:
-        address: Of a cluster; ``auto`` = the one of this machine; None = start one here, only for this run.
-        workers: Most workers.
-        gpus: GPUs per worker.
-        threads: Threads per worker, and processors that it takes on the cluster.
-        device: Where workers compute; None = on a GPU if they have one.
-        least: Fewest workers; more are started while chunks wait.
-
-    Raises:
-        InputError: On use, if the texts can be read only once, or there is no cluster at the address.
-        DependencyError: On use, if Ray is missing.
-    """
-
-    address: str | None = None
-    workers: int = 2
-    gpus: float = 0
-    threads: int = 1
-    device: str | None = None
-    least: int = 1
+    address: str | None = None  # of a cluster; ``auto`` = the one of this machine; None = start one here, for this run
+    workers: int = 2  # most workers
+    gpus: float = 0  # per worker
+    threads: int = 1  # per worker, which takes as many processors of the cluster
+    device: str | None = None  # where workers compute; None = on a GPU if they have one
+    least: int = 1  # fewest workers; more are started while chunks wait
 
     def __call__(self, job: Job, chunks: Iterator[Chunk], tick: Tick) -> Iterator[Made]:
-        """Make a part of each chunk; parts come in the order in which they are finished.
-
-        The chunks are read here once, to check the parts that exist; the missing ones are read again on the cluster.
-        """
+        """Make the part of each chunk, as they are done; chunks are read here to check parts, and again over there."""
         if job.texts.once:
             raise InputError("an iterator cannot be read on a cluster: write its texts to a file first")
         ray = load_ray()
@@ -82,65 +63,51 @@ class RayEngine:
         """Join the cluster, or start one that no other machine can reach; True if it must be shut down later."""
         if ray.is_initialized():
             return False
-        quiet: Any = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if self.address is not None:
-            try:
-                ray.init(address=self.address, **quiet)
-            except (ConnectionError, ValueError) as error:
-                raise InputError(f"no Ray cluster at {self.address}: {str(error).splitlines()[0]}") from error
-            return True
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, self.workers * self.threads + 1),
-            include_dashboard=False,
-            object_store_memory=STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
+        where: Any = {"address": self.address}
+        if self.address is None:
+            cpus = max(os.cpu_count() or 1, self.workers * self.threads + 1)
+            where = {"address": "local", "num_cpus": cpus, "object_store_memory": STORE_BYTES}
+            where |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
+        except (ConnectionError, ValueError) as error:
+            raise InputError(f"no Ray cluster at {where['address']}: {str(error).splitlines()[0]}") from error
         return True
 
     def _pipeline(self, ray: Any, job: Job, wanted: frozenset[int]) -> Any:
         """Build the pipeline: one reader, and a pool of workers that take its chunks one by one."""
         context = ray.data.DataContext.get_current()
         context.target_max_block_size = 1  # a block for each chunk
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        texts, size = job.texts, job.settings.rows_per_part
+        context.enable_progress_bars = context.print_on_execution_start = False
+        # Workers on other machines must put the same texts into a pass, however their memory differs.
+        settings = replace(job.worker.settings, tokens_per_batch=job.worker.tokens)
+        texts, size = job.texts, settings.rows_per_part
 
         def read(_: Any) -> Iterator[dict[str, bytes]]:
             return ({"chunk": chunk.to_json()} for chunk in cut(texts, size) if chunk.part in wanted)
 
-        # Workers on other machines must put the same texts into a pass, however their memory differs.
-        settings = replace(job.settings, tokens_per_batch=job.worker.tokens)
         most = min(self.workers, len(wanted))
         least = min(self.least, most)
         pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=IN_FLIGHT)
-        return (
-            ray.data.from_items([0], override_num_blocks=1)
-            .flat_map(read, num_cpus=READER_CPUS)
-            .map_batches(
-                _Member,
-                fn_constructor_args=(settings, str(job.out.absolute()), job.about, self.threads, self.device),
-                batch_size=1,
-                compute=pool,
-                num_cpus=self.threads,
-                num_gpus=self.gpus or None,
-            )
-        )
+        of_run: _OfRun = (job.out.absolute(), job.run_sha256, job.worker.about)
+        given = (settings, of_run, self.threads, self.device)
+        needs: Any = {"batch_size": 1, "num_cpus": self.threads, "num_gpus": self.gpus or None}
+        chunks = ray.data.from_items([0], override_num_blocks=1).flat_map(read, num_cpus=READER_CPUS)
+        return chunks.map_batches(_Member, fn_constructor_args=given, compute=pool, **needs)
 
 
 class _Member:
     """A worker of the pool. An error of the user comes back as a row, and so becomes one line."""
 
-    def __init__(
-        self, settings: ExplainSettings, out: str, about: dict[str, Any], threads: int, device: str | None
-    ) -> None:
-        self._out, self._run_sha256 = Path(out), digest(about)
+    def __init__(self, settings: ExplainSettings, of_run: _OfRun, threads: int, device: str | None) -> None:
+        self._out, self._run_sha256, about = of_run
         self._fault: NarrowsError | None = None
         torch.set_num_threads(threads)
         try:
             self._worker = Worker(settings, device)
-            check_same(about, {**self._worker.about, "format": about["format"]}, platform.node())
+            if differing := [name for name in about if about[name] != self._worker.about[name]]:
+                what = f"another {', '.join(differing)} than this machine: install the same"
+                raise InputError(f"the worker on {platform.node()} has {what}")
         except NarrowsError as error:
             self._fault = error
 
@@ -158,9 +125,9 @@ class _Member:
 
 def load_ray() -> Any:
     """Import Ray with its usage statistics disabled, or raise a `DependencyError`."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # the workers are the program, not its background
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # messages for its developers go to stderr
+    # The workers are the program, not its background; messages for Ray's developers would go to stderr.
+    for name, value in (("USAGE_STATS_ENABLED", "0"), ("worker_niceness", "0"), ("BACKEND_LOG_LEVEL", "fatal")):
+        os.environ.setdefault(f"RAY_{name}", value)
     try:
         import_module("ray.data")
         ray = import_module("ray")

@@ -1,10 +1,4 @@
-"""Explaining a whole data set, in parts: the same bytes however often the run is stopped, and on every machine.
-
-1. Read the texts once: how many there are, their hash, how much work each part is.
-2. Lock the folder, and check that its results are of the same texts, settings, model and versions.
-3. Check the parts that exist; make the others, each from one chunk of texts.
-4. Write the sums into the manifest.
-"""
+"""Explaining a whole data set, in parts: the same bytes however often the run is stopped, and on every machine."""
 
 from __future__ import annotations
 
@@ -12,9 +6,10 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -25,11 +20,10 @@ from narrows.data.output import read_json, write_json
 from narrows.data.source import Source
 from narrows.errors import DataError, DependencyError, InputError, LayerError, ModelError, NarrowsWarning, PriorError
 from narrows.models.hub.loading import Classifier
-from narrows.run.manifest import digest
 from narrows.run.meter import Meter, Report
-from narrows.run.parts import FOLDER, Made, check_part, part_file, present_parts, remove_partial
+from narrows.run.parts import Made, Receipt, check_part, clean_folder, part_file, present_parts
 from narrows.run.settings import ExplainSettings, Share
-from narrows.run.store import MANIFEST, Json, claim, locked
+from narrows.run.store import MANIFEST, Json, claim, digest, locked
 from narrows.run.texts import Chunk, Survey, cut
 from narrows.run.worker import Worker
 
@@ -41,46 +35,28 @@ NOT_OF_A_TEXT = (LayerError, PriorError, ModelError, DependencyError)  # errors 
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is ready to start."""
+    """A run that is ready to start: texts, folder, the worker of this process, what the manifest starts with."""
 
-    texts: Source  # the texts
-    out: Path  # folder of the run
-    worker: Worker  # the worker of this process
+    texts: Source
+    out: Path
+    worker: Worker
     share: Share  # the parts that are made here
-    survey: Survey | None  # what one pass over the texts found; None if they can be read only once
-    identity: Json  # what the manifest starts with
-
-    @property
-    def settings(self) -> ExplainSettings:
-        """What the attributions depend on."""
-        return self.worker.settings
-
-    @property
-    def about(self) -> Json:
-        """What the attributions depend on beside the texts; workers elsewhere check that they have the same."""
-        return {name: value for name, value in self.identity.items() if name not in ("source", "shard")}
+    survey: Survey
+    identity: Json
 
     @property
     def run_sha256(self) -> str:
-        """Hash of `about`, which every part carries."""
-        return digest(self.about)
-
-    def work_of(self, part: int) -> float:
-        """The estimated work of a part, 0 if unknown."""
-        return self.survey.work[part] if self.survey is not None and part < len(self.survey.work) else 0.0
+        """Hash of what the attributions depend on beside the texts; every part carries it."""
+        return digest({name: value for name, value in self.identity.items() if name not in ("source", "shard")})
 
     @property
-    def total_work(self) -> float:
-        """The estimated work of all parts of the share."""
-        parts = range(len(self.survey.work)) if self.survey is not None else ()
-        return sum(self.work_of(part) for part in parts if self.share.has(part))
+    def work(self) -> dict[int, float]:
+        """The estimated work of each part of the share; empty if unknown."""
+        return {part: work for part, work in enumerate(self.survey.work) if self.share.has(part)}
 
 
-Tick = Callable[[int, float], None]
-"""A function that is called with the number of a part in the making, and the share of it that is done."""
-
-Engine = Callable[[Job, Iterator[Chunk], Tick], Iterator[Made]]
-"""Makes a part of each chunk, in any order."""
+Tick = Callable[[int, float], None]  # is called with a part in the making, and the share of it that is done
+Engine = Callable[[Job, Iterator[Chunk], Tick], Iterator[Made]]  # makes a part of each chunk, in any order
 
 
 def explain_dataset(
@@ -97,38 +73,32 @@ def explain_dataset(
     """Explain every text of a data set into Parquet files; an interrupted run in the same folder is resumed.
 
     Args:
-        data: A file, a folder of files, a benchmark data set, ``OWNER/NAME`` on the Hub, a `Source`, or anything that
-            yields texts, pairs or rows. An iterator is read once, and its remaining time is unknown.
+        data: A file, a folder of files, a data set, ``OWNER/NAME`` on the Hub, a `Source`, or texts, pairs or rows.
         out: Folder of the results: ``manifest.json``, and in ``parts`` one row per text.
         settings: What the attributions depend on.
         classifier: A loaded model, in place of the one that the settings name.
         engine: Where to compute: None = in this process; `narrows.run.cluster.RayEngine` = on Ray.
         share: Make one share of the parts; `merge` joins the shares.
         strict: Stop at a text that cannot be explained; else its row has the error, and the run continues.
-        report: Called with the progress.
+        report: Called with the progress; of an iterator, which is read once, the remaining time is unknown.
 
     Returns:
         The manifest: what the attributions depend on, and how many there are.
 
     Raises:
-        InputError: If the folder is in use or has results of something else, if it cannot be written, or, with
-            ``strict``, if a text cannot be explained.
+        InputError: If the folder is in use, of something else or not writable, or, with ``strict``, for a bad text.
         DataError: If the data is missing, of an unknown kind, or empty.
 
     Example:
         >>> import tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> explain_dataset(["A gorgeous, witty film.", "Dull."], folder)["result"]["rows"]
+        >>> explain_dataset(["A gorgeous, witty film.", "Dull."], tempfile.mkdtemp())["result"]["rows"]
         2
-        >>> from narrows.run import read_run
-        >>> [attribution.predicted for attribution in read_run(folder)]
-        ['positive', 'negative']
     """
     out = Path(out)
     with locked(out):
         worker = Worker(settings or ExplainSettings(), classifier=classifier)
         job = prepare(Source.of(data), out, worker, share)
-        make_parts(job, Meter(job.total_work, report), engine, strict)
+        make_parts(job, Meter(sum(job.work.values()), report), engine, strict)
     return read_json(out / MANIFEST)
 
 
@@ -139,52 +109,93 @@ def prepare(texts: Source, out: Path, worker: Worker, share: Share | None = None
         if isinstance(error := worker.rehearse(first), NOT_OF_A_TEXT):
             raise error
         survey = survey or Survey.of(texts, worker.settings.rows_per_part, worker.work)
-    share = share or Share()
-    known = {"rows": survey and survey.rows, "sha256": survey and survey.sha256}
+    survey, share = survey or Survey(), share or Share()
     name = Path(texts.name).name or None  # a file is known by its content, not by its folder
-    source = {"name": name, "split": texts.split, "limit": texts.limit, **known}
-    return Job(
-        texts, out, worker, share, survey, {**worker.about, "format": FORMAT, "source": source, "shard": str(share)}
-    )
+    source = {"name": name, "split": texts.split, "limit": texts.limit, "rows": survey.rows, "sha256": survey.sha256}
+    identity = {**worker.about, "format": FORMAT, "source": source, "shard": str(share)}
+    return Job(texts, out, worker, share, survey, identity)
 
 
 def make_parts(job: Job, meter: Meter, engine: Engine | None = None, strict: bool = False) -> list[Made]:
     """Make the missing parts of a run in its folder, which must be locked, and finish its manifest."""
-    claim(job.out, job.identity)
-    (job.out / FOLDER).mkdir(exist_ok=True)
-    remove_partial(job.out)
-    ledger = _Ledger(job, strict, set(present_parts(job.out)))
-    meter.skip(sum(map(job.work_of, ledger.present)))
-    meter.tell()
+    job = replace(job, identity=claim(job.out, job.identity))  # parts carry the hash of what is written there
+    clean_folder(job.out)
+    present, work = set(present_parts(job.out)), job.work
+    found: dict[int, Made] = {}
+    meter.skip(sum(work.get(part, 0) for part in present))
 
     def tick(part: int, done: float) -> None:
-        meter.tick((job.out, part), done * job.work_of(part))
+        meter.tick((job.out, part), done * work.get(part, 0))
 
-    for made in (engine or here)(job, ledger.missing(cut(job.texts, job.settings.rows_per_part)), tick):
-        ledger.add(made)
-        meter.add((job.out, made[0].part), job.work_of(made[0].part), made[0])
-    remove_partial(job.out)
-    all_made = ledger.all_made()
+    def keep(made: Made) -> None:
+        found[made[0].part] = made
+        if strict and made[0].errors:
+            raise InputError(f"{made[0].first_error} (strict: stopped at the first error)")
+
+    def missing() -> Iterator[Chunk]:
+        for chunk in cut(job.texts, job.worker.settings.rows_per_part):
+            if job.share.has(chunk.part):
+                if made := _check(job, chunk) if chunk.part in present else None:
+                    keep(made)
+                else:
+                    yield chunk
+                present.discard(chunk.part)
+        if present:
+            path = part_file(job.out, min(present))
+            raise InputError(f"{path} is of texts that are no longer in the data: give another folder")
+
+    for made in (engine or here)(job, missing(), tick):
+        _log(job.out / LOG, made[0])
+        keep(made)
+        meter.add((job.out, made[0].part), work.get(made[0].part, 0), made[0])
+    clean_folder(job.out)
+    count = len(job.survey.work) or max(found, default=-1) + 1
+    if not count:
+        raise DataError("there are no texts to explain")
+    if absent := [part for part in range(count) if job.share.has(part) and part not in found]:
+        raise DataError(f"{job.out}: part {absent[0]} was not made ({len(absent)} missing): run it again")
+    all_made = [found[part] for part in sorted(found)]
     write_json(job.out / MANIFEST, {**job.identity, "result": sum_up(all_made)})
     return all_made
 
 
+def _check(job: Job, chunk: Chunk) -> Made | None:
+    """Check that a part that exists was made of this chunk, in this run; None if it is damaged."""
+    path = part_file(job.out, chunk.part)
+    try:
+        receipt, sha256 = check_part(path)
+    except DataError as error:
+        warnings.warn(f"{error}; it is made again", NarrowsWarning, stacklevel=2)
+        return None
+    if receipt.run_sha256 != job.run_sha256:
+        raise InputError(f"{path} was made with other settings, another model or version: give another folder")
+    if receipt.texts_sha256 != chunk.digest:
+        raise InputError(f"{path} was made from other texts: give another folder, or the same texts")
+    return receipt, sha256
+
+
+def _log(path: Path, receipt: Receipt) -> None:
+    """Write a line on a new part into the log, which is no part of the result: it has the time."""
+    entry = {"time": round(time.time(), 1), **{name: getattr(receipt, name) for name in ("part", "rows", "tokens")}}
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def here(job: Job, chunks: Iterator[Chunk], tick: Tick) -> Iterator[Made]:
     """Make parts in this process, one after the other: the engine with which all others must agree."""
-    for chunk in chunks:
-        part = chunk.part
-        yield job.worker(chunk, job.out, job.run_sha256, lambda done, part=part: tick(part, done))  # type: ignore[misc]
+    return (job.worker(chunk, job.out, job.run_sha256, partial(tick, chunk.part)) for chunk in chunks)
 
 
-def sum_up(made: Iterable[Made]) -> Json:
+def sum_up(made: Sequence[Made]) -> Json:
     """Sum up parts, in their order: counts, and hashes of all texts and of all files."""
-    made = list(made)
-    texts, files = hashlib.sha256(), hashlib.sha256()
-    for receipt, sha256 in made:
-        texts.update(receipt.texts_sha256.encode())
-        files.update(sha256.encode())
     counts = {name: sum(getattr(receipt, name) for receipt, _ in made) for name in ("rows", "errors", "tokens")}
-    return {**counts, "parts": len(made), "texts_sha256": texts.hexdigest(), "parts_sha256": files.hexdigest()}
+    texts = "".join(receipt.texts_sha256 for receipt, _ in made).encode()
+    files = "".join(sha256 for _, sha256 in made).encode()
+    hashes = {"texts_sha256": hashlib.sha256(texts).hexdigest(), "parts_sha256": hashlib.sha256(files).hexdigest()}
+    return {**counts, "parts": len(made), **hashes}
 
 
 @contextmanager
@@ -196,66 +207,3 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@dataclass
-class _Ledger:
-    """The parts of a run: `present` were there at the start and are not checked yet, `made` are checked or new."""
-
-    job: Job
-    strict: bool
-    present: set[int]
-    made: dict[int, Made] = field(default_factory=dict)
-
-    def missing(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Check the parts that exist against their texts; give the texts of the others."""
-        for chunk in chunks:
-            if self.job.share.has(chunk.part) and not self._is_there(chunk):
-                yield chunk
-        if self.present:
-            path = part_file(self.job.out, min(self.present))
-            raise InputError(f"{path} is of texts that are no longer in the data: give another folder")
-
-    def _is_there(self, chunk: Chunk) -> bool:
-        if chunk.part not in self.present:
-            return False
-        self.present.discard(chunk.part)
-        path = part_file(self.job.out, chunk.part)
-        try:
-            receipt, sha256 = check_part(path)
-        except DataError as error:
-            warnings.warn(f"{error}; it is made again", NarrowsWarning, stacklevel=2)
-            return False
-        if receipt.run_sha256 != self.job.run_sha256:
-            raise InputError(f"{path} was made with other settings, another model or version: give another folder")
-        if receipt.texts_sha256 != chunk.digest:
-            raise InputError(f"{path} was made from other texts: give another folder, or the same texts")
-        self._keep((receipt, sha256))
-        return True
-
-    def add(self, made: Made) -> None:
-        """Count a new part, and write a line into the log, which is no part of the result: it has the time."""
-        receipt, out = made[0], self.job.out
-        entry = {"time": round(time.time(), 1), "part": receipt.part, "rows": receipt.rows, "tokens": receipt.tokens}
-        try:
-            with (out / LOG).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-        except OSError as error:
-            raise InputError(f"cannot write {out / LOG}: {error.strerror or error}") from error
-        self._keep(made)
-
-    def _keep(self, made: Made) -> None:
-        self.made[made[0].part] = made
-        if self.strict and made[0].errors:
-            raise InputError(f"{made[0].first_error} (strict: stopped at the first error)")
-
-    def all_made(self) -> list[Made]:
-        """Return the parts in their order; raise a `DataError` if one is missing."""
-        parts, survey = sorted(self.made), self.job.survey
-        last = len(survey.work) - 1 if survey is not None else max(parts, default=-1)
-        missing = [part for part in range(last + 1) if self.job.share.has(part) and part not in self.made]
-        if missing:
-            raise DataError(f"{self.job.out}: part {missing[0]} was not made ({len(missing)} missing): run it again")
-        if last < 0:
-            raise DataError("there are no texts to explain")
-        return [self.made[part] for part in parts]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from narrows.data.output import read_json, write_json, written_whole
 from narrows.data.parquet import COLUMNS, from_row, read_rows
 from narrows.errors import DataError, InputError
 from narrows.run.dataset import sum_up
-from narrows.run.parts import FOLDER, Made, check_part, cost_file, part_file, present_parts, remove_partial
+from narrows.run.parts import Made, check_part, clean_folder, cost_file, part_file, present_parts
 from narrows.run.settings import Share
 from narrows.run.store import MANIFEST, Json, claim, locked
 
@@ -29,15 +31,12 @@ class Inspection:
     """What is in the folder of a run."""
 
     manifest: Json  # what it was made with
-    rows: int  # texts in the parts that can be read
-    tokens: int  # tokens of those that were explained
-    parts: int  # parts that can be read
-    # parts that should be there and are not; of an unfinished run those between others, and the rest
-    missing: list[int]
+    result: Json  # how many rows, errors, tokens and parts can be read, and their hashes
+    missing: list[int]  # parts that should be there; of an unfinished run those between others, and the rest
     damaged: list[str]  # what is wrong with the parts that cannot be read
-    errors: dict[str, int]  # what is wrong with the texts that could not be explained, and how many there are of each
-    # smallest, quartiles and largest of the summed absolute scores of a text; empty if none was explained
-    sizes: tuple[float, ...]
+    errors: dict[str, int]  # what is wrong with texts that could not be explained, and with how many, the most first
+    sizes: tuple[float, ...]  # summed absolute scores of a text: least, quartiles, most; empty if none was explained
+    method: Json  # what the first explained text says of the method; empty if none was explained
     complete: bool  # whether the run is finished and all of it is there
 
 
@@ -65,70 +64,58 @@ def read_run(folder: str | Path, features: bool = True) -> Iterator[Attribution]
 
 
 def inspect(folder: str | Path) -> Inspection:
-    """Look through the folder of a run, finished or not.
-
-    Args:
-        folder: Of the run.
-
-    Returns:
-        What is in it.
-
-    Raises:
-        DataError: If it is not the folder of a run.
-    """
+    """Look through the folder of a run, finished or not; a `DataError` if it is not one."""
     folder = Path(folder)
-    manifest = _manifest(folder)
-    damaged: list[str] = []
+    manifest, share = _manifest(folder)
     made: list[Made] = []
-    errors: dict[str, int] = {}
+    damaged: list[str] = []
+    errors: Counter[str] = Counter()
     sizes = array("d")  # eight bytes per text
+    method: Json = {}
     for part in present_parts(folder):
         try:
             made.append(check_part(part_file(folder, part)))
         except DataError as error:
             damaged.append(str(error))
             continue
-        for row in read_rows(part_file(folder, part), ("error", "scores")):
+        for row in read_rows(part_file(folder, part), ("error", "scores", "method")):
             if row["error"] is None:
                 sizes.append(float(np.abs(row["scores"]).sum()))
+                method = method or json.loads(row["method"])
             else:
-                errors[row["error"]] = errors.get(row["error"], 0) + 1
-    found = {receipt.part for receipt, _ in made}
-    missing = sorted(set(_expected(manifest, found)) - found)
-    result = sum_up(made)
-    return Inspection(
-        manifest=manifest,
-        rows=result["rows"],
-        tokens=result["tokens"],
-        parts=len(made),
-        missing=missing,
-        damaged=damaged,
-        errors=dict(sorted(errors.items(), key=lambda item: (-item[1], item[0]))),
-        sizes=tuple(np.percentile(sizes, QUANTILES).tolist()) if sizes else (),
-        complete=not missing and not damaged and manifest.get("result") == result,
-    )
+                errors[row["error"]] += 1
+    found, rows = {receipt.part for receipt, _ in made}, manifest["source"]["rows"]
+    # How many parts there should be is known if the texts could be counted.
+    count = max(found, default=-1) + 1 if rows is None else -(-rows // manifest["config"]["rows_per_part"])
+    missing = [part for part in range(count) if share.has(part) and part not in found]
+    result, ordered = sum_up(made), dict(sorted(errors.items(), key=lambda item: (-item[1], item[0])))
+    quantiles = tuple(np.percentile(sizes, QUANTILES).tolist()) if sizes else ()
+    complete = not missing and not damaged and manifest.get("result") == result
+    return Inspection(manifest, result, missing, damaged, ordered, quantiles, method, complete)
 
 
 def facts(found: Inspection) -> list[tuple[str, Any]]:
     """List what ``narrows inspect`` prints: names and values."""
-    manifest = found.manifest
-    source, model, method = manifest["source"], manifest["model"], manifest["method"]
+    manifest, result = found.manifest, found.result
+    source, model, method = manifest["source"], manifest["model"], manifest["method"]["spec"]
     config = ", ".join(f"{name} {value}" for name, value in manifest["config"].items() if value is not None)
     missing = ", ".join(map(str, found.missing[:10])) + (", ..." if len(found.missing) > 10 else "")
     sizes = "no text was explained"
     if found.sizes:
         least, low, middle, high, most = found.sizes
         sizes = f"median {middle:.2f}, half of the texts {low:.2f} to {high:.2f}, all {least:.2f} to {most:.2f}"
+        sizes += f"; {found.method['unit']} per text, without their signs"
+        method += f" ({found.method['label']})"
     return [
         ("state", "complete" if found.complete else "not complete"),
-        ("texts", f"{found.rows:,} of {source['rows'] or 'unknown'} from {source['name'] or 'Python'}"),
-        ("tokens", f"{found.tokens:,}"),
-        ("parts", f"{found.parts:,} (shard {manifest['shard']})"),
+        ("texts", f"{result['rows']:,} of {source['rows'] or 'unknown'} from {source['name'] or 'Python'}"),
+        ("tokens", f"{result['tokens']:,}"),
+        ("parts", f"{result['parts']:,} (shard {manifest['shard']})"),
         ("missing parts", f"{len(found.missing)}: {missing}" if found.missing else "none"),
         ("damaged parts", "; ".join(found.damaged) or "none"),
         ("errors", "; ".join(f"{count} x {error}" for error, count in found.errors.items()) or "none"),
-        ("method", f"{method['spec']} ({method['label']})"),
-        ("scores summed", f"{sizes}; {method['unit']} per text, without their signs"),
+        ("method", method),
+        ("scores summed", sizes),
         ("model", f"{model['name']} ({model['sha256'][:12]})"),
         ("prior", manifest["prior"]),
         ("settings", config),
@@ -154,52 +141,38 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Json:
     identity = _common_identity(sources)
     with locked(out):
         claim(out, identity)
-        (out / FOLDER).mkdir(exist_ok=True)
-        remove_partial(out)
+        clean_folder(out)
         made: dict[int, Made] = {}
         for source in sources:
-            manifest = _manifest(source)
-            parts = present_parts(source)
-            checked = [check_part(part_file(source, part)) for part in parts]
-            if sum_up(checked) != manifest["result"]:
+            own = {part: check_part(part_file(source, part)) for part in present_parts(source)}
+            if sum_up(list(own.values())) != read_json(source / MANIFEST)["result"]:
                 raise DataError(f"{source} differs from its manifest: see narrows inspect {source}")
-            for part, entry in zip(parts, checked, strict=True):
-                _link(part_file(source, part), part_file(out, part))
-                _link(cost_file(source, part), cost_file(out, part))
-                made[part] = entry
-        result = sum_up(made[part] for part in sorted(made))
+            for part in own:
+                for file in (part_file, cost_file):
+                    _link(file(source, part), file(out, part))
+            made |= own
+        result = sum_up([made[part] for part in sorted(made)])
         write_json(out / MANIFEST, {**identity, "result": result})
     return read_json(out / MANIFEST)
 
 
-def _manifest(folder: Path) -> Json:
+def _manifest(folder: Path) -> tuple[Json, Share]:
+    """Read what a run was made with, and which share of it is in the folder."""
     manifest = read_json(folder / MANIFEST)
     if "shard" not in manifest:
         raise DataError(f"{folder} is not of narrows run: its {MANIFEST} has no shard")
-    return manifest
-
-
-def _expected(manifest: Json, found: set[int]) -> Iterator[int]:
-    """List the parts of the finished run, as far as is known."""
-    share = Share.parse(manifest["shard"])
-    rows, size = manifest["source"]["rows"], manifest["config"]["rows_per_part"]
-    count = -(-rows // size) if rows is not None else max(found, default=-1) + 1
-    return (part for part in range(count) if share.has(part))
+    return manifest, Share.parse(manifest["shard"])
 
 
 def _common_identity(folders: Sequence[Path]) -> Json:
     """Check that folders are all shares of one run; return what its manifest starts with."""
-    if not folders:
-        raise InputError("no folders to merge")
     shares: dict[int, Path] = {}
     first: Json = {}
     for folder in folders:
-        manifest = _manifest(folder)
+        manifest, share = _manifest(folder)
         if "result" not in manifest:
             raise DataError(f"{folder} is not finished: run the same command again to resume")
-        share = Share.parse(manifest["shard"])
-        about = {name: value for name, value in manifest.items() if name not in ("result", "shard")}
-        about["count"] = share.count
+        about = {name: value for name, value in manifest.items() if name != "result"} | {"shard": share.count}
         first = first or about
         if about != first:
             differing = ", ".join(name for name in first if first[name] != about.get(name))
@@ -207,7 +180,9 @@ def _common_identity(folders: Sequence[Path]) -> Json:
         if share.index in shares:
             raise InputError(f"{folder} and {shares[share.index]} are both shard {share}")
         shares[share.index] = folder
-    count = first.pop("count")
+    if not first:
+        raise InputError("no folders to merge")
+    count = first["shard"]
     missing = [str(Share(index, count)) for index in range(1, count + 1) if index not in shares]
     if missing:
         raise InputError(f"shard {', '.join(missing)} is missing")

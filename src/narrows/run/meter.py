@@ -16,15 +16,13 @@ class Progress:
     rows: int  # texts in the parts made since this start
     errors: int  # those of them with an error
     tokens: int  # tokens of the others
-    # share of the work that is done, 0 to 1, with earlier starts and parts in the making; None if unknown
-    done: float | None
+    done: float | None  # share of the work, 0 to 1, with earlier starts and parts in the making; None if unknown
     seconds: float  # since this start
     seconds_left: float | None  # at the speed of this start; None if unknown
     doing: str = ""  # what is being done: the name of a method in an evaluation, else empty
 
 
 Report = Callable[[Progress], None]
-"""A function that is called with the progress."""
 
 
 class Meter:
@@ -35,7 +33,7 @@ class Meter:
         self.doing = ""
         self._report = report
         self._total = total
-        self._rows = self._errors = self._tokens = 0
+        self._counts = (0, 0, 0)  # rows, errors, tokens
         self._before = self._made = 0.0  # work of earlier starts, and of this one
         self._making: dict[Hashable, float] = {}  # work done of each part in the making
         self._start = time.monotonic()
@@ -43,38 +41,27 @@ class Meter:
     def skip(self, work: float) -> None:
         """Count work that an earlier start has done."""
         self._before += work
+        self._tell()
 
     def tick(self, part: Hashable, work: float) -> None:
         """Note how much work of a part in the making is done."""
         self._making[part] = work
-        self.tell()
+        self._tell()
 
     def add(self, part: Hashable, work: float, receipt: Receipt | None = None) -> None:
         """Count a new part; the receipt, if there is one, counts its texts."""
         self._making.pop(part, None)
         self._made += work
         if receipt is not None:
-            self._rows += receipt.rows
-            self._errors += receipt.errors
-            self._tokens += receipt.tokens
-        self.tell()
+            rows, errors, tokens = self._counts
+            self._counts = (rows + receipt.rows, errors + receipt.errors, tokens + receipt.tokens)
+        self._tell()
 
-    def tell(self) -> None:
-        """Report the progress."""
+    def _tell(self) -> None:
         if self._report is None:
             return
-        seconds = time.monotonic() - self._start
-        now = self._made + sum(self._making.values())
-        known = self._total > 0
+        seconds, now = time.monotonic() - self._start, self._made + sum(self._making.values())
         left = max(self._total - self._before - now, 0.0)
-        self._report(
-            Progress(
-                self._rows,
-                self._errors,
-                self._tokens,
-                1 - left / self._total if known else None,
-                seconds,
-                seconds * left / now if known and now > 0 else None,
-                self.doing,
-            )
-        )
+        done = 1 - left / self._total if self._total > 0 else None
+        seconds_left = seconds * left / now if self._total > 0 and now > 0 else None
+        self._report(Progress(*self._counts, done, seconds, seconds_left, self.doing))

@@ -32,8 +32,7 @@ class Receipt:
     first_error: str = ""  # the first text with an error, and the error; empty if there is none
 
 
-Made = tuple[Receipt, str]
-"""A part's receipt, and the SHA-256 of its file."""
+Made = tuple[Receipt, str]  # a part's receipt, and the SHA-256 of its file
 
 
 def part_file(out: Path, part: int) -> Path:
@@ -51,8 +50,9 @@ def present_parts(out: Path) -> list[int]:
     return sorted(int(path.stem.removeprefix("part-")) for path in (out / FOLDER).glob("part-*.parquet"))
 
 
-def remove_partial(out: Path) -> None:
-    """Remove the unfinished files of an interrupted run from its folder, which must be locked."""
+def clean_folder(out: Path) -> None:
+    """Make the folder of parts, and remove what an interrupted run left unfinished there; the run must be locked."""
+    (out / FOLDER).mkdir(exist_ok=True)
     for path in (out / FOLDER).glob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
 

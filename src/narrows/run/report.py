@@ -5,10 +5,9 @@ from __future__ import annotations
 import heapq
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from narrows.data.output import read_json, written_whole
 from narrows.data.parquet import COLUMNS, from_row, read_rows
 from narrows.data.schema import AttributionDict, RunSummary
 from narrows.errors import DataError, InputError, NarrowsWarning
-from narrows.evaluation.degradation import Array
 from narrows.evaluation.metrics import drop
 from narrows.run.parts import part_file, present_parts
 from narrows.run.results import Results, summarize, unfinished, write_summary
@@ -34,37 +32,27 @@ if TYPE_CHECKING:
 SHOWN = 10  # texts of either kind
 PAGE = "report.html"
 SWEPT: tuple[Literal["layer", "beta"], ...] = ("layer", "beta")
-RATE = "p(target) when so many bits pass the bottleneck"
 TABLES = {"markdown": "md", "latex": "tex", "csv": "csv"}
+SCALED = "The same, scaled as in the paper: 1 = the whole text, 0 = no token"
+FALL = "Drop of p(target) without the first ninth of the tokens"
+RATE = "p(target) when so many bits pass the bottleneck"
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """One method at several values of one setting, by the spec of each."""
+class Sweep(NamedTuple):
+    """One method at several values of one setting."""
 
     parameter: Literal["layer", "beta"]
-    values: dict[str, float]
-
-
-def find_runs(folder: Path) -> list[Path]:
-    """List the evaluations in a folder: itself, or those of its folders that are one; a `DataError` if none is."""
-    if (folder / MANIFEST).is_file():
-        return [folder]
-    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
-    if not found:
-        raise DataError(f"{folder} has no evaluation: there is no {MANIFEST} in it, nor in a folder of it")
-    return found
+    values: dict[str, float]  # by the spec of the method
 
 
 def find_sweep(results: Results) -> Sweep | None:
     """Return the setting and its values if all methods of an evaluation are one that differs in it alone."""
-    entries = list(results.methods.values())
+    settings = {name: method["settings"] for name, method in results.methods.items()}
     for parameter in SWEPT:
-        settings = [{**entry["settings"], parameter: None} for entry in entries]
-        values = [entry["settings"].get(parameter) for entry in entries]
-        same = len({json.dumps(each, sort_keys=True) for each in settings}) == 1
-        if len(entries) > 1 and same and all(isinstance(value, int | float) for value in values):
-            return Sweep(parameter, {entry["spec"]: float(v) for entry, v in zip(entries, values, strict=True)})
+        values = {name: own.get(parameter) for name, own in settings.items()}
+        others = {json.dumps({**own, parameter: None}, sort_keys=True) for own in settings.values()}
+        if len(values) > len(others) == 1 and all(isinstance(value, int | float) for value in values.values()):
+            return Sweep(parameter, {name: float(value) for name, value in values.items()})
     return None
 
 
@@ -72,33 +60,26 @@ def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[st
     """Draw evaluations of one kind, comparisons of methods or sweeps over one setting: caption and figure by name."""
     sweeps = [find_sweep(each) for each in results]
     rated = any(has_rate(method) for summary in summaries for method in summary["methods"].values())
-    if all(sweep is None for sweep in sweeps):
+    if len({sweep and sweep.parameter for sweep in sweeps}) > 1:
+        raise InputError("comparisons of methods and sweeps cannot share a report: give one folder at a time")
+    if sweeps[0] is None:
         figures = {
             "degradation": ("Tokens removed, most relevant first", plot_degradation(summaries)),
-            "normalized": (
-                "The same, scaled as in the paper: 1 = the whole text, 0 = no token",
-                plot_degradation(summaries, "normalized"),
-            ),
+            "normalized": (SCALED, plot_degradation(summaries, "normalized")),
             "least_first": ("Tokens removed, least relevant first", plot_degradation(summaries, order="lerf")),
-            "comparison": ("Drop of p(target) without the first ninth of the tokens", plot_comparison(summaries)),
+            "comparison": (FALL, plot_comparison(summaries)),
             "cost": ("Faithfulness against cost", plot_cost(summaries)),
         }
         return {**figures, "rate": (RATE, plot_rates(summaries))} if rated else figures
-    known = [sweep for sweep in sweeps if sweep is not None]
-    parameter = known[0].parameter
-    if len(known) < len(sweeps) or any(sweep.parameter != parameter for sweep in known):
-        raise InputError("comparisons of methods and sweeps cannot share a report: give one folder at a time")
-    values = {name: value for sweep in known for name, value in sweep.values.items()}
-    figures = {
-        f"{parameter}_curves": (f"Tokens removed, by {parameter}", plot_sweep_curves(summaries, parameter, values)),
-        f"{parameter}_line": (
-            f"Drop of p(target) without the first ninth of the tokens, by {parameter}",
-            plot_sweep_line(summaries, parameter, values),
-        ),
+    parameter = sweeps[0].parameter
+    values = {name: value for sweep in sweeps if sweep for name, value in sweep.values.items()}
+    kinds: dict[str, tuple[str, Callable[..., Figure]]]
+    kinds = {"curves": ("Tokens removed", plot_sweep_curves), "line": (FALL, plot_sweep_line)}
+    kinds |= {"rate": (RATE, plot_sweep_rates)} if rated else {}
+    return {
+        f"{parameter}_{kind}": (f"{caption}, by {parameter}", plot(summaries, parameter, values))
+        for kind, (caption, plot) in kinds.items()
     }
-    if rated:
-        figures[f"{parameter}_rate"] = (f"{RATE}, by {parameter}", plot_sweep_rates(summaries, parameter, values))
-    return figures
 
 
 def write_report(
@@ -121,12 +102,10 @@ def write_report(
     """
     folder = Path(folder)
     place = out or (folder if removal is None else folder / f"report-{removal}")
-    results, summaries = _read_finished(find_runs(folder), removal)
+    results, summaries = _read_finished(folder, removal)
     figures = draw(results, summaries)
     (place / "figures").mkdir(parents=True, exist_ok=True)
-    files: list[Path] = []
-    for name, (_, figure) in figures.items():
-        files += save_figure(figure, place / "figures" / name)
+    files = [path for name, (_, figure) in figures.items() for path in save_figure(figure, place / "figures" / name)]
     for kind, suffix in TABLES.items():
         files.append(_write(place / f"drop_11.{suffix}", summary_table(summaries, kind)))  # type: ignore[arg-type]
     most, least = grade(results, summaries, method)
@@ -136,38 +115,25 @@ def write_report(
 
 
 def grade(
-    results: Sequence[Results], summaries: Sequence[RunSummary], method: str | None = None, shown: int = SHOWN
+    results: Sequence[Results], summaries: Sequence[RunSummary], method: str | None = None
 ) -> tuple[list[Graded], list[Graded]]:
-    """Read the texts whose rankings are most, and least, faithful: those with the largest and smallest drop.
-
-    Args:
-        results: The evaluations.
-        summaries: Of each, for one way of removing tokens.
-        method: As for `write_report`.
-        shown: Most texts of either kind.
-
-    Returns:
-        The most faithful texts, the best first, and the least faithful, the worst first.
-    """
-    ranked: list[tuple[float, int, int]] = []  # drop, evaluation, text
-    curves: list[Array] = []
-    for number, (each, summary) in enumerate(zip(results, summaries, strict=True)):
-        morf = each.curves(_chosen(each, summary, method), summary["removal"]).morf
-        curves.append(morf)
-        ranked += [(float(fall), number, text) for text, fall in enumerate(drop(morf))]
+    """Read the texts with the largest drops, the largest first, and with the smallest, the smallest first."""
+    names = [_chosen(each, summary, method) for each, summary in zip(results, summaries, strict=True)]
+    runs = list(zip(results, summaries, names, strict=True))
+    curves = [each.curves(name, summary["removal"]).morf for each, summary, name in runs]
+    ranked = [(float(fall), run, text) for run, morf in enumerate(curves) for text, fall in enumerate(drop(morf))]
     ranked.sort(key=lambda entry: -entry[0])
-    shown = min(shown, len(ranked) // 2)
-    ends = [ranked[:shown], ranked[::-1][:shown]]
+    shown = min(SHOWN, len(ranked) // 2)
+    ends = ranked[:shown], ranked[::-1][:shown]
     found: dict[tuple[int, int], Graded] = {}
-    for number, (each, summary) in enumerate(zip(results, summaries, strict=True)):
-        wanted = {text: fall for end in ends for fall, own, text in end if own == number}
-        name, size = _chosen(each, summary, method), each.manifest["rows_per_part"]
-        for row in each.rows(name, parts=sorted({text // size for text in wanted})) if wanted else ():
+    for run, (each, summary, name) in enumerate(runs):
+        wanted = {text: fall for end in ends for fall, own, text in end if own == run}
+        label = summary["methods"][name]["label"]
+        for row in each.rows(name, sorted({text // each.manifest["rows_per_part"] for text in wanted})):
             if (text := row["id"]) in wanted:
-                before, after = curves[number][text, :2].tolist()
-                saved, label = from_row(row), summary["methods"][name]["label"]
-                found[number, text] = Graded(saved, wanted[text], before, after, summary["dataset"], label)
-    most, least = ([found[number, text] for _, number, text in end] for end in ends)
+                before, after = curves[run][text, :2].tolist()
+                found[run, text] = Graded(from_row(row), wanted[text], before, after, summary["dataset"], label)
+    most, least = ([found[run, text] for _, run, text in end] for end in ends)
     return most, least
 
 
@@ -177,22 +143,11 @@ def is_dataset_run(folder: Path) -> bool:
 
 
 def write_maps_page(folder: Path, out: Path | None = None) -> Path:
-    """Write a page of the texts whose absolute scores sum to the most, then of those with the least.
-
-    Args:
-        folder: Of the run, which is read a few rows at a time.
-        out: Where to write; None = into the folder.
-
-    Returns:
-        The page.
-
-    Raises:
-        DataError: If no text of the run was explained, or a part is damaged.
-    """
-    place = folder if out is None else out
+    """Write a page, into the folder of a run or elsewhere, of the texts with the largest and the smallest scores."""
     maps = extreme_maps(folder, SHOWN)
     if not maps:
         raise DataError(f"{folder} has no explained text: see narrows inspect {folder}")
+    place = folder if out is None else out
     place.mkdir(parents=True, exist_ok=True)
     title = f"Narrows: the texts of {folder.name} with the largest and the smallest scores"
     return _write(place / PAGE, render_page(maps, title))
@@ -201,15 +156,14 @@ def write_maps_page(folder: Path, out: Path | None = None) -> Path:
 def extreme_maps(folder: Path, count: int) -> list[AttributionDict]:
     """Read so many texts with the largest summed absolute scores, and as many with the smallest; largest first."""
     ends = {*heapq.nlargest(count, _sizes(folder)), *heapq.nsmallest(count, _sizes(folder))}
-    chosen = sorted(ends, reverse=True)
-    wanted = {-number for _, number, _ in chosen}
+    places = {-number: part for _, number, part in sorted(ends, reverse=True)}
     found = {
         row["id"]: from_row(row)
-        for part in sorted({part for _, _, part in chosen})
+        for part in sorted(set(places.values()))
         for row in read_rows(part_file(folder, part), tuple(COLUMNS))
-        if row["id"] in wanted
+        if row["id"] in places
     }
-    return [found[-number] for _, number, _ in chosen]
+    return [found[number] for number in places]
 
 
 def _sizes(folder: Path) -> Iterator[tuple[float, int, int]]:
@@ -220,25 +174,26 @@ def _sizes(folder: Path) -> Iterator[tuple[float, int, int]]:
                 yield float(np.abs(row["scores"]).sum()), -row["id"], part
 
 
-def _read_finished(runs: Sequence[Path], removal: str | None) -> tuple[list[Results], list[RunSummary]]:
-    """Read the evaluations that have a finished method; warn of what is left out."""
-    results: list[Results] = []
-    summaries: list[RunSummary] = []
+def _read_finished(folder: Path, removal: str | None) -> tuple[list[Results], list[RunSummary]]:
+    """Read the evaluations, a folder or those in it, that have a finished method; warn of what is left out."""
+    runs = [folder] if (folder / MANIFEST).is_file() else sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    if not runs:
+        raise DataError(f"{folder} has no evaluation: there is no {MANIFEST} in it, nor in a folder of it")
+    found: list[tuple[Results, RunSummary]] = []
     for run in runs:
         try:
             summary, each = write_summary(run), Results.read(run)
             if removal is not None:
                 summary = summarize(each, removal)
         except DataError as error:
-            if run == runs[-1] and not results:
+            if run == runs[-1] and not found:
                 raise
             warnings.warn(f"left out: {error}", NarrowsWarning, stacklevel=3)
             continue
         if pending := unfinished(each, summary):
             warnings.warn(f"{run}: left out, not finished: {', '.join(pending)}", NarrowsWarning, stacklevel=3)
-        results.append(each)
-        summaries.append(summary)
-    return results, summaries
+        found.append((each, summary))
+    return [each for each, _ in found], [summary for _, summary in found]
 
 
 def _chosen(results: Results, summary: RunSummary, method: str | None) -> str:
@@ -254,14 +209,13 @@ def _about(results: Sequence[Results], summaries: Sequence[RunSummary]) -> Mappi
     about: dict[str, str] = {}
     for each, summary in zip(results, summaries, strict=True):
         manifest, model = each.manifest, each.manifest["model"]
+        pending = ", ".join(unfinished(each, summary))
         about[str(each.folder)] = (
             f"{manifest['dataset']} ({manifest['split'] or 'file'}), {manifest['instances']} texts "
             f"(SHA-256 {manifest['texts_sha256'][:12]}), target {manifest['target']}, "
             f"cut at {manifest['max_tokens'] or 'the limit of the model'} tokens; model {model['name']} "
             f"(SHA-256 {model['sha256'][:12]}), {model['dtype']}, prior {manifest['prior']}"
-        )
-        if pending := unfinished(each, summary):
-            about[str(each.folder)] += f"; left out, not finished: {', '.join(pending)}"
+        ) + (f"; left out, not finished: {pending}" if pending else "")
     about["methods"] = ", ".join(dict.fromkeys(name for summary in summaries for name in summary["methods"]))
     about["versions"] = ", ".join(f"{name} {version}" for name, version in results[0].manifest["versions"].items())
     return about

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -44,61 +43,43 @@ class Results:
         return cls(folder, manifest, methods, tuple(entered["removals"]))
 
     @property
-    def instances(self) -> int:
-        """The number of texts."""
-        return int(self.manifest["instances"])
-
-    @property
     def parts(self) -> range:
         """The numbers of the parts of each method."""
-        return range(-(-self.instances // self.manifest["rows_per_part"]))
+        return range(-(-self.manifest["instances"] // self.manifest["rows_per_part"]))
 
     def is_complete(self, name: str, removal: str) -> bool:
         """Tell whether all curves of a method are there."""
-        return all(curve_file(self.folder, removal, name, part).exists() for part in self.parts)
+        return all(path.exists() for path in self._curve_files(name, removal))
 
-    def rows(
-        self, name: str, columns: Sequence[str] | None = None, parts: Sequence[int] | None = None
-    ) -> Iterator[Json]:
-        """Stream the rows that the run of a method wrote, of all texts in their order, or of some parts."""
-        folder = maps_folder(self.folder, name)
-        return _rows(lambda part: part_file(folder, part), self.parts if parts is None else parts, columns)
+    def rows(self, name: str, parts: Iterable[int], columns: Sequence[str] | None = None) -> Iterator[Json]:
+        """Stream the rows that the run of a method wrote into some parts."""
+        return _rows([part_file(maps_folder(self.folder, name), part) for part in parts], columns)
 
     def traces(self, name: str) -> list[Trace]:
         """Read the trace of each text, in the order of the texts; empty ones if the method leaves none."""
         columns = tuple(TRACE.values())
-        return [make_trace(*(row[column] or () for column in columns)) for row in self.rows(name, columns)]
+        return [make_trace(*(row[column] or () for column in columns)) for row in self.rows(name, self.parts, columns)]
 
     def curves(self, name: str, removal: str) -> Curves:
         """Read the degradation curves of a method, in the order of the texts."""
         columns = list(Curves.__annotations__)
-        rows = list(_rows(lambda part: curve_file(self.folder, removal, name, part), self.parts, columns))
-        if len(rows) != self.instances:
-            raise DataError(f"{self.folder}: curves of {name} for {len(rows)} of {self.instances} texts")
+        rows, expected = list(_rows(self._curve_files(name, removal), columns)), self.manifest["instances"]
+        if len(rows) != expected:
+            raise DataError(f"{self.folder}: curves of {name} for {len(rows)} of {expected} texts")
         return Curves(*(np.array([row[column] for row in rows]) for column in columns))
 
     def cost(self, name: str) -> tuple[float, float]:
         """Compute the cost of a method: seconds and forward-equivalents per text."""
-        folder = maps_folder(self.folder, name)
-        spent = [read_json(cost_file(folder, part)) for part in self.parts]
-        texts = sum(part["texts"] for part in spent)
-        seconds, forwards = (sum(part[what] for part in spent) / texts for what in ("seconds", "forward_equivalents"))
-        return seconds, forwards
+        spent = [read_json(cost_file(maps_folder(self.folder, name), part)) for part in self.parts]
+        texts = sum(own["texts"] for own in spent)
+        return sum(own["seconds"] for own in spent) / texts, sum(own["forward_equivalents"] for own in spent) / texts
+
+    def _curve_files(self, name: str, removal: str) -> list[Path]:
+        return [curve_file(self.folder, removal, name, part) for part in self.parts]
 
 
 def summarize(results: Results, removal: str | None = None) -> RunSummary:
-    """Sum up an evaluation; methods that are not finished are left out.
-
-    Args:
-        results: The evaluation.
-        removal: How tokens were removed; None = the first way of the evaluation.
-
-    Returns:
-        The summary, as it is saved.
-
-    Raises:
-        DataError: If no method is finished, or tokens were not removed in this way.
-    """
+    """Sum up the finished methods for one way of removing tokens, None = the first; a `DataError` if there is none."""
     chosen = results.removals[0] if removal is None else removal
     if chosen not in results.removals:
         raise DataError(f"{results.folder}: tokens were removed by {', '.join(results.removals)}, not {chosen!r}")
@@ -122,24 +103,19 @@ def write_summary(folder: str | Path) -> RunSummary:
     """Sum up an evaluation, and write ``summary.json`` into its folder.
 
     Args:
-        folder: Of the evaluation.
+        folder: Of the evaluation; a `DataError` if it is not one, or no method is finished.
 
     Returns:
-        The summary for the first way of removing tokens; the file has the methods for the other ways too, under
-        ``other_removals``, and the names of the unfinished ones under ``incomplete``.
-
-    Raises:
-        DataError: If it is not the folder of an evaluation, or no method is finished.
+        The summary for the first way of removing tokens; the file has ``other_removals`` too.
     """
     results = Results.read(folder)
     summary = summarize(results)
-    others = [removal for removal in results.removals if removal != summary["removal"]]
-    done = [removal for removal in others if any(results.is_complete(name, removal) for name in results.methods)]
-    content: dict[str, Any] = {
-        **summary,
-        "other_removals": {removal: summarize(results, removal)["methods"] for removal in done},
-        "incomplete": unfinished(results, summary),
+    others = {
+        removal: summarize(results, removal)["methods"]
+        for removal in results.removals[1:]
+        if any(results.is_complete(name, removal) for name in results.methods)
     }
+    content = {**summary, "other_removals": others, "incomplete": unfinished(results, summary)}
     write_json(results.folder / SUMMARY, content)
     return summary
 
@@ -155,20 +131,18 @@ def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array
     seconds, forwards = results.cost(name)
     rate = mean_rate_curve(results.traces(name))
     lost = drops(curves)
-    measures = {"drop_11": drop(curves.morf), "area_morf": area(curves.morf), "area_lerf": area(curves.lerf)}
-    intervals = {f"{measure}_interval": list(bootstrap_interval(values)) for measure, values in measures.items()}
+    bounded = {"drop_11": drop(curves.morf), "area_morf": area(curves.morf), "area_lerf": area(curves.lerf)}
+    others = {"comprehensiveness": comprehensiveness(curves.morf), "sufficiency": sufficiency(curves.lerf)}
+    measures = {**bounded, **others, "flips": flips(curves.morf_decisions)}
     return {
         "name": name,
         "label": about["label"] if len(twins) == 1 else f"{about['label']} ({name})",  # fast and best are both evidence
         "unit": about["unit"],
         "signed": about["signed"],
         **{measure: float(values.mean()) for measure, values in measures.items()},  # type: ignore[typeddict-item]
-        **intervals,
+        **{f"{measure}_interval": list(bootstrap_interval(values)) for measure, values in bounded.items()},
         "drops": {share: float(values.mean()) for share, values in lost.items()},
         "drops_interval": {share: list(bootstrap_interval(values)) for share, values in lost.items()},
-        "comprehensiveness": float(comprehensiveness(curves.morf).mean()),
-        "sufficiency": float(sufficiency(curves.lerf).mean()),
-        "flips": float(flips(curves.morf_decisions).mean()),
         "curve_morf": curves.morf.mean(axis=0).tolist(),
         "curve_lerf": curves.lerf.mean(axis=0).tolist(),
         "rate_bits": [point.bits for point in rate],
@@ -184,28 +158,18 @@ def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array
 
 def _compare(curves: dict[str, Curves]) -> list[ComparisonDict]:
     """Compare every two methods on the same texts: a higher drop and a lower area are better."""
-    measures: dict[str, Callable[[Curves], Array]] = {
-        "drop_11": lambda own: drop(own.morf),
-        "area_morf": lambda own: -area(own.morf),
-    }
+    drops_at_11 = {name: drop(own.morf) for name, own in curves.items()}
+    areas = {name: -area(own.morf) for name, own in curves.items()}
     found: list[ComparisonDict] = []
-    for (one, its), (other, theirs) in combinations(curves.items(), 2):
-        for measure, compute in measures.items():
-            paired = paired_bootstrap(compute(its), compute(theirs))
-            found.append(
-                {
-                    "method": one,
-                    "other": other,
-                    "measure": measure,
-                    "difference": paired.difference,
-                    "interval": list(paired.interval),
-                    "win_rate": paired.win_rate,
-                }
-            )
+    for one, other in combinations(curves, 2):
+        for measure, values in (("drop_11", drops_at_11), ("area_morf", areas)):
+            pair = paired_bootstrap(values[one], values[other])
+            own = {"difference": pair.difference, "interval": list(pair.interval), "win_rate": pair.win_rate}
+            found.append({"method": one, "other": other, "measure": measure, **own})  # type: ignore[typeddict-item]
     return found
 
 
-def _rows(file: Callable[[int], Path], parts: Sequence[int], columns: Sequence[str] | None) -> Iterator[Json]:
-    for part in parts:
-        check_part(file(part))
-        yield from read_rows(file(part), columns)
+def _rows(files: Iterable[Path], columns: Sequence[str] | None) -> Iterator[Json]:
+    for file in files:
+        check_part(file)
+        yield from read_rows(file, columns)

@@ -20,9 +20,6 @@ BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 class ExplainSettings:
     """What the attributions of a run depend on: the same settings, model and texts give the same files everywhere.
 
-    Raises:
-        InputError: If a setting is out of its range.
-
     Example:
         >>> ExplainSettings(method="ig:steps=50", target="gold").rows_per_part
         512
@@ -36,9 +33,7 @@ class ExplainSettings:
     long_texts: Annotated[LongTexts, "Cut longer texts, explain them in windows, or record an error."] = "truncate"
     rows_per_part: Annotated[int, "Texts per file: the unit of work, and the most that a crash loses."] = 512
     batch_size: Annotated[int, "Most texts in a forward pass."] = 32
-    tokens_per_batch: Annotated[
-        int | None, "Most tokens in a forward pass, copies included; default: 4096 on CPUs, 65536 elsewhere."
-    ] = None
+    tokens_per_batch: Annotated[int | None, "Most tokens in a pass, with copies; default: 4096, on GPUs 65536."] = None
 
     def __post_init__(self) -> None:
         _check_counts(self, "max_tokens", "rows_per_part", "batch_size", "tokens_per_batch")
@@ -58,9 +53,7 @@ class DatasetSettings(ExplainSettings):
     shard: Annotated[str, "Make one share of the parts, such as 2/8; 'narrows merge' joins the shares."] = "1/1"
     strict: Annotated[bool, "Stop at the first text that cannot be explained."] = False
     engine: Annotated[Engine, "This process, or a pool of workers on Ray."] = "local"
-    address: Annotated[
-        str | None, "With ray: a cluster to join ('auto', or HOST:PORT); default: start a local one."
-    ] = None
+    address: Annotated[str | None, "With ray: a cluster, 'auto' or HOST:PORT; default: start one here."] = None
     workers: Annotated[int, "With ray: most workers, each with the model."] = 2
     gpus_per_worker: Annotated[float, "With ray: GPUs per worker; below one, workers share a GPU."] = 0
     threads: Annotated[int | None, "Threads per worker; default: all cores here, 1 with ray."] = None
@@ -78,15 +71,9 @@ class DatasetSettings(ExplainSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Settings that evaluations and sweeps share; each is an option of the command.
+    """Settings that evaluations and sweeps share; each is an option of the command."""
 
-    Raises:
-        InputError: If a setting is out of its range.
-    """
-
-    dataset: Annotated[
-        str, "sst2, imdb, ag_news, mnli_matched, mnli_mismatched, rte, snli; or a file with text and label."
-    ]
+    dataset: Annotated[str, "sst2, imdb, ag_news, mnli_matched, mnli_mismatched, rte, snli; or a file (text, label)."]
     out: Annotated[Path, "Folder for the results; an interrupted evaluation is resumed, new methods are added."]
     data_dir: Annotated[Path | None, "Folder with the published files; default: from the Hub."] = None
     split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
@@ -120,19 +107,10 @@ class RunSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(RunSettings):
-    """Settings of ``narrows evaluate``.
+    """Settings of ``narrows evaluate``."""
 
-    Example:
-        >>> EvaluateSettings(dataset="rte", out=Path("rte"), methods="ig, paper:layer=1,3").method_names
-        ('ig', 'paper:layer=1,3')
-    """
-
-    methods: Annotated[
-        str, "Methods to compare, with commas; settings after colons: fast,ig:steps=50,lime:samples=1000."
-    ] = "fast,paper,ig,lime,random"
-    scores: Annotated[
-        tuple[str, ...], "File with scores (text, tokens, scores), or folder of narrows run; may be given repeatedly."
-    ] = ()
+    methods: Annotated[str, "Methods, with commas; settings after colons: ig:steps=50."] = "fast,paper,ig,lime,random"
+    scores: Annotated[tuple[str, ...], "File (text, tokens, scores) or folder of narrows run; may be repeated."] = ()
 
     @property
     def method_names(self) -> tuple[str, ...]:
@@ -149,7 +127,8 @@ class LayerSettings(RunSettings):
 
     def method_names(self, blocks: int) -> tuple[str, ...]:
         """List the method at every layer of a model with so many blocks."""
-        return tuple(f"{self.method}:layer={layer}" for layer in parse_layers(self.layers or f"1-{blocks}"))
+        setting = Setting("layers", tuple[int, ...], None, "")
+        return tuple(f"{self.method}:layer={n}" for n in parse_setting(setting, self.layers or f"1-{blocks}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,21 +153,7 @@ class Share:
 
     @classmethod
     def parse(cls, text: str) -> Share:
-        """Read a share.
-
-        Args:
-            text: Such as ``2/8``.
-
-        Returns:
-            The share.
-
-        Raises:
-            InputError: If it is anything else.
-
-        Example:
-            >>> [part for part in range(9) if Share.parse("2/4").has(part)]
-            [1, 5]
-        """
+        """Read a share, written as ``2/8``."""
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         index, count = map(int, match.groups()) if match else (0, 0)
         if not 1 <= index <= count:
@@ -203,30 +168,9 @@ class Share:
         return f"{self.index}/{self.count}"
 
 
-def parse_layers(text: str) -> tuple[int, ...]:
-    """Read layers from text.
-
-    Args:
-        text: Numbers with commas, ranges among them.
-
-    Returns:
-        The layers.
-
-    Raises:
-        InputError: If it is anything else.
-
-    Example:
-        >>> parse_layers("0,2-4")
-        (0, 2, 3, 4)
-    """
-    layers: tuple[int, ...] = parse_setting(Setting("layers", tuple[int, ...], None, ""), text)
-    return layers
-
-
 def _check_counts(settings: object, *names: str) -> None:
     for name in names:
-        value = getattr(settings, name)
-        if value is not None and value < 1:
+        if (value := getattr(settings, name)) is not None and value < 1:
             raise InputError(f"{name} must be at least 1, not {value}")
 
 

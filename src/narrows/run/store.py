@@ -1,19 +1,25 @@
-"""The folder of a run: locked while it is written, with a manifest that says what its results are of."""
+"""The folder of a run: locked while it is written, with a manifest that tells its results from others."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
+from contextlib import contextmanager, suppress
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from narrows import __version__
 from narrows.data.output import read_json, write_json
 from narrows.errors import DependencyError, InputError
+from narrows.methods.registry import Described, describe, spec
+from narrows.models.cut.blocks import find_blocks, text_config
+from narrows.models.heads.targets import class_labels
+from narrows.models.hub.loading import Classifier
 
-MANIFEST = "manifest.json"
-LOCK = ".lock"
+MANIFEST, LOCK = "manifest.json", ".lock"
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "captum", "lime", "scikit-learn")
 
 Json = dict[str, Any]
 
@@ -22,14 +28,12 @@ Json = dict[str, Any]
 def locked(folder: Path) -> Iterator[None]:
     """Make a folder if needed, and keep other runs out of it; an `InputError` if another run has it."""
     try:
-        library = import_module("filelock")
+        lock = import_module("filelock").FileLock(folder / LOCK)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
     except ImportError as error:
         raise DependencyError('runs need filelock: pip install "narrows[run]"') from error
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = library.FileLock(folder / LOCK)
-        lock.acquire(blocking=False)
-    except library.Timeout:
+    except TimeoutError:
         raise InputError(f"{folder} is in use by another run: wait for it, or give another folder") from None
     except FileExistsError:
         raise InputError(f"cannot write into {folder}: it is not a folder") from None
@@ -41,23 +45,25 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def claim(folder: Path, identity: Json) -> None:
-    """Write what the results in a folder are of, or check that the folder has results of the same."""
+def claim(folder: Path, identity: Json) -> Json:
+    """Write what the results in a folder are of, or check that they are of the same; give what the manifest says."""
     check_claim(folder, identity)
-    if not (folder / MANIFEST).exists():
-        write_json(folder / MANIFEST, identity)
+    path = folder / MANIFEST
+    if not path.exists():
+        write_json(path, identity)
+    return {key: value for key, value in read_json(path).items() if key != "result"}
 
 
 def check_claim(folder: Path, identity: Json) -> None:
     """Raise an `InputError` that names the differences if a folder has results of something else."""
-    path = folder / MANIFEST
-    if not path.exists():
+    if not (folder / MANIFEST).exists():
         return
-    before, now = _leaves(read_json(path)), _leaves(json.loads(json.dumps(identity)))
-    differing = [key for key in now if before.get(key) != now[key]]
+    before, now = _leaves(read_json(folder / MANIFEST)), _leaves(json.loads(json.dumps(identity)))
+    short = [{key: f"{json.dumps(each.get(key), ensure_ascii=False):.60}" for key in now} for each in (before, now)]
+    differing = [f"{key} was {short[0][key]} and is {short[1][key]}" for key in now if before.get(key) != now[key]]
     if differing:
-        listed = "; ".join(f"{key} was {_short(before.get(key))} and is {_short(now[key])}" for key in differing)
-        raise InputError(f"{folder} has results of another run ({listed}): give another folder, or the same settings")
+        what = f"{folder} has results of another run ({'; '.join(differing)})"
+        raise InputError(f"{what}: give another folder, or the same settings")
 
 
 def _leaves(content: Json, prefix: str = "") -> Json:
@@ -68,5 +74,45 @@ def _leaves(content: Json, prefix: str = "") -> Json:
     return found
 
 
-def _short(value: Any) -> str:
-    return f"{json.dumps(value, ensure_ascii=False):.60}"
+def digest(content: Json) -> str:
+    """Hash plain values, whatever the order of their keys: SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def identify_model(classifier: Classifier) -> Json:
+    """Identify a classifier: its name, hashes of its weights and its tokenizer, sizes, labels, dtype."""
+    model, weights = classifier.model, hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        weights.update(tensor.detach().cpu().contiguous().view(-1).float().numpy().tobytes())
+    return {
+        "name": classifier.name,
+        "sha256": weights.hexdigest(),
+        "tokenizer_sha256": hashlib.sha256(classifier.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+        "architecture": type(model).__name__,
+        "blocks": len(find_blocks(model)),
+        "hidden": text_config(model).hidden_size,
+        "labels": list(class_labels(model)),
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+
+
+def identify_method(method: Described) -> Json:
+    """Identify a method: its spec, name, settings, and hashes of the files that it reads; none of what it says."""
+    about = describe(method)
+    files: Json = {}
+    for name, value in about["settings"].items():
+        if isinstance(value, str) and (path := Path(value)).exists():
+            path = path / MANIFEST if path.is_dir() else path  # the folder of a run is known by its manifest
+            files[name] = hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
+    own = {"spec": spec(method), "name": about["name"], "settings": about["settings"]}
+    return {**own, "files": files} if files else own
+
+
+def versions() -> dict[str, str]:
+    """List the versions of the packages that compute, those that are installed."""
+    found = {"narrows": __version__}
+    for package in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found

@@ -1,7 +1,4 @@
-"""The texts of a run, a stream cut into chunks of a fixed number of rows: one chunk becomes one part.
-
-A row that cannot be read is an error in its place, so that the numbers of the other rows never change.
-"""
+"""The texts of a run in chunks of so many rows, each of which becomes a part; a bad row is an error in its place."""
 
 from __future__ import annotations
 
@@ -36,33 +33,26 @@ class Chunk:
 
     @classmethod
     def from_json(cls, written: bytes) -> Chunk:
-        """Read what `to_json` wrote.
-
-        Example:
-            >>> chunk = Chunk(0, 0, (Example("Good."), DataError("line 2: not JSON")))
-            >>> Chunk.from_json(chunk.to_json()).digest == chunk.digest
-            True
-        """
+        """Read what `to_json` wrote."""
         part, first, rows = json.loads(written)
         return cls(part, first, tuple(DataError(row) if isinstance(row, str) else Example(*row) for row in rows))
 
 
 def cut(texts: Iterable[Text], size: int) -> Iterator[Chunk]:
     """Cut a stream into chunks of so many rows, the last one perhaps shorter; holds one chunk at a time."""
-    stream = iter(texts)
-    part = 0
+    stream, part = iter(texts), -1
     while rows := tuple(islice(stream, size)):
-        yield Chunk(part, part * size, rows)
         part += 1
+        yield Chunk(part, part * size, rows)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over all texts finds before any is explained."""
+    """What one pass over all texts finds before any is explained; nothing of those that can be read only once."""
 
-    rows: int  # how many there are
-    sha256: str  # of all texts
-    work: tuple[float, ...]  # the estimated work of each part, in tokens
+    rows: int | None = None  # how many there are
+    sha256: str | None = None  # of all texts
+    work: tuple[float, ...] = ()  # the estimated work of each part, in tokens
 
     @classmethod
     def of(cls, texts: Iterable[Text], size: int, work: Callable[[Example], float]) -> Survey:

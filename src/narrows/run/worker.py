@@ -13,7 +13,7 @@ from narrows.bottleneck.optimize import text_seed
 from narrows.data.example import Example
 from narrows.data.output import write_json
 from narrows.data.parquet import Row, attribution_schema, to_row
-from narrows.errors import InputError, NarrowsError
+from narrows.errors import NarrowsError
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer
 from narrows.models.heads.targets import GOLD, class_labels, find_label
@@ -21,25 +21,20 @@ from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE, TokenBudget
 from narrows.models.padding import sees_padding
 from narrows.models.text.reader import Reader
-from narrows.run.manifest import describe_method, describe_model, digest, versions
 from narrows.run.parts import Made, Receipt, cost_file, part_file, save_part
 from narrows.run.settings import ExplainSettings
-from narrows.run.store import Json
+from narrows.run.store import Json, identify_method, identify_model, versions
 from narrows.run.texts import Chunk
 
 CHARACTERS = 5  # per token, about: to estimate work
 
-Tick = Callable[[float], None]
-"""A function that is called with the share of a chunk that is done, 0 to 1."""
+Tick = Callable[[float], None]  # is called with the share of a chunk that is done, 0 to 1
 
 
 class Worker:
     """Explains chunks of texts with a model that it loads once.
 
     Attributes:
-        settings: What the attributions depend on.
-        classifier: The model.
-        explainer: Made of the model and the settings.
         tokens: Most tokens in a forward pass.
         limit: Most tokens of a text; None = any number.
         about: What the attributions depend on beside the texts, for the manifest.
@@ -60,83 +55,65 @@ class Worker:
         sees_padding(model, tokenizer)  # found out once per model, and here it does not count as a cost
         # Which texts share a pass must not depend on the memory that is free now.
         self.tokens = settings.tokens_per_batch or MOST_TOKENS.get(model.device.type, MOST_TOKENS_ELSEWHERE)
-        self.explainer = Explainer(
-            model,
-            tokenizer,
-            settings.method,  # type: ignore[arg-type]  # settings know no model code
-            self.classifier.prior if settings.prior is None else settings.prior,
-            max_tokens=self.limit,  # given, so that no text that is cut gives a warning
-            long_texts=settings.long_texts,
-            max_tokens_per_batch=self.tokens,
-        )
+        method: Any = settings.method  # settings know no model code
+        prior = self.classifier.prior if settings.prior is None else settings.prior
+        # The limit is given so that no text that is cut gives a warning.
+        limits: Any = {"max_tokens": self.limit, "long_texts": settings.long_texts, "max_tokens_per_batch": self.tokens}
+        self.explainer = Explainer(model, tokenizer, method, prior, **limits)
         same = {name: getattr(settings, name) for name in ("target", "long_texts", "rows_per_part", "batch_size")}
         self.about: Json = {
-            "model": describe_model(self.classifier),
+            "model": identify_model(self.classifier),
             "prior": self.explainer.prior.name,
-            "method": describe_method(self.explainer.method),
+            "method": identify_method(self.explainer.method),
             "config": {**same, "max_tokens": self.limit, "tokens_per_batch": self.tokens},
             "versions": versions(),
         }
 
-    @property
-    def features(self) -> bool:
-        """Whether the method keeps a score of every feature."""
-        return bool(getattr(self.explainer.method, "features", False))
-
     def work(self, example: Example) -> float:
         """Estimate the work of a text: its characters, as far as the model reads them."""
-        characters = len(example.text) + len(example.text_pair or "")
         whole = self.limit is None or self.settings.long_texts == "windows"
-        return characters if whole else min(characters, CHARACTERS * self.limit)  # type: ignore[operator]
+        return _size(example) if whole else min(_size(example), CHARACTERS * self.limit)  # type: ignore[operator]
 
     def rehearse(self, examples: Iterable[Example]) -> NarrowsError | None:
         """Explain the shortest of some texts, and return what is wrong."""
-        shortest = min(examples, key=lambda example: len(example.text) + len(example.text_pair or ""), default=None)
-        found = [] if shortest is None else self._explain([shortest])
-        return next((each for each in found if isinstance(each, NarrowsError)), None)
+        shortest = min(examples, key=_size, default=None)
+        found = None if shortest is None else self._explain([shortest])[0]
+        return found if isinstance(found, NarrowsError) else None
 
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""
         with measured(self.classifier.model) as cost:
-            rows = self.explain(chunk, tick)
-        failed = [row for row in rows if row.get("error")]
-        receipt = Receipt(
-            part=chunk.part,
-            rows=len(rows),
-            errors=len(failed),
-            tokens=sum(len(row.get("tokens", ())) for row in rows),
-            texts_sha256=chunk.digest,
-            run_sha256=run_sha256,
-            first_error=f"text {failed[0]['id']}: {failed[0]['error']}" if failed else "",
-        )
-        device = str(self.classifier.model.device.type)
+            rows = self._rows(chunk, tick)
         spent = {"texts": len(rows), "seconds": cost.seconds, "forward_equivalents": cost.forward_equivalents}
+        device = str(self.classifier.model.device.type)
         write_json(cost_file(out, chunk.part), {**spent, "device": device})  # first: every part has one
-        return save_part(part_file(out, chunk.part), rows, attribution_schema(self.features), receipt)
+        tokens = sum(len(row.get("tokens", ())) for row in rows)
+        failed = [f"text {row['id']}: {row['error']}" for row in rows if row.get("error")]
+        first_error = failed[0] if failed else ""
+        receipt = Receipt(chunk.part, len(rows), len(failed), tokens, chunk.digest, run_sha256, first_error)
+        schema = attribution_schema(bool(getattr(self.explainer.method, "features", False)))
+        return save_part(part_file(out, chunk.part), rows, schema, receipt)
 
-    def explain(self, chunk: Chunk, tick: Tick = lambda _: None) -> list[Row]:
+    def _rows(self, chunk: Chunk, tick: Tick) -> list[Row]:
         """Explain the texts of a chunk: one row per text, in their order, with the error of each that failed."""
-        errors: dict[int, NarrowsError] = {}
+        found: dict[int, Attribution | NarrowsError] = {}
         lengths: dict[int, int] = {}
         for place, text in enumerate(chunk.rows):
             try:
                 lengths[place] = self._length(text)
             except NarrowsError as error:
-                errors[place] = error
-        places, done = list(lengths), 0
-        found: dict[int, Attribution | NarrowsError] = dict(errors)
+                found[place] = error
+        places, total, done = list(lengths), sum(lengths.values()), 0
 
         def explain(rows: list[int]) -> list[Attribution | NarrowsError]:
-            return self._explain([text for row in rows if isinstance(text := chunk.rows[places[row]], Example)])
+            return self._explain([chunk.rows[places[row]] for row in rows])  # type: ignore[misc]
 
-        batches = TokenBudget(self.tokens).run(
-            list(lengths.values()), self.settings.batch_size, explain, self.explainer.method.copies
-        )
-        for rows, explained in batches:
+        budget, copies = TokenBudget(self.tokens), self.explainer.method.copies
+        for rows, explained in budget.run(list(lengths.values()), self.settings.batch_size, explain, copies):
             found.update(zip([places[row] for row in rows], explained, strict=True))
             done += sum(lengths[places[row]] for row in rows)
-            tick(done / sum(lengths.values()))
-        return [self._row(chunk.first + place, chunk.rows[place], found[place]) for place in range(len(chunk.rows))]
+            tick(done / total)
+        return [self._row(chunk.first + place, text, found[place]) for place, text in enumerate(chunk.rows)]
 
     def _length(self, text: Example | NarrowsError) -> int:
         """Count the tokens of a text; raise what its tokens and its label show to be wrong with it."""
@@ -172,8 +149,5 @@ class Worker:
         return to_row(found.to_dict(), **facts)
 
 
-def check_same(about: Json, here: Json, where: str) -> None:
-    """Raise an `InputError` if the worker on a machine does not compute what the run is about."""
-    if digest(about) != digest(here):
-        parts = [name for name in about if about[name] != here.get(name)]
-        raise InputError(f"the worker on {where} has another {', '.join(parts)} than this machine: install the same")
+def _size(example: Example) -> int:
+    return len(example.text) + len(example.text_pair or "")
