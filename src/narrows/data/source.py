@@ -90,7 +90,8 @@ def read_items(items: Any, name: str = "texts") -> Iterator[Text]:
     """Read texts as in `Source.items`; an `InputError` in the place of one names its position, from 0 as in Python."""
     values: Any = items.astype(object).where(items.notna(), None) if hasattr(items, "notna") else items  # pandas
     if hasattr(values, "itertuples"):
-        values = (dict(zip(values.columns, row, strict=True)) for row in values.itertuples(index=False, name=None))
+        names, rows = list(values.columns), values.itertuples(index=False, name=None)
+        values = (dict(zip(names, row, strict=True)) for row in rows)
     for position, item in enumerate(values):
         try:
             yield check_label(Example.of(item))
