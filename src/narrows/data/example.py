@@ -69,8 +69,7 @@ class Example:
         raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, item)) or 'nothing'}")
 
 
-Item = Example | str | tuple[str, str] | Mapping[str, Any]
-"""What `Example.of` reads."""
+Item = Example | str | tuple[str, str] | Mapping[str, Any]  # what `Example.of` reads
 
 
 def check_label(example: Example) -> Example:

@@ -12,14 +12,12 @@ from narrows.errors import DataError, need
 
 # The names are those of pyarrow's types; brackets make a list. docs/scale.md says what each column is.
 _WRITTEN = (
-    "id: int64, text: string, text_pair: string, gold: string",
-    "tokens: [string], starts: [int32], ends: [int32], segments: [int32], special: [bool_]",
-    "scores: [float64], ranks: [int32], unit: string, signed: bool_, additive: bool_",
-    "target: string, predicted: string, labels: [string], probabilities: [float64], layers: [int32], method: string",
-    "typical: float64, rise: float64, truncated: int32",
-    "cross_entropy: [float64], information: [float64], cross_entropy_error: [float64]",
-    "model: string, prior: string, record: string, beta: float64, windows: int32, seed: int64",
-    "error: string, narrows_version: string",
+    "id: int64, text: string, text_pair: string, gold: string, tokens: [string], starts: [int32], ends: [int32]",
+    "segments: [int32], special: [bool_], scores: [float64], ranks: [int32], unit: string, signed: bool_",
+    "additive: bool_, target: string, predicted: string, labels: [string], probabilities: [float64], layers: [int32]",
+    "method: string, typical: float64, rise: float64, truncated: int32, cross_entropy: [float64]",
+    "information: [float64], cross_entropy_error: [float64], model: string, prior: string, record: string",
+    "beta: float64, windows: int32, seed: int64, error: string, narrows_version: string",
 )
 COLUMNS = dict(column.split(": ") for line in _WRITTEN for column in line.split(", "))
 TOKEN = {"token": "tokens", "start": "starts", "end": "ends", "segment": "segments", "special": "special"}

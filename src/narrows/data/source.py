@@ -19,12 +19,7 @@ _held = lru_cache(maxsize=1)(datasets.load)  # benchmarks are small; an archive 
 
 @dataclass(frozen=True)
 class Source:
-    """Where texts come from; read as often as needed, always the same (but for an iterator, which can be read once).
-
-    Example:
-        >>> list(Source(items=["Good.", ("It rains.", "It is wet.")]))[1].text_pair
-        'It is wet.'
-    """
+    """Where texts come from; read as often as needed, always the same (but for an iterator, which can be read once)."""
 
     name: str = ""  # a file, a folder of files, a benchmark data set, or ``OWNER/NAME`` on the Hub; empty for `items`
     split: str | None = None  # of a data set; None = the one that results are reported on, on the Hub ``train``

@@ -36,14 +36,12 @@ def find_worst_removals(
 ) -> list[WorstRemoval]:
     """Find the ninth of each text's content tokens without which its target is least likely.
 
-    Of all sets of one size only the best grow by a token; it takes about width * tokens^2 / 9 predictions per text.
-
     Args:
         model: The classifier; left unchanged.
         tokenizer: Its tokenizer.
         encodings: The texts; nothing is removed from one without content tokens.
         targets: Index of the target of each text.
-        width: Sets that are kept of each size, at least 1 = greedy.
+        width: Sets of each size that grow, 1 = greedy; it takes about width * tokens^2 / 9 predictions per text.
         removal: ``delete``, ``mask`` or ``attention``.
 
     Example:

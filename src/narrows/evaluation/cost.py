@@ -31,9 +31,8 @@ class Cost:
 def measured(model: nn.Module) -> Iterator[Cost]:
     """Measure the cost of what is done with a model in a ``with`` block; all zero until its end.
 
-    Every forward through a block counts by the rows of its batch, divided by the number of blocks; so does every
-    backward. A last block of which only what the head reads is computed counts by that share. Blocks that are skipped
-    do not count; nor do padding and the length of the texts. Work outside of the blocks counts only in the seconds.
+    Every forward and backward through a block counts by the rows of its batch, divided by the number of blocks; a last
+    block by the share that is computed. Skipped blocks, padding and lengths do not count; work outside only in seconds.
     """
     blocks = find_blocks(model)
     forwards: list[float] = []  # texts, by block and batch

@@ -1,7 +1,4 @@
-"""The degradation test (paper, section 4): remove tokens in the order of a ranking and measure p(target).
-
-Most relevant first (MoRF) a good ranking makes p fall at once, least relevant first (LeRF) it keeps p up.
-"""
+"""The degradation test (paper, section 4): p(target) without the most relevant (MoRF) or the least (LeRF) tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Agreement with what people marked in the movie reviews of ERASER (DeYoung et al. 2020; Zaidan et al. 2007).
-
-It says how plausible a map is to people, not how faithful it is to the model: the degradation test measures that.
-"""
+"""Agreement with what people marked in movie reviews (ERASER, DeYoung et al. 2020): is a map plausible to them?"""
 
 import gzip
 import json
@@ -42,13 +39,10 @@ class Agreement:
 
 
 def read_eraser(path: str | Path) -> Iterator[Annotated]:
-    """Stream annotated reviews from JSON lines.
+    """Stream annotated reviews from a ``.jsonl`` or ``.jsonl.gz`` file; a `DataError` names the first malformed line.
 
     A row has ``text``, ``label`` and ``rationale_token_spans``: first and last (exclusive) of the words of the text,
     split at white space. Where it has ``n_tokens`` too, that must be the number of words.
-
-    Args:
-        path: A ``.jsonl`` or ``.jsonl.gz`` file; a `DataError` names the first malformed line.
     """
     path = Path(path)
     check_file(path)

@@ -43,16 +43,13 @@ def cascade(
 ) -> list[Stage]:
     """Draw the weights again from the head to the embeddings, and compare the maps: taus near 0 at the end pass.
 
-    Weights are drawn as transformers draws those of an untrained model, on a copy. A corpus prior belongs to the
-    weights, so the prior is ``"instance"`` before and after.
-
     Args:
-        method: The method.
+        method: The method; its prior is ``"instance"``, because a corpus prior belongs to the weights.
         model: The classifier; left unchanged.
         tokenizer: Its tokenizer.
         texts: The texts.
         targets: What is explained of each, the same at every stage: a class by name or index.
-        seed: Of the weights.
+        seed: Of the weights, which are drawn as transformers draws those of an untrained model, on a copy.
     """
     drawn = copy.deepcopy(model)
     fresh = _untrained(model, seed)
