@@ -5,6 +5,9 @@ Every class derives from `NarrowsError`, which the command line turns into exit 
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 
 class NarrowsError(ValueError):
     """Base of everything that the user can put right."""
@@ -44,6 +47,14 @@ class MemoryLimitError(NarrowsError):
 
 class DependencyError(NarrowsError):
     """An optional package is missing; names the extra that installs it."""
+
+
+def need(module: str, message: str) -> Any:
+    """Import an optional package, or raise a `DependencyError`."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise DependencyError(message) from error
 
 
 class NarrowsWarning(UserWarning):

@@ -32,7 +32,7 @@ def test_a_file_of_maps_has_the_columns_of_a_run_and_keeps_the_label(tmp_path: P
     first, second = read_rows(tmp_path / "maps.parquet")
     assert list(first) == list(COLUMNS)
     assert {name: value for name, value in first.items() if value is not None} == {
-        **{name: value for name, value in to_row(GOOD, id=0, gold="positive").items() if value is not None}
+        **{name: value for name, value in to_row(GOOD, {"id": 0, "gold": "positive"}).items() if value is not None}
     }
     assert (second["id"], second["gold"]) == (1, None)
     with map_writer(tmp_path / "maps.jsonl") as write:

@@ -282,7 +282,7 @@ def test_our_own_maps_are_read_with_their_order(kind: str, tmp_path: Path) -> No
         place = path / "parts" if kind == "run" else path
         place.mkdir(parents=True)
         write_rows(place / "a.parquet", [{"id": 0, "text": "superb film", "error": "x"}], attribution_schema())
-        write_rows(place / "b.parquet", [to_row(OURS, id=1)], attribution_schema())
+        write_rows(place / "b.parquet", [to_row(OURS, {"id": 1})], attribution_schema())
         write_rows(place / "c.parquet", [to_row({**OURS, "text": "superb acts"})], attribution_schema(True))
     find = scores_from(path)
     assert find(Example("superb film")) is None

@@ -13,7 +13,7 @@ import pandas
 import pytest
 
 from narrows.data.example import Example
-from narrows.data.source import Source, is_single, read_items, strict
+from narrows.data.source import Source, read_items, strict
 from narrows.errors import DataError, DependencyError, InputError
 
 TWO = [Example("good", label="positive"), Example("bad", label="negative")]
@@ -84,23 +84,6 @@ def test_a_stream_is_read_as_it_is_needed() -> None:
 def test_a_table_is_refused_by_its_columns() -> None:
     (row,) = read_items(pandas.DataFrame({"words": ["good"]}))
     assert "it has: words" in str(row)
-
-
-@pytest.mark.parametrize(
-    ("texts", "single"),
-    [
-        ("good", True),
-        (np.str_("good"), True),
-        (("a", "b"), True),
-        ({"text": "a"}, True),
-        (Example("a"), True),
-        (["a", "b"], False),
-        (("a", "b", "c"), False),
-        (pandas.Series(["a"]), False),
-    ],
-)
-def test_one_text_is_told_from_several(texts: Any, single: bool) -> None:
-    assert is_single(texts) is single
 
 
 def test_a_folder_is_its_files_in_order_and_errors_name_no_folder(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +194,7 @@ def test_f1_goes_by_the_ranking_which_need_not_be_that_of_the_scores() -> None:
 
 
 def test_without_scikit_learn_there_is_one_line_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> Any:
-        raise ImportError(name)
-
-    monkeypatch.setattr(importlib, "import_module", missing)
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     with pytest.raises(DependencyError, match=r'pip install "narrows\[evaluate\]"'):
         auprc(np.array([1.0]), np.array([True]))
 

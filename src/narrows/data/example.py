@@ -9,28 +9,20 @@ from typing import Any
 
 from narrows.errors import InputError
 
-PAIR_COLUMNS = (
-    ("text", "text_pair"),
-    ("premise", "hypothesis"),
-    ("sentence1", "sentence2"),
-    ("question", "sentence"),
-    ("question", "context"),
-)
+PAIR_COLUMNS: tuple[tuple[str, str], ...] = (("text", "text_pair"), ("premise", "hypothesis"))
+PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("question", "context"))
 SINGLE_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label", "gold_label")
 
 
 @dataclass(frozen=True)
 class Example:
-    """A text or a pair of texts.
+    """A text or a pair of texts; an `InputError` if one is no string, is empty, or holds half of a character.
 
     Attributes:
         text: The text, or the first of the pair.
         text_pair: The second text of a pair, None for a single text.
         label: The gold label, by name or index, where one is known. NaN, as data frames write it, means none.
-
-    Raises:
-        InputError: If a text is not a string, has nothing but white space in it, or holds half of a character.
 
     Example:
         >>> Example.of({"premise": "It rains.", "hypothesis": "It is dry.", "label": "contradiction"})
@@ -42,9 +34,8 @@ class Example:
     label: str | int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("text", self.text), ("text_pair", self.text_pair)):
-            if value is None and name == "text_pair":
-                continue
+        texts = {"text": self.text} if self.text_pair is None else {"text": self.text, "text_pair": self.text_pair}
+        for name, value in texts.items():
             if not isinstance(value, str):
                 raise InputError(f"{name} must be a string, not {type(value).__name__}: {value!r:.60}")
             if not value.strip():
@@ -54,18 +45,11 @@ class Example:
 
     @classmethod
     def of(cls, item: Example | str | tuple[str, str] | Mapping[str, Any]) -> Example:
-        """Read an example from what users have: a string, a pair, or a row of a data set.
+        """Read an example from what users have, or raise an `InputError`.
 
         Args:
-            item: An `Example`, a string, a tuple of two strings, or a mapping with the columns ``text`` and
-                ``text_pair`` (also ``premise``/``hypothesis``, ``sentence1``/``sentence2``,
-                ``question``/``sentence``, ``question``/``context`` or ``sentence``) and, where known, ``label``.
-
-        Returns:
-            The example.
-
-        Raises:
-            InputError: If no text can be found in it.
+            item: An example, a string, a tuple of two, or a mapping with ``text``, ``text_pair`` (or the other names in
+                `SINGLE_COLUMNS` and `PAIR_COLUMNS`) and ``label``.
         """
         if isinstance(item, Example):
             return item
@@ -73,24 +57,19 @@ class Example:
             return cls(item)
         if isinstance(item, tuple) and len(item) == 2:
             return cls(item[0], item[1])
-        if isinstance(item, Mapping):
-            return cls._of_row(item)
-        raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
-
-    @classmethod
-    def _of_row(cls, row: Mapping[str, Any]) -> Example:
-        label = next((row[column] for column in LABEL_COLUMNS if column in row), None)
+        if not isinstance(item, Mapping):
+            raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
+        label = next((item[column] for column in LABEL_COLUMNS if column in item), None)
         for first, second in PAIR_COLUMNS:
-            if not (_missing(row.get(first)) or _missing(row.get(second))):
-                return cls(row[first], row[second], label)
+            if not (_missing(item.get(first)) or _missing(item.get(second))):
+                return cls(item[first], item[second], label)
         for column in SINGLE_COLUMNS:
-            if column in row:
-                return cls(row[column], label=label)
-        raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, row)) or 'nothing'}")
+            if column in item:
+                return cls(item[column], label=label)
+        raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, item)) or 'nothing'}")
 
 
-Item = Example | str | tuple[str, str] | Mapping[str, Any]
-"""What `Example.of` reads."""
+Item = Example | str | tuple[str, str] | Mapping[str, Any]  # what `Example.of` reads
 
 
 def check_label(example: Example) -> Example:
@@ -101,20 +80,7 @@ def check_label(example: Example) -> Example:
 
 
 def sample(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
-    """Draw a random sample of a stream, which is read once and never held whole (Vitter 1985, algorithm R).
-
-    Args:
-        examples: The stream.
-        count: Size of the sample; a shorter stream is taken whole.
-        seed: Of the draw.
-
-    Returns:
-        The sample.
-
-    Example:
-        >>> len(sample((Example(f"text {i}") for i in range(100)), 5, seed=0))
-        5
-    """
+    """Draw a random sample of a stream, which is read once and never held whole (Vitter 1985, algorithm R)."""
     draw = random.Random(seed)
     kept: list[Example] = []
     for position, example in enumerate(examples):

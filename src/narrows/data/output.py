@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, and the small JSON files of a run."""
 
-from __future__ import annotations
-
 import json
 import os
 import uuid
@@ -35,25 +33,13 @@ def partial_path(path: Path) -> Path:
 def written_whole(
     path: Path, keep_partial: bool = False, *, durable: bool = False, shared: bool = False
 ) -> Iterator[Path]:
-    """Let a file appear under its name only when it is complete.
-
-    Args:
-        path: The file.
-        keep_partial: If the writing stops early, keep what was written, under `partial_path`.
-        durable: Make sure that the file is on the disk before it gets its name, and the name after it.
-        shared: Two processes may write the file at once: each writes to a hidden file of its own (``.*.partial``).
-
-    Yields:
-        Where to write.
-
-    Raises:
-        InputError: If it cannot be written; an older file of that name is kept.
-    """
+    """Let a file appear under its name only when it is complete; an older one is kept until then."""
     check_writable(path)
+    # Two processes may write a shared file at once: each writes to a hidden one of its own.
     partial = path.with_name(f".{path.stem}-{uuid.uuid4().hex}{PARTIAL}") if shared else partial_path(path)
     try:
         yield partial
-        if durable:
+        if durable:  # the file is on the disk before it gets its name, and the name after it
             _sync(partial)
         os.replace(partial, path)
         if durable and os.name == "posix":  # Windows opens no folders

@@ -1,58 +1,25 @@
-"""The table of explained texts: one schema for runs and for ``explain --out``, and the only place that loads pyarrow.
-
-A row is flat, so that pandas and duckdb read it as it is: numbers per token are lists, words are made again on reading.
-"""
-
-from __future__ import annotations
+"""The table of explained texts, for runs and ``explain --out``; the rows are flat, for pandas and duckdb."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from narrows.data.schema import AttributionDict
 from narrows.data.words import make_words
-from narrows.errors import DataError, DependencyError
+from narrows.errors import DataError, need
 
 # The names are those of pyarrow's types; brackets make a list. docs/scale.md says what each column is.
-COLUMNS = {
-    "id": "int64",
-    "text": "string",
-    "text_pair": "string",
-    "gold": "string",
-    "tokens": "[string]",
-    "starts": "[int32]",
-    "ends": "[int32]",
-    "segments": "[int32]",
-    "special": "[bool_]",
-    "scores": "[float64]",
-    "ranks": "[int32]",
-    "unit": "string",
-    "signed": "bool_",
-    "additive": "bool_",
-    "target": "string",
-    "predicted": "string",
-    "labels": "[string]",
-    "probabilities": "[float64]",
-    "layers": "[int32]",
-    "method": "string",
-    "typical": "float64",
-    "rise": "float64",
-    "truncated": "int32",
-    "cross_entropy": "[float64]",
-    "information": "[float64]",
-    "cross_entropy_error": "[float64]",
-    "model": "string",
-    "prior": "string",
-    "record": "string",
-    "beta": "float64",
-    "windows": "int32",
-    "seed": "int64",
-    "error": "string",
-    "narrows_version": "string",
-}
+_WRITTEN = (
+    "id: int64, text: string, text_pair: string, gold: string, tokens: [string], starts: [int32], ends: [int32]",
+    "segments: [int32], special: [bool_], scores: [float64], ranks: [int32], unit: string, signed: bool_",
+    "additive: bool_, target: string, predicted: string, labels: [string], probabilities: [float64], layers: [int32]",
+    "method: string, typical: float64, rise: float64, truncated: int32, cross_entropy: [float64]",
+    "information: [float64], cross_entropy_error: [float64], model: string, prior: string, record: string",
+    "beta: float64, windows: int32, seed: int64, error: string, narrows_version: string",
+)
+COLUMNS = dict(column.split(": ") for line in _WRITTEN for column in line.split(", "))
 TOKEN = {"token": "tokens", "start": "starts", "end": "ends", "segment": "segments", "special": "special"}
 TOKEN |= {"score": "scores", "rank": "ranks"}  # key of a token: its column
 TRACE = {"cross_entropy": "cross_entropy", "information": "information", "error": "cross_entropy_error"}
@@ -60,16 +27,13 @@ LISTED = ("tokens", "probabilities", "method", "record")  # columns that hold th
 SAME = tuple(name for name in AttributionDict.__annotations__ if name in COLUMNS and name not in LISTED)
 OWN = ("beta", "windows")  # of the record, but different from text to text: without them it is the same in every row
 FORMAT = {"compression": "zstd", "write_page_checksum": True}
-
 Row = dict[str, Any]
 
 
 def load_arrow() -> tuple[Any, Any]:
     """Load pyarrow and pyarrow.parquet, or name the extra that installs them."""
-    try:
-        return import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DependencyError('Parquet files need pyarrow: pip install "narrows[parquet]"') from error
+    message = 'Parquet files need pyarrow: pip install "narrows[parquet]"'
+    return need("pyarrow", message), need("pyarrow.parquet", message)
 
 
 def schema_of(columns: Mapping[str, str]) -> Any:
@@ -83,56 +47,29 @@ def schema_of(columns: Mapping[str, str]) -> Any:
 
 
 def attribution_schema(features: bool = False) -> Any:
-    """Give the Arrow schema of explained texts.
-
-    Args:
-        features: Whether there is a column for a score of every feature of every token.
-
-    Returns:
-        The schema.
-    """
+    """Give the Arrow schema of explained texts; with a column for a score of every feature of every token if asked."""
     return schema_of({**COLUMNS, "features": "[[float16]]"} if features else COLUMNS)
 
 
-def to_row(saved: AttributionDict, **facts: Any) -> Row:
-    """Make the row of an explained text.
-
-    Args:
-        saved: The text, as `Attribution.to_dict` gives it.
-        **facts: Columns that the record lacks: id, gold, seed, features.
-
-    Returns:
-        A value by column; columns that are not in it are null.
-    """
+def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Row:
+    """Make the row of a text; `facts` are columns that the record lacks (id, gold, seed, features), else null."""
     values: Mapping[str, Any] = saved
-    tokens: Sequence[Mapping[str, Any]] = saved["tokens"]
-    trace: Sequence[Mapping[str, Any]] = saved["trace"]
     own = {name: value for name in OWN if type(value := saved["record"].get(name)) in (int, float)}
     return {
         **{name: values[name] for name in SAME},
-        **{column: [token[key] for token in tokens] for key, column in TOKEN.items()},
+        **{column: [token[key] for token in values["tokens"]] for key, column in TOKEN.items()},
         "labels": list(saved["probabilities"]),
         "probabilities": list(saved["probabilities"].values()),
-        **{column: [point[key] for point in trace] for key, column in TRACE.items()},
+        **{column: [point[key] for point in values["trace"]] for key, column in TRACE.items()},
         "method": json.dumps(saved["method"]),
         "record": json.dumps({name: value for name, value in saved["record"].items() if name not in own}),
         **own,
-        **facts,
+        **(facts or {}),
     }
 
 
 def from_row(row: Mapping[str, Any]) -> AttributionDict:
-    """Read an explained text from its row.
-
-    Args:
-        row: All columns but those that only a run has.
-
-    Returns:
-        The text, as `to_row` was given it.
-
-    Raises:
-        DataError: If the text was not explained, or columns are missing.
-    """
+    """Read an explained text, as `to_row` was given it; a `DataError` if it was not explained or lacks columns."""
     if row.get("error") is not None:
         raise DataError(f"text {row.get('id')} was not explained: {row['error']}")
     try:
@@ -154,7 +91,7 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[Any]:
     """Open a Parquet file for reading, its checksums checked; whatever is wrong with it becomes one line."""
     _, parquet = load_arrow()
     try:
@@ -169,46 +106,24 @@ def opened(path: Path) -> Iterator[Any]:
 
 def column_names(path: Path) -> list[str]:
     """List the columns of a Parquet file."""
-    with opened(path) as file:
+    with _opened(path) as file:
         return list(file.schema_arrow.names)
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None, size: int = 256) -> Iterator[Row]:
-    """Stream the rows of a Parquet file.
-
-    Args:
-        path: The file.
-        columns: Which columns; None = all. One that the file lacks is left out.
-        size: Rows that are held at once.
-
-    Yields:
-        The rows, as plain values.
-
-    Raises:
-        DataError: If it is missing or damaged; names the last row that could be read.
-    """
+    """Stream the rows of a Parquet file, so many at once; columns that it lacks are left out, None = all."""
     number = 0
-    with opened(path) as file:
-        batches = file.iter_batches(batch_size=size, columns=None if columns is None else list(columns))
-        while True:
-            try:
-                rows = next(batches).to_pylist()
-            except StopIteration:
-                return
-            except Exception as error:  # as above
-                raise DataError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
-            number += len(rows)
-            yield from rows
+    with _opened(path) as file:
+        try:
+            for batch in file.iter_batches(batch_size=size, columns=None if columns is None else list(columns)):
+                yield from batch.to_pylist()
+                number += len(batch)
+        except Exception as error:  # as above
+            raise DataError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
 
 
 def write_rows(where: Any, rows: Iterable[Mapping[str, Any]], schema: Any) -> None:
-    """Write rows as one Parquet file, with a checksum in every page.
-
-    Args:
-        where: A path, or a binary file open for writing.
-        rows: Values by column; what is missing is null.
-        schema: `attribution_schema` or `schema_of`, perhaps ``with_metadata``.
-    """
+    """Write rows (what is missing is null) as one Parquet file, by path or open for writing, with checksums."""
     arrow, parquet = load_arrow()
     parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), where, **FORMAT)
 

@@ -1,7 +1,5 @@
 """Saved results as files: ``.json``, the saved form as it is, or ``.safetensors``, the numbers as an array."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -19,16 +17,7 @@ SAVED_FORMATS = (".json", ".safetensors")
 
 
 def write_saved(path: str | Path, saved: AttributionDict, scores: NDArray[np.float64]) -> None:
-    """Write a result.
-
-    Args:
-        path: Where to; its suffix says how.
-        saved: The saved form.
-        scores: The same scores, as the array that a ``.safetensors`` file holds.
-
-    Raises:
-        InputError: If the name ends otherwise, or the file cannot be written.
-    """
+    """Write a result in the way that the suffix says; a ``.safetensors`` file holds the scores, (tokens,), as array."""
     text = json.dumps(saved, ensure_ascii=False)
     as_json = _suffix(path) == ".json"
     content = f"{text}\n".encode() if as_json else save({"scores": scores}, {"attribution": text})
@@ -37,17 +26,7 @@ def write_saved(path: str | Path, saved: AttributionDict, scores: NDArray[np.flo
 
 
 def read_saved(path: str | Path) -> Any:
-    """Read the saved form of a result.
-
-    Args:
-        path: A file that `write_saved` wrote.
-
-    Returns:
-        Whatever JSON it holds.
-
-    Raises:
-        InputError: If the file is missing or holds no such thing.
-    """
+    """Read whatever JSON a file of `write_saved` holds, or raise an `InputError`."""
     name = Path(path)
     if _suffix(path) and not name.is_file():
         raise InputError(f"no such file: {path}")

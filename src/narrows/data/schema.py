@@ -1,9 +1,4 @@
-"""The saved form of results: one text, as ``--json`` prints it, and a run over a data set, as summary.json holds it.
-
-Pictures are drawn from these forms alone, so that a file that was saved a year ago can still be looked at.
-"""
-
-from __future__ import annotations
+"""The saved form of results, from which all pictures are drawn: one text (``--json``), and a run (summary.json)."""
 
 from typing import Any, TypedDict
 

@@ -1,16 +1,11 @@
-"""Scores of other tools and of runs, read from files and carried over to our tokens.
-
-Tools cut texts differently. Where the file's tokens are not ours, both are placed in the original string, and each
-score is shared among our tokens by the characters that they have in common with its token. So sums over words stay.
-"""
-
-from __future__ import annotations
+"""Scores of other tools and of runs, read from files and carried over to our tokens; sums over words stay."""
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 from unicodedata import category, normalize
@@ -20,24 +15,19 @@ from numpy.typing import NDArray
 
 from narrows.data import parquet
 from narrows.data.example import PAIR_COLUMNS, SINGLE_COLUMNS, Example
-from narrows.data.tables import Row, check_file, read_rows
+from narrows.data.tables import Row, check_file, parquet_rows, read_rows, strict
 from narrows.errors import DataError, InputError
 
-TEXTS = tuple(dict.fromkeys([name for pair in PAIR_COLUMNS for name in pair] + list(SINGLE_COLUMNS)))
 PER_TOKEN = ("scores", "starts", "ends", "segments", "ranks")
-COLUMNS = (*TEXTS, "tokens", *PER_TOKEN, "error")
-KEPT = 4  # files of a folder whose rows are held at a time
-
+COLUMNS = (*dict.fromkeys([*chain(*PAIR_COLUMNS), *SINGLE_COLUMNS]), "tokens", *PER_TOKEN, "error")
 SEPARATORS = {"[SEP]", "<sep>", "</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>"}
 UNPLACED = {"[CLS]", "[PAD]", "[MASK]", "[UNK]", "<cls>", "<s>", "<pad>", "<mask>", "<unk>", "<bos>"}
-UNPLACED |= {"<|begin_of_text|>"}
+SPECIAL = SEPARATORS | UNPLACED | {"<|begin_of_text|>"}
 SPACES = "\u0120\u010a\u2581"  # before a token: a space and a line break in bytes; a space of SentencePiece
-
 # How byte-level tokenizers spell the 256 bytes: the visible ones as themselves, the others from U+0100 on.
 _SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _BYTES = {chr(byte): byte for byte in _SEEN}
 _BYTES |= {chr(0x100 + i): byte for i, byte in enumerate(byte for byte in range(256) if byte not in _SEEN)}
-
 Span = tuple[int, int, int]  # segment, start, end
 Character = tuple[int, int]  # segment and offset
 Placed = tuple[list[Character], float]  # what a token covers, and its score
@@ -59,31 +49,20 @@ Find = Callable[[Example], ScoredText | None]
 
 
 def scores_from(path: Path) -> Find:
-    """Read scores, of which those of a text can be found; where a text is in several rows, the first counts.
+    """Make a function that finds the scores of a text in a file or the folder of a run, in the first row that has it.
 
-    Args:
-        path: A .jsonl or .parquet file, or the folder of ``narrows run``. Each row has ``text``, for a pair
-            ``text_pair`` (or the other names that `Example.of` knows), ``tokens``, a list of strings, and ``scores``, a
-            list of as many numbers; perhaps ``starts``, ``ends`` and ``segments``, the place of each token in the text.
-            A file that ``narrows explain --out`` wrote is read too.
-
-    Returns:
-        A function from an example to its row, or to None. Rows of a folder are read only when they are asked for.
-
-    Raises:
-        DataError: If the file is missing, of another kind, or a row is malformed; names file and line.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "scores.jsonl"
-        >>> _ = path.write_text('{"text": "Good film", "tokens": ["good", "film"], "scores": [0.8, 0.1]}')
-        >>> scores_from(path)(Example("Good film")).scores
-        (0.8, 0.1)
+    A row has texts as for `Example.of`, ``tokens``, a list of strings, and ``scores``, a list of as many numbers;
+    perhaps ``starts``, ``ends`` and ``segments``, the place of each token in the text.
     """
     if path.is_dir():
         return _folder(path)
+    check_file(path)
+    if path.suffix.lower() not in (".jsonl", ".parquet"):
+        raise DataError(f"{path}: unknown kind of file for scores; use .jsonl or .parquet")
     rows: dict[bytes, ScoredText] = {}
-    for row in _rows(path):
+    for row in strict(parquet_rows(path, COLUMNS) if path.suffix.lower() == ".parquet" else read_rows(path)):
+        if row.values.get("error") is not None:
+            continue
         try:
             scored = _scored_text(row)
         except InputError as error:
@@ -95,28 +74,18 @@ def scores_from(path: Path) -> Find:
 
 
 def align(row: ScoredText, encoding: Any) -> NDArray[np.float64]:
-    """Carry the scores of another tool over to our tokens of the same text.
-
-    Tokens that are ours, with or without the special ones, are taken one to one. Others are placed in the text: by the
-    spans of the file, else by searching one after the other, whatever their case, accents and word-piece marks. Each
-    score is shared among our tokens in proportion to the visible characters that they have in common.
-
-    Args:
-        row: The text as the other tool sees it.
-        encoding: The text as our model reads it.
-
-    Returns:
-        One score per token of the encoding; 0 for special tokens, for [UNK], and for what the other tool lacks.
-
-    Raises:
-        InputError: If a token is not in the text where it should be.
-    """
+    """Carry scores over to our tokens of the same text, (tokens,); 0 for special ones and what the other tool lacks."""
     scores = np.zeros(len(encoding.tokens))
-    same = _same(row, encoding)
-    if same is not None:
+    if (same := _same(row, encoding)) is not None:
         scores[same] = row.scores
         return scores
-    owners = _owners(row.example, encoding)
+    # Each score is shared among our tokens in proportion to the visible characters that they have in common with its
+    # token, which is placed in the text by its span, else by searching, whatever its case, accents and marks.
+    owners: dict[Character, list[int]] = {}  # of a visible character: the bytes of an emoji are several tokens
+    for position, (segment, span) in enumerate(zip(encoding.segments, encoding.offsets, strict=True)):
+        if segment is not None and span is not None:
+            for character in _visible(row.example, segment, *span):
+                owners.setdefault(character, []).append(position)
     for place, score in _located(row):
         covered = [owners[character] for character in place if character in owners]
         for tokens in covered:
@@ -126,8 +95,7 @@ def align(row: ScoredText, encoding: Any) -> NDArray[np.float64]:
 
 def ranking_of(row: ScoredText, encoding: Any) -> tuple[int, ...] | None:
     """Give the file's order of removal, as positions; None if it has none, or tokens other than ours."""
-    same = _same(row, encoding)
-    if same is None or row.ranks is None:
+    if (same := _same(row, encoding)) is None or row.ranks is None:
         return None
     ranked = [(rank, place) for rank, place in zip(row.ranks, same, strict=True) if rank is not None]
     return tuple(place for _, place in sorted(ranked))
@@ -137,27 +105,8 @@ def _same(row: ScoredText, encoding: Any) -> list[int] | None:
     """List our positions of the file's tokens where these are ours: all, or all that are not special."""
     everything = list(range(len(encoding.tokens)))
     content = [position for position in everything if encoding.segments[position] is not None]
-    for positions in (everything, content):
-        if row.tokens == tuple(encoding.tokens[position] for position in positions):
-            return positions
-    return None
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    """Stream the rows of a file of scores that have one; the first malformed one is raised."""
-    check_file(path)
-    rows: Iterator[Row | DataError]
-    if path.suffix.lower() == ".parquet":
-        rows = (Row(number, values) for number, values in enumerate(parquet.read_rows(path, COLUMNS), start=1))
-    elif path.suffix.lower() == ".jsonl":
-        rows = read_rows(path)
-    else:
-        raise DataError(f"{path}: unknown kind of file for scores; use .jsonl or .parquet")
-    for row in rows:
-        if isinstance(row, DataError):
-            raise row
-        if row.values.get("error") is None:
-            yield row
+    same = (own for own in (everything, content) if row.tokens == tuple(encoding.tokens[i] for i in own))
+    return next(same, None)
 
 
 def _folder(folder: Path) -> Find:
@@ -171,7 +120,7 @@ def _folder(folder: Path) -> Find:
             if values.get("error") is None:
                 places.setdefault(_key(values.get("text"), values.get("text_pair")), (path, number))
 
-    @lru_cache(maxsize=KEPT)
+    @lru_cache(maxsize=4)  # files whose rows are held at a time
     def rows(path: Path) -> list[parquet.Row]:
         return list(parquet.read_rows(path, COLUMNS))
 
@@ -231,34 +180,20 @@ def _spans(values: Mapping[str, Any], example: Example) -> tuple[Span | None, ..
     return tuple(spans)
 
 
-def _texts(example: Example) -> list[str]:
-    return [example.text] if example.text_pair is None else [example.text, example.text_pair]
-
-
-def _owners(example: Example, encoding: Any) -> dict[Character, list[int]]:
-    """List the tokens of every visible character; the bytes of an emoji are several tokens of one character."""
-    owners: dict[Character, list[int]] = {}
-    texts = _texts(example)
-    for position, (segment, span) in enumerate(zip(encoding.segments, encoding.offsets, strict=True)):
-        if segment is not None and span is not None:
-            for character in _visible(texts, segment, *span):
-                owners.setdefault(character, []).append(position)
-    return owners
-
-
-def _visible(texts: Sequence[str], segment: int, start: int, end: int) -> list[Character]:
-    return [(segment, offset) for offset in range(start, end) if not texts[segment][offset].isspace()]
+def _visible(example: Example, segment: int, start: int, end: int) -> list[Character]:
+    text = example.text_pair or "" if segment else example.text
+    return [(segment, offset) for offset in range(start, end) if not text[offset].isspace()]
 
 
 def _located(row: ScoredText) -> list[Placed]:
     """Find the characters of each token: by its span, or by searching; an `InputError` if one is not there."""
-    texts = _texts(row.example)
     if row.spans is not None:
-        placed = [(span[0], (_visible(texts, *span), s)) for span, s in zip(row.spans, row.scores, strict=True) if span]
-        return [own for segment in (0, 1) for own in _settled([own for place, own in placed if place == segment])]
-    special = SEPARATORS | UNPLACED
+        scored = [(span, score) for span, score in zip(row.spans, row.scores, strict=True) if span]
+        placed = [[(_visible(row.example, *span), s) for span, s in scored if span[0] == segment] for segment in (0, 1)]
+        return _settled(placed[0]) + _settled(placed[1])
+    texts = [row.example.text] if row.example.text_pair is None else [row.example.text, row.example.text_pair]
     spellings = [False]
-    if all(character in _BYTES for token in row.tokens if token not in special for character in token):
+    if all(character in _BYTES for token in row.tokens if token not in SPECIAL for character in token):
         # Spelled byte by byte perhaps, as by GPT-2 and RoBERTa: tried first where their marks are seen.
         spellings = [True, False] if any(token[:1] in ("\u0120", "\u010a") for token in row.tokens) else [False, True]
     problems = []
@@ -275,29 +210,22 @@ def _settled(placed: list[Placed]) -> list[Placed]:
     settled: list[Placed] = []
     waiting = 0.0
     for place, score in placed:
-        waiting += score
         if place:
-            settled.append((place, waiting))
-            waiting = 0.0
+            settled.append((place, waiting + score))
+        waiting = 0.0 if place else waiting + score
     if settled:
         settled[-1] = (settled[-1][0], settled[-1][1] + waiting)
     return settled
 
 
 class _Search:
-    """A text written as bytes without white space, so that tokens can be searched in it."""
+    """A text to search tokens in: bytes without white space and case, and, if not spelled in bytes, without accents."""
 
     def __init__(self, segment: int, text: str, in_bytes: bool) -> None:
-        """Write it as it is if tokens are spelled byte by byte, else without case and accents."""
         self.in_bytes = in_bytes
-        pieces = [self._write(character) for character in text]
+        pieces = [_lowered(character.encode()) if in_bytes else _folded(character) for character in text]
         self.characters = [(segment, offset) for offset, piece in enumerate(pieces) for _ in piece]  # of each byte
         self.written = b"".join(pieces)
-
-    def _write(self, character: str) -> bytes:
-        if character.isspace() and (character.isascii() or not self.in_bytes):
-            return b""
-        return character.encode().lower() if self.in_bytes else _folded(character)
 
     def find(self, token: str, start: int) -> tuple[int, int] | None:
         """Find the first place of a token, as bytes, from a byte on."""
@@ -308,12 +236,15 @@ class _Search:
 def _spelled(token: str, in_bytes: bool) -> list[bytes]:
     """List what a token may be in the text: as it is, or without its marks; nothing if it is white space."""
     if in_bytes:
-        raw = bytes(_BYTES[character] for character in token)
-        return [written] if (written := raw.lower().translate(None, b" \t\n\r\f\v")) else []
+        return [written] if (written := _lowered(bytes(_BYTES[character] for character in token))) else []
     # WordPiece continues a word by ##; older byte-pair encodings end one by </w>, or continue it by @@.
     spaced = token.lstrip(SPACES)
     bare = spaced.removeprefix("##").removesuffix("</w>").removesuffix("@@")
     return [written for spelling in (token, spaced, bare) if spaced and (written := _folded(spelling))]
+
+
+def _lowered(written: bytes) -> bytes:
+    return written.lower().translate(None, b" \t\n\r\f\v")
 
 
 @lru_cache(maxsize=100_000)
@@ -325,16 +256,12 @@ def _folded(text: str) -> bytes:
 
 def _searched(row: ScoredText, searches: Sequence[_Search]) -> list[Placed]:
     """Find all tokens in the texts, in order; a separator says where the second text starts."""
-    runs: list[list[int]] = [[]]
-    for position, token in enumerate(row.tokens):
-        if token in SEPARATORS and runs[-1]:
-            runs.append([])
-        elif token not in SEPARATORS | UNPLACED:
-            runs[-1].append(position)
+    parts = groupby(range(len(row.tokens)), key=lambda position: row.tokens[position] in SEPARATORS)
+    runs = [[i for i in part if row.tokens[i] not in SPECIAL] for separates, part in parts if not separates]
     runs = [run for run in runs if run]
     if len(searches) == len(runs) == 2:
         return [placed for search, run in zip(searches, runs, strict=True) for placed in _followed(row, run, [search])]
-    return _followed(row, [position for run in runs for position in run], searches)
+    return _followed(row, [*chain(*runs)], searches)
 
 
 def _followed(row: ScoredText, run: Sequence[int], searches: Sequence[_Search]) -> list[Placed]:
@@ -348,15 +275,11 @@ def _followed(row: ScoredText, run: Sequence[int], searches: Sequence[_Search]) 
             while (hit := searches[segment].find(token, start)) is None:
                 segment, start = segment + 1, 0
                 if segment == len(searches):
-                    raise InputError(_not_found(row, position))
+                    texts = " | ".join(filter(None, (row.example.text, row.example.text_pair)))
+                    after = " ".join(row.tokens[max(position - 3, 0) : position])
+                    where = f"after {after!r:.60} in" if after else "in"
+                    raise InputError(f"token {position + 1}, {token!r:.40}, is not {where} the text {texts!r:.60}")
             start = hit[1]
             place = list(dict.fromkeys(searches[segment].characters[slice(*hit)]))
         placed.append((place, row.scores[position]))
     return _settled(placed)
-
-
-def _not_found(row: ScoredText, position: int) -> str:
-    after = " ".join(row.tokens[max(position - 3, 0) : position])
-    where = f"after {after!r:.60} in" if after else "in"
-    text = " | ".join(_texts(row.example))
-    return f"token {position + 1}, {row.tokens[position]!r:.40}, is not {where} the text {text!r:.60}"

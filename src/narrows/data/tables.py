@@ -1,23 +1,17 @@
-"""Rows of text from files of one's own: plain text, CSV, TSV, JSON Lines and Parquet.
-
-Everything is read as a stream. What is wrong with the whole file (missing, unknown kind, no text column) is raised
-before the first row. What is wrong with one row is *returned* as a `DataError` in the row's place: the other rows are
-not lost, and the caller decides what to do about it.
-"""
-
-from __future__ import annotations
+"""Rows of text, CSV, TSV, JSON Lines and Parquet files; what is wrong with one row is *returned* in its place."""
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from narrows.data import parquet
 from narrows.data.example import LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example, check_label
-from narrows.errors import DataError, InputError
+from narrows.errors import DataError, InputError, NarrowsError
 
+T = TypeVar("T")
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
 _OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | set(LABEL_COLUMNS)
 _KNOWN = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
@@ -25,8 +19,7 @@ _KNOWN = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for n
 # While a row is cut into fields, a byte that is not UTF-8 (surrogateescape) and a NUL byte are half characters: the csv
 # module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
 _NUL = "\udc00"
-_FIRST_BAD_BYTE, _LAST_BAD_BYTE = "\udc80", "\udcff"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_Cut = tuple[int, list[str]] | DataError  # a line and its fields, or what is wrong with them
 
 
 @dataclass(frozen=True)
@@ -38,52 +31,31 @@ class Row:
 
 
 def read_examples(path: str | Path) -> Iterator[Example | DataError]:
-    r"""Stream the texts of a file.
-
-    Columns are found by name, as in `Example.of`: ``text`` and ``text_pair`` (or ``premise``/``hypothesis`` and so
-    on) and, where there is one, ``label``. A ``.txt`` file holds one text a line; its blank lines are skipped. A
-    ``.tsv`` file has no quoting: a quotation mark in it is a character like any other.
-
-    Args:
-        path: A ``.txt``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file, in UTF-8.
-
-    Returns:
-        An iterator over the rows in their order: an `Example`, or for a malformed row the `DataError` that names
-        file and line.
-
-    Raises:
-        DataError: If the file is missing, of an unknown kind, or a table without a text column.
-        DependencyError: If a Parquet file is given and pyarrow is not installed.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.csv"
-        >>> _ = path.write_text('text,label\n"Witty, and warm.",positive\nDull.,negative,?\n')
-        >>> first, second = read_examples(path)
-        >>> first
-        Example(text='Witty, and warm.', text_pair=None, label='positive')
-        >>> print(str(second).removeprefix(str(path)))
-        , line 3: 3 columns where the header has 2
-    """
+    """Stream the texts of a file, found by the names of columns as in `Example.of`; a ``.tsv`` file has no quoting."""
     path = Path(path)
-    rows = read_rows(path)
-    return (row if isinstance(row, DataError) else _example(path, row) for row in rows)
+    return (row if isinstance(row, DataError) else _example(path, row) for row in read_rows(path))
+
+
+def strict(rows: Iterable[T | NarrowsError]) -> Iterator[T]:
+    """Pass rows on and raise the first error among them."""
+    for row in rows:
+        if isinstance(row, NarrowsError):
+            raise row
+        yield row
 
 
 def read_rows(path: Path) -> Iterator[Row | DataError]:
     """Stream the rows of a file as they are; of a Parquet file only the columns of texts and labels."""
     check_file(path)
     suffix = path.suffix.lower()
-    if suffix == ".txt":
-        return _line_rows(path, lambda text: {"text": text})
-    if suffix == ".jsonl":
-        return _line_rows(path, _json_values)
+    if suffix in (".txt", ".jsonl"):
+        return _line_rows(path, _json_values if suffix == ".jsonl" else lambda text: {"text": text})
+    if suffix in (".csv", ".tsv"):
+        return table_rows(path, "," if suffix == ".csv" else "\t")
     if suffix == ".parquet":
         names = parquet.column_names(path)
         _check_columns(path, names)
-        return _parquet_rows(path, [name for name in names if name in _KNOWN])
-    if suffix in {".csv", ".tsv"}:
-        return table_rows(path, "," if suffix == ".csv" else "\t")
+        return parquet_rows(path, [name for name in names if name in _KNOWN])
     raise DataError(f"{path}: unknown kind of file; use one of {', '.join(SUFFIXES)}")
 
 
@@ -98,20 +70,18 @@ def check_file(path: Path) -> None:
             start = file.read(2)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    if start in _UTF16_MARKS:
+    if start in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{path}: is in UTF-16; save it as UTF-8")
 
 
 def table_rows(path: Path, delimiter: str, columns: Sequence[str] | None = None) -> Iterator[Row | DataError]:
     """Stream a table, quoted where commas divide it and not where tabs do; `columns` stand in for a missing header."""
-    if columns is not None:
-        return _named_rows(path, _split_rows(path, delimiter), columns, "the layout")
     rows = _split_rows(path, delimiter)
-    header = next(rows, None)
+    if columns is not None:
+        return _named_rows(path, rows, columns, "the layout")
+    header = next(strict(rows), None)
     if header is None:
         raise DataError(f"{path}: is empty")
-    if isinstance(header, DataError):
-        raise header
     names = [name.strip() for name in header[1]]
     if len(set(names)) < len(names):
         raise DataError(f"{path}, line {header[0]}: the header names a column twice: {', '.join(names)}")
@@ -146,7 +116,7 @@ def _sound(text: str) -> str:
         return text
     if _NUL in text:
         raise InputError("holds a NUL byte")
-    if bad := next((char for char in text if _FIRST_BAD_BYTE <= char <= _LAST_BAD_BYTE), None):
+    if bad := next((char for char in text if "\udc80" <= char <= "\udcff"), None):
         raise InputError(f"is not UTF-8 (byte 0x{ord(bad) - 0xDC00:02x})")
     return text
 
@@ -174,21 +144,20 @@ def _json_values(text: str) -> dict[str, Any]:
     return values
 
 
-def _split_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | DataError]:
+def _split_rows(path: Path, delimiter: str) -> Iterator[_Cut]:
     """Cut a table into (line, fields), or what is wrong; blank lines are skipped."""
     quoted = delimiter == ","
     lines = _lines(path, newline="" if quoted else "\n")
-    unquoted = ((number, line.rstrip("\r\n").split(delimiter)) for number, line in enumerate(lines, start=1))
+    unquoted = enumerate((line.rstrip("\r\n").split(delimiter) for line in lines), start=1)
     for number, fields in _quoted(lines) if quoted else unquoted:
         if isinstance(fields, csv.Error):
             yield DataError(f"{path}, line {number}: {_csv_problem(fields)}")
         elif len(fields) > 1 or any(fields):
             try:
                 _sound(delimiter.join(fields))
+                yield number, fields
             except InputError as error:
                 yield DataError(f"{path}, line {number}: {error}")
-            else:
-                yield number, fields
 
 
 def _quoted(lines: Iterator[str]) -> Iterator[tuple[int, list[str] | csv.Error]]:
@@ -225,9 +194,7 @@ def _csv_problem(error: csv.Error) -> str:
     return f"not CSV: {error}"
 
 
-def _named_rows(
-    path: Path, rows: Iterator[tuple[int, list[str]] | DataError], names: Sequence[str], source: str
-) -> Iterator[Row | DataError]:
+def _named_rows(path: Path, rows: Iterator[_Cut], names: Sequence[str], source: str) -> Iterator[Row | DataError]:
     for row in rows:
         if isinstance(row, DataError):
             yield row
@@ -237,7 +204,8 @@ def _named_rows(
             yield Row(row[0], dict(zip(names, row[1], strict=True)))
 
 
-def _parquet_rows(path: Path, columns: list[str]) -> Iterator[Row | DataError]:
+def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Row | DataError]:
+    """Stream some columns of a Parquet file."""
     try:
         for number, values in enumerate(parquet.read_rows(path, columns), start=1):
             yield Row(number, values)

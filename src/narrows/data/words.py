@@ -1,7 +1,5 @@
 """Words: runs of tokens, found by the tokens' offsets into the original string."""
 
-from __future__ import annotations
-
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -15,45 +13,26 @@ UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYAN
 
 @dataclass(frozen=True)
 class Word:
-    """One word: what its tokens scored together, and the best of their ranks.
+    """One word: what its tokens scored together, and the best of their ranks."""
 
-    Attributes:
-        text: The word as it stands in the original string.
-        start: Offset of its first character.
-        end: Offset after its last character.
-        segment: 0 = text, 1 = text_pair.
-        tokens: Positions of its tokens.
-        score: Sum of the scores of its tokens, in the unit of the method.
-        rank: 1 = one of its tokens is the first to be removed.
-    """
-
-    text: str
-    start: int
-    end: int
-    segment: int
-    tokens: tuple[int, ...]
-    score: float
-    rank: int
+    text: str  # as it stands in the original string
+    start: int  # offset of its first character
+    end: int  # offset after its last character
+    segment: int  # 0 = text, 1 = text_pair
+    tokens: tuple[int, ...]  # positions of its tokens
+    score: float  # sum of the scores of its tokens, in the unit of the method
+    rank: int  # 1 = one of its tokens is the first to be removed
 
 
 def find_words(text: str, text_pair: str | None, tokens: Sequence[TokenDict]) -> list[Word]:
-    """Sum the tokens of each word.
-
-    Args:
-        text: The text.
-        text_pair: The second text of a pair.
-        tokens: All tokens, special ones included.
-
-    Returns:
-        The words in reading order, those of text before those of text_pair.
-    """
+    """Sum the tokens (all, special ones included) of each word; the words are in reading order."""
     words = []
     for segment, whole in enumerate((text, text_pair or "")):
         positions = [place for place, token in enumerate(tokens) if token["segment"] == segment]
-        spans = {place: (tokens[place]["start"] or 0, tokens[place]["end"] or 0) for place in positions}
-        for group in group_tokens(whole, list(spans.values())):
+        spans = [(tokens[place]["start"] or 0, tokens[place]["end"] or 0) for place in positions]
+        for group in group_tokens(whole, spans):
             own = tuple(positions[member] for member in group)
-            start, end = word_span(whole, [spans[place] for place in own])
+            start, end = word_span(whole, [spans[member] for member in group])
             score = math.fsum(tokens[place]["score"] for place in own)
             rank = min(tokens[place]["rank"] or len(tokens) for place in own)
             words.append(Word(whole[start:end], start, end, segment, own, score, rank))
@@ -69,23 +48,8 @@ def make_words(text: str, text_pair: str | None, tokens: Sequence[TokenDict]) ->
 
 
 def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Group the tokens of one text into words.
-
-    Two neighbours belong together if they touch between two letters or digits, if they share a character (the bytes of
-    an emoji), or if an apostrophe within a word joins them. Scripts without spaces between words stay token by token. A
-    token that covers no visible character goes with the word that follows, or at the end with the one before.
-
-    Args:
-        text: The original string.
-        spans: Start and end of every token, in reading order.
-
-    Returns:
-        Positions of the tokens of each word; every token is in exactly one.
-
-    Example:
-        >>> group_tokens("I don't", [(0, 1), (2, 5), (5, 6), (6, 7)])
-        [[0], [1, 2, 3]]
-    """
+    """Group the tokens of one text, by their spans in it, into words: positions, every one in exactly one word."""
+    # A token that covers no visible character goes with the word that follows, or at the end with the one before.
     groups: list[list[int]] = []
     pending: list[int] = []
     end = 0  # of the last visible token
@@ -123,15 +87,10 @@ def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _touch(text: str, end: int, start: int) -> bool:
-    """Tell whether a token that begins at start continues the word that ends at end."""
-    if start < end:  # they share a character
-        return True
-    if start > end:
-        return False
-    left, right = text[end - 1], text[start]
-    if _joins(text, end - 1) or _joins(text, start):
-        return True
-    return _of_word(left) and _of_word(right) and not (_unspaced(left) or _unspaced(right))
+    """Tell whether a token that begins at start continues the word that ends at end, in letters or by an apostrophe."""
+    if start != end:
+        return start < end  # they share a character: the bytes of an emoji
+    return any(_joins(text, place) for place in (end - 1, end)) or all(map(_of_spaced_word, text[end - 1 : end + 1]))
 
 
 def _joins(text: str, position: int) -> bool:
@@ -140,9 +99,7 @@ def _joins(text: str, position: int) -> bool:
     return text[position] in APOSTROPHES and inside and text[position - 1].isalpha() and text[position + 1].isalpha()
 
 
-def _of_word(character: str) -> bool:
-    return character.isalnum() or character == "_" or unicodedata.category(character).startswith("M")
-
-
-def _unspaced(character: str) -> bool:
-    return unicodedata.name(character, "").startswith(UNSPACED_SCRIPTS)
+def _of_spaced_word(character: str) -> bool:
+    """Tell whether a character is of a word, in a script that has spaces between words."""
+    of_word = character.isalnum() or character == "_" or unicodedata.category(character).startswith("M")
+    return of_word and not unicodedata.name(character, "").startswith(UNSPACED_SCRIPTS)

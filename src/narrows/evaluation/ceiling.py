@@ -1,10 +1,4 @@
-"""The ceiling of the drop at 1/9: the removal that lowers p(target) most, found by beam search in the model itself.
-
-The search makes the same removals as the degradation test, so it is not an attribution method but a bound for all of
-them; to be exact, a lower bound of that bound, because a beam may miss the best set of tokens.
-"""
-
-from __future__ import annotations
+"""The ceiling of the drop at 1/9 for all methods: the removal that lowers p(target) most, found by beam search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +10,6 @@ from narrows.evaluation.degradation import removal_counts
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding
 from narrows.models.text.removal import Removal, check_removal, remove
-
-_Gone = frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -44,29 +36,19 @@ def find_worst_removals(
 ) -> list[WorstRemoval]:
     """Find the ninth of each text's content tokens without which its target is least likely.
 
-    Sets of tokens grow by one token at a time; of all sets of one size only the best grow further. The search needs
-    about width * tokens^2 / 9 predictions per text.
-
     Args:
         model: The classifier; left unchanged.
         tokenizer: Its tokenizer.
-        encodings: The texts.
+        encodings: The texts; nothing is removed from one without content tokens.
         targets: Index of the target of each text.
-        width: Sets that are kept of each size; 1 = greedy.
+        width: Sets of each size that grow, 1 = greedy; it takes about width * tokens^2 / 9 predictions per text.
         removal: ``delete``, ``mask`` or ``attention``.
 
-    Returns:
-        One per text; nothing is removed from a text without content tokens.
-
-    Raises:
-        InputError: If the width is below 1, or there is no such removal.
-
     Example:
-        >>> from narrows.data.example import Example
+        >>> from narrows import Example, Explainer
         >>> from narrows.models.text.encoding import encode
-        >>> from narrows.models.hub.loading import load_classifier
-        >>> sentiment, text = load_classifier("sentiment"), Example("The plot is thin, but the acting is superb.")
-        >>> encoding = encode(sentiment.tokenizer, text, None)
+        >>> sentiment = Explainer.from_pretrained("sentiment")
+        >>> encoding = encode(sentiment.tokenizer, Example("The plot is thin, but the acting is superb."), None)
         >>> (worst,) = find_worst_removals(sentiment.model, sentiment.tokenizer, [encoding], [1])
         >>> [encoding.tokens[position] for position in worst.positions]
         ['superb']
@@ -75,28 +57,18 @@ def find_worst_removals(
         raise InputError(f"the width of the beam must be at least 1, not {width}")
     check_removal(removal, tokenizer)
 
-    def chances(removals: Sequence[tuple[int, _Gone]]) -> list[float]:
-        without = [remove(encodings[text], gone, removal, tokenizer) for text, gone in removals]
-        p = predict(model, tokenizer, without)
-        return [float(row[targets[text]]) for (text, _), row in zip(removals, p, strict=True)]
+    def best(encoding: Encoding, target: int, sets: Sequence[frozenset[int]]) -> list[tuple[float, frozenset[int]]]:
+        p = predict(model, tokenizer, [remove(encoding, gone, removal, tokenizer) for gone in sets])[:, target]
+        return sorted(zip(p.tolist(), sets, strict=True), key=lambda item: item[0])[:width]
 
-    contents = [[i for i, segment in enumerate(encoding.segments) if segment is not None] for encoding in encodings]
-    wanted = [min(removal_counts(len(content))[1], len(content)) for content in contents]
-    nothing = [(text, _Gone()) for text in range(len(encodings))]
-    untouched = chances(nothing)
-    beams: list[dict[_Gone, float]] = [{_Gone(): p} for p in untouched]
-    for size in range(1, max(wanted, default=0) + 1):
-        grown = [
-            (text, candidate)
-            for text in range(len(encodings))
-            if size <= wanted[text]
+    found = []
+    for encoding, target in zip(encodings, targets, strict=True):
+        content = [i for i, segment in enumerate(encoding.segments) if segment is not None]
+        beam = best(encoding, target, [frozenset()])
+        untouched = beam[0][0]
+        for _ in range(min(removal_counts(len(content))[1], len(content))):
             # Once each, in an order that does not depend on how sets are stored: of two equals the first is kept.
-            for candidate in dict.fromkeys(gone | {i} for gone in beams[text] for i in contents[text] if i not in gone)
-        ]
-        found: dict[int, dict[_Gone, float]] = {}
-        for (text, gone), p in zip(grown, chances(grown), strict=True):
-            found.setdefault(text, {})[gone] = p
-        for text, sets in found.items():
-            beams[text] = dict(sorted(sets.items(), key=lambda item: item[1])[:width])
-    best = [next(iter(beam.items())) for beam in beams]
-    return [WorstRemoval(tuple(sorted(gone)), p, left) for p, (gone, left) in zip(untouched, best, strict=True)]
+            grown = dict.fromkeys(gone | {i} for _, gone in beam for i in content if i not in gone)
+            beam = best(encoding, target, list(grown))
+        found.append(WorstRemoval(tuple(sorted(beam[0][1])), untouched, beam[0][0]))
+    return found

@@ -1,9 +1,7 @@
 """The cost of a method on a model: seconds, and passes through its blocks, however it runs them."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +15,10 @@ from narrows.models.cut.head import passive, share_computed
 
 @dataclass
 class Cost:
-    """What was measured; all zero until the measured part of the program ends."""
+    """What was measured."""
 
     seconds: float = 0.0  # of wall clock
-    # texts that went forward through the blocks; a text that went through half of them counts half
-    forwards: float = 0.0
+    forwards: float = 0.0  # texts that went through the blocks; through half of them counts half
     backwards: float = 0.0  # texts whose gradient went back through the blocks, likewise
 
     @property
@@ -32,54 +29,34 @@ class Cost:
 
 @contextmanager
 def measured(model: nn.Module) -> Iterator[Cost]:
-    """Measure the cost of what is done with a model in a ``with`` block.
+    """Measure the cost of what is done with a model in a ``with`` block; all zero until its end.
 
-    Every forward through a block counts by the rows of its batch, divided by the number of blocks; so does every
-    backward. A last block of which only what the head reads is computed (`models.cut.head`) counts by that share.
-    Blocks that `narrows.models.cut.split.run_suffix` skips do not count; nor do padding and the length of the texts.
-    Work outside of the blocks counts only in the seconds.
-
-    Args:
-        model: A Hugging Face model; the hooks on its blocks are removed at the end, also after an error.
-
-    Yields:
-        The cost, all zero until the end.
-
-    Raises:
-        LayerError: If the blocks cannot be found.
+    Every forward and backward through a block counts by the rows of its batch, divided by the number of blocks; a last
+    block by the share that is computed. Skipped blocks, padding and lengths do not count; work outside only in seconds.
     """
     blocks = find_blocks(model)
-    rows: dict[str, float] = {"forward": 0.0, "backward": 0.0}
+    forwards: list[float] = []  # texts, by block and batch
+    backwards: list[float] = []
+
+    def after_block(_: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        hidden: Tensor = output if isinstance(output, Tensor) else output[0]
+        texts = len(hidden) * (share_computed(hidden.shape[1], given[0].shape[1]) if given else 1.0)
+        forwards.append(texts)
+        # The block's last operation runs backward if and only if the gradient goes back into the block. A hook on its
+        # input could not tell: one tensor may be the input of several runs, and run_suffix replaces it.
+        if hidden.grad_fn is not None:
+            hidden.grad_fn.register_hook(lambda *_: backwards.append(texts))
+
     cost = Cost()
     with ExitStack() as cleanup:
         for block in dict.fromkeys(blocks):  # one hook per module, also for one that stands for several blocks
-            cleanup.callback(block.register_forward_hook(_count_into(rows)).remove)
+            cleanup.callback(block.register_forward_hook(passive(after_block)).remove)
         start = _now(model)
         try:
             yield cost
         finally:
             cost.seconds = _now(model) - start
-            cost.forwards = rows["forward"] / len(blocks)
-            cost.backwards = rows["backward"] / len(blocks)
-
-
-def _count_into(rows: dict[str, float]) -> Callable[[nn.Module, Any, Any], None]:
-    """Make the hook that counts the forwards and backwards of a block."""
-
-    def after_block(_: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        hidden: Tensor = output if isinstance(output, Tensor) else output[0]
-        texts = len(hidden) * (share_computed(hidden.shape[1], given[0].shape[1]) if given else 1.0)
-        rows["forward"] += texts
-
-        def after_backward(_: Any, __: Any) -> None:
-            rows["backward"] += texts
-
-        # The block's last operation runs backward if and only if the gradient goes back into the block. A hook on its
-        # input could not tell: one tensor may be the input of several runs, and run_suffix replaces it.
-        if hidden.grad_fn is not None:
-            hidden.grad_fn.register_hook(after_backward)
-
-    return passive(after_block)
+            cost.forwards, cost.backwards = sum(forwards) / len(blocks), sum(backwards) / len(blocks)
 
 
 def _now(model: nn.Module) -> float:

@@ -1,10 +1,4 @@
-"""The degradation test: remove tokens in the order of a ranking and measure the probability of the target.
-
-Fractions 0, 1/9, ..., 9/9 of the content tokens are removed; special tokens never are. Most relevant first (MoRF) a
-good ranking makes p fall at once, least relevant first (LeRF) it keeps p up (paper, section 4).
-"""
-
-from __future__ import annotations
+"""The degradation test (paper, section 4): p(target) without the most relevant (MoRF) or the least (LeRF) tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +12,8 @@ from narrows.models.text.encoding import Encoding
 from narrows.models.text.removal import Removal, check_removal, remove
 
 Array = NDArray[np.float64]
-
 POINTS = 10
-SHARES = {"5": (1, 20), "11": (1, 9), "20": (1, 5), "33": (1, 3), "50": (1, 2)}
-"""The first shares of the tokens that are removed, by their name in percent: numerator and denominator."""
+SHARES = {"5": (1, 20), "11": (1, 9), "20": (1, 5), "33": (1, 3), "50": (1, 2)}  # name in percent: a fraction
 
 
 @dataclass(frozen=True)
@@ -36,28 +28,12 @@ class Curves:
 
 
 def removal_counts(content: int) -> list[int]:
-    """Count the tokens that are removed at each point of a curve.
-
-    Args:
-        content: Number of content tokens.
-
-    Returns:
-        Ten counts from 0 to all of them: k/9 to the nearest, and from the second point on at least one.
-
-    Example:
-        >>> removal_counts(20)
-        [0, 2, 4, 7, 9, 11, 13, 16, 18, 20]
-    """
+    """Count the content tokens gone at each point of a curve: k/9 to the nearest, from the second on at least one."""
     return [0, *(_count(content, k, POINTS - 1) for k in range(1, POINTS))]
 
 
 def share_counts(content: int) -> list[int]:
-    """Count the tokens in each of the `SHARES`, to the nearest, at least one.
-
-    Example:
-        >>> share_counts(20)
-        [1, 2, 4, 7, 10]
-    """
+    """Count the tokens in each of the `SHARES`, to the nearest, at least one."""
     return [_count(content, *share) for share in SHARES.values()]
 
 
@@ -75,20 +51,12 @@ def degrade(
         model: The original classifier; left unchanged.
         tokenizer: Its tokenizer.
         encodings: The texts.
-        rankings: Of each text, the positions of its content tokens, the first to be removed first: what
-            `Attribution.ranking` gives. Least relevant first is the reverse.
+        rankings: Of each text, the positions of its content tokens, most relevant first: `Attribution.ranking`.
         targets: Index of the target class of each text.
         removal: ``delete``, ``mask`` or ``attention``.
 
-    Returns:
-        Probabilities and decisions after each removal, in both orders.
-
-    Raises:
-        InputError: If there is no such removal, or the tokenizer has no mask token.
-
     Example:
-        >>> from narrows import Explainer
-        >>> from narrows.data.example import Example
+        >>> from narrows import Example, Explainer
         >>> from narrows.models.text.encoding import encode
         >>> explainer = Explainer.from_pretrained("sentiment")
         >>> found = explainer("A gorgeous, witty film.")
@@ -98,15 +66,10 @@ def degrade(
         ((1, 10), True)
     """
     check_removal(removal, tokenizer)
-    known: dict[tuple[int, frozenset[int]], int] = {}  # short texts and both ends of the curves repeat themselves
-    variants: list[Encoding] = []
+    variants: dict[tuple[int, frozenset[int]], int] = {}  # short texts and both ends of the curves repeat themselves
 
     def place(text: int, removed: Sequence[int]) -> int:
-        key = (text, frozenset(removed))
-        if key not in known:
-            known[key] = len(variants)
-            variants.append(remove(encodings[text], removed, removal, tokenizer))
-        return known[key]
+        return variants.setdefault((text, frozenset(removed)), len(variants))
 
     places = np.empty((2, len(encodings), POINTS), dtype=np.int64)
     shares = np.empty((len(encodings), len(SHARES)), dtype=np.int64)
@@ -115,7 +78,7 @@ def degrade(
         counts = removal_counts(len(first))
         places[:, text] = [[place(text, order[:count]) for count in counts] for order in (first, last)]
         shares[text] = [place(text, first[:count]) for count in share_counts(len(first))]
-    p = predict(model, tokenizer, variants)
+    p = predict(model, tokenizer, [remove(encodings[text], gone, removal, tokenizer) for text, gone in variants])
     classes = np.asarray(targets, dtype=np.int64)[:, None]
     morf, lerf = p[places, classes]
     morf_decisions, lerf_decisions = p.argmax(axis=1)[places]

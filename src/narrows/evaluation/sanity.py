@@ -1,13 +1,7 @@
-"""Does a map depend on the model, and on little else?
-
-A map that stays the same when the weights are drawn again explains the text, not the model (Adebayo et al. 2018,
-"Sanity Checks for Saliency Maps"). A map that changes with the seed alone says little about either.
-"""
-
-from __future__ import annotations
+"""Does a map depend on the weights (Adebayo et al. 2018, "Sanity Checks for Saliency Maps"), but not on the seed?"""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -22,9 +16,8 @@ from narrows.errors import InputError, ModelError
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.statistics import kendall_tau, mean_defined
 from narrows.explainer import Explainer
+from narrows.methods import registry, settings
 from narrows.methods.method import Method
-from narrows.methods.registry import find_method, spec
-from narrows.methods.settings import settings_of
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, forward_logits
 from narrows.models.heads.target import Target
@@ -48,24 +41,15 @@ def cascade(
     targets: Sequence[Target],
     seed: int = 0,
 ) -> list[Stage]:
-    """Draw the weights again from the top of the model to its bottom, and compare the maps.
-
-    Weights are drawn as transformers draws those of an untrained model, on a copy. A corpus prior belongs to the
-    weights, so the prior is ``"instance"`` before and after.
+    """Draw the weights again from the head to the embeddings, and compare the maps: taus near 0 at the end pass.
 
     Args:
-        method: The method.
+        method: The method; its prior is ``"instance"``, because a corpus prior belongs to the weights.
         model: The classifier; left unchanged.
         tokenizer: Its tokenizer.
         texts: The texts.
         targets: What is explained of each, the same at every stage: a class by name or index.
-        seed: Of the weights.
-
-    Returns:
-        The stages, from the head to the embeddings. A method that passes has taus near 0 at the end.
-
-    Raises:
-        ModelError: If an untrained model of the same kind cannot be made.
+        seed: Of the weights, which are drawn as transformers draws those of an untrained model, on a copy.
     """
     drawn = copy.deepcopy(model)
     fresh = _untrained(model, seed)
@@ -84,7 +68,7 @@ def cascade(
 def seed_stability(
     method: str | Method, explainer: Explainer, texts: Sequence[Item], targets: Sequence[Target], seeds: Sequence[int]
 ) -> Array:
-    """Compare the maps that a method gives with different seeds.
+    """Average Kendall's tau over all pairs of seeds, (texts,): 1 = the seed does not matter; NaN = no map has an order.
 
     Args:
         method: The method; it must have a setting ``seed``.
@@ -92,19 +76,12 @@ def seed_stability(
         texts: The texts.
         targets: What is explained of each.
         seeds: At least two.
-
-    Returns:
-        Mean of Kendall's tau over all pairs of seeds, (texts,): 1 = the seed does not matter; NaN where no pair of maps
-        has an order.
-
-    Raises:
-        InputError: If there are fewer than two seeds, or the method has none.
     """
-    own = find_method(method)
+    own = registry.find_method(method)
     if len(seeds) < 2:
         raise InputError(f"stability needs at least two seeds, not {len(seeds)}")
-    if "seed" not in settings_of(type(own)):
-        raise InputError(f"the method {spec(own)} has no seed")
+    if "seed" not in settings.settings_of(type(own)):
+        raise InputError(f"the method {registry.spec(own)} has no seed")
     model, tokenizer, prior = explainer.model, explainer.tokenizer, explainer.prior
     maps = [Explainer(model, tokenizer, replace(own, seed=seed), prior)(list(texts), targets) for seed in seeds]
     taus = np.stack([_taus(one, other) for one, other in combinations(maps, 2)])  # (pairs, texts)
@@ -113,8 +90,7 @@ def seed_stability(
 
 def _taus(maps: Sequence[Attribution], others: Sequence[Attribution]) -> Array:
     """Compare two maps of each text over its content tokens, (texts,)."""
-    content = [sorted(one.ranking) for one in maps]
-    pairs = zip(maps, others, content, strict=True)
+    pairs = ((one, other, sorted(one.ranking)) for one, other in zip(maps, others, strict=True))
     return np.array([kendall_tau(one.scores[own], other.scores[own]) for one, other, own in pairs])
 
 
@@ -134,35 +110,21 @@ def _untrained(model: PreTrainedModel, seed: int) -> dict[str, torch.nn.Paramete
 
 def _parts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Example) -> dict[str, list[str]]:
     """Divide the parameters of a model by name: its head, its blocks from the top, and what comes before them."""
-    network = Network.of(model)
+    network, padding = Network.of(model), padding_id(model, tokenizer)
+    names = {module: name for name, module in model.named_modules()}
+    order: list[str] = []  # in which the modules run; those of the head do not run before the first block
+    with ExitStack() as hooks, borrowed(model, padding), torch.no_grad():
+        for module, name in names.items():
+            hooks.callback(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)).remove)
+        forward_logits(model, collate([encode(tokenizer, text, None)], padding, model.device))
+    before = order[: order.index(names[network.blocks[0]])]
+    head = set(order).difference(before)
     block_of = {id(own): number for number, block in enumerate(network.blocks, 1) for own in block.parameters()}
-    head = _run_after_first_block(model, tokenizer, network, text)
-    parts: dict[str, list[str]] = {"head": []}
-    parts |= {f"block {number}": [] for number in range(len(network.blocks), 0, -1)}
-    parts["embeddings"] = []
+    blocks = [f"block {number}" for number in range(len(network.blocks), 0, -1)]
+    parts: dict[str, list[str]] = {part: [] for part in ("head", *blocks, "embeddings")}
     for name, parameter in model.named_parameters():
         if id(parameter) in block_of:
             parts[f"block {block_of[id(parameter)]}"].append(name)
         else:
             parts["head" if name.rpartition(".")[0] in head else "embeddings"].append(name)
     return parts
-
-
-def _run_after_first_block(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, network: Network, text: Example
-) -> set[str]:
-    """Name the modules that do not run before the first block; those of the head are among them."""
-    order: list[str] = []
-
-    def note(name: str) -> Callable[[torch.nn.Module, object], None]:
-        return lambda _, __: order.append(name)
-
-    padding = padding_id(model, tokenizer)
-    inputs = collate([encode(tokenizer, text, None)], padding, model.device)
-    names = {module: name for name, module in model.named_modules()}
-    with ExitStack() as hooks, borrowed(model, padding), torch.no_grad():
-        for module, name in names.items():
-            hooks.callback(module.register_forward_pre_hook(note(name)).remove)
-        forward_logits(model, inputs)
-    first = order.index(names[network.blocks[0]])
-    return set(order[first:]) - set(order[:first])

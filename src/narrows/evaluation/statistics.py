@@ -1,19 +1,17 @@
 """How sure a mean over texts is, by the percentile bootstrap of scipy, and how two methods or two maps compare."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from narrows.errors import DependencyError, InputError
+from narrows.errors import InputError, need
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.metrics import ROUNDING
 
+SCIPY = ("scipy.stats", 'statistics need scipy: pip install "narrows[evaluate]"')
 DRAWS = 1_000_000  # values drawn at once, some 20 MB
 
 
@@ -29,22 +27,13 @@ class Comparison:
 def bootstrap_interval(
     values: ArrayLike, seed: int = 0, resamples: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Bound the mean over texts by the percentile bootstrap (Efron and Tibshirani 1993; `scipy.stats.bootstrap`).
-
-    The percentile method is used because BCa needs memory for texts squared.
+    """Bound the mean over texts from below and above by the percentile bootstrap (Efron and Tibshirani 1993).
 
     Args:
-        values: One per text, (texts,).
+        values: One per text, (texts,), all finite.
         seed: Of the resampling; the same number of texts is resampled alike.
         resamples: How often texts are drawn with replacement, as many as there are.
         level: Share of the resampled means between the bounds.
-
-    Returns:
-        The lower and the upper bound.
-
-    Raises:
-        InputError: If there is no value, a value is not finite, or a setting is out of its range.
-        DependencyError: If scipy is missing.
 
     Example:
         >>> bootstrap_interval([0.5, 0.5, 0.5])
@@ -55,16 +44,10 @@ def bootstrap_interval(
         raise InputError(f"resamples must be at least 1 and level between 0 and 1, not {resamples} and {level}")
     if len(numbers) == 1:  # scipy wants two
         return float(numbers[0]), float(numbers[0])
-    found = _stats().bootstrap(
-        (numbers,),
-        np.mean,
-        n_resamples=resamples,
-        batch=max(1, DRAWS // len(numbers)),
-        confidence_level=level,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    )
-    low, high = found.confidence_interval
+    # Not BCa, scipy's own choice, which needs memory for texts squared.
+    bootstrap = partial(need(*SCIPY).bootstrap, method="percentile", n_resamples=resamples, confidence_level=level)
+    batch, draw = max(1, DRAWS // len(numbers)), np.random.default_rng(seed)
+    low, high = bootstrap((numbers,), np.mean, batch=batch, random_state=draw).confidence_interval
     return float(low), float(high)
 
 
@@ -80,12 +63,6 @@ def paired_bootstrap(
         resamples: How often texts are drawn.
         level: Share of the resampled differences between the bounds.
 
-    Returns:
-        The comparison.
-
-    Raises:
-        InputError: As for `bootstrap_interval`, or if the numbers of texts differ.
-
     Example:
         >>> paired_bootstrap([0.4, 0.5, 0.6], [0.1, 0.2, 0.3]).win_rate
         1.0
@@ -100,19 +77,11 @@ def paired_bootstrap(
 
 
 def kendall_tau(scores: ArrayLike, others: ArrayLike) -> float:
-    """Compare the order of tokens in two maps by Kendall's tau-b (Kendall 1945), which allows for ties.
+    """Compare the order of tokens in two maps of one text by Kendall's tau-b (Kendall 1945), which allows for ties.
 
     Args:
         scores: One map, (tokens,).
-        others: Another map of the same text, (tokens,).
-
-    Returns:
-        1 for the same order, -1 for the reverse, about 0 for unrelated maps; NaN if a map has no order: it is constant,
-        or has fewer than two tokens.
-
-    Raises:
-        InputError: If the lengths differ.
-        DependencyError: If scipy is missing.
+        others: The other, (tokens,); tau is NaN if a map is constant or has fewer than two tokens.
 
     Example:
         >>> kendall_tau([0.1, 0.2, 0.9], [1, 2, 3])
@@ -123,16 +92,11 @@ def kendall_tau(scores: ArrayLike, others: ArrayLike) -> float:
         raise InputError(f"two maps of one text have the same number of scores, not {a.size} and {b.size}")
     if a.size < 2:
         return float("nan")  # scipy returns the same, with a warning
-    return float(_stats().kendalltau(a, b).statistic)
+    return float(need(*SCIPY).kendalltau(a, b).statistic)
 
 
 def mean_defined(values: Sequence[float] | Array) -> float:
-    """Average the numbers that are not NaN; NaN if there are none.
-
-    Example:
-        >>> mean_defined([0.5, float("nan")])
-        0.5
-    """
+    """Average the numbers that are not NaN; NaN if there are none."""
     numbers = np.asarray(values, dtype=np.float64)
     defined = numbers[~np.isnan(numbers)]
     return float(defined.mean()) if defined.size else float("nan")
@@ -145,10 +109,3 @@ def _per_text(values: ArrayLike) -> Array:
     if not np.isfinite(numbers).all():
         raise InputError("a value is NaN or infinite: leave out the texts without a value")
     return numbers
-
-
-def _stats() -> Any:
-    try:
-        return import_module("scipy.stats")
-    except ImportError as error:
-        raise DependencyError('statistics need scipy: pip install "narrows[evaluate]"') from error

@@ -146,7 +146,7 @@ class Worker:
             facts["seed"] = text_seed(seed, found.text, found.text_pair)
         if found.features is not None:
             facts["features"] = list(found.features)
-        return to_row(found.to_dict(), **facts)
+        return to_row(found.to_dict(), facts)
 
 
 def _size(example: Example) -> int:
