@@ -44,16 +44,9 @@ def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | N
     return min(limits, default=None)
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
-    """Tokenize a text or a pair; one beyond the limit is cut, and the lost tokens are counted."""
-    # A text that begins with its own first special token, as chat templates write it, gets no other special tokens.
-    starts = [token for token in (tokenizer.bos_token, tokenizer.cls_token) if token]
-    return _encode(tokenizer, example, limit, add=not example.text.startswith(tuple(starts)))
-
-
 def encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
     """Tokenize a text without any special tokens."""
-    return _encode(tokenizer, Example(text), None, add=False)
+    return encode(tokenizer, Example(text), None, special=False)
 
 
 def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
@@ -64,13 +57,15 @@ def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
     return Encoding(features, tokens, offsets, segments, encoding.truncated)
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None, add: bool) -> Encoding:
-    """Tokenize a text with the tokenizer's own pair encoding, adding special tokens or not."""
+def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None, special: bool = True) -> Encoding:
+    """Tokenize a text or a pair, with special tokens; one beyond the limit is cut, and the lost tokens are counted."""
     if not tokenizer.is_fast:
         advice = "load a fast tokenizer, as AutoTokenizer.from_pretrained does if there is one (a tokenizer.json)"
         lack = f"{type(tokenizer).__name__} has no offsets, so its tokens cannot be found in the text"
         raise ModelError(f"{lack}: {advice}")
     texts = (example.text, example.text_pair)
+    # A text that begins with its own first special token, as chat templates write it, gets no other special tokens.
+    add = special and not example.text.startswith(tuple(filter(None, (tokenizer.bos_token, tokenizer.cls_token))))
     rust: Any = tokenizer.backend_tokenizer
     truncation, padding = rust.truncation, rust.padding  # every call overwrites them
     try:
