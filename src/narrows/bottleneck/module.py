@@ -182,13 +182,8 @@ def _tapped(layer: nn.Module, at_input: bool, put_in: Tensor | None = None) -> I
             return None
         return (put_in, *value[1:]) if isinstance(value, tuple) else put_in
 
-    def before(_: nn.Module, args: tuple[Any, ...]) -> Any:
-        return exchange(args)
-
-    def after(_: nn.Module, __: Any, output: Any) -> Any:
-        return exchange(output)
-
-    handle = layer.register_forward_pre_hook(before) if at_input else layer.register_forward_hook(after)
+    register = layer.register_forward_pre_hook if at_input else layer.register_forward_hook
+    handle = register(lambda _, *values: exchange(values[-1]))
     try:
         yield seen
     finally:
@@ -217,28 +212,18 @@ def _only(seen: list[Tensor], layer: nn.Module) -> list[Tensor]:
 
 def _to_tokens(activation: Tensor) -> Tensor:
     """Reshape an activation to (batch, positions, features)."""
-    match activation.ndim:
-        case 2:
-            return activation.unsqueeze(1)
-        case 3:
-            return activation
-        case 4:
-            return activation.flatten(2).transpose(1, 2)
-        case _:
-            raise ModelError(
-                f"a layer must return (batch, features), with positions before or after, not {activation.shape}"
-            )
+    if activation.ndim not in (2, 3, 4):
+        raise ModelError(f"a layer must return (batch, features), with positions or not, not {activation.shape}")
+    if activation.ndim == 4:
+        return activation.flatten(2).transpose(1, 2)
+    return activation.unsqueeze(1) if activation.ndim == 2 else activation
 
 
 def _from_tokens(tokens: Tensor, shape: torch.Size) -> Tensor:
     """Undo `_to_tokens` for any number of rows."""
-    match len(shape):
-        case 2:
-            return tokens.squeeze(1)
-        case 3:
-            return tokens
-        case _:
-            return tokens.transpose(1, 2).reshape(len(tokens), *shape[1:])
+    if len(shape) == 4:
+        return tokens.transpose(1, 2).reshape(len(tokens), *shape[1:])
+    return tokens.squeeze(1) if len(shape) == 2 else tokens
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:

@@ -19,32 +19,18 @@ MASKS = 11  # at which the curve of a text is measured
 
 
 def even_alphas(widest: float) -> list[float]:
-    """Choose masks from open to closed, evenly by their logits.
-
-    Args:
-        widest: Logit of the most open mask, above 0.
-
-    Returns:
-        Logits, falling.
-
-    Example:
-        >>> even_alphas(5.0)[:3]
-        [5.0, 4.0, 3.0]
-    """
+    """Choose masks from open, with the logit `widest`, to closed, evenly by their logits."""
     return [widest * (1 - 2 * place / (MASKS - 1)) for place in range(MASKS)]
 
 
 def measure_rate(activation: Tensor, prior: Gaussian, real: Tensor, alphas: Sequence[float]) -> Tensor:
-    """Measure what passes when all tokens of a text have the same mask.
+    """Measure what passes when all tokens of a text have the same mask: bits of all tokens together, (masks, batch).
 
     Args:
         activation: X, (batch, tokens, hidden), of any floating dtype.
         prior: Mean and deviation, broadcastable to X.
         real: True where a token is not padding, (batch, tokens).
         alphas: Logits of the masks.
-
-    Returns:
-        Bits, all tokens together, (masks, batch).
     """
     x, mean, std = _widened(activation, prior, real)
     passing = [token_bits(information(x, x.new_tensor(alpha), mean, std), real).sum(dim=-1) for alpha in alphas]
@@ -62,16 +48,8 @@ def measure_distortion(
 ) -> Tensor:
     """Measure what is left of the prediction when all tokens of a text have the same mask.
 
-    Draws come in opposite pairs, the same at all masks, so that the curve is smooth.
-
-    Args:
-        nll: -log p(target) of bottlenecked activations, in nats.
-        activation: As for `measure_rate`.
-        prior: The same.
-        real: The same.
-        alphas: The same.
-        seeds: One per text, for its noise.
-        draws: Noise draws per mask, an even number.
+    Draws come in opposite pairs, the same at all masks, so that the curve is smooth. Arguments as for `measure_rate`,
+    and: nll, -log p(target) of bottlenecked activations; seeds, one per text; draws per mask, an even number.
 
     Returns:
         -log p(target) in nats, the mean of each opposite pair, (draws / 2, masks, batch).

@@ -49,23 +49,7 @@ Trace = tuple[TracePoint, ...]
 
 
 def make_trace(cross_entropy: Iterable[float], information: Iterable[float], error: Iterable[float] = ()) -> Trace:
-    """Number the points of a trace.
-
-    Args:
-        cross_entropy: Nats at each point.
-        information: Bits at each.
-        error: Standard error of the nats at each; none = not measured.
-
-    Returns:
-        The points.
-
-    Raises:
-        ValueError: If there are more of one than of the other.
-
-    Example:
-        >>> make_trace([0.1], [8.0])
-        (TracePoint(step=0, cross_entropy=0.1, information=8.0, error=0.0),)
-    """
+    """Number the points of a trace: nats and bits at each, and the standard error of the nats if it was measured."""
     nats = list(cross_entropy)
     values = zip(nats, information, list(error) or [0.0] * len(nats), strict=True)
     return tuple(TracePoint(step, *value) for step, value in enumerate(values))
@@ -77,13 +61,7 @@ def trace_dicts(trace: Iterable[TracePoint]) -> list[TraceDict]:
 
 
 def rate_curve(trace: Iterable[TracePoint]) -> list[RatePoint]:
-    """Set the bits that pass the bottleneck against what is left of the prediction.
-
-    Args:
-        trace: The points, in any order.
-
-    Returns:
-        As many points, fewest bits first.
+    """Set the bits that pass the bottleneck against what is left of the prediction, fewest bits first.
 
     Example:
         >>> rate_curve(make_trace([0.0, 1e9], [8.0, 0.0]))[1]
@@ -98,14 +76,7 @@ def rate_curve(trace: Iterable[TracePoint]) -> list[RatePoint]:
 
 
 def mean_rate_curve(traces: Sequence[Sequence[TracePoint]]) -> list[RatePoint]:
-    """Average the rate curves of texts point by point: points stand for the same masks, not for the same bits.
-
-    Args:
-        traces: One per text.
-
-    Returns:
-        Means of the bits, of p(target) and of its interval, fewest bits first; empty unless all texts have as many
-        points.
+    """Average the rate curves of texts mask by mask, fewest bits first; empty unless all have as many points.
 
     Example:
         >>> mean_rate_curve([make_trace([0.0], [8.0]), make_trace([1e9], [4.0])])
