@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from narrows.bottleneck.optimize import check_counts
-from narrows.errors import DependencyError, InputError, ModelError
+from narrows.errors import InputError, ModelError, need
 from narrows.methods.method import Batch, content_positions
 from narrows.models.cut.split import forward_head
 from narrows.models.heads.goals import judge
@@ -52,12 +51,7 @@ class FromBaseline:
 
 def load(module: str = "captum.attr") -> Any:
     """Load a module of another package, captum's methods by default, or raise a `DependencyError`."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise DependencyError(
-            f'this method needs {module.partition(".")[0]}: pip install "narrows[evaluate]"'
-        ) from error
+    return need(module, f'this method needs {module.split(".")[0]}: pip install "narrows[evaluate]"')
 
 
 def arguments(batch: Batch) -> tuple[Tensor, ...]:

@@ -68,11 +68,10 @@ def register(method: type[Any]) -> type[Any]:
 
     Example:
         >>> from dataclasses import dataclass
-        >>> from typing import ClassVar
         >>> @register
         ... @dataclass(frozen=True)
         ... class Length:
-        ...     names: ClassVar = {"length": {}}
+        ...     names = {"length": {}}
         >>> spec(Length())
         'length'
     """
