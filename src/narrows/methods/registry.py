@@ -67,13 +67,10 @@ def register(method: type[Any]) -> type[Any]:
         InputError: If a name is taken.
 
     Example:
-        >>> from dataclasses import dataclass
-        >>> @register
-        ... @dataclass(frozen=True)
-        ... class Length:
-        ...     names = {"length": {}}
-        >>> spec(Length())
-        'length'
+        @register
+        @dataclass(frozen=True)
+        class TokenLength:  # the one of `narrows.methods.method`, known as "length" from now on
+            ...
     """
     for name, settings in method.names.items():
         if name in _known():
