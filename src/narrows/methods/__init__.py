@@ -9,33 +9,13 @@ if TYPE_CHECKING:
     from narrows.methods.method import Batch, FunctionMethod, Method
     from narrows.methods.registry import describe, find_method, method_names, register, spec, split_methods
 
-_HOME = {
-    "Batch": "method",
-    "FunctionMethod": "method",
-    "Method": "method",
-    "describe": "registry",
-    "find_method": "registry",
-    "method_names": "registry",
-    "register": "registry",
-    "spec": "registry",
-    "split_methods": "registry",
-}
-
-__all__ = [
-    "Batch",
-    "FunctionMethod",
-    "Method",
-    "describe",
-    "find_method",
-    "method_names",
-    "register",
-    "spec",
-    "split_methods",
-]
+__all__ = ["Batch", "FunctionMethod", "Method"]
+__all__ += ["describe", "find_method", "method_names", "register", "spec", "split_methods"]
 
 
 def __getattr__(name: str) -> Any:
     """Import a name when it is used: the command line loads no model code before it must."""
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'narrows.methods' has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    module = "method" if name in ("Batch", "FunctionMethod", "Method") else "registry"
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,45 +1,63 @@
 """What the methods that captum computes share: the model as a function of its embeddings, row by row.
 
-They explain the objective of each text, log p(target) for a class, in nats, and so work for every head. Positions,
-token types and masks stay those of the text.
+They explain the objective of each text, log p(target) in nats for a class. Positions, types and masks stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from narrows.errors import DependencyError, InputError, ModelError
+from narrows.bottleneck.optimize import check_counts
+from narrows.errors import InputError, ModelError, need
 from narrows.methods.method import Batch, content_positions
 from narrows.models.cut.split import forward_head
 from narrows.models.heads.goals import judge
 from narrows.models.predict import BATCH_TOKENS
 
-Baseline = Literal["pad", "mask"]
-"""What replaces the content tokens: [PAD] or [MASK]. Special tokens stay what they are."""
-
+Baseline = Literal["pad", "mask"]  # what replaces the content tokens; special tokens stay what they are
 LogP = Callable[..., Tensor]
 """From activations (rows, tokens, features), the text of each row (rows,) and inputs to -loss in nats, (rows,)."""
 
 
-def load_captum() -> Any:
-    """Load captum's attribution methods, or raise a `DependencyError`."""
-    try:
-        return import_module("captum.attr")
-    except ImportError as error:
-        raise DependencyError('this method needs captum: pip install "narrows[evaluate]"') from error
+class FromBaseline:
+    """What the methods have in common that take gradients between a text without content and the text."""
+
+    baseline: Baseline
+    points = "steps"  # the setting that counts the points
+    quantity, unit, signed = "score", "nats of log p", True
+    additive = False  # not to the rise from a typical text
+
+    def __post_init__(self) -> None:
+        check_counts(self, self.points)
+        if self.baseline not in ("pad", "mask"):
+            raise InputError(f"baseline must be 'pad' or 'mask', not {self.baseline!r}")
+        load()
+
+    @property
+    def copies(self) -> int:
+        """As many as points."""
+        return int(getattr(self, self.points))
+
+    @property
+    def caption(self) -> str:
+        """What a score is."""
+        return f"A token's score is its share of the rise of log p(target) from a text of {self.baseline} tokens."
+
+
+def load(module: str = "captum.attr") -> Any:
+    """Load a module of another package, captum's methods by default, or raise a `DependencyError`."""
+    return need(module, f'this method needs {module.split(".")[0]}: pip install "narrows[evaluate]"')
 
 
 def arguments(batch: Batch) -> tuple[Tensor, ...]:
     """Give what the function takes beside the activations: the text of each row, then the inputs in their order."""
     _ = batch.answers  # now: a plain run of the model must not meet replaced embeddings
-    rows = torch.arange(len(batch), device=batch.real.device)
-    return (rows, *batch.inputs.values())
+    return (torch.arange(len(batch), device=batch.real.device), *batch.inputs.values())
 
 
 def from_embeddings(batch: Batch) -> LogP:
@@ -55,21 +73,15 @@ def from_embeddings(batch: Batch) -> LogP:
 
 def objective(batch: Batch, logits: Tensor, rows: Tensor) -> Tensor:
     """Judge logits, (rows, ...), each by the objective of its text: -loss in nats, (rows,), in float32 or better."""
-    goals = [batch.goals[row] for row in rows.tolist()]
-    return -judge(goals, logits.unsqueeze(1)).squeeze(1)
+    return -judge([batch.goals[row] for row in rows.tolist()], logits.unsqueeze(1)).squeeze(1)
 
 
-def integrate(captum: Any, log_p: LogP, batch: Batch, ends: tuple[Tensor, Tensor], steps: int) -> Tensor:
+def integrate(log_p: LogP, batch: Batch, ends: tuple[Tensor, Tensor], steps: int) -> Tensor:
     """Integrate gradients from one activation to another, (batch, tokens, features) each: scores, (batch, tokens)."""
     start, end = ends
     together = max(BATCH_TOKENS // end.shape[1], len(end))  # rows; steps of a long text are cut into several passes
-    integrated: Tensor = captum.IntegratedGradients(log_p).attribute(
-        end,
-        baselines=start,
-        n_steps=steps,
-        internal_batch_size=together,
-        additional_forward_args=arguments(batch),
-    )
+    options = {"n_steps": steps, "internal_batch_size": together, "additional_forward_args": arguments(batch)}
+    integrated: Tensor = load().IntegratedGradients(log_p).attribute(end, baselines=start, **options)
     return integrated.sum(dim=-1)
 
 
@@ -95,32 +107,15 @@ def without_content(batch: Batch, baseline: Baseline) -> Tensor:
     return ids
 
 
-def check_baseline(baseline: str) -> None:
-    """Raise an `InputError` unless it is a baseline."""
-    if baseline not in ("pad", "mask"):
-        raise InputError(f"baseline must be 'pad' or 'mask', not {baseline!r}")
-
-
 @contextmanager
 def replaced_embeddings(model: nn.Module, ids: Tensor, embedded: Tensor) -> Iterator[None]:
-    """Let the input embedding of a model return another tensor, in the dtype that it has itself.
-
-    Args:
-        model: The model.
-        ids: What it is run on, (rows, tokens).
-        embedded: What its embedding returns for them, (rows, tokens, features).
-
-    Raises:
-        ModelError: If the model embeds other than these tokens in this order, or does not call its embedding.
-    """
-    calls = []
+    """Let the input embedding return a tensor, (rows, tokens, features), in its own dtype, for ids, (rows, tokens)."""
+    calls, name = [], type(model).__name__
 
     def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         calls.append(True)
         if not args or not torch.equal(args[0], ids):
-            raise ModelError(
-                f"{type(model).__name__} rearranges its tokens before it embeds them: no gradient fits them"
-            )
+            raise ModelError(f"{name} rearranges its tokens before it embeds them: no gradient fits them")
         return embedded.to(output.dtype)
 
     handle = _embedding(model).register_forward_hook(hook)
@@ -129,7 +124,7 @@ def replaced_embeddings(model: nn.Module, ids: Tensor, embedded: Tensor) -> Iter
     finally:
         handle.remove()
     if not calls:
-        raise ModelError(f"{type(model).__name__} does not call its input embedding: there is no gradient at it")
+        raise ModelError(f"{name} does not call its input embedding: there is no gradient at it")
 
 
 def _embedding(model: nn.Module) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,30 +20,21 @@ from narrows.models.cut.split import borrowed
 from narrows.models.heads.task import Task
 from narrows.models.text.encoding import padding_id
 
-Layer = int | tuple[int, ...] | None
-"""A layer, several whose maps are averaged, or None: where the method looks by itself."""
+DEPTH = 0.75  # of the blocks: after layer 9 of 12; rounded up elsewhere: 5 of 6, 18 of 24
+Layer = int | tuple[int, ...] | None  # several: their maps are averaged; None: where the method looks by itself
 
 
 @dataclass(frozen=True, eq=False)
 class CutModel:
-    """A model that is explained, and where it can be cut.
-
-    Attributes:
-        network: The model and its blocks.
-        tokenizer: Its tokenizer.
-        task: What its head is for.
-        prior: What an uninformative activation looks like.
-        name: What records call the model.
-        typical_logits: What the model gives for a typical text, by prior, layer and length; see `Batch.typical_odds`.
-    """
+    """A model that is explained, and where it can be cut."""
 
     network: Network
     tokenizer: PreTrainedTokenizerBase
-    task: Task
-    prior: AnyPrior
-    name: str
+    task: Task  # what its head is for
+    prior: AnyPrior  # what an uninformative activation looks like
+    name: str  # what records call the model
     _priors: dict[str, AnyPrior] = field(default_factory=dict, repr=False)
-    typical_logits: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)
+    typical_logits: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)  # of `typical_odds`
 
     @property
     def model(self) -> PreTrainedModel:
@@ -61,19 +52,7 @@ class CutModel:
         return padding_id(self.model, self.tokenizer)
 
     def layers(self, layer: Layer, usual: Sequence[int], prior: AnyPrior | None = None) -> tuple[int, ...]:
-        """Choose the layers at which a method looks, and check that the model can be cut there.
-
-        Args:
-            layer: The method's setting.
-            usual: Where it looks if none is set.
-            prior: One that must have a Gaussian there.
-
-        Returns:
-            Layers, rising, each once.
-
-        Raises:
-            LayerError: If a layer is out of range, or there is none.
-        """
+        """Choose layers, rising, each once, by a setting or else the usual; all can be cut, the prior known there."""
         chosen = usual if layer is None else layer if isinstance(layer, tuple) else (layer,)
         if not chosen:
             raise LayerError(f"no layer to look at: choose some of 0 to {self.blocks}")
@@ -89,11 +68,7 @@ class CutModel:
         return self.model.dtype, self.model.device, sum(weight._version for weight in self.model.parameters())
 
     def find_prior(self, name: str | None) -> AnyPrior:
-        """Find the prior that a method's setting names; None = the model's.
-
-        Raises:
-            PriorError: If there is none, or it belongs to another model.
-        """
+        """Find the prior that a method's setting names; None = the model's."""
         if name is None:
             return self.prior
         if name not in self._priors:
@@ -106,8 +81,6 @@ class CutModel:
     @contextmanager
     def lent(self) -> Iterator[None]:
         """Use the model, with gradients, and leave it as it was."""
-        with ExitStack() as guest:
-            guest.enter_context(torch.inference_mode(False))  # the caller may have switched gradients off
-            guest.enter_context(torch.enable_grad())
-            guest.enter_context(borrowed(self.model, self.padding))
+        # the caller may have switched gradients off
+        with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, self.padding):
             yield

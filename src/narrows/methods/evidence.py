@@ -1,16 +1,12 @@
 """Evidence: by how many bits each token raises the log-odds of the target (`narrows.bottleneck.path`).
 
-Integrated gradients at inner layers, from the mean of a corpus, over part of the path, with iterative masking.
-
-Where two words say the same, the model can do without either, and evidence that is measured once, with all others
-open, may be shared out badly. So it is measured again with the strongest tokens masked (the prior's mean in their place
-at the first layer, carried through to the deeper ones), and the order in which tokens are masked comes first in the
-ranking. Scores stay what was measured. No token is deleted from the text.
+Where two words say the same, the model can do without either, so evidence is measured again with the strongest tokens
+masked, and the order in which tokens are masked comes first in the ranking. Scores stay what was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -26,7 +22,7 @@ from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rat
 from narrows.bottleneck.trace import make_trace
 from narrows.errors import InputError
 from narrows.methods.cut_model import Layer
-from narrows.methods.method import Batch, Site
+from narrows.methods.method import Batch, Names, Site, average
 
 DEPTHS = (1 / 6, 3 / 6, 5 / 6)
 WHOLE = (0.0, 1.0)
@@ -57,9 +53,7 @@ class Evidence:
         'gorgeous'
     """
 
-    layer: Annotated[Layer, "Where the path starts; of several the mean; none: at 1/6, 3/6 and 5/6 of the depth."] = (
-        None
-    )
+    layer: Annotated[Layer, "Where the path starts; of several the mean; none: 1/6, 3/6 and 5/6 of the depth."] = None
     points: Annotated[int, "Points on the path, per layer, shared out among the iterations."] = 3
     iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
     interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
@@ -68,15 +62,15 @@ class Evidence:
     features: Annotated[bool, "Keep the map of every feature of a token too; needs one iteration."] = False
     seed: Annotated[int, "Seed of the noise of the rate curve."] = 0
 
-    names: ClassVar = {
+    names: ClassVar[Names] = {
         "fast": {},
         "best": {"points": 12, "iterations": 4},
         "complete": {"points": 50, "iterations": 1, "interval": WHOLE, "draws": 16},
     }
-    label: ClassVar[str] = "evidence"
-    quantity: ClassVar[str] = "evidence"
-    unit: ClassVar[str] = "bits"
-    signed: ClassVar[bool] = True
+    label, quantity, unit, signed = "evidence", "evidence", "bits", True
+    caption = (
+        "A token's score is the number of bits by which it raises the log-odds of the target; one bit doubles them."
+    )
 
     def __post_init__(self) -> None:
         check_counts(self, "points", "iterations")
@@ -101,29 +95,18 @@ class Evidence:
         return -(-self.points // self.iterations)
 
     @property
-    def caption(self) -> str:
-        """What evidence is."""
-        return (
-            "A token's score is the number of bits by which it raises the log-odds of the target; one bit doubles them."
-        )
-
-    @property
     def how(self) -> str:
         """Where and how often evidence was measured."""
         start, end = self.interval
         points = f"{self.points} point{'' if self.points == 1 else 's'} per layer"
-        measured = (
-            f"Measured at {points} on the path from a typical text to this one, from {start:.0%} to {end:.0%} of it"
-        )
-        if self.iterations == 1:
-            return f"{measured}."
-        return f"{measured}, in {self.iterations} iterations; after each, more of the strongest tokens are masked."
+        where = f"on the path from a typical text to this one, from {start:.0%} to {end:.0%} of it"
+        again = f", in {self.iterations} iterations; after each, more of the strongest tokens are masked"
+        return f"Measured at {points} {where}{again if self.iterations > 1 else ''}."
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
         prior = batch.cut.find_prior(self.prior)
-        blocks = batch.cut.blocks
-        layers = batch.cut.layers(self.layer, [round(depth * blocks) for depth in DEPTHS], prior)
+        layers = batch.cut.layers(self.layer, [round(depth * batch.cut.blocks) for depth in DEPTHS], prior)
         sites = batch.sites(layers, prior)
         reading = Reading.empty(batch.content)
         for iteration in range(self.iterations):
@@ -143,16 +126,11 @@ class Evidence:
 
     def _measure(self, batch: Batch, sites: Sequence[Site], iteration: int) -> StraightPath:
         """Average the evidence over the layers, at the points of one iteration."""
-        if self.iterations == 1:
-            points = gauss_legendre(self.points, self.interval)
-        else:
-            points = van_der_corput(self._points(iteration), self.interval)
+        once, part = self.iterations == 1, self.interval
+        points = gauss_legendre(self.points, part) if once else van_der_corput(self._points(iteration), part)
         paths = [follow_path(site.log_odds, site.activation, site.prior, batch.real, points) for site in sites]
-        return StraightPath(
-            evidence=_mean([path.evidence for path in paths]),
-            log_p=_mean([path.log_p for path in paths]),
-            features=_mean([path.features for path in paths]),
-        )
+        parts = {name: average([getattr(path, name) for path in paths]) for name in ("evidence", "log_p", "features")}
+        return StraightPath(**parts)
 
     def _extras(self, batch: Batch, sites: Sequence[Site], path: StraightPath, prior: AnyPrior) -> list[dict[str, Any]]:
         """Give each text what stands beside its scores: the typical text, the rise, the rate curve, the features."""
@@ -181,34 +159,23 @@ class Evidence:
             at = (site.activation, site.prior, batch.real, alphas)
             nats.append(measure_distortion(site.nll, *at, seeds, self.draws))
             bits.append(measure_rate(*at))
-        pairs = _mean(nats)  # (draws / 2, masks, batch)
+        pairs = average(nats)  # (draws / 2, masks, batch)
         error = pairs.std(dim=0) / len(pairs) ** 0.5 if len(pairs) > 1 else torch.zeros_like(pairs[0])
-        return pairs.mean(dim=0), _mean(bits), error
+        return pairs.mean(dim=0), average(bits), error
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the iterations found so far for a batch of texts; every part is (batch, tokens) unless said otherwise.
+    """What the iterations found so far for a batch of texts; every part is (batch, tokens) unless said otherwise."""
 
-    Attributes:
-        content: True where a token is part of a text.
-        iteration: The iteration after which a token was picked; `OPEN` for those that never were.
-        first: Bits of log2 p in the first iteration.
-        total: Bits of log2 p, summed over all points.
-        picked: Bits of log2 p by which a token was picked, its mean until then.
-        evidence: Bits of log-odds, summed over the points at which nothing of the text was masked.
-        points: Points so far.
-        clean: Those at which nothing of the text was masked, (batch, 1).
-    """
-
-    content: Tensor
-    iteration: Tensor
-    first: Tensor
-    total: Tensor
-    picked: Tensor
-    evidence: Tensor
-    points: int
-    clean: Tensor
+    content: Tensor  # True where a token is part of a text
+    iteration: Tensor  # after which a token was picked; `OPEN` for those that never were
+    first: Tensor  # bits of log2 p in the first iteration
+    total: Tensor  # bits of log2 p, summed over all points
+    picked: Tensor  # bits of log2 p by which a token was picked, its mean until then
+    evidence: Tensor  # bits of log-odds, summed over the points at which nothing of the text was masked
+    points: int  # so far
+    clean: Tensor  # those at which nothing of the text was masked, (batch, 1)
 
     @classmethod
     def empty(cls, content: Tensor) -> Reading:
@@ -245,32 +212,25 @@ class Reading:
         )
 
     def pick(self, iteration: int, part: float) -> Reading:
-        """Pick the strongest of the open tokens, by the mean of log2 p over all points, up to a part of `SHARE`.
-
-        They are masked from now on.
-        """
+        """Pick the strongest open tokens by the mean log2 p of all points, up to a part of `SHARE`, to be masked."""
         mean = self.total / self.points
         wanted = picked_counts(self.content, part) - self.masked.sum(dim=1)
         chosen = pick_strongest(mean, self.content & ~self.masked, wanted)
-        return replace(
-            self,
-            iteration=torch.where(chosen, iteration, self.iteration),
-            picked=torch.where(chosen, mean, self.picked),
-        )
+        after = torch.where(chosen, iteration, self.iteration)
+        return replace(self, iteration=after, picked=torch.where(chosen, mean, self.picked))
 
     def rankings(self) -> list[list[int]]:
         """Rank the tokens of each text: picked ones by iteration, then the others; within these by order, by place."""
-        rows = zip(self.content.tolist(), self.iteration.tolist(), self.order.tolist(), strict=True)
-        return [
-            sorted((place for place, own in enumerate(content) if own), key=_key(iteration, order))
-            for content, iteration, order in rows
-        ]
+        rankings = []
+        for row in zip(self.content.tolist(), self.iteration.tolist(), self.order.tolist(), strict=True):
+            tokens = enumerate(zip(*row, strict=True))
+            ranked = sorted((iteration, -order, place) for place, (own, iteration, order) in tokens if own)
+            rankings.append([place for *_, place in ranked])
+        return rankings
 
 
 def picked_counts(content: Tensor, part: float) -> Tensor:
-    """Count the tokens of each text to be picked, (batch,): a part of `SHARE`, to the nearest, at least one.
-
-    None of a text of one or two tokens.
+    """Count tokens to be picked, (batch,): a part of `SHARE`, to the nearest, at least one; none of one or two tokens.
 
     Example:
         >>> content = torch.ones(3, 36, dtype=torch.bool)
@@ -284,15 +244,7 @@ def picked_counts(content: Tensor, part: float) -> Tensor:
 
 
 def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
-    """Put the prior's mean in the place of some tokens at the first layer, and carry that through to the deeper ones.
-
-    Args:
-        sites: The layers, the first one first.
-        masked: True where a token is masked, (batch, tokens).
-
-    Returns:
-        The same sites with the activations that arrive there.
-    """
+    """Put the prior's mean in the place of tokens, (batch, tokens), at the first site, and carry it to the others."""
     first, *deeper = sites
     mean = first.prior.mean.to(first.activation).expand_as(first.activation)
     shut = torch.where(masked.unsqueeze(-1), mean, first.activation)
@@ -301,28 +253,6 @@ def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
 
 
 def pick_strongest(order: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
-    """Pick the tokens that come first; of equals those that stand first.
-
-    Args:
-        order: (batch, tokens).
-        candidates: True where a token may be picked, (batch, tokens).
-        wanted: How many of each text, (batch,); fewer where there are not as many.
-
-    Returns:
-        True where a token is picked, (batch, tokens).
-
-    Example:
-        >>> order, every = torch.tensor([[1.0, 3.0, 3.0, 2.0]]), torch.tensor([[True, True, True, False]])
-        >>> pick_strongest(order, every, torch.tensor([1])).tolist()
-        [[False, True, False, False]]
-    """
+    """Pick so many candidates of each text, (batch,), the highest first, of equals by place; masks (batch, tokens)."""
     places = order.masked_fill(~candidates, -torch.inf).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     return (places < wanted.unsqueeze(1)) & candidates
-
-
-def _key(iteration: Sequence[int], order: Sequence[float]) -> Callable[[int], tuple[int, float, int]]:
-    return lambda place: (iteration[place], -order[place], place)
-
-
-def _mean(parts: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(parts)).mean(dim=0)

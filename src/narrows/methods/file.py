@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from narrows.attribution import Attribution, by_score
 from narrows.data.example import Example
 from narrows.data.scores import Find, ScoredText, align, ranking_of, scores_from
 from narrows.errors import DataError, InputError
-from narrows.methods.method import Batch
+from narrows.methods.method import Batch, Names
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,9 @@ class FromFile:
 
     path: Annotated[str, "A .jsonl or .parquet file of scores, or the folder of a run."]
 
-    names: ClassVar[dict[str, dict[str, Any]]] = {"file": {}}
-    quantity: ClassVar[str] = "score"
-    unit: ClassVar[str] = "score"
-    signed: ClassVar[bool] = True
-    additive: ClassVar[bool] = False
-    copies: ClassVar[int] = 1
-    how: ClassVar[str] = (
+    names: ClassVar[Names] = {"file": {}}
+    quantity, unit, signed, additive, copies = "score", "score", True, False, 1
+    how = (
         "Where the tokens of the file are the model's, their scores are taken as they are. Others are placed in the "
         "text, and each score is shared among the model's tokens by the characters that they have in common."
     )

@@ -12,54 +12,21 @@ import torch
 from torch import Tensor
 
 from narrows.attribution import Attribution
-from narrows.bottleneck.optimize import check_counts
-from narrows.methods.captum import (
-    Baseline,
-    arguments,
-    check_baseline,
-    embed,
-    from_embeddings,
-    load_captum,
-    without_content,
-)
-from narrows.methods.method import Batch
+from narrows.methods import captum
+from narrows.methods.method import Batch, Names
 from narrows.models.predict import BATCH_TOKENS
 
 
 @dataclass(frozen=True)
-class GradientShap:
-    """The mean of (e - b) times the gradient at random points between b and e (Lundberg and Lee 2017).
-
-    Raises:
-        InputError: If a setting is out of its range; later, if the tokenizer has no mask token.
-        DependencyError: If captum is missing.
-    """
+class GradientShap(captum.FromBaseline):
+    """The mean of (e - b) times the gradient at random points between b and e (Lundberg and Lee 2017)."""
 
     samples: Annotated[int, "Points per text."] = 5
     seed: Annotated[int, "Of the points; each text draws from its own."] = 0
-    baseline: Annotated[Baseline, "What replaces the content tokens: the padding or the mask token."] = "pad"
+    baseline: Annotated[captum.Baseline, "What replaces the content tokens: the padding or the mask token."] = "pad"
 
-    names: ClassVar = {"gradient_shap": {}}
-    label: ClassVar[str] = "GradientSHAP"
-    quantity: ClassVar[str] = "score"
-    unit: ClassVar[str] = "nats of log p"
-    signed: ClassVar[bool] = True
-    additive: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_counts(self, "samples")
-        check_baseline(self.baseline)
-        load_captum()
-
-    @property
-    def copies(self) -> int:
-        """As many as points."""
-        return self.samples
-
-    @property
-    def caption(self) -> str:
-        """What a score is."""
-        return f"A token's score is its share of the rise of log p(target) from a text of {self.baseline} tokens."
+    names: ClassVar[Names] = {"gradient_shap": {}}
+    label, points = "GradientSHAP", "samples"
 
     @property
     def how(self) -> str:
@@ -73,16 +40,16 @@ class GradientShap:
 
     def _scores(self, text: Batch) -> Tensor:
         """Score the tokens of a batch of one text, (1, tokens)."""
-        start, end = embed(text, without_content(text, self.baseline)), embed(text, text.inputs["input_ids"])
+        start = captum.embed(text, captum.without_content(text, self.baseline))
+        end = captum.embed(text, text.inputs["input_ids"])
         together = max(BATCH_TOKENS // end.shape[1], 1)
         total = torch.zeros_like(end)
+        shap = captum.load().GradientShap(captum.from_embeddings(text))
+        options = {"baselines": start, "additional_forward_args": captum.arguments(text)}
         with _seeded(int(text.generator(self.seed, 0).integers(2**32)), end.device):
             for done in range(0, self.samples, together):
                 drawn = min(together, self.samples - done)
-                shap = load_captum().GradientShap(from_embeddings(text))
-                total += drawn * shap.attribute(
-                    end, baselines=start, n_samples=drawn, additional_forward_args=arguments(text)
-                )
+                total += drawn * shap.attribute(end, n_samples=drawn, **options)
         return total.sum(dim=-1) / self.samples
 
 
@@ -93,8 +60,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     numpy's gives the points. torch's gives noise that is multiplied by 0; it is only restored.
     """
     before = np.random.get_state()
-    devices = [] if device.type == "cpu" else [device]
-    kind = "cuda" if device.type == "cpu" else device.type
+    devices, kind = ([], "cuda") if device.type == "cpu" else ([device], device.type)
     try:
         with torch.random.fork_rng(devices, device_type=kind):
             np.random.seed(seed)

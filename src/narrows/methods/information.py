@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT, direction, token_bits
-from narrows.bottleneck.optimize import Optimization, OptimizedBottleneck, optimize
+from narrows.bottleneck.optimize import Optimization, optimize
 from narrows.bottleneck.trace import make_trace
-from narrows.methods.cut_model import Layer
-from narrows.methods.method import Batch, Site
-
-DEPTH = 0.75  # after layer 9 of 12; rounded up elsewhere: 5 of 6, 18 of 24
-HALFWAY = 0.5
+from narrows.methods.cut_model import DEPTH, Layer
+from narrows.methods.method import Batch, Names, Site, average
 
 
 @dataclass(frozen=True)
@@ -49,16 +45,13 @@ class InformationBottleneck(Optimization):
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; none: that of the model."] = None
     features: Annotated[bool, "Keep the map of every feature of a token too."] = False
 
-    names: ClassVar = {
+    names: ClassVar[Names] = {
         "paper": {},
         "information": {"granularity": "token", "beta": "auto"},
         "information_signed": {"granularity": "token", "beta": "auto", "sign": True},
         "released": {"prior": "residual"},
     }
-    label: ClassVar[str] = "IBA"
-    quantity: ClassVar[str] = "information"
-    unit: ClassVar[str] = "bits"
-    additive: ClassVar[bool] = False
+    label, quantity, unit, additive = "IBA", "information", "bits", False
 
     @property
     def signed(self) -> bool:
@@ -81,55 +74,39 @@ class InformationBottleneck(Optimization):
         """How the masks were found."""
         masks = "feature of a token" if self.granularity == "feature" else "token"
         weight = "a weight set for each text" if self.beta == "auto" else f"weight {self.beta:g}"
-        return (
-            f"One mask per {masks}, {self.steps} steps of Adam with {self.samples} noise copies, and {weight} on the "
-            "information."
-        )
+        steps = f"{self.steps} steps of Adam with {self.samples} noise copies"
+        return f"One mask per {masks}, {steps}, and {weight} on the information."
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Optimise the masks at each layer, and average the bits over the layers."""
         prior = batch.cut.find_prior(self.prior)
         layers = batch.cut.layers(self.layer, [math.ceil(DEPTH * batch.cut.blocks)], prior)
-        found = [(site, self._optimize(batch, site)) for site in batch.sites(layers, prior)]
-        towards = [evidence_direction(site) if self.sign else 1.0 for site, _ in found]
-        bits = _mean([token_bits(own.nats, batch.real) * way for (_, own), way in zip(found, towards, strict=True)])
-        beta, nats, total = (
-            _mean(part) for part in zip(*((o.beta, o.cross_entropy, o.total_nats) for _, o in found), strict=True)
-        )
-        extras = []
+        sites, seeds = batch.sites(layers, prior), batch.seeds(self.seed)
+        found = [optimize(site.nll, site.activation, site.prior, batch.real, self, seeds) for site in sites]
+        towards = [evidence_direction(site) if self.sign else 1.0 for site in sites]
+        bits = average([token_bits(own.nats, batch.real) * way for own, way in zip(found, towards, strict=True)])
+        beta, nats, total = map(average, zip(*((o.beta, o.cross_entropy, o.total_nats) for o in found), strict=True))
+        if self.features:
+            wide = [way.unsqueeze(-1) if isinstance(way, Tensor) else way for way in towards]
+            per_feature = average([own.nats / NATS_PER_BIT * way for own, way in zip(found, wide, strict=True)])
+        extras: list[dict[str, Any]] = []
         for row, encoding in enumerate(batch.encodings):
             trace = make_trace(nats[:, row].tolist(), (total[:, row] / NATS_PER_BIT).tolist())
             extras.append({"trace": trace, "record": {"beta": float(f"{float(beta[row]):.6g}")}})
             if self.features:
-                own = _mean([o.nats / NATS_PER_BIT * _wide(way) for (_, o), way in zip(found, towards, strict=True)])
-                extras[-1]["features"] = own[row, : len(encoding)].half().cpu().numpy()
+                extras[-1]["features"] = per_feature[row, : len(encoding)].half().cpu().numpy()
         return batch.attributions(self, bits, layers=layers, prior=prior, extras=extras)
-
-    def _optimize(self, batch: Batch, site: Site) -> OptimizedBottleneck:
-        return optimize(site.nll, site.activation, site.prior, batch.real, self, batch.seeds(self.seed))
 
 
 def evidence_direction(site: Site) -> Tensor:
-    """Tell for each token whether it speaks for or against the target, by one backward pass without noise.
+    """Tell for each token if it speaks for or against the target, +1, 0 or -1, (batch, tokens), by one backward pass.
 
     The gradient is taken halfway between the prior's mean and the activation: at the activation itself a model that is
     sure of its prediction is flat, and the sign there is often wrong.
-
-    Returns:
-        +1, 0 or -1 per token, (batch, tokens).
     """
     wide = torch.promote_types(site.activation.dtype, torch.float32)
     x = site.activation.detach().to(wide)
     mean = site.prior.mean.to(x).expand_as(x)
-    halfway = torch.lerp(mean, x, HALFWAY).to(site.activation.dtype).requires_grad_()
+    halfway = torch.lerp(mean, x, 0.5).to(site.activation.dtype).requires_grad_()
     (gradient,) = torch.autograd.grad(-site.nll(halfway.unsqueeze(1)).sum(), [halfway])
     return direction(gradient.to(wide), x, mean)
-
-
-def _mean(parts: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(parts)).mean(dim=0)
-
-
-def _wide(way: Tensor | float) -> Tensor | float:
-    """Give a direction per token a dimension for the features."""
-    return way.unsqueeze(-1) if isinstance(way, Tensor) else way

@@ -8,51 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from narrows.attribution import Attribution
 from narrows.data.example import Example
 from narrows.data.words import group_tokens
-from narrows.errors import DependencyError
-from narrows.methods.method import Batch, Scores, content_positions
-from narrows.methods.perturbation import check_batch, check_settings, predict_present
+from narrows.methods.captum import load
+from narrows.methods.method import Batch, Names, Scores, content_positions
+from narrows.methods.perturbation import Removing, check_batch, predict_present
 from narrows.models.text.encoding import Encoding
 from narrows.models.text.removal import Removal
 
 
 @dataclass(frozen=True)
-class Lime:
+class Lime(Removing):
     """LIME for text (Ribeiro et al., "Why Should I Trust You?", KDD 2016).
 
     Words are removed at random and a ridge regression is fitted to p(target), near texts weighing more, with the
     package's own kernel. Every word at every place is a feature of its own, also in the second text of a pair, and all
     features are kept. Special tokens get 0.
-
-    Raises:
-        InputError: If a setting is out of its range; later, if the tokenizer has no mask token.
-        DependencyError: If the package is missing.
     """
 
     samples: Annotated[int, "Perturbed texts per text, the whole one among them."] = 100
     removal: Annotated[Removal, "How the tokens of a word are removed."] = "delete"
     seed: Annotated[int, "Of the perturbed texts; each text draws from its own."] = 0
 
-    names: ClassVar = {"lime": {}}
-    label: ClassVar[str] = "LIME"
-    quantity: ClassVar[str] = "score"
-    unit: ClassVar[str] = "weight"
-    signed: ClassVar[bool] = True
-    additive: ClassVar[bool] = False
-    copies: ClassVar[int] = 1
-    caption: ClassVar[str] = "A token's score is the weight of its word in a linear model of p(target) around the text."
-
-    def __post_init__(self) -> None:
-        check_settings(self.removal, self.samples)
-        _lime_text()
+    names: ClassVar[Names] = {"lime": {}}
+    label, unit, package = "LIME", "weight", "lime.lime_text"
+    caption = "A token's score is the weight of its word in a linear model of p(target) around the text."
 
     @property
     def how(self) -> str:
@@ -69,14 +54,10 @@ class Lime:
         encoding = text.encodings[0]
         words = _words(text.examples[0], encoding)
         random_state = int(text.generator(self.seed, 0).integers(2**31))
-        explainer = _lime_text().LimeTextExplainer(feature_selection="none", random_state=random_state)
-        explanation = explainer.explain_instance(
-            " ".join(map(str, range(len(words)))),
-            _predictor(text, words, self.removal),
-            labels=(1,),
-            num_features=len(words),
-            num_samples=self.samples,
-        )
+        explainer = load(self.package).LimeTextExplainer(feature_selection="none", random_state=random_state)
+        numbers, predictor = " ".join(map(str, range(len(words)))), _predictor(text, words, self.removal)
+        options = {"labels": (1,), "num_features": len(words), "num_samples": self.samples}
+        explanation = explainer.explain_instance(numbers, predictor, **options)
         scores = np.zeros(len(encoding))
         for word, weight in explanation.local_exp[1]:
             scores[words[word]] = weight
@@ -87,7 +68,7 @@ def _predictor(text: Batch, words: Sequence[Sequence[int]], removal: Removal) ->
     """Make the function that the package calls: from perturbed strings to not target and target, (strings, 2)."""
     content = content_positions(text.encodings[0])
 
-    def probabilities(strings: Sequence[str]) -> NDArray[np.float64]:
+    def probabilities(strings: Sequence[str]) -> Scores:
         present = np.zeros((len(strings), len(text.encodings[0])), dtype=np.bool_)
         for row, string in enumerate(strings):
             for word in string.split():
@@ -106,10 +87,3 @@ def _words(example: Example, encoding: Encoding) -> list[list[int]]:
         spans = [span for position in own if (span := encoding.offsets[position]) is not None]
         words += [[own[token] for token in word] for word in group_tokens(text or "", spans)]
     return words
-
-
-def _lime_text() -> Any:
-    try:
-        return import_module("lime.lime_text")
-    except ImportError as error:
-        raise DependencyError('lime needs the package lime: pip install "narrows[evaluate]"') from error

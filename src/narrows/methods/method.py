@@ -5,9 +5,8 @@ a plain function of a batch in `FunctionMethod`.
 
     @dataclass(frozen=True)
     class TokenLength:
-        names: ClassVar = {"length": {}}          # for `register`; not needed to use the object itself
-        label = "token length"
-        quantity, unit, signed, additive, copies = "score", "score", False, False, 1
+        names: ClassVar[Names] = {"length": {}}  # for `register`; not needed to use the object itself
+        label, quantity, unit, signed, additive, copies = "token length", "score", "score", False, False, 1
         caption, how = "A score is the number of characters of the token.", ""
 
         def explain(self, batch: Batch) -> list[Attribution]:
@@ -20,13 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, by_score
 from narrows.bottleneck.optimize import NegativeLogLikelihood, text_seed
@@ -43,6 +41,7 @@ from narrows.models.heads.task import Question, Resolved
 from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
+Names = dict[str, dict[str, Any]]  # of a class of methods, and what each changes of the defaults of its settings
 
 
 class Method(Described, Protocol):
@@ -62,47 +61,30 @@ class Method(Described, Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """One layer at which a batch of texts is narrowed or explained.
+    """One layer at which a batch of texts is narrowed or explained."""
 
-    Attributes:
-        layer: 0 = after the embeddings, n = after the n-th block.
-        nll: -log p(target) of activations (batch, samples, tokens, hidden) in nats, (batch, samples).
-        log_odds: Their log-odds in nats, likewise.
-        carry: What an activation (batch, tokens, hidden) becomes at deeper layers.
-        activation: X, (batch, tokens, hidden).
-        prior: Mean and deviation, broadcastable to X.
-    """
-
-    layer: int
-    nll: NegativeLogLikelihood
-    log_odds: LogOdds
-    carry: Callable[[Tensor, Sequence[int]], Mapping[int, Tensor]]
-    activation: Tensor
-    prior: Gaussian
+    layer: int  # 0 = after the embeddings, n = after the n-th block
+    nll: NegativeLogLikelihood  # -log p(target) of activations (batch, samples, tokens, hidden), nats, (batch, samples)
+    log_odds: LogOdds  # likewise
+    carry: Callable[[Tensor, Sequence[int]], Mapping[int, Tensor]]  # from activation and layers to those deeper down
+    activation: Tensor  # X, (batch, tokens, hidden)
+    prior: Gaussian  # mean and deviation, broadcastable to X
 
 
 class Batch:
     """Texts that are explained together, as a method gets them.
 
     Attributes:
-        cut: The model.
+        cut: The model, and where it can be cut; `model` and `tokenizer` are its parts.
         questions: The texts, encoded, with what is asked of each.
-        examples: The texts as they were written.
-        encodings: The texts as the model reads them.
+        examples: The texts as they were written; `encodings`: as the model reads them.
         inputs: The model's tensors by name, (batch, tokens) each, padded on the right.
         real: True where a token is not padding, (batch, tokens).
         content: True where a token is part of a text, not special, (batch, tokens).
     """
 
     def __init__(self, cut: CutModel, questions: Sequence[Question], answers: Sequence[Resolved] | None = None) -> None:
-        """Put texts together.
-
-        Args:
-            cut: The model.
-            questions: The texts and what is asked of each.
-            answers: What is explained and predicted of each, if that is known.
-        """
-        self.cut = cut
+        self.cut, self.model, self.tokenizer = cut, cut.model, cut.tokenizer
         self.questions = tuple(questions)
         self.examples = tuple(question.example for question in questions)
         self.encodings: tuple[Encoding, ...] = tuple(question.encoding for question in questions)
@@ -115,25 +97,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.questions)
 
-    @property
-    def model(self) -> PreTrainedModel:
-        """The model."""
-        return self.cut.model
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """Its tokenizer."""
-        return self.cut.tokenizer
-
     def take(self, rows: Sequence[int]) -> Batch:
         """Make a batch of some of the texts, in the order given."""
         return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows])
 
     def reading(self, rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
-        """Let the head compute only what is asked of the texts that run; rows: which text each row of the run is.
-
-        None = the rows are those of the batch, or as many copies of each, one text after the other.
-        """
+        """Let the head compute only what is asked of the texts that run: these rows; None = all, or copies of each."""
         return self.cut.task.reading(self.questions if rows is None else [self.questions[row] for row in rows])
 
     def generator(self, seed: int, row: int) -> np.random.Generator:
@@ -145,11 +114,7 @@ class Batch:
         return [text_seed(seed, example.text, example.text_pair) for example in self.examples]
 
     def prefix(self, layers: Sequence[int]) -> Prefix:
-        """Run the model once as it is and keep the activations of some layers; run again only for others.
-
-        Raises:
-            NumericsError: If the model computes NaN or infinity.
-        """
+        """Run the model once as it is and keep the activations of some layers; run again only for others."""
         if self._prefix is None or not set(layers) <= set(self._prefix.activations):
             with self.reading():
                 self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
@@ -176,11 +141,7 @@ class Batch:
 
     @property
     def targets(self) -> list[int]:
-        """Index of the class that is explained, per text.
-
-        Raises:
-            InputError: If something else than one class of a classifier is explained.
-        """
+        """Index of the class that is explained, per text; an `InputError` if it is not one class of a classifier."""
         if not isinstance(self.cut.task, Classifying) or not all(hasattr(goal, "index") for goal in self.goals):
             raise InputError("this method explains one class of a classifier; the target is something else")
         return [goal.index for goal in self.goals]  # type: ignore[attr-defined]
@@ -191,18 +152,9 @@ class Batch:
         return judge_odds(self.goals, self.logits.unsqueeze(1)).squeeze(1).detach()
 
     def site(self, layer: int, prior: AnyPrior | None = None) -> Site:
-        """Cut the model after a layer.
-
-        Args:
-            layer: Where.
-            prior: What an uninformative activation looks like there; None = the model's.
-
-        Returns:
-            The activations there, and what comes after them.
-        """
+        """Cut the model after a layer: the activations there, the prior (None = the model's), and what comes after."""
         chosen = prior or self.cut.prior
         prefix = self.prefix([layer, *chosen.needs(layer)])
-        gaussian = chosen.at(layer, prefix.activations, self.real)
         suffix = partial(self._suffix, layer, prefix)
         return Site(
             layer=layer,
@@ -210,7 +162,7 @@ class Batch:
             log_odds=lambda activation: judge_odds(self.goals, suffix(activation)),
             carry=partial(self._carry, layer, prefix),
             activation=prefix.activations[layer],
-            prior=gaussian,
+            prior=chosen.at(layer, prefix.activations, self.real),
         )
 
     def sites(self, layers: Sequence[int], prior: AnyPrior | None = None) -> list[Site]:
@@ -233,17 +185,10 @@ class Batch:
             return carry(self.cut.network, prefix, self.inputs, layer, activation, layers)
 
     def typical_odds(self, site: Site, prior: AnyPrior) -> Tensor:
-        """Compute the log-odds of a typical text: all tokens at the prior's mean.
+        """Compute the log-odds of a typical text, all tokens at the prior's mean, in nats, (batch,).
 
         After the embeddings a classifier cannot tell equal tokens apart, so with a prior that all texts share this
         depends on the number of tokens at most, and is computed once for each.
-
-        Args:
-            site: Where the prior stands.
-            prior: What the site's Gaussian came from.
-
-        Returns:
-            Nats, (batch,).
         """
         mean = site.prior.mean.to(site.activation).expand_as(site.activation)
         with torch.no_grad():
@@ -269,19 +214,15 @@ class Batch:
         prior: AnyPrior | None = None,
         extras: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[Attribution]:
-        """Make the results of the batch.
+        """Make the results of the batch, one attribution per text.
 
         Args:
             method: What made the scores.
             scores: Per text (tokens,), or padded together, (batch, tokens).
-            rankings: Positions of the content tokens of each text, the first to be removed first; None = by falling
-                scores, ties by position.
+            rankings: Positions of content tokens, first removed first; None = by falling scores, ties by position.
             layers: Where the model was cut; None for a method that looks at no layer.
             prior: The prior that was used; None = none.
             extras: Further fields of `Attribution` for each text: trace, typical, rise, features, record.
-
-        Returns:
-            One attribution per text.
 
         Raises:
             NumericsError: If there is not one finite score per token.
@@ -289,10 +230,8 @@ class Batch:
         about, blocks = describe(method), self.cut.blocks
         record = {"blocks": blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
         made = []
-        for row, (question, answer, encoding) in enumerate(
-            zip(self.questions, self.answers, self.encodings, strict=True)
-        ):
-            extra = dict(extras[row]) if extras else {}
+        for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
+            encoding, extra = question.encoding, dict(extras[row]) if extras else {}
             own = self._scores_of(row, scores[row], about["label"])
             made.append(
                 Attribution(
@@ -335,11 +274,7 @@ class FunctionMethod:
 
     Attributes:
         function: From a batch to the scores of each text, (tokens,) each; special tokens are scored too, or 0.
-        label: What tables call it.
-        unit: Of the scores.
-        signed: Whether a score below 0 speaks against the target.
-        additive: Whether scores add up to the rise from a typical text to this one.
-        caption: One plain sentence that says what a score is.
+        label, unit, signed, additive, caption: What its scores are, as in `Method`.
 
     Example:
         >>> from narrows import Explainer
@@ -354,10 +289,7 @@ class FunctionMethod:
     signed: bool = True
     additive: bool = False
     caption: str = "The higher a score, the more the token speaks for the target."
-
-    quantity: ClassVar[str] = "score"
-    how: ClassVar[str] = ""
-    copies: ClassVar[int] = 1
+    quantity, how, copies = "score", "", 1
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Call the function."""
@@ -369,11 +301,15 @@ def content_positions(encoding: Encoding) -> list[int]:
     return [position for position, segment in enumerate(encoding.segments) if segment is not None]
 
 
-def in_rows(batch: Batch, values: Sequence[Scores]) -> list[Scores]:
-    """Put values of content tokens, (content tokens,) per text, among special tokens, which get 0."""
-    rows = []
-    for encoding, own in zip(batch.encodings, values, strict=True):
-        row = np.zeros(len(encoding))
-        row[content_positions(encoding)] = own
-        rows.append(row)
+def in_rows(batch: Batch, values: Sequence[Scores] | Scores) -> list[Scores]:
+    """Put values of the content tokens of each text, perhaps padded, among special tokens, which get 0."""
+    rows = [np.zeros(len(encoding)) for encoding in batch.encodings]
+    for row, encoding, own in zip(rows, batch.encodings, values, strict=True):
+        positions = content_positions(encoding)
+        row[positions] = own[: len(positions)]
     return rows
+
+
+def average(parts: Sequence[Tensor]) -> Tensor:
+    """Average tensors of one shape."""
+    return torch.stack(list(parts)).mean(dim=0)

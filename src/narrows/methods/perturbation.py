@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.errors import InputError, NumericsError
-from narrows.methods.captum import load_captum
+from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores, content_positions
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import judge
@@ -22,12 +22,20 @@ from narrows.models.text.removal import Removal, check_removal, remove
 VARIANTS = 4_096  # perturbed texts that are held at once
 
 
-def check_settings(removal: str, samples: int = 2) -> None:
-    """Raise an `InputError` if there is no such removal, or there are not two samples to compare."""
-    if removal not in get_args(Removal):
-        raise InputError(f"removal must be one of {', '.join(get_args(Removal))}, not {removal!r}")
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
-        raise InputError(f"samples must be a whole number of at least 2, not {samples!r}")
+class Removing:
+    """What the methods that remove tokens have in common."""
+
+    removal: Removal
+    package = "captum.attr"
+    quantity, signed, additive, copies = "score", True, False, 1  # additive: not to the rise from a typical text
+
+    def __post_init__(self) -> None:
+        samples = getattr(self, "samples", 2)
+        if self.removal not in get_args(Removal):
+            raise InputError(f"removal must be one of {', '.join(get_args(Removal))}, not {self.removal!r}")
+        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
+            raise InputError(f"samples must be a whole number of at least 2, not {samples!r}")
+        load(self.package)
 
 
 def check_batch(batch: Batch, removal: Removal) -> None:
@@ -37,41 +45,29 @@ def check_batch(batch: Batch, removal: Removal) -> None:
     check_removal(removal, batch.tokenizer)
 
 
-def predict_present(
-    batch: Batch, texts: Sequence[int], present: NDArray[np.bool_], removal: Removal
-) -> NDArray[np.float64]:
-    """Compute p(target) of perturbed texts.
+def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool_], removal: Removal) -> Scores:
+    """Compute p(target) of perturbed texts, (perturbed texts,); of a target without probability, exp(-loss).
 
-    Args:
-        batch: The texts.
-        texts: For each perturbed text, which of the batch it is made of.
-        present: True where a content token stays, (perturbed texts, content tokens of the longest text).
-        removal: How the others are removed.
-
-    Returns:
-        p(target), (perturbed texts,); of a target without probability, exp(-loss).
-
-    Raises:
-        NumericsError: If the model gives NaN.
+    texts: which of the batch each is made of. present: True where a content token stays, (perturbed texts, content
+    tokens of the longest text). A `NumericsError` if the model gives NaN.
     """
     content = [content_positions(encoding) for encoding in batch.encodings]
     distinct: dict[tuple[int, bytes], int] = {}
     variants: list[Encoding] = []
-    owners, places = [], []
+    places = []
     for text, row in zip(texts, present, strict=True):
         own = row[: len(content[text])]
         key = (text, own.tobytes())
         if key not in distinct:
-            distinct[key] = len(variants)
+            distinct[key] = len(distinct)
             gone = [position for position, stays in zip(content[text], own, strict=True) if not stays]
             variants.append(remove(batch.encodings[text], gone, removal, batch.tokenizer))
-            owners.append(text)
         places.append(distinct[key])
+    owners = [text for text, _ in distinct]
 
-    def p_target(rows: list[int], logits: Tensor) -> NDArray[np.float64]:
+    def p_target(rows: list[int], logits: Tensor) -> Scores:
         goals = [batch.goals[owners[row]] for row in rows]
-        p: NDArray[np.float64] = judge(goals, logits.cpu().double().unsqueeze(1)).squeeze(1).neg().exp().numpy()
-        return p
+        return judge(goals, logits.cpu().double().unsqueeze(1)).squeeze(1).neg().exp().numpy()
 
     p = map_logits(batch.model, batch.tokenizer, variants, p_target)[places]
     if not np.isfinite(p).all():
@@ -80,37 +76,20 @@ def predict_present(
     return p
 
 
-def leave_one_out(batch: Batch, removal: Removal) -> list[Scores]:
-    """Leave out one token at a time, of all texts together: (content tokens,) per text."""
+def leave_one_out(batch: Batch, removal: Removal) -> Scores:
+    """Leave out one token at a time, of all texts together: (texts, content tokens of the longest)."""
     present, forward = as_presence(batch, removal)
-    values = (
-        load_captum()
-        .FeatureAblation(forward)
-        .attribute(
-            present,
-            additional_forward_args=(torch.arange(len(batch)),),
-            perturbations_per_eval=max(VARIANTS // len(batch), 1),
-        )
-    )
-    return per_text(batch, values)
+    options = {"additional_forward_args": (torch.arange(len(batch)),)}
+    ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
+    values: Tensor = ablation.attribute(present, perturbations_per_eval=together, **options)
+    return values.detach().double().numpy()
 
 
 def as_presence(batch: Batch, removal: Removal) -> tuple[Tensor, Any]:
-    """Turn texts into presence vectors, and the model into a function of them.
-
-    Returns:
-        All present, (texts, content tokens of the longest), and the function from presence (rows, content tokens) and
-        the text of each row (rows,) to p(target), (rows,).
-    """
+    """Make presences, all 1, (texts, content tokens of the longest), and a function of rows of them and their texts."""
     longest = max(len(content_positions(encoding)) for encoding in batch.encodings)
 
     def forward(present: Tensor, texts: Tensor) -> Tensor:
         return torch.from_numpy(predict_present(batch, texts.tolist(), present.numpy() > 0.5, removal))
 
     return torch.ones(len(batch), longest, dtype=torch.float64), forward
-
-
-def per_text(batch: Batch, values: Tensor) -> list[Scores]:
-    """Cut values, (texts, content tokens of the longest), to the content tokens of each text."""
-    rows = values.detach().double().numpy()
-    return [row[: len(content_positions(e))] for row, e in zip(rows, batch.encodings, strict=True)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from narrows.attribution import Attribution
-from narrows.methods.method import Batch
+from narrows.methods.method import Batch, Names
 
 
 @dataclass(frozen=True)
@@ -15,15 +15,9 @@ class Random:
 
     seed: Annotated[int, "Of what is drawn; each text draws from its own."] = 0
 
-    names: ClassVar = {"random": {}}
-    label: ClassVar[str] = "random"
-    quantity: ClassVar[str] = "score"
-    unit: ClassVar[str] = "score"
-    signed: ClassVar[bool] = False
-    additive: ClassVar[bool] = False
-    copies: ClassVar[int] = 1
-    caption: ClassVar[str] = "The scores are drawn by chance and mean nothing: a baseline for comparisons."
-    how: ClassVar[str] = ""
+    names: ClassVar[Names] = {"random": {}}
+    label, quantity, unit, signed, additive, copies = "random", "score", "score", False, False, 1
+    caption, how = "The scores are drawn by chance and mean nothing: a baseline for comparisons.", ""
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Draw a number for every token."""

@@ -1,7 +1,6 @@
 """The methods by name: ``fast``, ``paper:layer=9``, ``ig:steps=50:baseline=mask``.
 
-A module of this package that holds a class with ``names`` is found by itself: a new method is one new file. A method of
-your own is added by `register`, or goes into an evaluation as it is.
+A class with ``names`` in a module of this package is found by itself; one of your own is added by `register`.
 """
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +18,6 @@ from narrows.data.schema import MethodDict
 from narrows.errors import InputError
 from narrows.methods.settings import Setting, as_plain, is_required, parse_setting, settings_of, write_setting
 
-PACKAGE = __name__.rpartition(".")[0]
 FIRST = ("fast", "best", "complete", "paper", "information", "information_signed", "released")  # in lists
 
 
@@ -56,49 +53,35 @@ class Described(Protocol):
         """The mechanics, in plain words; may be empty."""
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A class of methods, and what a name changes of its defaults."""
-
-    method: type[Any]
-    settings: Mapping[str, Any]
-
-
+_Entry = tuple[type[Any], dict[str, Any]]  # a class of methods, and what a name changes of its defaults
 _ADDED: dict[str, _Entry] = {}
 
 
 def register(method: type[Any]) -> type[Any]:
-    """Make a class of methods known by its names; usable as a decorator.
+    """Make a class of methods known by its names and return it, so that it can be used as a decorator.
 
     Args:
         method: A frozen dataclass with ``names``, ``label``, ``unit``, ... and ``explain``: see `Method`.
-
-    Returns:
-        The class.
 
     Raises:
         InputError: If a name is taken.
 
     Example:
-        >>> from typing import ClassVar
-        >>> @register
-        ... @dataclass(frozen=True)
-        ... class Length:
-        ...     names: ClassVar = {"length": {}}
-        >>> spec(Length())
-        'length'
+        @register
+        @dataclass(frozen=True)
+        class TokenLength:  # the one of `narrows.methods.method`, known as "length" from now on
+            ...
     """
     for name, settings in method.names.items():
         if name in _known():
             raise InputError(f"there is a method {name!r} already")
-        _ADDED[name] = _Entry(method, settings)
+        _ADDED[name] = (method, settings)
     return method
 
 
 def method_names() -> tuple[str, ...]:
     """List the names of all methods, those of the bottleneck first."""
-    names = {**_known()}
-    return (*FIRST, *sorted(set(names) - set(FIRST)))
+    return (*FIRST, *sorted(set(_known()) - set(FIRST)))
 
 
 def find_method(method: str | Described) -> Any:
@@ -106,9 +89,6 @@ def find_method(method: str | Described) -> Any:
 
     Args:
         method: A name, with settings behind colons or commas, ``ig:steps=50``; or a method, returned as it is.
-
-    Returns:
-        The method.
 
     Raises:
         InputError: If there is no such method or setting, or a value is out of its range.
@@ -122,9 +102,8 @@ def find_method(method: str | Described) -> Any:
     name, _, rest = method.strip().partition(":")
     if name not in _known():
         raise InputError(f"no method {name!r}; there are {', '.join(method_names())}")
-    entry = _known()[name]
-    known = settings_of(entry.method)
-    given = dict(entry.settings)
+    kind, preset = _known()[name]
+    known, given = settings_of(kind), {**preset}
     needed = [setting.name for setting in known.values() if is_required(setting) and setting.name not in given]
     if len(needed) == 1 and rest and not re.match(r"\w+=", rest):
         rest = f"{needed[0]}={rest}"  # file:PATH
@@ -136,7 +115,7 @@ def find_method(method: str | Described) -> Any:
         given[key] = parse_setting(known[key], value)
     if missing := [key for key in needed if key not in given]:
         raise InputError(f"method {method!r} needs {', '.join(missing)}, as in {name}:{missing[0]}=...")
-    return entry.method(**given)
+    return kind(**given)
 
 
 def split_methods(text: str) -> list[str]:
@@ -183,21 +162,17 @@ def describe(method: Described) -> MethodDict:
 
 def settings_by_name(name: str) -> dict[str, Setting]:
     """List the settings of a method by its name, with the defaults that this name has."""
-    entry = _known()[name]
-    known = settings_of(entry.method)
-    return {key: Setting(key, own.kind, entry.settings.get(key, own.default), own.help) for key, own in known.items()}
+    kind, preset = _known()[name]
+    return {key: replace(own, default=preset.get(key, own.default)) for key, own in settings_of(kind).items()}
 
 
 def _best_name(method: Described) -> tuple[str, dict[str, Any]]:
     """Find the name from which the fewest settings differ, the first of equals, and what differs."""
     own = {key: getattr(method, key) for key in settings_of(type(method))}
     candidates = []
-    for name, entry in _known().items():
-        if entry.method is type(method):
-            usual = {
-                key: entry.settings.get(key, setting.default) for key, setting in settings_of(type(method)).items()
-            }
-            candidates.append((name, {key: value for key, value in own.items() if value != usual[key]}))
+    for name in (name for name, (kind, _) in _known().items() if kind is type(method)):
+        usual = settings_by_name(name)
+        candidates.append((name, {key: value for key, value in own.items() if value != usual[key].default}))
     return min(candidates, key=lambda found: len(found[1]), default=(method.label, {}))
 
 
@@ -208,9 +183,9 @@ def _known() -> dict[str, _Entry]:
 @cache
 def _own() -> dict[str, _Entry]:
     """Look through the modules of this package for classes with names."""
-    found = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{PACKAGE}."):
+    found: dict[str, _Entry] = {}
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)], f"{__package__}."):
         for _, kind in inspect.getmembers(import_module(module.name), inspect.isclass):
-            if kind.__module__ == module.name and isinstance(vars(kind).get("names"), dict):
-                found.update({name: _Entry(kind, settings) for name, settings in kind.names.items()})
+            if kind.__module__ == module.name:
+                found.update({name: (kind, own) for name, own in vars(kind).get("names", {}).items()})
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from narrows.attribution import Attribution
 from narrows.errors import ModelError
-from narrows.methods.method import Batch
+from narrows.methods.method import Batch, Names
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
 
@@ -34,20 +34,12 @@ class Rollout:
     The position is found, not assumed: it is where a change of the last block's output changes the logits, so the first
     token for [CLS], the last real one for most decoders. Where the head reads several, their rows are averaged. The
     scores of a text add up to 1, have no sign, and are the same for every target.
-
-    Raises:
-        ModelError: If the model gives no attention weights.
     """
 
-    names: ClassVar = {"rollout": {}}
-    label: ClassVar[str] = "attention rollout"
-    quantity: ClassVar[str] = "score"
-    unit: ClassVar[str] = "score"
-    signed: ClassVar[bool] = False
-    additive: ClassVar[bool] = False
-    copies: ClassVar[int] = 1
-    caption: ClassVar[str] = "A token's score is the share of the attention that reaches the head from it."
-    how: ClassVar[str] = "Attention of all blocks, averaged over heads and multiplied through, with residuals."
+    names: ClassVar[Names] = {"rollout": {}}
+    label, quantity, unit, signed, additive, copies = "attention rollout", "score", "score", False, False, 1
+    caption = "A token's score is the share of the attention that reaches the head from it."
+    how = "Attention of all blocks, averaged over heads and multiplied through, with residuals."
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Multiply the attention of some texts at a time: every block keeps heads * tokens weights for each token."""
@@ -57,54 +49,21 @@ class Rollout:
         with _showing_attention(batch.model):
             for start in range(0, len(batch), together):
                 inputs = {name: value[start : start + together] for name, value in batch.inputs.items()}
-                rows = range(start, min(start + together, len(batch)))
-                with batch.reading(rows):
-                    flows.append(_flow(_look(batch.cut.network, inputs)))
+                with batch.reading(range(len(batch))[start : start + together]):
+                    flows.append(_flow(*_look(batch.cut.network, inputs)))
         return batch.attributions(self, torch.cat(flows))
 
 
-@dataclass(frozen=True)
-class _Looks:
-    """What a model looks at.
-
-    Attributes:
-        attentions: Per block, mean over heads, (batch, tokens, tokens); nothing goes to padding.
-        read: Share of each position in what the head reads of the last block, (batch, tokens); adds up to 1.
-    """
-
-    attentions: tuple[Tensor, ...]
-    read: Tensor
-
-
-def _flow(looks: _Looks) -> Tensor:
-    """Multiply the attentions of all blocks, from the head down, a row at a time.
-
-    Args:
-        looks: What the model looks at.
-
-    Returns:
-        Scores, (batch, tokens).
-    """
-    row = looks.read
-    for attention in reversed(looks.attentions):
+def _flow(attentions: Sequence[Tensor], row: Tensor) -> Tensor:
+    """Multiply the attentions of all blocks, from the head down, a row at a time: scores, (batch, tokens)."""
+    for attention in reversed(attentions):
         mixed = attention + torch.eye(attention.shape[-1], dtype=attention.dtype, device=attention.device)
         row = torch.einsum("bi,bij->bj", row, mixed / mixed.sum(dim=-1, keepdim=True))
     return row
 
 
-def _look(network: Network, inputs: Inputs) -> _Looks:
-    """Run a classifier and see what it looks at.
-
-    Args:
-        network: The model, borrowed, its attention shown.
-        inputs: Its tensors by name, (batch, tokens) each.
-
-    Returns:
-        Attentions, and where the head reads.
-
-    Raises:
-        ModelError: If the model gives no attentions of every block, or its head reads nothing.
-    """
+def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
+    """Get each block's mean attention, (batch, tokens, tokens), and the shares that the head reads, (batch, tokens)."""
     ends: list[Tensor] = []
 
     def cut(_: nn.Module, __: Any, output: Any) -> Any:
@@ -112,8 +71,7 @@ def _look(network: Network, inputs: Inputs) -> _Looks:
         ends.append(end)
         return end if isinstance(output, Tensor) else (end, *output[1:])
 
-    accepted = inspect.signature(network.model.forward).parameters
-    options = {"use_cache": False} if "use_cache" in accepted else {}
+    options = {"use_cache": False} if "use_cache" in inspect.signature(network.model.forward).parameters else {}
     handle = network.blocks[-1].register_forward_hook(cut)
     try:
         output = network.model(**inputs, **options, output_attentions=True, return_dict=True)
@@ -128,12 +86,11 @@ def _look(network: Network, inputs: Inputs) -> _Looks:
     # Fixed weights that differ from class to class, for the plain sum of logits may not change where each does.
     classes = torch.arange(1, output.logits.shape[-1] + 1, device=output.logits.device)
     (moves,) = torch.autograd.grad((output.logits * classes.sqrt()).sum(), ends[-1])
-    real = inputs["attention_mask"].bool()
-    read = (moves != 0).any(dim=-1) & real
+    read = (moves != 0).any(dim=-1) & inputs["attention_mask"].bool()
     if not read.any(dim=1).all():
         raise ModelError(f"the head of {name} reads no position of its last block: rollout has nowhere to start")
-    means = tuple(attention.detach().float().mean(dim=1) for attention in attentions)
-    return _Looks(means, read.float() / read.sum(dim=1, keepdim=True))
+    means = [attention.detach().float().mean(dim=1) for attention in attentions]
+    return means, read.float() / read.sum(dim=1, keepdim=True)
 
 
 @contextmanager
@@ -142,12 +99,6 @@ def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
 
     transformers records attentions by hooks that it installs at the first request and leaves in place; older ones
     by other forwards, which they take out, but leave the plain one on the module. Both are undone.
-
-    Args:
-        model: The model.
-
-    Yields:
-        Nothing.
     """
     modules = list(model.modules())
     held = [getattr(module, "config", None) for module in modules]

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from narrows.attribution import Attribution
-from narrows.methods.captum import arguments, embed, from_embeddings, load_captum
-from narrows.methods.method import Batch
+from narrows.methods.captum import arguments, embed, from_embeddings, load
+from narrows.methods.method import Batch, Names
 
 
 @dataclass(frozen=True)
@@ -18,27 +17,19 @@ class Saliency:
     """The L2 norm of the gradient of log p(target) over the features of the embedding (Simonyan et al. 2014).
 
     Scores have no sign: they say that a token matters, not for what.
-
-    Raises:
-        DependencyError: If captum is missing.
     """
 
-    names: ClassVar = {"saliency": {}}
-    label: ClassVar[str] = "saliency"
-    quantity: ClassVar[str] = "score"
-    unit: ClassVar[str] = "score"
-    signed: ClassVar[bool] = False
-    additive: ClassVar[bool] = False
-    copies: ClassVar[int] = 1
-    caption: ClassVar[str] = "A token's score is how fast log p(target) changes with its embedding."
-    how: ClassVar[str] = "The L2 norm of the gradient at the input embedding."
+    names: ClassVar[Names] = {"saliency": {}}
+    label, quantity, unit, signed, additive, copies = "saliency", "score", "score", False, False, 1
+    caption = "A token's score is how fast log p(target) changes with its embedding."
+    how = "The L2 norm of the gradient at the input embedding."
 
     def __post_init__(self) -> None:
-        load_captum()
+        load()
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Take one gradient of the whole batch."""
         embedded = embed(batch, batch.inputs["input_ids"]).requires_grad_()
-        method = load_captum().Saliency(from_embeddings(batch))
-        gradients: Tensor = method.attribute(embedded, abs=False, additional_forward_args=arguments(batch))
+        method = load().Saliency(from_embeddings(batch))
+        gradients = method.attribute(embedded, abs=False, additional_forward_args=arguments(batch))
         return batch.attributions(self, torch.linalg.vector_norm(gradients, dim=-1))

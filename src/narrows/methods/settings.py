@@ -1,8 +1,4 @@
-"""Settings of methods: read from text by the type of their field, and written down again.
-
-A method is a frozen dataclass, and a setting is a field of it, annotated with its type and its help text. The command
-line, the page and the records all come from these fields.
-"""
+"""Settings of methods, for commands, page and records: fields with a help text and a type, by which they are read."""
 
 from __future__ import annotations
 
@@ -15,22 +11,16 @@ from typing import Any, Literal, Union, get_args, get_origin
 from narrows.errors import InputError
 
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
+NAMED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a method.
-
-    Attributes:
-        name: Of the field.
-        kind: Its type.
-        default: Its default; `dataclasses.MISSING` if it must be given.
-        help: What it is.
-    """
+    """One setting of a method: a field, its type, its default and its help text."""
 
     name: str
     kind: Any
-    default: Any
+    default: Any  # `dataclasses.MISSING` if it must be given
     help: str
 
     @property
@@ -50,22 +40,7 @@ def settings_of(method: type[Any]) -> dict[str, Setting]:
 
 
 def parse_setting(setting: Setting, text: str) -> Any:
-    """Read the value of a setting from text.
-
-    Args:
-        setting: Which.
-        text: As typed.
-
-    Returns:
-        The value.
-
-    Raises:
-        InputError: If the text is no value of the setting's type.
-
-    Example:
-        >>> parse_setting(Setting("layer", int | tuple[int, ...] | None, None, ""), "1,3-5")
-        (1, 3, 4, 5)
-    """
+    """Read the value of a setting from text, ``1,3-5`` as (1, 3, 4, 5), or raise an `InputError`."""
     for kind in _alternatives(setting.kind):
         try:
             return _parse(kind, text.strip())
@@ -85,10 +60,8 @@ def write_setting(value: Any) -> str:
 
 def as_plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give settings as JSON has them: tuples are lists, functions their names."""
-    return {
-        name: list(value) if isinstance(value, tuple) else getattr(value, "__qualname__", value)
-        for name, value in values.items()
-    }
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: getattr(value, "__qualname__", value) for name, value in plain.items()}
 
 
 def is_required(setting: Setting) -> bool:
@@ -105,11 +78,9 @@ def _alternatives(kind: Any) -> tuple[Any, ...]:
 def _parse(kind: Any, text: str) -> Any:
     """Read one type, or raise a `ValueError`."""
     if kind is NoneType:
-        if text.lower() != "none":
-            raise ValueError
-        return None
+        return None if text.lower() == "none" else _wrong()
     if get_origin(kind) is Literal:
-        return next(choice for choice in get_args(kind) if choice == text) if text in get_args(kind) else _wrong()
+        return text if text in get_args(kind) else _wrong()
     if get_origin(kind) is tuple:
         return _parse_tuple(get_args(kind), text)
     if kind is bool:
@@ -126,14 +97,11 @@ def _parse_tuple(members: tuple[Any, ...], text: str) -> tuple[Any, ...]:
         ranges = [part.partition("-") for part in parts]
         numbers = [n for first, dash, last in ranges for n in range(int(first), int(last if dash else first) + 1)]
         return tuple(numbers) if numbers else _wrong()
-    if len(parts) != len(members):
-        raise ValueError
-    return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))
+    return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))  # or a ValueError
 
 
 def _names(kind: Any) -> list[str]:
     """Name a type, or each of a union, as users read it."""
-    named = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
     names = []
     for part in _alternatives(kind):
         if get_origin(part) is Literal:
@@ -142,7 +110,7 @@ def _names(kind: Any) -> list[str]:
             members = get_args(part)
             names.append("several with commas" if members[-1] is Ellipsis else f"{len(members)} numbers with a comma")
         else:
-            names.append(named.get(part, getattr(part, "__name__", str(part))))
+            names.append(NAMED.get(part, getattr(part, "__name__", str(part))))
     return names
 
 

@@ -10,9 +10,8 @@ import torch
 
 from narrows.attribution import Attribution
 from narrows.errors import LayerError
-from narrows.methods.method import Batch
-
-DEPTH = 0.75
+from narrows.methods.cut_model import DEPTH
+from narrows.methods.method import Batch, Names
 
 
 @dataclass(frozen=True)
@@ -21,29 +20,20 @@ class UpdateNorm:
 
     The bottleneck of the paper's released code gates just that. A map of that bottleneck that is no better than this
     norm owes nothing to its optimisation. Scores have no sign, and are the same for every target.
-
-    Raises:
-        LayerError: If there is no layer before.
     """
 
     layer: Annotated[int | None, "The block, from 1; none: the one at three quarters of them."] = None
 
-    names: ClassVar = {"update_norm": {}}
-    label: ClassVar[str] = "update norm"
-    quantity: ClassVar[str] = "score"
-    unit: ClassVar[str] = "score"
-    signed: ClassVar[bool] = False
-    additive: ClassVar[bool] = False
-    copies: ClassVar[int] = 1
-    caption: ClassVar[str] = "A token's score is how far one block moves its activation, whatever the prediction is."
-    how: ClassVar[str] = "The L2 norm of the difference between the block's output and its input."
+    names: ClassVar[Names] = {"update_norm": {}}
+    label, quantity, unit, signed, additive, copies = "update norm", "score", "score", False, False, 1
+    caption = "A token's score is how far one block moves its activation, whatever the prediction is."
+    how = "The L2 norm of the difference between the block's output and its input."
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Compare two layers of one plain run."""
-        layers = batch.cut.layers(self.layer, [max(math.ceil(DEPTH * batch.cut.blocks), 1)])
-        (place,) = layers
+        (place,) = batch.cut.layers(self.layer, [max(math.ceil(DEPTH * batch.cut.blocks), 1)])
         if place == 0:
             raise LayerError(f"update_norm needs a layer before: choose layer 1 to {batch.cut.blocks}")
         activations = batch.prefix([place - 1, place]).activations
         update = activations[place].cpu().double() - activations[place - 1].cpu().double()
-        return batch.attributions(self, torch.linalg.vector_norm(update, dim=-1), layers=layers)
+        return batch.attributions(self, torch.linalg.vector_norm(update, dim=-1), layers=(place,))
