@@ -37,10 +37,9 @@ from narrows.models.hub.loading import Classifier
 from narrows.run import ExplainSettings, explain_dataset, read_run
 from narrows.run.dataset import LOG
 from narrows.run.meter import Meter, Progress
-from narrows.run.parts import COSTS, FOLDER, Receipt, cost_file, part_file, present_parts, save_part
+from narrows.run.parts import COSTS, FOLDER, Chunk, Receipt, cost_file, cut, part_file, present_parts, save_part
 from narrows.run.settings import Share
 from narrows.run.store import LOCK, MANIFEST
-from narrows.run.texts import Chunk, cut
 
 HERE = Path(__file__).parents[1] / "support"
 WORDS = ("good", "bad", "film", "the", "not", "very", "acting", "superb")

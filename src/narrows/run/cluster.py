@@ -17,10 +17,9 @@ import torch
 from narrows import errors
 from narrows.errors import DependencyError, InputError, NarrowsError
 from narrows.run.dataset import Job, Tick
-from narrows.run.parts import Made, Receipt
+from narrows.run.parts import Chunk, Made, Receipt, cut
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json
-from narrows.run.texts import Chunk, cut
 from narrows.run.worker import Worker
 
 READER_CPUS = 0.1  # reading is little work, and must fit on a cluster whose processors the workers fill

@@ -21,10 +21,9 @@ from narrows.data.source import Source
 from narrows.errors import DataError, DependencyError, InputError, LayerError, ModelError, NarrowsWarning, PriorError
 from narrows.models.hub.loading import Classifier
 from narrows.run.meter import Meter, Report
-from narrows.run.parts import Made, Receipt, check_part, clean_folder, part_file, present_parts
+from narrows.run.parts import Chunk, Made, Receipt, Survey, check_part, clean_folder, cut, part_file, present_parts
 from narrows.run.settings import ExplainSettings, Share
 from narrows.run.store import MANIFEST, Json, claim, digest, locked
-from narrows.run.texts import Chunk, Survey, cut
 from narrows.run.worker import Worker
 
 LOG = "log.jsonl"

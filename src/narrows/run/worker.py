@@ -21,10 +21,9 @@ from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE, TokenBudget
 from narrows.models.padding import sees_padding
 from narrows.models.text.reader import Reader
-from narrows.run.parts import Made, Receipt, cost_file, part_file, save_part
+from narrows.run.parts import Chunk, Made, Receipt, cost_file, part_file, save_part
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json, identify_method, identify_model, versions
-from narrows.run.texts import Chunk
 
 CHARACTERS = 5  # per token, about: to estimate work
 
@@ -32,13 +31,7 @@ Tick = Callable[[float], None]  # is called with the share of a chunk that is do
 
 
 class Worker:
-    """Explains chunks of texts with a model that it loads once.
-
-    Attributes:
-        tokens: Most tokens in a forward pass.
-        limit: Most tokens of a text; None = any number.
-        about: What the attributions depend on beside the texts, for the manifest.
-    """
+    """Explains chunks of texts with a model that it loads once."""
 
     def __init__(
         self, settings: ExplainSettings, device: str | None = None, classifier: Classifier | None = None
@@ -51,9 +44,9 @@ class Worker:
         if self._target not in (None, GOLD):
             find_label(str(self._target), class_labels(model))
         self._reader = Reader(model, tokenizer, settings.max_tokens, settings.long_texts)
-        self.limit = self._reader.limit
+        self.limit = self._reader.limit  # most tokens of a text; None = any number
         sees_padding(model, tokenizer)  # found out once per model, and here it does not count as a cost
-        # Which texts share a pass must not depend on the memory that is free now.
+        # Most tokens in a pass: which texts share one must not depend on the memory that is free now.
         self.tokens = settings.tokens_per_batch or MOST_TOKENS.get(model.device.type, MOST_TOKENS_ELSEWHERE)
         method: Any = settings.method  # settings know no model code
         prior = self.classifier.prior if settings.prior is None else settings.prior
@@ -61,7 +54,7 @@ class Worker:
         limits: Any = {"max_tokens": self.limit, "long_texts": settings.long_texts, "max_tokens_per_batch": self.tokens}
         self.explainer = Explainer(model, tokenizer, method, prior, **limits)
         same = {name: getattr(settings, name) for name in ("target", "long_texts", "rows_per_part", "batch_size")}
-        self.about: Json = {
+        self.about: Json = {  # what the attributions depend on beside the texts, for the manifest
             "model": identify_model(self.classifier),
             "prior": self.explainer.prior.name,
             "method": identify_method(self.explainer.method),
