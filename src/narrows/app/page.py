@@ -113,21 +113,18 @@ class _Page:
                     self.model = gr.Dropdown(list(names), value=names[0], label="Model", min_width=120)
                     labels = [PREDICTED, *self.shelf.labels(names[0])]
                     self.target = gr.Dropdown(labels, value=PREDICTED, label="Target label", min_width=150)
-                about = find_method(request.DEFAULT_METHOD).caption
-                self.method = gr.Dropdown(
-                    request.page_methods(), value=request.DEFAULT_METHOD, label="Method", info=about
-                )
+                usual, methods = request.DEFAULT_METHOD, request.page_methods()
+                about = find_method(usual).caption
+                self.method = gr.Dropdown(methods, value=usual, label="Method", info=about)
                 self.layer = gr.Dropdown(self._layers(names[0]), value=OWN_LAYERS, label="Layer")
         with gr.Accordion("Settings of the method", open=False) as self.more, gr.Row():
-            boxes = _boxes(request.DEFAULT_METHOD)
-            self.settings = [gr.Textbox(max_lines=1, max_length=40, min_width=240, **box) for box in boxes]
+            self.settings = [gr.Textbox(max_lines=1, max_length=40, min_width=240, **box) for box in _boxes(usual)]
 
     def _read(self, values: Mapping[Any, Any]) -> request.Request:
         """Make a request of what is in the widgets; raises an `InputError`."""
         target, layer, name = values[self.target], values[self.layer], str(values[self.method])
-        typed = {
-            key: str(values[box] or "") for key, box in zip(request.page_settings(name), self.settings, strict=False)
-        }
+        boxes = zip(request.page_settings(name), self.settings, strict=False)
+        typed = {key: str(values[box] or "") for key, box in boxes}
         method = request.write_method(name, typed, None if layer == OWN_LAYERS else int(layer))
         texts, target = (values[self.text] or "", values[self.pair] or None), None if target == PREDICTED else target
         return request.Request(*texts, values[self.model], target, method)
@@ -178,15 +175,8 @@ class _Page:
     def _explain(self, _: Session | None, given: Input) -> Outcome:
         session = Session.start(self._read(given.values), self.shelf)
         labels = gr.Dropdown(list(session.saved["probabilities"]), value=session.saved["target"])
-        return session, [
-            fragments.render_map_part(session.saved),
-            LATER,
-            LATER,
-            CHOOSE,
-            "",
-            labels,
-            gr.Tabs(selected="map"),
-        ]
+        drawn = fragments.render_map_part(session.saved)
+        return session, [drawn, LATER, LATER, CHOOSE, "", labels, gr.Tabs(selected="map")]
 
     def _explain_again(self, session: Session | None, given: Input) -> Outcome:
         """Explain by a method that was chosen; before there is a map, wait for the button."""
