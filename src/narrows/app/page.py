@@ -14,22 +14,17 @@ from typing import Any
 
 import gradio as gr
 
-from narrows.app.controls import OWN_LAYERS, PREDICTED, Controls, layer_choices, place_controls, show_method
-from narrows.app.request import page_methods
-from narrows.app.samples import SAMPLES
+from narrows.app import request
 from narrows.app.session import WITH_BETA, Report, Session, agreement
 from narrows.app.shelf import Shelf
 from narrows.errors import InputError, NarrowsError
-from narrows.viz.fragments import (
-    render_beside_part,
-    render_heat_part,
-    render_map_part,
-    render_removal_part,
-    render_series_part,
-)
+from narrows.methods.registry import find_method, settings_by_name
+from narrows.methods.settings import write_setting
+from narrows.viz import fragments
 from narrows.viz.html import style_sheet
 
 LOG = logging.getLogger("narrows.app")
+PREDICTED, OWN_LAYERS = "predicted", "the method's own"
 WAITING = 64  # visitors in the queue; later ones see that it is full
 HINT = '<p class="narrows-empty">{}</p>'
 EMPTY = HINT.format("Type a text, or pick one, and press Explain.")
@@ -38,8 +33,7 @@ CHOOSE = HINT.format("Choose another method, or another label, and press Compare
 HEAD = '<div class="narrows-head"><h1>Narrows</h1><p>how much each token contributed to a prediction</p></div>'
 DEFECT = "Narrows itself failed; the reason is in the log of the server"
 
-Outcome = tuple[Session | None, list[Any]]
-"""The session, and the new values of the outputs."""
+Outcome = tuple[Session | None, list[Any]]  # the session, and the new values of the outputs
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ def build_page(shelf: Shelf) -> gr.Blocks:
     """Build the page of some models, to be served by `narrows.app.server`."""
     with gr.Blocks(title="Narrows", analytics_enabled=False) as page:
         gr.HTML(HEAD, apply_default_css=False)
-        _Page(shelf, place_controls(shelf)).connect()
+        _Page(shelf).connect()
     page.queue(max_size=WAITING, default_concurrency_limit=1)
     return page
 
@@ -71,10 +65,11 @@ def head() -> str:
 
 
 class _Page:
-    """The widgets that show results, and what happens when one is used."""
+    """The widgets, and what happens when one is used."""
 
-    def __init__(self, shelf: Shelf, controls: Controls) -> None:
-        self.shelf, self.controls = shelf, controls
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self._place_request()
         self.session = gr.State(None, time_to_live=3600)
         self.alert = _part("alert", "")
         with gr.Tabs() as self.tabs:
@@ -86,7 +81,8 @@ class _Page:
                 self.betas = _part("betas")
             with gr.Tab("Compare", id="compare"):
                 with gr.Row():
-                    self.method = gr.Dropdown(page_methods(), value="ig", label="Other method", min_width=140)
+                    methods = request.page_methods()
+                    self.other_method = gr.Dropdown(methods, value="ig", label="Other method", min_width=140)
                     self.other = gr.Dropdown([PREDICTED], value=PREDICTED, label="Other target label", min_width=140)
                 self.compare_button = gr.Button("Compare")
                 self.beside = _part("beside")
@@ -95,46 +91,74 @@ class _Page:
                     self.strongest = gr.Button("Remove the strongest")
                     self.restore = gr.Button("Put all back")
                 script = (files("narrows.app") / "static" / "tokens.js").read_text(encoding="utf-8")
-                self.tokens = gr.HTML(
-                    "", html_template="", js_on_load=script, apply_default_css=False, elem_id="tokens"
-                )
+                bare: Any = {"html_template": "", "apply_default_css": False}
+                self.tokens = gr.HTML("", js_on_load=script, elem_id="tokens", **bare)
             with gr.Tab("Export", id="export") as self.export_tab:
                 self.python = gr.Code(language="python", label="Python that makes this map again", interactive=False)
                 self.downloads = _part("downloads")
 
+    def _place_request(self) -> None:
+        """Place the widgets of a request; `settings` are boxes that take the settings of the method in turn."""
+        names = self.shelf.names
+        samples = [(f"{name} ({one.model})", name) for name, one in request.SAMPLES.items() if one.model in names]
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                self.sample = gr.Dropdown(samples, value=None, label="Pick a text", visible=bool(samples))
+                bounds = {"max_length": request.MAX_CHARACTERS}
+                self.text = gr.Textbox(label="Text", lines=3, max_lines=8, autofocus=True, **bounds)
+                self.pair = gr.Textbox(label="Second text, for models of pairs", lines=1, max_lines=4, **bounds)
+                self.explain = gr.Button("Explain", variant="primary")
+            with gr.Column(scale=2, min_width=300):
+                with gr.Row():
+                    self.model = gr.Dropdown(list(names), value=names[0], label="Model", min_width=120)
+                    labels = [PREDICTED, *self.shelf.labels(names[0])]
+                    self.target = gr.Dropdown(labels, value=PREDICTED, label="Target label", min_width=150)
+                usual, methods = request.DEFAULT_METHOD, request.page_methods()
+                about = find_method(usual).caption
+                self.method = gr.Dropdown(methods, value=usual, label="Method", info=about)
+                self.layer = gr.Dropdown(self._layers(names[0]), value=OWN_LAYERS, label="Layer")
+        with gr.Accordion("Settings of the method", open=False) as self.more, gr.Row():
+            self.settings = [gr.Textbox(max_lines=1, max_length=40, min_width=240, **box) for box in _boxes(usual)]
+
+    def _read(self, values: Mapping[Any, Any]) -> request.Request:
+        """Make a request of what is in the widgets; raises an `InputError`."""
+        target, layer, name = values[self.target], values[self.layer], str(values[self.method])
+        boxes = zip(request.page_settings(name), self.settings, strict=False)
+        typed = {key: str(values[box] or "") for key, box in boxes}
+        method = request.write_method(name, typed, None if layer == OWN_LAYERS else int(layer))
+        texts, target = (values[self.text] or "", values[self.pair] or None), None if target == PREDICTED else target
+        return request.Request(*texts, values[self.model], target, method)
+
     def connect(self) -> None:
         """Connect each widget with what it starts. All computations share one queue, for they share the models."""
-        controls, bind = self.controls, self._bind
+        bind, model, of_model = self._bind, self.model, [self.target, self.layer]
         new_map = [self.map, self.layers, self.betas, self.beside, self.tokens, self.other, self.tabs]
-        asked = [controls.explain.click, controls.text.submit, controls.pair.submit]
-        asked += [controls.layer.input, controls.target.input, *(box.submit for box in controls.settings)]
-        for event in asked:
-            bind(event, self._explain, new_map, controls.inputs)
+        inputs = {self.text, self.pair, model, *of_model, self.method, *self.settings}
+        asked = [self.explain.click, self.text.submit, self.pair.submit, self.layer.input, self.target.input]
+        for event in [*asked, *(box.submit for box in self.settings)]:
+            bind(event, self._explain, new_map, inputs)
         bind(self.layers_tab.select, self._show_layers, [self.layers])
         bind(self.betas_tab.select, self._show_betas, [self.betas])
-        bind(self.compare_button.click, self._compare, [self.beside], {self.method, self.other})
-        bind(self.tokens_tab.select, self._show_tokens, [self.tokens])
-        bind(self.tokens.select, self._click, [self.tokens])
-        bind(self.strongest.click, self._remove_strongest, [self.tokens])
-        bind(self.restore.click, self._put_back, [self.tokens])
+        bind(self.compare_button.click, self._compare, [self.beside], {self.other_method, self.other})
+        self._bind_removal(self.tokens_tab.select, lambda session, _: session.click((), self.shelf))
+        self._bind_removal(self.tokens.select, lambda session, given: session.click(_clicked(given), self.shelf))
+        self._bind_removal(self.strongest.click, lambda session, _: session.click_strongest(self.shelf))
+        self._bind_removal(self.restore.click, lambda session, _: session.put_back(self.shelf))
         bind(self.export_tab.select, self._export, [self.python, self.downloads])
-        of_model = [controls.target, controls.layer]
-        picked = [controls.text, controls.pair, controls.model, *of_model]
-        sample = bind(controls.sample.input, self._pick, picked, {controls.sample})
-        bind(sample.then, self._explain, new_map, controls.inputs)
-        bind(controls.model.input, self._choose_model, of_model, {controls.model})
-        method = bind(controls.method.input, self._choose_method, controls.of_method, {controls.method})
-        bind(method.then, self._explain_again, new_map, controls.inputs)
+        sample = bind(self.sample.input, self._pick, [self.text, self.pair, model, *of_model], {self.sample})
+        bind(sample.then, self._explain, new_map, inputs)
+        bind(model.input, lambda session, given: (session, self._fit_model(given.values[model])), of_model, {model})
+        of_method = [self.method, self.layer, self.more, *self.settings]
+        method = bind(self.method.input, self._choose_method, of_method, {self.method})
+        bind(method.then, self._explain_again, new_map, inputs)
 
     def _bind(self, event: Any, handler: Handler, outputs: Sequence[Any], inputs: Collection[Any] = frozenset()) -> Any:
         """Let an event run a handler; an error becomes one line on the page and leaves everything else as it was."""
 
         def run(values: dict[Any, Any], happened: gr.EventData, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
-            def report(done: int, total: int) -> None:
-                progress((done, total))
-
             try:
-                session, shown = handler(values[self.session], Input(values, happened._data, report))
+                given = Input(values, happened._data, lambda done, total: progress((done, total)))
+                session, shown = handler(values[self.session], given)
                 return ["", session, *shown]
             except NarrowsError as error:
                 message = str(error)
@@ -144,21 +168,15 @@ class _Page:
             alert = f'<p class="narrows-alert" role="alert">{html.escape(" ".join(message.split()))}</p>'
             return [alert, *[gr.skip() for _ in range(len(outputs) + 1)]]
 
-        return event(
-            run,
-            {self.session, *inputs},
-            [self.alert, self.session, *outputs],
-            concurrency_id="model",
-            concurrency_limit=1,
-            api_visibility="private",
-            show_progress_on=list(outputs),
-            trigger_mode="always_last",
-        )
+        queued: Any = {"concurrency_id": "model", "concurrency_limit": 1, "trigger_mode": "always_last"}
+        queued |= {"api_visibility": "private", "show_progress_on": list(outputs)}
+        return event(run, {self.session, *inputs}, [self.alert, self.session, *outputs], **queued)
 
     def _explain(self, _: Session | None, given: Input) -> Outcome:
-        session = Session.start(self.controls.read(given.values), self.shelf)
+        session = Session.start(self._read(given.values), self.shelf)
         labels = gr.Dropdown(list(session.saved["probabilities"]), value=session.saved["target"])
-        return session, [render_map_part(session.saved), LATER, LATER, CHOOSE, "", labels, gr.Tabs(selected="map")]
+        drawn = fragments.render_map_part(session.saved)
+        return session, [drawn, LATER, LATER, CHOOSE, "", labels, gr.Tabs(selected="map")]
 
     def _explain_again(self, session: Session | None, given: Input) -> Outcome:
         """Explain by a method that was chosen; before there is a map, wait for the button."""
@@ -166,62 +184,78 @@ class _Page:
 
     def _show_layers(self, session: Session | None, given: Input) -> Outcome:
         session = _started(session).with_layers(self.shelf, given.report)
-        return session, [render_heat_part(session.layers)]
+        return session, [fragments.render_heat_part(session.layers)]
 
     def _show_betas(self, session: Session | None, given: Input) -> Outcome:
         session = _started(session).with_betas(self.shelf, given.report)
-        drawn = render_series_part(list(session.betas.values()), list(session.betas), "beta")
+        drawn = fragments.render_series_part(list(session.betas.values()), list(session.betas), "beta")
         if session.request.has("beta"):
             return session, [drawn]
         note = f"The method {session.request.name} has no beta, so these maps are of the method {WITH_BETA}."
         return session, [f'<p class="narrows-note">{html.escape(note)}</p>{drawn}']
 
     def _compare(self, session: Session | None, given: Input) -> Outcome:
-        session = _started(session).compare(given.values[self.method], given.values[self.other], self.shelf)
+        session = _started(session).compare(given.values[self.other_method], given.values[self.other], self.shelf)
         assert session.compared is not None
         maps = [session.saved, session.compared]
-        return session, [render_beside_part(maps, agreement(*maps))]
+        return session, [fragments.render_beside_part(maps, agreement(*maps))]
 
-    def _show_tokens(self, session: Session | None, _: Input) -> Outcome:
-        return _removal(_started(session).click((), self.shelf))
+    def _bind_removal(self, event: Any, change: Callable[[Session, Input], Session]) -> None:
+        """Let an event change which tokens are taken away."""
 
-    def _click(self, session: Session | None, given: Input) -> Outcome:
-        tokens = tuple(int(position) for position in str(given.event["tokens"]).split())
-        return _removal(_started(session).click(tokens, self.shelf))
+        def handle(session: Session | None, given: Input) -> Outcome:
+            session = change(_started(session), given)
+            assert session.removal is not None
+            return session, [fragments.render_removal_part(session.saved, session.removal)]
 
-    def _remove_strongest(self, session: Session | None, _: Input) -> Outcome:
-        return _removal(_started(session).click_strongest(self.shelf))
-
-    def _put_back(self, session: Session | None, _: Input) -> Outcome:
-        return _removal(_started(session).put_back(self.shelf))
+        self._bind(event, handle, [self.tokens])
 
     def _export(self, session: Session | None, _: Input) -> Outcome:
         session = _started(session)
         return session, [session.python(), _links(session.files())]
 
     def _pick(self, session: Session | None, given: Input) -> Outcome:
-        sample = SAMPLES[given.values[self.controls.sample]]
-        return session, [sample.text, sample.text_pair, sample.model, *self._fit_model(sample.model)]
-
-    def _choose_model(self, session: Session | None, given: Input) -> Outcome:
-        return session, self._fit_model(given.values[self.controls.model])
+        sample = request.SAMPLES[given.values[self.sample]]
+        return session, [sample.text, sample.text_pair or "", sample.model, *self._fit_model(sample.model)]
 
     def _fit_model(self, model: str) -> list[Any]:
         """Offer the labels and layers of a model."""
         target = gr.Dropdown([PREDICTED, *self.shelf.labels(model)], value=PREDICTED)
-        return [target, gr.Dropdown(layer_choices(self.shelf.blocks(model)), value=OWN_LAYERS)]
+        return [target, gr.Dropdown(self._layers(model), value=OWN_LAYERS)]
+
+    def _layers(self, model: str) -> list[tuple[str, str]]:
+        """List the layers of a model by name and by number, after the method's own choice."""
+        names = ["layer 0, the embeddings", *(f"layer {layer}" for layer in range(1, self.shelf.blocks(model) + 1))]
+        return [(OWN_LAYERS, OWN_LAYERS), *((name, str(layer)) for layer, name in enumerate(names))]
 
     def _choose_method(self, session: Session | None, given: Input) -> Outcome:
-        return session, show_method(given.values[self.controls.method])
+        """Fit the widgets to a method; its settings are its defaults again."""
+        name = str(given.values[self.method])
+        layer = gr.Dropdown(visible="layer" in settings_by_name(name), value=OWN_LAYERS)
+        more, boxes = (
+            gr.Accordion(visible=bool(request.page_settings(name))),
+            [gr.Textbox(**box) for box in _boxes(name)],
+        )
+        return session, [gr.Dropdown(info=find_method(name).caption), layer, more, *boxes]
+
+
+def _boxes(name: str) -> list[dict[str, Any]]:
+    """Describe one box per setting, made from the fields of the method; the boxes that are left over are hidden."""
+    boxes: list[dict[str, Any]] = []
+    for key, own in request.page_settings(name).items():
+        info = f"{own.help} {own.type_text.replace(' | ', ' or ').capitalize()}."
+        usual = write_setting(own.default)
+        boxes.append({"label": key, "info": info, "placeholder": usual, "value": "", "visible": True})
+    most = max(len(request.page_settings(each)) for each in request.page_methods())
+    return boxes + [{"label": "", "value": "", "visible": False}] * (most - len(boxes))
+
+
+def _clicked(given: Input) -> tuple[int, ...]:
+    return tuple(map(int, str(given.event["tokens"]).split()))
 
 
 def _part(name: str, value: str = EMPTY) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, elem_id=name)
-
-
-def _removal(session: Session) -> Outcome:
-    assert session.removal is not None
-    return session, [render_removal_part(session.saved, session.removal)]
 
 
 def _links(found: Mapping[str, bytes]) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 from narrows.data.example import Example
 from narrows.errors import InputError
-from narrows.methods.method import Method
 from narrows.methods.registry import find_method, method_names, settings_by_name, spec
 from narrows.methods.settings import Setting, is_required, parse_setting, write_setting
 
@@ -22,15 +21,7 @@ MAX_PASSES = 1_000  # their largest product: about a minute on a laptop
 
 @dataclass(frozen=True)
 class Request:
-    """A text, a model, a label (None = the predicted one), and a method with its settings.
-
-    Raises:
-        InputError: If a text is empty or too long, or the page does not offer the method or a setting.
-
-    Example:
-        >>> Request("A gorgeous, witty film.", method="fast:layer=3").has("layer")
-        True
-    """
+    """A text, a model, a label (None = the predicted one), and a method; an `InputError` if they are out of bounds."""
 
     text: str
     text_pair: str | None = None
@@ -59,34 +50,19 @@ class Request:
         return Example(self.text, self.text_pair)
 
     def python(self, max_tokens: int | None = None, prior: str | None = None) -> str:
-        """Write the lines that make the map again, in ``attribution``, and those of all layers, in ``layers``.
-
-        Args:
-            max_tokens: Where the text was cut; None = it was not.
-            prior: Which one was used; None = the one that ships with the model.
-
-        Returns:
-            Python.
-        """
-        method = None if self.method == DEFAULT_METHOD else self.method
-        options = {"method": method, "prior": prior, "max_tokens": max_tokens}
-        given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
+        """Write the lines that make the map again; None = the text was not cut, the prior is the model's own."""
+        options = {"method": self.method, "prior": prior, "max_tokens": max_tokens}
+        given = "".join(f", {name}={value!r}" for name, value in options.items() if value not in (None, DEFAULT_METHOD))
         item = repr(self.text)
         if self.text_pair is not None:
             item = f'{{"text": {self.text!r}, "text_pair": {self.text_pair!r}}}'
         target = "" if self.target is None else f", target={self.target!r}"
-        layers = f"layers = explainer.across_layers(item{target})  # one map per layer"
-        lines = (
-            "from narrows import Explainer",
-            "",
-            f"explainer = Explainer.from_pretrained({self.model!r}{given})",
-            f"item = {item}",
-            f"attribution = explainer(item{target})",
-            *([layers] if self.has("layer") else []),
-            "attribution.show()",
-            'attribution.export("map.pdf")',
+        layers = f"layers = explainer.across_layers(item{target})  # one map per layer\n" if self.has("layer") else ""
+        return (
+            f"from narrows import Explainer\n\nexplainer = Explainer.from_pretrained({self.model!r}{given})\n"
+            f"item = {item}\nattribution = explainer(item{target})\n{layers}"
+            'attribution.show()\nattribution.export("map.pdf")\n'
         )
-        return "\n".join(lines) + "\n"
 
 
 def page_methods() -> list[str]:
@@ -95,15 +71,15 @@ def page_methods() -> list[str]:
 
 
 def page_settings(name: str) -> dict[str, Setting]:
-    """List the settings of a method that a visitor may type: not the layer, which has a list; no files; no features."""
+    """List what a visitor may set in a box: not the layer, no files, no features; an `InputError` if not offered."""
+    if name not in page_methods():
+        raise InputError(f"no method {name!r:.40} on this page; there are {', '.join(page_methods())}")
     known = settings_by_name(name)
     return {key: own for key, own in known.items() if key not in ("layer", "features") and "text" not in own.type_text}
 
 
 def write_method(name: str, typed: Mapping[str, str], layer: int | None) -> str:
     """Write a method as its shortest name with settings, of what a visitor typed; raises an `InputError`."""
-    if name not in page_methods():
-        raise InputError(f"no method {name!r:.40} on this page; there are {', '.join(page_methods())}")
     known = page_settings(name)
     given = {key: parse_setting(known[key], text) for key, text in typed.items() if text.strip()}
     if layer is not None and "layer" in settings_by_name(name):
@@ -114,15 +90,26 @@ def write_method(name: str, typed: Mapping[str, str], layer: int | None) -> str:
 def check_method(text: str) -> None:
     """Raise an `InputError` if a method is not for visitors: it reads files, or keeps the server busy for too long."""
     name = text.partition(":")[0]
-    if name not in page_methods():
-        raise InputError(f"no method {name!r:.40} on this page; there are {', '.join(page_methods())}")
-    method: Method = find_method(text)
-    allowed = {*page_settings(name), "layer"}
+    allowed, method = {*page_settings(name), "layer"}, find_method(text)
     for key, own in settings_by_name(name).items():
         if key not in allowed and getattr(method, key) != own.default:
             raise InputError(f"{key} cannot be set on this page")
     costs: dict[str, Any] = {key: getattr(method, key) for key in COSTLY if hasattr(method, key)}
     passes = math.prod(max(1, cost) for cost in costs.values())
     if passes > MAX_PASSES:
-        listed = " times ".join(costs)
-        raise InputError(f"too much for this page: {listed} is {passes:,}, and may be at most {MAX_PASSES:,}")
+        what = f"{' times '.join(costs)} is {passes:,}"
+        raise InputError(f"too much for this page: {what}, and may be at most {MAX_PASSES:,}")
+
+
+LONG = "The script is a mess and the pacing drags, but her performance is so warm that I left the cinema smiling."
+NEWS = "The chip maker said its quarterly profit doubled as demand for memory in phones recovered."
+NURSE = ("A tired nurse sleeps on a bench outside the hospital.", "The nurse is wide awake.")
+BRIDGE = "The bridge, which was opened in 1932, carries eight lanes of traffic and two railway tracks."
+SAMPLES = {  # texts to start with, one or more for each demo model
+    "Review: thin plot, superb acting": Request("The plot is thin, but the acting is superb."),
+    "Review: a mistake of the model": Request("You would have to be dead inside not to laugh at this."),
+    "Review: a long one": Request(LONG),
+    "News: which section?": Request(NEWS, model="topic"),
+    "Pair: a contradiction": Request(*NURSE, model="nli"),
+    "Pair: does it follow?": Request(BRIDGE, "Trains cross the bridge.", model="rte"),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 from narrows.errors import DependencyError, InputError
@@ -33,24 +33,15 @@ POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-
-HEADERS = [
-    (b"content-security-policy", POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-]
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+HEADERS = [(b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"no-referrer")]
+HEADERS += [(b"x-content-type-options", b"nosniff")]
 
 
-def with_headers(app: Application) -> Application:
-    """Wrap an application so that every answer forbids what is foreign, referrers and guessed types."""
+def with_headers(app: Any) -> Any:
+    """Wrap an application (ASGI) so that every answer forbids what is foreign, referrers and guessed types."""
 
-    async def answer(scope: Message, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_headers(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *HEADERS]
             await send(message)
@@ -63,18 +54,9 @@ def with_headers(app: Application) -> Application:
 def make_app(shelf: Shelf) -> Any:
     """Make the web application (ASGI)."""
     app: Any = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    mounted = gr.mount_gradio_app(
-        app,
-        build_page(shelf),
-        path="/",
-        server_name=HOST,
-        theme=_theme(),
-        head=head(),
-        footer_links=[],
-        ssr_mode=False,
-        max_file_size=1,  # bytes: nothing is uploaded to the page
-        show_error=False,
-    )
+    options: Any = {"path": "/", "server_name": HOST, "footer_links": [], "ssr_mode": False, "show_error": False}
+    options["max_file_size"] = 1  # byte: nothing is uploaded to the page
+    mounted = gr.mount_gradio_app(app, build_page(shelf), theme=_theme(), head=head(), **options)
     # A page elsewhere whose name points to this machine gets no answer.
     mounted.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     mounted.add_middleware(with_headers)
@@ -82,19 +64,7 @@ def make_app(shelf: Shelf) -> Any:
 
 
 def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Make the server and the means to stop it.
-
-    Args:
-        shelf: The models on offer.
-        port: Where, for this machine only; 0 = any free port.
-        ready: Called with the address when the server answers.
-
-    Returns:
-        A function that serves until it is stopped, and one that stops it.
-
-    Raises:
-        InputError: If the port is taken or out of range.
-    """
+    """Make a function that serves, and one that stops it; port 0 = any free one; `ready` is told the address."""
     listener = _listen(port)
     try:
         # An open page holds its connection: the server does not wait for visitors to leave.
@@ -122,12 +92,6 @@ def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Ca
         server.should_exit = True
 
     return run, stop
-
-
-def serve(shelf: Shelf, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the page until Ctrl-C; the arguments are those of `stoppable`."""
-    run, _ = stoppable(shelf, port, ready)
-    run()
 
 
 def _listen(port: int) -> socket.socket:

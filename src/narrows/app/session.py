@@ -26,32 +26,20 @@ from narrows.viz.spans import content
 from narrows.viz.trace import plot_rate
 
 WITH_BETA = "information"  # stands in for methods without a beta
-
-Report = Callable[[int, int], None]
-"""Takes how many parts of how many are done."""
+Report = Callable[[int, int], None]  # takes how many parts of how many are done
 
 
 @dataclass(frozen=True)
 class Session:
-    """One explained text.
-
-    Attributes:
-        request: What was asked for.
-        saved: The map.
-        layers: One per layer; empty until asked for.
-        betas: One per beta; empty until asked for.
-        compared: The map beside it; None until asked for.
-        clicks: Positions of tokens taken away by hand, in their order, those of one click together.
-        removal: What that did; None until asked for.
-    """
+    """One explained text; what has a default is empty or None until asked for."""
 
     request: Request
-    saved: AttributionDict
-    layers: Sequence[AttributionDict] = ()
-    betas: Mapping[str, AttributionDict] = field(default_factory=dict)
-    compared: AttributionDict | None = None
-    clicks: tuple[tuple[int, ...], ...] = ()
-    removal: Removal | None = None
+    saved: AttributionDict  # the map
+    layers: Sequence[AttributionDict] = ()  # one per layer
+    betas: Mapping[str, AttributionDict] = field(default_factory=dict)  # one per beta
+    compared: AttributionDict | None = None  # the map beside it
+    clicks: tuple[tuple[int, ...], ...] = ()  # positions of tokens taken away by hand, those of one click together
+    removal: Removal | None = None  # what that did
 
     @classmethod
     def start(cls, request: Request, shelf: Shelf) -> Session:
@@ -66,18 +54,14 @@ class Session:
             raise InputError(f"the method {self.request.name} looks at no layer: choose another method")
         with shelf.explainer(self.request) as explainer:
             first = 1 if getattr(explainer.method, "prior", None) == "residual" else 0  # it is about a block's input
-            layers = range(first, explainer.blocks + 1)
             done: list[AttributionDict] = []
-            for layer in layers:
+            for layer in range(first, explainer.blocks + 1):
                 done += explainer.across_layers(self.request.example(), self.request.target, [layer]).to_dicts()
-                report(len(done), len(layers))
+                report(len(done), explainer.blocks + 1 - first)
         return replace(self, layers=done)
 
     def with_betas(self, shelf: Shelf, report: Report) -> Session:
-        """Explain the text with several weights of the information (the paper's figure 5), unless that is done.
-
-        A method without a beta is replaced by ``information``, at the same layer.
-        """
+        """Explain the text with several betas (the paper's figure 5), unless that is done; `WITH_BETA` if need be."""
         if self.betas:
             return self
         method = self.request.method if self.request.has("beta") else self._at_same_layer(WITH_BETA)
@@ -155,9 +139,7 @@ class Session:
             pictures["layers"] = self.layers
         if self.compared is not None:
             pictures["comparison"] = [self.saved, self.compared]
-        found = {
-            f"{name}{suffix}": render_file(saved, suffix) for name, saved in pictures.items() for suffix in SUFFIXES
-        }
+        found = {f"{name}{end}": render_file(saved, end) for name, saved in pictures.items() for end in SUFFIXES}
         if self.betas:
             series = list(self.betas.values())
             figures = {"beta": plot_series(series, list(self.betas), "beta"), "rate": plot_rate({"beta": series})}

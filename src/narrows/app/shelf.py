@@ -15,12 +15,7 @@ from narrows.models.hub.loading import Classifier, load_classifier
 
 
 class Shelf:
-    """Classifiers by name; a computation sets hooks in its model, so that a second one waits for the first.
-
-    Attributes:
-        names: The models on offer: demo models, folders, or ids on the Hub. Nothing else can be asked for.
-        max_tokens: Longer texts are cut.
-    """
+    """Classifiers by name, and no others; a computation sets hooks in its model, so that a second waits for it."""
 
     def __init__(self, names: Sequence[str], device: str | None = None, max_tokens: int = MAX_TOKENS) -> None:
         """Name the models, where they run, and the most tokens of a text; raises an `InputError`."""

@@ -1,7 +1,6 @@
 """The command line: thin commands over the library. Heavy imports stand inside the commands, so that help is instant.
 
-Results go to stdout, everything else to stderr. Exit codes: 0; 2 for what the user can put right, said in one line; 1
-for anything else.
+Results go to stdout, all else to stderr. Exit codes: 0; 2 for what the user can put right, said in one line; else 1.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Annotated
 import typer
 
 from narrows import __version__
-from narrows.cli import dataset, evaluate, explain, methods, models, serve
+from narrows.cli import explain, models, runs
 from narrows.cli.terminal import say
 from narrows.errors import NarrowsError, NarrowsWarning
 
@@ -25,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (explain, methods, dataset, serve, evaluate, models):
+for module in (explain, runs, models):
     app.add_typer(module.commands)
 
 INTERRUPTED = 130  # what shells give a program that was stopped by Ctrl-C
@@ -42,8 +41,7 @@ def main() -> None:
     """Run the command line; turn what the user can put right into one line and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with warnings.catch_warnings():
-        # Warnings of libraries are for developers, not for users of a command.
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # those of libraries are for developers
         warnings.simplefilter("always", NarrowsWarning)
         warnings.showwarning = lambda message, *_, **__: say("warning", message)
         try:

@@ -1,4 +1,4 @@
-"""``narrows explain``: one text, or a file of them."""
+"""``narrows explain``: one text, or a file of them; ``narrows serve``: the same in the browser."""
 
 from __future__ import annotations
 
@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from narrows.cli.terminal import (
-    BATCH_SIZE,
-    BatchOption,
-    DeviceOption,
-    ModelOption,
-    progress_bar,
-    report_faults,
-    say,
-    texts,
-)
+from narrows.cli import terminal
+from narrows.cli.terminal import say
 from narrows.data.example import Example, Item
 from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning, NumericsError, TargetError
 from narrows.models.heads.target import Contrast, Target
@@ -44,20 +36,18 @@ commands = typer.Typer()
 def explain(  # noqa: PLR0913 - every option of the command
     text: Annotated[str | None, typer.Argument(help="The text to explain; - reads stdin.", show_default=False)] = None,
     pair: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
-    model: ModelOption = "sentiment",
+    model: terminal.ModelOption = "sentiment",
     method: Annotated[str, typer.Option(help="How: NAME[:setting=value...]; see 'narrows methods'.")] = "fast",
     layer: Annotated[str | None, typer.Option(help="After which block: 3, or 1,3,5; 'all': one map for each.")] = None,
     target: Annotated[str | None, typer.Option(help="Label to explain; default: the predicted one.")] = None,
     against: Annotated[str | None, typer.Option(help="Explain why --target rather than this label.")] = None,
-    prior: Annotated[
-        str | None, typer.Option(help="File of a prior, 'instance' or 'residual'; default: the model's own.")
-    ] = None,
-    device: DeviceOption = None,
+    prior: Annotated[str | None, typer.Option(help="File, 'instance' or 'residual'; default: the model's.")] = None,
+    device: terminal.DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write a page: one .html file.")] = None,
     file: Annotated[Path | None, typer.Option(help="Explain the texts of a .txt, .csv, .jsonl, ... file.")] = None,
     out: Annotated[Path | None, typer.Option(help="With --file: the .jsonl or .parquet file to write.")] = None,
-    batch_size: BatchOption = BATCH_SIZE,
+    batch_size: terminal.BatchOption = terminal.BATCH_SIZE,
 ) -> None:
     """Explain a prediction: how much each token of the text contributed to it."""
     if (text is None) == (file is None):
@@ -66,26 +56,36 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--file and --out go together")
     if file is not None and (pair is not None or html is not None or as_json or layer == ALL):
         raise InputError("--file takes neither --pair, --html, --json nor --layer all; the file holds the pairs")
-    asked = _parse_target(target, against)
-    if html is not None:
-        _check_page(html)
+    if against is not None and target is None:
+        raise InputError("--against goes with --target: name the label to explain")
+    asked = Contrast(target, against) if target is not None and against is not None else target
+    _check(html, file, out)
+    example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
+    explainer = _load_explainer(model, method, layer, prior, device)
     if file is not None and out is not None:
-        _check_files(file, out)
-        explainer = _load_explainer(model, method, layer, prior, device)
         _explain_file(explainer, file, out, asked, batch_size)
-    elif text is not None:
-        example = Example(_read_stdin() if text == "-" else text, pair)
-        explainer = _load_explainer(model, method, layer, prior, device)
+    elif example is not None:
         found = explainer.across_layers(example, asked) if layer == ALL else [explainer(example, asked)]
         _show(found, layer == ALL, as_json, html)
 
 
-def _parse_target(target: str | None, against: str | None) -> str | Contrast | None:
-    if against is None:
-        return target
-    if target is None:
-        raise InputError("--against goes with --target: name the label to explain")
-    return Contrast(target, against)
+@commands.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Where to serve, for this machine only; 0 = any free port.")] = 7860,
+    model: Annotated[list[str] | None, typer.Option(help="One on offer; again for more; default: the demos.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 256,
+    device: terminal.DeviceOption = None,
+) -> None:
+    """Serve a page that explains predictions in the browser."""
+    from narrows.app.server import stoppable
+    from narrows.app.shelf import Shelf
+    from narrows.models.hub import bundled
+
+    offered = model or sorted(bundled.names(), key=lambda name: name != "sentiment")
+    shelf = Shelf(offered, device, max_tokens)
+    tell = "narrows: the page is at {}; Ctrl-C stops it"
+    run, _ = stoppable(shelf, port, lambda address: typer.echo(tell.format(address), err=True))
+    run()
 
 
 def _read_stdin() -> str:
@@ -95,46 +95,33 @@ def _read_stdin() -> str:
         raise InputError(f"stdin is not UTF-8: byte {error.start}") from None
 
 
-def _check_page(html: Path) -> None:
-    """Find out what is wrong with the name of a page before a model is loaded."""
-    from narrows.data.output import check_writable
+def _check(html: Path | None, file: Path | None, out: Path | None) -> None:
+    """Find out what is wrong with files before a model is loaded."""
+    from narrows.data import maps, output, tables
 
-    if html.suffix.lower() not in PAGES:
-        raise InputError(f"--html writes a page: the name must end in {' or '.join(PAGES)}, not {html.name!r}")
-    check_writable(html)
-
-
-def _check_files(file: Path, out: Path) -> None:
-    """Find out what is wrong with the files before a model is loaded."""
-    from narrows.data.maps import check_format
-    from narrows.data.output import check_writable
-    from narrows.data.tables import check_file
-
-    check_file(file)
-    check_format(out)
-    check_writable(out)
+    if html is not None:
+        if html.suffix.lower() not in PAGES:
+            raise InputError(f"--html writes a page: the name must end in {' or '.join(PAGES)}, not {html.name!r}")
+        output.check_writable(html)
+    if file is not None and out is not None:
+        tables.check_file(file)
+        maps.check_format(out)
+        output.check_writable(out)
 
 
 def _load_explainer(model: str, method: str, layer: str | None, prior: str | None, device: str | None) -> Explainer:
-    """Load what was asked for, the model last: a wrong method or prior is found before."""
+    """Load what was asked for, the model last: a wrong method, layer or prior is found before."""
     from narrows.bottleneck.prior import find_prior
     from narrows.explainer import Explainer
-
-    chosen = find_with_layer(method, layer)
-    return Explainer.from_pretrained(model, chosen, None if prior is None else find_prior(prior), device=device)
-
-
-def find_with_layer(method: str, layer: str | None) -> Method:
-    """Find a method, and set its layer; ``all`` only checks that it has one."""
     from narrows.methods.registry import find_method
     from narrows.methods.settings import settings_of
 
     found: Method = find_method(method)
-    if layer is None:
-        return found
-    if "layer" not in settings_of(type(found)):
-        raise InputError(f"--layer: the method {method} has no layer")
-    return found if layer == ALL else find_method(f"{method}:layer={layer}")
+    if layer is not None:
+        if "layer" not in settings_of(type(found)):
+            raise InputError(f"--layer: the method {method} has no layer")
+        found = found if layer == ALL else find_method(f"{method}:layer={layer}")
+    return Explainer.from_pretrained(model, found, None if prior is None else find_prior(prior), device=device)
 
 
 def _show(attributions: list[Attribution], layers: bool, as_json: bool, html: Path | None) -> None:
@@ -151,28 +138,25 @@ def _show(attributions: list[Attribution], layers: bool, as_json: bool, html: Pa
         Console().print(render_layers(saved) if layers else render_map(saved[0]))
     if html is not None:
         with written_whole(html) as partial:
-            page = render_layers_page(saved) if layers else render_page(saved)
-            partial.write_text(page, encoding="utf-8")
+            partial.write_text(render_layers_page(saved) if layers else render_page(saved), encoding="utf-8")
         typer.echo(f"narrows: wrote {html}", err=True)
 
 
 def _explain_file(explainer: Explainer, file: Path, out: Path, target: Target, batch_size: int) -> None:
     """Explain every text of a file; a row that cannot be read or explained is an error at the end."""
-    from narrows.data.maps import map_writer
-    from narrows.data.output import partial_path
-    from narrows.data.tables import read_examples
+    from narrows.data import maps, output, tables
 
     faults: list[NarrowsError] = []
     written = cut = 0
-    total = sum(isinstance(row, Example) for row in read_examples(file))
+    total = sum(isinstance(row, Example) for row in tables.read_examples(file))
     if total == 0:
-        report_faults([row for row in read_examples(file) if isinstance(row, DataError)])
+        terminal.report_faults([row for row in tables.read_examples(file) if isinstance(row, DataError)])
         raise InputError(f"{file} holds no text to explain")
     try:
-        with map_writer(out) as write, progress_bar("Explaining") as report, warnings.catch_warnings():
+        with maps.map_writer(out) as write, terminal.progress_bar("Explaining") as report, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*tokens that the model takes", NarrowsWarning)  # they are counted
             report(0, total)
-            rows = _explain_rows(explainer, texts(read_examples(file), faults), target, batch_size)
+            rows = _explain_rows(explainer, terminal.texts(tables.read_examples(file), faults), target, batch_size)
             for done, (example, found) in enumerate(rows, start=1):
                 report(done, total)
                 if isinstance(found, NarrowsError):
@@ -182,13 +166,13 @@ def _explain_file(explainer: Explainer, file: Path, out: Path, target: Target, b
                 written += 1
                 cut += found.truncated > 0
     except BaseException:
-        if partial_path(out).exists():
-            say("warning", f"stopped; what was done is in {partial_path(out)}")
+        if (partial := output.partial_path(out)).exists():
+            say("warning", f"stopped; what was done is in {partial}")
         raise
     if cut:
         say("warning", f"{cut} of {total} texts are longer than the model takes; 'truncated' counts the tokens cut off")
     typer.echo(f"narrows: wrote {out}: {written:,} texts", err=True)
-    report_faults(faults)
+    terminal.report_faults(faults)
 
 
 def _explain_rows(

@@ -1,4 +1,4 @@
-"""``narrows models``, ``finetune`` and ``prior``: the demo models, how models are made, and their priors."""
+"""``narrows methods``, ``models``, ``finetune`` and ``prior``: what there is to choose from, and how it is made."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from narrows.cli.options import takes_settings
 from narrows.cli.terminal import BATCH_SIZE, BatchOption, DeviceOption, ModelOption, progress_bar, report_faults, texts
@@ -16,6 +18,27 @@ from narrows.errors import NarrowsError
 from narrows.models.hub.finetune_settings import FinetuneSettings
 
 commands = typer.Typer()
+
+
+@commands.command()
+def methods(name: Annotated[str | None, typer.Argument(help="Show the settings of this method.")] = None) -> None:
+    """List the methods, or the settings of one; --method NAME:setting=value uses them."""
+    from narrows.methods.registry import find_method, method_names, settings_by_name
+    from narrows.methods.settings import is_required, write_setting
+
+    if name is None:
+        listed = Table.grid("", "", padding=(0, 2))
+        for each in method_names():
+            listed.add_row(each, escape(_in_a_line(each)))
+        Console().print(listed)
+        return
+    if name not in method_names():
+        find_method(name)  # says which names there are
+    table = Table("setting", "values", "default", "", title=escape(f"{name}: {_in_a_line(name)}"), title_justify="left")
+    for own in settings_by_name(name).values():
+        default = "must be given" if is_required(own) else write_setting(own.default)
+        table.add_row(own.name, escape(own.type_text), default, escape(own.help))
+    Console().print(table)
 
 
 @commands.command()
@@ -38,8 +61,6 @@ def finetune(settings: FinetuneSettings) -> None:
 @commands.command()
 def models() -> None:
     """List the demo models, what they were trained on and how accurate they are."""
-    from rich.table import Table
-
     from narrows.models.hub import bundled
 
     table = Table("model", "labels", "trained on", "accuracy", title="Demo models", title_justify="left")
@@ -95,10 +116,26 @@ def _read_corpus(
     data: str, data_dir: Path | None, split: str, limit: int | None, seed: int, faults: list[NarrowsError]
 ) -> Iterable[Example]:
     """Read the texts of a data set, or of a file: as a stream, or a random sample of it."""
-    from narrows.data import datasets
-    from narrows.data.tables import read_examples
+    from narrows.data import datasets, tables
 
     if data in datasets.DATASETS:
         return datasets.load(data, split, data_dir, limit, seed)
-    corpus = texts(read_examples(Path(data)), faults)
+    corpus = texts(tables.read_examples(Path(data)), faults)
     return corpus if limit is None else sample(corpus, limit, seed)
+
+
+def _in_a_line(name: str) -> str:
+    """Say what a method is and what its scores are; of further names of one class, by what they differ."""
+    from narrows.methods.registry import find_method, method_names, settings_by_name
+    from narrows.methods.settings import is_required, write_setting
+
+    settings = settings_by_name(name)
+    if any(map(is_required, settings.values())):
+        return f"needs {', '.join(settings)}; see narrows methods {name}"
+    found = find_method(name)
+    complete = [each for each in method_names() if not any(map(is_required, settings_by_name(each).values()))]
+    first = next(each for each in complete if type(find_method(each)) is type(found))
+    usual = settings_by_name(first)
+    differs = [f"{key}={write_setting(own.default)}" for key, own in settings.items() if own != usual[key]]
+    facts = [found.label, found.unit, "signed" if found.signed else "unsigned", *["additive"] * found.additive]
+    return f"{', '.join(facts)}. {f'As {first}, with ' + ', '.join(differs) + '.' if differs else found.caption}"

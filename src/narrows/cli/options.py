@@ -15,11 +15,7 @@ Settings = TypeVar("Settings")
 
 
 def takes_settings(settings: Callable[P, Settings]) -> Callable[[Callable[[Settings], None]], Callable[P, None]]:
-    """Make a decorator that turns a function of some settings into a command with an option for each of them.
-
-    The settings are a dataclass whose fields are annotated with their type and the help text of their option; the
-    function's docstring is the command's help.
-    """
+    """Turn a function of a dataclass into a command; its fields are annotated with the type and help of an option."""
     hints = typing.get_type_hints(settings, include_extras=True)
     parameters = [_option(item, hints[item.name]) for item in fields(settings)]  # type: ignore[arg-type]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -23,11 +24,7 @@ DeviceOption = Annotated[str | None, typer.Option(help="Where to run: cpu, cuda,
 BatchOption = Annotated[int, typer.Option(min=1, help="Most texts that share a forward pass.")]
 
 
-class Report(Protocol):
-    """Says how far a command is."""
-
-    def __call__(self, done: float, total: float | None, what: str = "", note: str = "") -> None:
-        """Show progress: how much of how much (None = unknown), of what if that changes, and a remark."""
+Report = Callable[..., None]  # how much of how much (None = unknown) is done; of what if that changes; a note
 
 
 def say(kind: str, message: object) -> None:
@@ -59,16 +56,20 @@ def progress_bar(what: str) -> Iterator[Report]:
 
 
 @contextmanager
-def run_progress(what: str) -> Iterator[Callable[[meter.Progress], None]]:
-    """Show the progress of a run or an evaluation: the share of the work, texts and errors."""
-    with progress_bar(what) as report:
+def run_progress(what: str, out: Path) -> Iterator[Callable[[meter.Progress], None]]:
+    """Show the progress of a run or an evaluation: the share of the work, texts and errors; and how to resume it."""
 
-        def report_run(run: meter.Progress) -> None:
-            if run.rows or run.seconds_left is not None:
-                note = f"{run.rows:,} texts" + (f", {run.errors:,} errors" if run.errors else "")
-                report(run.done or 0, None if run.done is None else 1, f"{what} {run.doing}".rstrip(), note)
+    def report_run(run: meter.Progress) -> None:
+        if run.rows or run.seconds_left is not None:
+            note = f"{run.rows:,} texts" + (f", {run.errors:,} errors" if run.errors else "")
+            report(run.done or 0, None if run.done is None else 1, f"{what} {run.doing}".rstrip(), note)
 
-        yield report_run
+    try:
+        with progress_bar(what) as report:
+            yield report_run
+    except KeyboardInterrupt:
+        say("warning", f"stopped; the finished parts are in {out}, the same command resumes it")
+        raise
 
 
 def texts(rows: Iterable[Example | DataError], faults: list[NarrowsError]) -> Iterator[Example]:

@@ -1,0 +1,166 @@
+"""``narrows run``, ``merge``, ``inspect``, ``evaluate``, ``sweep`` and ``report``: whole data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from narrows.cli.options import takes_settings
+from narrows.cli.terminal import run_progress, say
+from narrows.run.settings import BetaSettings, DatasetSettings, EvaluateSettings, LayerSettings, RunSettings, Share
+
+if TYPE_CHECKING:
+    from narrows.data.schema import RunSummary
+    from narrows.models.hub.loading import Classifier
+    from narrows.run.dataset import Engine
+
+commands = typer.Typer()
+sweep = typer.Typer(help="Run the degradation test over the layers, or over beta.", no_args_is_help=True)
+
+
+@commands.command()
+@takes_settings(DatasetSettings)
+def run(config: DatasetSettings) -> None:
+    """Explain a whole data set into Parquet files; an interrupted run resumes, to the same bytes."""
+    from narrows.data.source import Source
+    from narrows.methods.registry import find_method
+    from narrows.models.hub.loading import load_classifier
+    from narrows.models.memory import MOST_TOKENS_ELSEWHERE
+    from narrows.run.dataset import explain_dataset, threads
+
+    find_method(config.method)  # a wrong method, and wrong data, is an error before a model is loaded
+    source = Source(config.data, config.split, config.data_dir, config.limit, config.seed)
+    next(iter(source), None)
+    if config.gpus_per_worker and config.tokens_per_batch is None:  # this process may have no GPU itself
+        config = replace(config, tokens_per_batch=MOST_TOKENS_ELSEWHERE)
+    how: Any = {"engine": _engine(config), "share": Share.parse(config.shard), "strict": config.strict}
+    with threads(config.threads), run_progress("Explaining", config.out) as report:
+        classifier = load_classifier(config.model, config.device)
+        manifest = explain_dataset(source, config.out, config, classifier=classifier, report=report, **how)
+    result = manifest["result"]
+    if count := result["errors"]:
+        say("warning", f"{count} texts could not be explained; narrows inspect {config.out} lists the errors")
+    what = f"{result['rows']:,} texts, {result['tokens']:,} tokens in {result['parts']} parts"
+    typer.echo(f"narrows: wrote {config.out}: {what}", err=True)
+
+
+@commands.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of all shards of a run.")],
+    out: Annotated[Path, typer.Option(help="Folder for the whole.")],
+) -> None:
+    """Put the shards of a run together, as if it had been made in one folder."""
+    from narrows.run import finished
+
+    result = finished.merge(folders, out)["result"]
+    typer.echo(f"narrows: wrote {out}: {result['rows']:,} texts in {result['parts']} parts", err=True)
+
+
+@commands.command()
+def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")]) -> None:
+    """Show what is in the folder of a run: texts, errors, settings, parts that are missing or damaged."""
+    from narrows.run import finished
+
+    for name, value in finished.facts(finished.inspect(folder)):
+        typer.echo(f"{name:14} {value}")
+
+
+@commands.command()
+@takes_settings(EvaluateSettings)
+def evaluate(config: EvaluateSettings) -> None:
+    """Compare methods by the degradation test: how far p(target) falls without the tokens they rank first."""
+    _run(config, config.method_names)
+
+
+@sweep.command()
+@takes_settings(LayerSettings)
+def layers(config: LayerSettings) -> None:
+    """Run a method at one layer after the other (the paper's figures 2a and 4)."""
+    from narrows.models.cut.blocks import find_blocks
+
+    _run(config, config.method_names(1), lambda classifier: config.method_names(len(find_blocks(classifier.model))))
+
+
+@sweep.command()
+@takes_settings(BetaSettings)
+def beta(config: BetaSettings) -> None:
+    """Run a method with one weight of the information after the other (the paper's figure 2b)."""
+    _run(config, config.method_names)
+
+
+@commands.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, or a folder of such folders.")],
+    out: Annotated[Path | None, typer.Option(help="Where; default: into the folder, or report-REMOVAL in it.")] = None,
+    method: Annotated[str | None, typer.Option(help="Method whose best and worst maps are shown.")] = None,
+    removal: Annotated[str | None, typer.Option(help="How tokens were removed; default: the run's first way.")] = None,
+) -> None:
+    """Write a page (report.html), figures (PNG and SVG) and tables of what runs found."""
+    from narrows.run.report import is_dataset_run, write_maps_page, write_report
+
+    if is_dataset_run(folder):
+        page, beside = write_maps_page(folder, out), ""
+    else:
+        page, *others = write_report(folder, out, method, removal)
+        beside = f" and {len(others)} figures and tables beside it"
+    typer.echo(f"narrows: wrote {page}{beside}", err=True)
+    typer.echo(page)
+
+
+commands.add_typer(sweep, name="sweep")
+
+
+def _engine(config: DatasetSettings) -> Engine | None:
+    if config.engine == "local":
+        return None
+    from narrows.run.cluster import RayEngine, load_ray
+
+    load_ray()  # an error before a model is loaded
+    return RayEngine(config.address, config.workers, config.gpus_per_worker, config.threads or 1, config.device)
+
+
+def _run(
+    config: RunSettings, names: Sequence[str], of_model: Callable[[Classifier], Sequence[str]] | None = None
+) -> None:
+    """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
+    from narrows.bottleneck.prior import find_prior
+    from narrows.data.source import Source
+    from narrows.methods.registry import find_method
+    from narrows.models.hub.loading import load_classifier
+    from narrows.run.evaluating import Plan, evaluate
+    from narrows.run.results import write_summary
+
+    for name in names:
+        find_method(name)  # a wrong method, and a wrong prior, is an error before a model is loaded
+    if config.prior is not None:
+        find_prior(config.prior)
+    classifier = load_classifier(config.model, config.device)
+    same = ("target", "prior", "max_tokens", "rows_per_part", "batch_size")
+    how: Any = {"removals": config.removal_names, **{name: getattr(config, name) for name in same}}
+    source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
+    chosen = tuple(names if of_model is None else of_model(classifier))
+    plan = Plan(source, chosen, labels=config.label_names, **how)
+    with run_progress("Evaluating", config.out) as report:
+        evaluate(classifier, plan, config.out, report)
+    summary = write_summary(config.out)
+    _show(summary)
+    typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)
+
+
+def _show(summary: RunSummary) -> None:
+    from rich.table import Table
+
+    about = f"{summary['dataset']}: {summary['instances']} texts, {summary['removal']}, target {summary['target']}"
+    table = Table("method", title=about, caption="drop: of p(target) without the first ninth, 95 % interval")
+    for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for method in summary["methods"].values():
+        figures = [method["drop_11"], *method["drop_11_interval"], method["area_morf"], method["area_lerf"]]
+        cells = [f"{figure:.3f}" for figure in (*figures, method["flips"])]
+        table.add_row(method["label"], *cells, f"{method['forward_equivalents']:.1f}")
+    Console().print(table)
