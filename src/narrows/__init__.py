@@ -4,8 +4,6 @@ Evidence: integrated gradients at inner layers, from the mean of a corpus, in bi
 each token that must pass an information bottleneck for the prediction to survive. And eleven methods to compare with.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

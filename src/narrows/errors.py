@@ -3,8 +3,6 @@
 Every class derives from `NarrowsError`, which the command line turns into exit code 2; anything else is a defect.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page: widgets, and what each of them sets going."""
 
-from __future__ import annotations
-
 import base64
 import html
 import logging

@@ -1,7 +1,5 @@
 """What a visitor of the page asks for: a text and a method, within bounds, and the Python lines for it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Serving the page for this machine only: no telemetry, nothing fetched from outside, and a policy that forbids it."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

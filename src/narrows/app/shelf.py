@@ -1,7 +1,5 @@
 """The models that a page offers: loaded when first asked for, kept, and lent to one computation at a time."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

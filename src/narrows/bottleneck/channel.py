@@ -6,8 +6,6 @@ Kullback-Leibler divergence. Formulas: Jiang et al. (Findings of EMNLP 2020), eq
 (ICLR 2020).
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@ It needs nothing of Hugging Face: the whole forward function runs at every step,
 the layer's output. For transformers, `narrows.Explainer` does the same several times faster.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

@@ -7,8 +7,6 @@ For every text of a batch, alpha minimises
 (paper, equation 5). The texts share the forward passes and nothing else: each has its own alpha, beta and noise.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable, Sequence

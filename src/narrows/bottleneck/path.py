@@ -10,8 +10,6 @@ This is integrated gradients (Sundararajan et al. 2017) at an inner layer, from 
 the weight of evidence (Good 1985): one bit doubles the odds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

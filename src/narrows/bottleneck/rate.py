@@ -4,8 +4,6 @@ Bits are those of a channel with noise, so the prediction is measured behind the
 prediction often still stands where it is a guess once noise is drawn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

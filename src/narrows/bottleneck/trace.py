@@ -1,7 +1,5 @@
 """The trace: what passed a bottleneck and what that cost the prediction, point by point, and its rate curve."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass

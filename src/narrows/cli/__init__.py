@@ -3,8 +3,6 @@
 Results go to stdout, all else to stderr. Exit codes: 0; 2 for what the user can put right, said in one line; else 1.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

@@ -1,7 +1,5 @@
 """``narrows methods``, ``models``, ``finetune`` and ``prior``: what there is to choose from, and how it is made."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Annotated

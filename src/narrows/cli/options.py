@@ -1,7 +1,5 @@
 """The options of a command, made from the dataclass of its settings, so that each is written down once."""
 
-from __future__ import annotations
-
 import inspect
 import typing
 from collections.abc import Callable

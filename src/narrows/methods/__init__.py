@@ -1,7 +1,5 @@
 """Methods: one frozen dataclass per way to make a map, all behind one protocol."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -3,8 +3,6 @@
 They explain the objective of each text, log p(target) in nats for a class. Positions, types and masks stay.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal

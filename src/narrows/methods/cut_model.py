@@ -1,7 +1,5 @@
 """A model that is explained, and where it can be cut."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Scores of another tool, or of an earlier run, read from a file: to compare them with other methods."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """GradientSHAP: integrated gradients at random points."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Gradient times input."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Integrated gradients at the input embeddings."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 

@@ -1,7 +1,5 @@
 """The paper's method: as much noise as the prediction survives, and the bits of each token that still had to pass."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar

@@ -1,7 +1,5 @@
 """KernelSHAP: Shapley values of tokens by regression."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 

@@ -1,7 +1,5 @@
 """Integrated gradients at an inner layer."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar

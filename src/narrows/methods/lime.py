@@ -4,8 +4,6 @@ The package cuts strings into words by itself, which fits no tokenizer. It gets 
 instead, and each of its perturbed strings says which words are present.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar

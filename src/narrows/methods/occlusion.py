@@ -1,7 +1,5 @@
 """Occlusion: what leaving out one token costs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 

@@ -1,7 +1,5 @@
 """What the methods that remove tokens share: p(target) of perturbed texts, each distinct one computed once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, get_args
 

@@ -3,8 +3,6 @@
 A class with ``names`` in a module of this package is found by itself; one of your own is added by `register`.
 """
 
-from __future__ import annotations
-
 import inspect
 import pkgutil
 import re

@@ -1,7 +1,5 @@
 """Attention rollout: how much of each token attention alone carries to where the head reads."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

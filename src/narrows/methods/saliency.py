@@ -1,7 +1,5 @@
 """Saliency: the size of the gradient."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

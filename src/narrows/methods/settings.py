@@ -1,7 +1,5 @@
 """Settings of methods, for commands, page and records: fields with a help text and a type, by which they are read."""
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields

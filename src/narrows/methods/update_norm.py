@@ -1,7 +1,5 @@
 """Update norm: how far one block moves a token, whatever the prediction is."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar

@@ -1,7 +1,5 @@
 """Estimating a corpus prior: one forward pass per batch serves every layer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import islice
 

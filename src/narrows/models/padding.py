@@ -1,7 +1,5 @@
 """Models that do see padding: their texts must not share a batch with longer ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 from weakref import WeakKeyDictionary

@@ -1,7 +1,5 @@
 """Predictions of a classifier for encoded texts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Runs over whole data sets, and evaluations of methods: interrupted at any moment, they are resumed."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

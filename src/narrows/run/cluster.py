@@ -1,7 +1,5 @@
 """The parts of a run on Ray: one process reads the texts, workers write parts into a folder that all machines share."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

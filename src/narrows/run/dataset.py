@@ -1,7 +1,5 @@
 """Explaining a whole data set, in parts: the same bytes however often the run is stopped, and on every machine."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

@@ -3,8 +3,6 @@
 OUT/maps/METHOD is the run of a method; OUT/curves/REMOVAL/METHOD has what removing tokens did to each of its parts.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

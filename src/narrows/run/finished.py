@@ -1,7 +1,5 @@
 """What a run over a data set left: inspected, merged with its other shares, and read back text by text."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Progress: how much of the work is done, and how long the rest will take."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass

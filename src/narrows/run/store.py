@@ -1,7 +1,5 @@
 """The folder of a run: locked while it is written, with a manifest that tells its results from others."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

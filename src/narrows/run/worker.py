@@ -1,7 +1,5 @@
 """Makes the parts of a run: from a chunk of texts to a file, the same bytes on every machine and at every time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The words and numbers around a picture, the same in all of them; they come from the record of the method alone."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

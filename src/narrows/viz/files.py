@@ -1,7 +1,5 @@
 """Pictures as files: the format is named by its suffix, what is drawn by what the results have in common."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, cast

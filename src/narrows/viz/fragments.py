@@ -1,7 +1,5 @@
 """Parts of pages: for notebooks, which need the style sheet with each, and for a page that has it already."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Colours are classes, one per level, so that the page's Content-Security-Policy can forbid all but its style sheet.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

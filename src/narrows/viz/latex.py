@@ -3,8 +3,6 @@ r"""Maps for papers written in LaTeX: running text whose words stand on shaded b
 The preamble needs ``\usepackage{xcolor}``; texts beyond Latin need an engine that reads their script.
 """
 
-from __future__ import annotations
-
 import re
 
 from narrows.data.schema import AttributionDict

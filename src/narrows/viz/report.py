@@ -1,7 +1,5 @@
 """A run, or several, as one page to read: tables, figures, and the texts that a method explains best and worst."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

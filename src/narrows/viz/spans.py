@@ -1,7 +1,5 @@
 """The original text, cut into the spans that tokens cover and the text between them."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Runs beside each other as one table: methods down, data sets across, the drop at 11 % with its interval."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """Maps in the terminal: shaded where there is colour, and with a bar beneath each token where there is none."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator, Sequence

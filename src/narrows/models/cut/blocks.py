@@ -1,7 +1,5 @@
 """Finding the blocks of a transformer by its structure, whatever its class is called."""
 
-from __future__ import annotations
-
 from numbers import Integral
 
 import torch

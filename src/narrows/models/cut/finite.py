@@ -1,7 +1,5 @@
 """A check that a model computes finite numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ The heads of BERT and its relatives read one token, [CLS] at position 0. The las
 and its feed-forward part for that token only; keys and values, a sixth of the block's products, are needed for all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """How a model arranges the activations inside its blocks, and how to get one row per token of the text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A check that no information about the text bypasses a cut."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any

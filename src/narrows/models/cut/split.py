@@ -4,8 +4,6 @@ Both run the model's own forward. In the suffix, the blocks before the cut retur
 activation is inserted where they end; all of it is undone at the end, also after an exception or Ctrl-C.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set

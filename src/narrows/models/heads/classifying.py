@@ -1,7 +1,5 @@
 """Classifiers: one class of several, several labels at once, or a number."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ A goal maps the logits of the copies of one text, (samples, ...), to (samples,),
 negative log-likelihoods, or divergences from what the model says itself: one nat means the same for all of them.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A label by name or index is the target of a classifier, and None stands for what
 `Distribution` may stand wherever a label may: alone, or inside a `Tag` or a `Blank`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

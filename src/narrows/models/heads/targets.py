@@ -1,7 +1,5 @@
 """Labels of a model, found by name and never by the order of a data set's labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import nn

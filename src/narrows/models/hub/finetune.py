@@ -4,8 +4,6 @@ A run leaves a folder that ``--model FOLDER`` loads: an adapter or a whole model
 killed is resumed by the same command, and ends with the weights of a run that was not.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import json

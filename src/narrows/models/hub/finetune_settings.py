@@ -1,7 +1,5 @@
 """The settings of ``narrows finetune``. The module is light: the command line makes its options from it."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """Loading a classifier by name: a demo model, a folder, or a model of the Hub."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

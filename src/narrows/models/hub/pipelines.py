@@ -1,7 +1,5 @@
 """Taking the model out of a pipeline of transformers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from narrows.errors import ModelError

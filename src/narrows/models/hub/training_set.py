@@ -1,7 +1,5 @@
 """What a fine-tuning run reads: data sets by name and files of texts with labels, for training and for testing."""
 
-from __future__ import annotations
-
 import random
 import warnings
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """From texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts that are longer than a model takes: refused, cut with a warning, or read in overlapping windows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal

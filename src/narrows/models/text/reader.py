@@ -1,7 +1,5 @@
 """From the texts of users to questions: encoded, divided if too long, and in the form that the head needs."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Removing tokens from an encoded text: delete them, mask them, or hide them from attention."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Literal, get_args
