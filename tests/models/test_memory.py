@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows import Explainer
+from narrows import Attribution, Explainer
 from narrows.bottleneck.prior import Prior
 from narrows.errors import InputError, MemoryLimitError
+from narrows.methods.evidence import Evidence
+from narrows.methods.method import Batch
 from narrows.models import memory, predict
 from narrows.models.memory import TokenBudget, is_out_of_memory
 from tiny import Classifier
@@ -117,17 +119,17 @@ def test_maps_are_the_same_when_memory_runs_out_on_the_way(
 ) -> None:
     model, tokenizer = bert
     texts = ["good film", "a very bad film it is not", "not", "the act is super"] * 2
-    explainer = Explainer(model, tokenizer, 2, make_prior(model))
+    explainer = Explainer(model, tokenizer, "fast:layer=2", make_prior(model))
     whole = explainer(texts)
-    original, tried = Explainer._explain, []
+    original, tried = Evidence.explain, []
 
-    def scarce(self: Explainer, batch: list[object], layers: object) -> object:
+    def scarce(self: Evidence, batch: Batch) -> list[Attribution]:
         tried.append(len(batch))
         if tried[-1] > 3:
             raise cannot_allocate()
-        return original(self, batch, layers)  # type: ignore[arg-type]
+        return original(self, batch)
 
-    monkeypatch.setattr(Explainer, "_explain", scarce)
+    monkeypatch.setattr(Evidence, "explain", scarce)
     pieces = explainer(texts)
     assert max(tried) == len(texts) and tried.count(len(texts)) == 1
     for one, other in zip(whole, pieces, strict=True):

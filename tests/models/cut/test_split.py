@@ -118,7 +118,7 @@ def test_a_decoder_that_knows_another_padding_token_than_its_tokenizer_finds_the
     """The tokenizer has none; the configuration names one: padding must be the model's."""
     classifier = make_classifier("gpt2")
     classifier[0].config.pad_token_id = 3
-    explainer = Explainer(*classifier, layer=1, prior="instance", steps=1, samples=1)
+    explainer = Explainer(*classifier, "paper:layer=1:steps=1:samples=1", "instance")
     together = explainer(["a good film, not bad", "bad"])
     for attribution in together:
         assert attribution.probabilities == pytest.approx(explainer(attribution.text).probabilities, rel=1e-4)

@@ -21,7 +21,7 @@ from narrows.models.predict import predict
 from narrows.models.text.encoding import encode
 from tiny import Classifier
 
-QUICK: dict[str, Any] = {"layer": 1, "prior": "instance", "steps": 2, "samples": 2}
+QUICK: dict[str, Any] = {"method": "information:layer=1:steps=2:samples=2", "prior": "instance"}
 PIPELINES = (
     ("text-classification", "Bert", "ForSequenceClassification", "a good film", None),
     ("token-classification", "Bert", "ForTokenClassification", "a good film", Tag("film")),
@@ -38,7 +38,7 @@ def test_a_pipelines_prediction_is_explained(task: str, stem: str, head: str, it
     pipe = SimpleNamespace(task=task, model=model, tokenizer=tokenizer)  # not every version has every pipeline
     got = Explainer.from_pipeline(pipe, **QUICK)(item, target)  # type: ignore[arg-type]
     expected = Explainer(model, tokenizer, **QUICK)(item, target)
-    np.testing.assert_allclose(got.bits, expected.bits)
+    np.testing.assert_allclose(got.scores, expected.scores)
 
 
 def test_a_real_pipeline_says_the_same_and_streams_stay_streams(bert: Classifier) -> None:
@@ -82,7 +82,7 @@ def test_a_model_placed_by_accelerate_works_and_keeps_its_hooks(make_classifier:
     forwards = [module.__dict__.get("forward") for module in placed.modules()]
     assert any(forwards)
     got = Explainer(placed, tokenizer, **QUICK)("a good film")
-    np.testing.assert_allclose(got.bits, expected.bits, rtol=1e-4)
+    np.testing.assert_allclose(got.scores, expected.scores, rtol=1e-4)
     assert [module.__dict__.get("forward") for module in placed.modules()] == forwards
 
 
@@ -115,5 +115,6 @@ def test_no_double_is_made_on_a_device(bert: Classifier, monkeypatch: pytest.Mon
     monkeypatch.setattr(Tensor, "double", double)
     monkeypatch.setattr(Tensor, "to", checked)
     model, tokenizer = bert
-    assert Explainer(model, tokenizer, readout="signed", **QUICK)(["a good film", "bad"])
+    for method in ("information_signed:layer=1:steps=2:samples=2", "fast:layer=1:points=2"):
+        assert Explainer(model, tokenizer, method, "instance")(["a good film", "bad"])
     assert predict(model, tokenizer, [encode(tokenizer, Example("bad"), None)]).shape == (1, 3)

@@ -19,7 +19,7 @@ from narrows.models.text.long_text import divide
 from tiny import Classifier
 
 WORDPIECE = tiny.wordpiece_tokenizer()
-QUICK: dict[str, Any] = {"layer": 1, "prior": "instance", "steps": 2, "samples": 2}
+QUICK: dict[str, Any] = {"method": "information:layer=1:steps=2:samples=2", "prior": "instance"}
 LONG = " ".join(["good film bad act"] * 30)
 words = st.lists(st.sampled_from(tiny.WORDS[:10]), min_size=1, max_size=40).map(" ".join)
 
@@ -88,7 +88,7 @@ def test_windows_give_every_token_the_mean_of_what_it_has_in_each(bert: Classifi
     attribution = explainer(LONG)
     pieces = divide(tokenizer, Example(LONG), 64, "windows")
     assert attribution.tokens == encode(tokenizer, Example(LONG), None).tokens
-    assert (attribution.truncated, attribution.config["windows"]) == (0, len(pieces.places))
+    assert (attribution.truncated, attribution.record["windows"]) == (0, len(pieces.places))
     assert len(attribution.words()) == 120
     texts = [LONG[encoding.offsets[1][0] : encoding.offsets[-2][1]] for encoding in pieces.encodings()]  # type: ignore[index]
     alone = [Explainer(*bert, **QUICK)(text, attribution.target) for text in texts]
@@ -103,7 +103,7 @@ def test_windows_among_other_texts_change_nothing(bert: Classifier) -> None:
     together = explainer(["bad", LONG, ("a film", LONG)])
     for attribution in together:
         alone = explainer((attribution.text, attribution.text_pair) if attribution.text_pair else attribution.text)
-        np.testing.assert_allclose(attribution.bits, alone.bits, rtol=5e-3, atol=1e-2)
+        np.testing.assert_allclose(attribution.scores, alone.scores, rtol=5e-3, atol=1e-2)
     layers = explainer.across_layers(LONG, layers=[1, 2])
     assert [len(attribution.tokens) for attribution in layers] == [122, 122]
 

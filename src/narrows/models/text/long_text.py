@@ -68,7 +68,7 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
         total = np.zeros((len(whole), *values[0].shape[1:]))
         for places, own in zip(pieces.places, values, strict=True):
             total[list(places)] += own
-        return (total.T / count).T
+        return np.asarray((total.T / count).T, dtype=np.float64)
 
     count = np.bincount([place for places in pieces.places for place in places], minlength=len(whole))
     scores = averaged([own.scores for own in attributions])
