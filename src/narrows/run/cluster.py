@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from narrows import errors
-from narrows.errors import DependencyError, InputError, NarrowsError
+from narrows.errors import InputError, NarrowsError
 from narrows.run.dataset import Job, Tick
 from narrows.run.parts import Chunk, Made, Receipt, cut
 from narrows.run.settings import ExplainSettings
@@ -84,10 +84,9 @@ class RayEngine:
             return ({"chunk": chunk.to_json()} for chunk in cut(texts, size) if chunk.part in wanted)
 
         most = min(self.workers, len(wanted))
-        least = min(self.least, most)
-        pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=IN_FLIGHT)
-        of_run: _OfRun = (job.out.absolute(), job.run_sha256, job.worker.about)
-        given = (settings, of_run, self.threads, self.device)
+        size_of_pool = {"min_size": min(self.least, most), "max_size": most}
+        pool = ray.data.ActorPoolStrategy(**size_of_pool, max_tasks_in_flight_per_actor=IN_FLIGHT)
+        given = (settings, (job.out.absolute(), job.run_sha256, job.worker.about), self.threads, self.device)
         needs: Any = {"batch_size": 1, "num_cpus": self.threads, "num_gpus": self.gpus or None}
         chunks = ray.data.from_items([0], override_num_blocks=1).flat_map(read, num_cpus=READER_CPUS)
         return chunks.map_batches(_Member, fn_constructor_args=given, compute=pool, **needs)
@@ -125,10 +124,6 @@ def load_ray() -> Any:
     # The workers are the program, not its background; messages for Ray's developers would go to stderr.
     for name, value in (("USAGE_STATS_ENABLED", "0"), ("worker_niceness", "0"), ("BACKEND_LOG_LEVEL", "fatal")):
         os.environ.setdefault(f"RAY_{name}", value)
-    try:
-        import_module("ray.data")
-        ray = import_module("ray")
-    except ImportError as error:
-        raise DependencyError('--engine ray needs Ray: pip install "narrows[ray]"') from error
+    errors.need("ray.data", '--engine ray needs Ray: pip install "narrows[ray]"')
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    return ray
+    return import_module("ray")

@@ -145,18 +145,14 @@ def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str,
     prior = plan.prior or model.prior
     own = [n for n, m in methods.items() if "prior" in settings_of(type(m)) and getattr(m, "prior", None) is None]
     if prior is None and own:
-        warnings.warn(  # once, and not for each method as an `Explainer` would
-            f"the model has no corpus prior: {', '.join(own)} will take mean and deviation from each text itself "
-            "(prior 'instance'); make one with 'narrows prior' and give it with --prior",
-            NarrowsWarning,
-            stacklevel=3,
-        )
+        what = f"the model has no corpus prior: {', '.join(own)} will take mean and deviation from each text itself "
+        what += "(prior 'instance'); make one with 'narrows prior' and give it with --prior"
+        warnings.warn(what, NarrowsWarning, stacklevel=3)  # once, and not for each method as an `Explainer` would
     jobs: dict[str, Job] = {}
     survey = None
     for name, method in methods.items():
         settings = ExplainSettings(model=model.name, method=method, prior=str(prior or "instance"), **same)
-        worker = Worker(settings, classifier=model)
-        jobs[name] = prepare(texts, maps_folder(out, name), worker, survey=survey)
+        jobs[name] = prepare(texts, maps_folder(out, name), Worker(settings, classifier=model), survey=survey)
         survey = jobs[name].survey
     return jobs
 
@@ -177,9 +173,8 @@ def _degrade_part(job: Job, made: Made, removal: Removal, path: Path) -> None:
     for row, encoding in zip(rows, encodings, strict=True):
         if list(encoding.tokens) != row["tokens"]:
             raise DataError(f"{job.out}: text {row['id']} has other tokens than it was explained with")
-    rankings = [
-        sorted((n for n, rank in enumerate(row["ranks"]) if rank), key=row["ranks"].__getitem__) for row in rows
-    ]
+    ranks = [row["ranks"] for row in rows]
+    rankings = [sorted((n for n, rank in enumerate(own) if rank), key=own.__getitem__) for own in ranks]
     targets = [row["labels"].index(row["target"]) for row in rows]
     curves = degrade(model, tokenizer, encodings, rankings, targets, removal)
     columns = [[row["id"] for row in rows], *(getattr(curves, name).tolist() for name in COLUMNS if name != "id")]
@@ -227,14 +222,12 @@ def _check_targets(target: str, examples: Sequence[Example], names: Sequence[str
         try:
             resolve_target(target, example, 0, names)
         except TargetError as error:
-            raise TargetError(
-                f"text {number}: {error}; name the classes, in the model's order, with --labels"
-            ) from error
+            hint = "name the classes, in the model's order, with --labels"
+            raise TargetError(f"text {number}: {error}; {hint}") from error
         if target == "gold" and (label := str(example.label)) in numbers and label not in names:
-            raise TargetError(
-                f"text {number}: the label is a number, {label}, but the model's classes are called "
-                f"{', '.join(names)}: if they count in the same order, say so with --labels {','.join(numbers)}"
-            )
+            what = f"the label is a number, {label}, but the model's classes are called {', '.join(names)}"
+            hint = f"if they count in the same order, say so with --labels {','.join(numbers)}"
+            raise TargetError(f"text {number}: {what}: {hint}")
 
 
 @contextmanager

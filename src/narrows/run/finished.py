@@ -149,8 +149,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Json:
                 for file in (part_file, cost_file):
                     _link(file(source, part), file(out, part))
             made |= own
-        result = sum_up([made[part] for part in sorted(made)])
-        write_json(out / MANIFEST, {**identity, "result": result})
+        write_json(out / MANIFEST, {**identity, "result": sum_up([made[part] for part in sorted(made)])})
     return read_json(out / MANIFEST)
 
 
@@ -181,8 +180,7 @@ def _common_identity(folders: Sequence[Path]) -> Json:
     if not first:
         raise InputError("no folders to merge")
     count = first["shard"]
-    missing = [str(Share(index, count)) for index in range(1, count + 1) if index not in shares]
-    if missing:
+    if missing := [str(Share(index, count)) for index in range(1, count + 1) if index not in shares]:
         raise InputError(f"shard {', '.join(missing)} is missing")
     return {**first, "shard": str(Share())}
 

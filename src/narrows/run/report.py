@@ -73,13 +73,10 @@ def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[st
         return {**figures, "rate": (RATE, plot_rates(summaries))} if rated else figures
     parameter = sweeps[0].parameter
     values = {name: value for sweep in sweeps if sweep for name, value in sweep.values.items()}
-    kinds: dict[str, tuple[str, Callable[..., Figure]]]
-    kinds = {"curves": ("Tokens removed", plot_sweep_curves), "line": (FALL, plot_sweep_line)}
-    kinds |= {"rate": (RATE, plot_sweep_rates)} if rated else {}
-    return {
-        f"{parameter}_{kind}": (f"{caption}, by {parameter}", plot(summaries, parameter, values))
-        for kind, (caption, plot) in kinds.items()
-    }
+    kinds: list[tuple[str, str, Callable[..., Figure]]] = [("curves", "Tokens removed", plot_sweep_curves)]
+    kinds += [("line", FALL, plot_sweep_line), *([("rate", RATE, plot_sweep_rates)] if rated else [])]
+    by = f", by {parameter}"
+    return {f"{parameter}_{kind}": (text + by, plot(summaries, parameter, values)) for kind, text, plot in kinds}
 
 
 def write_report(
@@ -118,8 +115,13 @@ def grade(
     results: Sequence[Results], summaries: Sequence[RunSummary], method: str | None = None
 ) -> tuple[list[Graded], list[Graded]]:
     """Read the texts with the largest drops, the largest first, and with the smallest, the smallest first."""
-    names = [_chosen(each, summary, method) for each, summary in zip(results, summaries, strict=True)]
-    runs = list(zip(results, summaries, names, strict=True))
+    runs: list[tuple[Results, RunSummary, str]] = []
+    for each, summary in zip(results, summaries, strict=True):
+        name, *others = summary["methods"]
+        if method not in (None, name, *others):
+            done = ", ".join([name, *others])
+            raise InputError(f"{each.folder}: method {method!r} is not finished; there are {done}")
+        runs.append((each, summary, method or name))
     curves = [each.curves(name, summary["removal"]).morf for each, summary, name in runs]
     ranked = [(float(fall), run, text) for run, morf in enumerate(curves) for text, fall in enumerate(drop(morf))]
     ranked.sort(key=lambda entry: -entry[0])
@@ -147,8 +149,7 @@ def write_maps_page(folder: Path, out: Path | None = None) -> Path:
     maps = extreme_maps(folder, SHOWN)
     if not maps:
         raise DataError(f"{folder} has no explained text: see narrows inspect {folder}")
-    place = folder if out is None else out
-    place.mkdir(parents=True, exist_ok=True)
+    (place := out or folder).mkdir(parents=True, exist_ok=True)
     title = f"Narrows: the texts of {folder.name} with the largest and the smallest scores"
     return _write(place / PAGE, render_page(maps, title))
 
@@ -194,14 +195,6 @@ def _read_finished(folder: Path, removal: str | None) -> tuple[list[Results], li
             warnings.warn(f"{run}: left out, not finished: {', '.join(pending)}", NarrowsWarning, stacklevel=3)
         found.append((each, summary))
     return [each for each, _ in found], [summary for _, summary in found]
-
-
-def _chosen(results: Results, summary: RunSummary, method: str | None) -> str:
-    """Choose the method whose texts are shown."""
-    done = list(summary["methods"])
-    if method is not None and method not in done:
-        raise InputError(f"{results.folder}: method {method!r} is not finished; there are {', '.join(done)}")
-    return method or done[0]
 
 
 def _about(results: Sequence[Results], summaries: Sequence[RunSummary]) -> Mapping[str, str]:

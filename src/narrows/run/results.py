@@ -110,11 +110,8 @@ def write_summary(folder: str | Path) -> RunSummary:
     """
     results = Results.read(folder)
     summary = summarize(results)
-    others = {
-        removal: summarize(results, removal)["methods"]
-        for removal in results.removals[1:]
-        if any(results.is_complete(name, removal) for name in results.methods)
-    }
+    later = [own for own in results.removals[1:] if any(results.is_complete(name, own) for name in results.methods)]
+    others = {removal: summarize(results, removal)["methods"] for removal in later}
     content = {**summary, "other_removals": others, "incomplete": unfinished(results, summary)}
     write_json(results.folder / SUMMARY, content)
     return summary
@@ -137,16 +134,13 @@ def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array
     return {
         "name": name,
         "label": about["label"] if len(twins) == 1 else f"{about['label']} ({name})",  # fast and best are both evidence
-        "unit": about["unit"],
-        "signed": about["signed"],
+        **{fact: about[fact] for fact in ("unit", "signed")},
         **{measure: float(values.mean()) for measure, values in measures.items()},  # type: ignore[typeddict-item]
         **{f"{measure}_interval": list(bootstrap_interval(values)) for measure, values in bounded.items()},
         "drops": {share: float(values.mean()) for share, values in lost.items()},
         "drops_interval": {share: list(bootstrap_interval(values)) for share, values in lost.items()},
-        "curve_morf": curves.morf.mean(axis=0).tolist(),
-        "curve_lerf": curves.lerf.mean(axis=0).tolist(),
-        "rate_bits": [point.bits for point in rate],
-        "rate_probability": [point.probability for point in rate],
+        **{f"curve_{order}": getattr(curves, order).mean(axis=0).tolist() for order in ("morf", "lerf")},
+        **{f"rate_{field}": [getattr(point, field) for point in rate] for field in ("bits", "probability")},
         "rate_interval": [[point.low, point.high] for point in rate],
         "normalized": [float(value) if np.isfinite(value) else None for value in scaled],  # JSON has no NaN
         "seconds": seconds,

@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from narrows import __version__
 from narrows.data.output import read_json, write_json
-from narrows.errors import DependencyError, InputError
+from narrows.errors import InputError, need
 from narrows.methods.registry import Described, describe, spec
 from narrows.models.cut.blocks import find_blocks, text_config
 from narrows.models.heads.targets import class_labels
@@ -25,12 +25,10 @@ Json = dict[str, Any]
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Make a folder if needed, and keep other runs out of it; an `InputError` if another run has it."""
+    lock = need("filelock", 'runs need filelock: pip install "narrows[run]"').FileLock(folder / LOCK)
     try:
-        lock = import_module("filelock").FileLock(folder / LOCK)
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
-    except ImportError as error:
-        raise DependencyError('runs need filelock: pip install "narrows[run]"') from error
     except TimeoutError:
         raise InputError(f"{folder} is in use by another run: wait for it, or give another folder") from None
     except FileExistsError:
@@ -46,8 +44,7 @@ def locked(folder: Path) -> Iterator[None]:
 def claim(folder: Path, identity: Json) -> Json:
     """Write what the results in a folder are of, or check that they are of the same; give what the manifest says."""
     check_claim(folder, identity)
-    path = folder / MANIFEST
-    if not path.exists():
+    if not (path := folder / MANIFEST).exists():
         write_json(path, identity)
     return {key: value for key, value in read_json(path).items() if key != "result"}
 

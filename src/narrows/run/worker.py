@@ -75,13 +75,12 @@ class Worker:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""
         with measured(self.classifier.model) as cost:
             rows = self._rows(chunk, tick)
-        spent = {"texts": len(rows), "seconds": cost.seconds, "forward_equivalents": cost.forward_equivalents}
-        device = str(self.classifier.model.device.type)
-        write_json(cost_file(out, chunk.part), {**spent, "device": device})  # first: every part has one
+        spent: Json = {"texts": len(rows), "seconds": cost.seconds, "forward_equivalents": cost.forward_equivalents}
+        spent["device"] = self.classifier.model.device.type
+        write_json(cost_file(out, chunk.part), spent)  # first: every part has one
         tokens = sum(len(row.get("tokens", ())) for row in rows)
         failed = [f"text {row['id']}: {row['error']}" for row in rows if row.get("error")]
-        first_error = failed[0] if failed else ""
-        receipt = Receipt(chunk.part, len(rows), len(failed), tokens, chunk.digest, run_sha256, first_error)
+        receipt = Receipt(chunk.part, len(rows), len(failed), tokens, chunk.digest, run_sha256, *failed[:1])
         schema = attribution_schema(bool(getattr(self.explainer.method, "features", False)))
         return save_part(part_file(out, chunk.part), rows, schema, receipt)
 
@@ -132,8 +131,7 @@ class Worker:
         if isinstance(found, NarrowsError):
             own = {"text": text.text, "text_pair": text.text_pair} if isinstance(text, Example) else {}
             return {**facts, **own, "error": " ".join(str(found).split())}
-        seed = getattr(self.explainer.method, "seed", None)
-        if seed is not None:
+        if (seed := getattr(self.explainer.method, "seed", None)) is not None:
             facts["seed"] = text_seed(seed, found.text, found.text_pair)
         if found.features is not None:
             facts["features"] = list(found.features)
