@@ -57,9 +57,9 @@ class Explainer:
 
     Example:
         >>> explainer = Explainer.from_pretrained("sentiment")
-        >>> attribution = explainer("A gorgeous, witty film.")
+        >>> attribution = explainer("The acting is superb.")
         >>> attribution.predicted, min(attribution.words(), key=lambda word: word.rank).text
-        ('positive', 'gorgeous')
+        ('positive', 'superb')
     """
 
     def __init__(

