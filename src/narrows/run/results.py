@@ -131,11 +131,11 @@ def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array
     bounded = {"drop_11": drop(curves.morf), "area_morf": area(curves.morf), "area_lerf": area(curves.lerf)}
     others = {"comprehensiveness": comprehensiveness(curves.morf), "sufficiency": sufficiency(curves.lerf)}
     measures = {**bounded, **others, "flips": flips(curves.morf_decisions)}
-    return {
+    found: Any = {
         "name": name,
         "label": about["label"] if len(twins) == 1 else f"{about['label']} ({name})",  # fast and best are both evidence
         **{fact: about[fact] for fact in ("unit", "signed")},
-        **{measure: float(values.mean()) for measure, values in measures.items()},  # type: ignore[typeddict-item]
+        **{measure: float(values.mean()) for measure, values in measures.items()},
         **{f"{measure}_interval": list(bootstrap_interval(values)) for measure, values in bounded.items()},
         "drops": {share: float(values.mean()) for share, values in lost.items()},
         "drops_interval": {share: list(bootstrap_interval(values)) for share, values in lost.items()},
@@ -148,6 +148,7 @@ def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array
         "instances": len(curves.morf),
         "method": about,
     }
+    return cast(MethodSummary, found)
 
 
 def _compare(curves: dict[str, Curves]) -> list[ComparisonDict]:
