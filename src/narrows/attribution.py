@@ -163,14 +163,11 @@ class Attribution:
         return None if self.rise is None else self.rise - float(self.scores.sum())
 
     def rate_curve(self) -> list[RatePoint]:
-        """Set the bits that pass the bottleneck against what is left of the prediction, along the trace.
+        """Set the bits that pass the bottleneck against what is left of the prediction: points, fewest bits first.
 
         An optimised bottleneck trades one for the other step by step. ``complete`` opens all masks together and
         measures p(target) behind the noise whose bits it counts; its points carry a 95 % interval over the noise draws.
-        A curve that stays high far to the left says that few bits suffice.
-
-        Returns:
-            The points, fewest bits first; empty without a trace.
+        A curve that stays high far to the left says that few bits suffice. Without a trace there are no points.
 
         Example:
             >>> from narrows import Explainer
@@ -259,11 +256,7 @@ class Attribution:
     def export(self, path: str | Path) -> None:
         """Draw the map to a file that its suffix names: ``.png``, ``.svg``, ``.pdf``, ``.tex``, ``.html``, ``.json``.
 
-        Args:
-            path: Where to. Figures are running text as wide as a column of a paper; ``.tex`` needs xcolor.
-
-        Raises:
-            InputError: If the name ends otherwise, or the file cannot be written.
+        Figures are running text as wide as a column of a paper; ``.tex`` needs xcolor. An `InputError` if that fails.
         """
         _export([self.to_dict()], Path(path))
 
@@ -304,12 +297,7 @@ class Attributions(list[Attribution]):
 
 
 def by_score(scores: NDArray[np.float64], segments: Sequence[int | None]) -> tuple[int, ...]:
-    """Rank the tokens of a text by falling scores, ties by position: their positions.
-
-    Example:
-        >>> by_score(np.array([9.0, 1.0, 2.0, 2.0]), [None, 0, 0, 0])
-        (2, 3, 1)
-    """
+    """Rank the tokens of a text by falling scores, (tokens,), ties by position: their positions."""
     content = [position for position, segment in enumerate(segments) if segment is not None]
     return tuple(sorted(content, key=lambda position: (-scores[position], position)))
 

@@ -130,9 +130,6 @@ class Explainer:
             long_texts: As for `Explainer`.
             max_tokens_per_batch: As for `Explainer`.
 
-        Returns:
-            The explainer.
-
         Raises:
             ModelError: If there is no such model or it has no classification head.
         """
@@ -149,19 +146,10 @@ class Explainer:
 
     @classmethod
     def from_pipeline(cls, pipe: Pipeline, method: str | Method = "fast", prior: PriorChoice = None) -> Explainer:
-        """Prepare to explain what a pipeline of transformers predicts.
+        """Prepare to explain what a pipeline of transformers predicts; method and prior as for `Explainer`.
 
-        Args:
-            pipe: A pipeline for texts: text-classification, token-classification, question-answering, fill-mask or
-                text-generation.
-            method: As for `Explainer`.
-            prior: As for `Explainer`.
-
-        Returns:
-            The explainer of its model, with its tokenizer.
-
-        Raises:
-            ModelError: If the pipeline is for anything else.
+        It is one for text-classification, token-classification, question-answering, fill-mask or text-generation;
+        anything else is a `ModelError`.
         """
         return cls(*unpack_pipeline(pipe), method, prior)
 
@@ -199,7 +187,7 @@ class Explainer:
         target: Target | Sequence[Target] = None,
         batch_size: int = 32,
     ) -> Attribution | Attributions | Iterator[Attribution]:
-        """Explain one text, a list of texts, or a stream of them.
+        """Explain one text, a list, or a stream: one attribution, a list, or an iterator, in the order given.
 
         Args:
             inputs: A text; a pair, as a tuple or as ``{"text": ..., "text_pair": ...}``; a list of these; or anything
@@ -207,9 +195,6 @@ class Explainer:
             target: What to explain: a label by name or index, ``"gold"`` for the label given with each text, None for
                 the predicted class; or a list of these, one per text.
             batch_size: Most texts that share a forward pass; what a text gets does not depend on it.
-
-        Returns:
-            One attribution for one text, a list for a list, an iterator for anything else; in the order given.
 
         Raises:
             InputError: If there is nothing to explain in a text.
@@ -236,15 +221,12 @@ class Explainer:
         return Attributions(stream) if isinstance(items, (list, tuple)) else stream
 
     def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
-        """Explain one text at several layers; one plain run of the model serves all of them.
+        """Explain one text at several layers, one attribution each; one plain run of the model serves all of them.
 
         Args:
             item: A text or a pair.
             target: What to explain.
             layers: Which; None = every layer that the prior covers, from the embeddings to the last block.
-
-        Returns:
-            One attribution per layer.
 
         Raises:
             LayerError: If a layer is out of range.

@@ -25,12 +25,6 @@ Target = int | tuple[int, ...] | Tensor | Sequence[int] | Sequence[tuple[int, ..
 class LayerInformationBottleneck:
     """Attributes an output to the elements of a layer's activation, in bits.
 
-    Attributes:
-        forward_func: The model, or a function that runs it.
-        layer: The module whose output gets the bottleneck.
-        prior: Mean and deviation of an uninformative activation; None = those of each row over its own positions.
-        optimization: How the masks are found.
-
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
         >>> rows = torch.randn(100, 4)
@@ -54,7 +48,7 @@ class LayerInformationBottleneck:
                 sum to 1. With target None, to log p of what is explained, (batch,).
             layer: A module that the function runs once; it returns (batch, features), (batch, tokens, features) or
                 (batch, channels, height, width).
-            prior: See the class; `estimate_layer_prior` makes one.
+            prior: From `estimate_layer_prior`; None = mean and deviation of each row over its own positions.
             optimization: Masks, steps, noise copies, beta, seed; the default is the paper's.
         """
         self.forward_func = forward_func
@@ -70,18 +64,14 @@ class LayerInformationBottleneck:
         internal_batch_size: int | None = None,
         attribute_to_layer_input: bool = False,
     ) -> Tensor:
-        """Attribute an output to the layer's activation.
+        """Attribute an output to the layer's activation: bits per element, in its shape, for each row on its own.
 
         Args:
             inputs: (batch, ...), or a tuple of such tensors: the first arguments of ``forward_func``.
             target: What to explain for each row; None if ``forward_func`` returns one number per row.
-            additional_forward_args: Its other arguments: one, or a tuple. Tensors with one row per input row are split
-                like the inputs; anything else is passed unchanged.
+            additional_forward_args: Its other arguments: one, or a tuple. Tensors of one row per input row are split.
             internal_batch_size: Most rows, noise copies included, that run together; None = all.
             attribute_to_layer_input: Put the bottleneck on the layer's input.
-
-        Returns:
-            Bits per element, in the shape of the activation. A row's result does not depend on the rest of its batch.
 
         Raises:
             ModelError: If the layer does not run exactly once, or returns another shape than those above.
@@ -138,18 +128,9 @@ class LayerInformationBottleneck:
 def estimate_layer_prior(
     forward_func: Callable[..., Any], layer: nn.Module, batches: Iterable[Tensor | tuple[Any, ...]]
 ) -> Gaussian:
-    """Estimate the distribution of a layer's activation when it says nothing in particular.
+    """Estimate mean and deviation per feature of a layer's output, over all rows and positions of all batches.
 
-    Args:
-        forward_func: The model, or a function that runs it.
-        layer: A module that the function runs once.
-        batches: Arguments of ``forward_func``, batch by batch: one, or a tuple.
-
-    Returns:
-        Mean and deviation per feature, over all rows and positions.
-
-    Raises:
-        InputError: If there is no batch.
+    A batch is what ``forward_func`` takes: one argument, or a tuple. Without any: an `InputError`.
 
     Example:
         >>> layer = nn.Linear(4, 8)

@@ -30,10 +30,7 @@ NegativeLogLikelihood = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Optimization:
-    """How the masks of a bottleneck are optimised. The defaults are the paper's.
-
-    Raises:
-        InputError: If a setting is out of its range.
+    """How the masks of a bottleneck are optimised. The defaults are the paper's; out of range is an `InputError`.
 
     Example:
         >>> Optimization(steps=0)
@@ -85,14 +82,9 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class OptimizedBottleneck:
-    """Where the optimisation of one batch arrived.
+    """Where a batch arrived: alpha, (batch, tokens, hidden or 1), nats per element, 0 at padding, beta, (batch,).
 
-    Attributes:
-        alpha: (batch, tokens, hidden or 1), after the last update.
-        nats: Information per element at that alpha, (batch, tokens, hidden); 0 at padding.
-        beta: Weight that was used, (batch,).
-        cross_entropy: Nats, (steps + 1, batch): before each update, and after the last.
-        total_nats: Information summed over tokens and features, (steps + 1, batch), likewise.
+    Cross-entropy and total nats, (steps + 1, batch), are those before each update, and after the last.
     """
 
     alpha: Tensor
@@ -118,10 +110,7 @@ class NoiseSource:
         self._hidden = hidden
 
     def draw(self, samples: int) -> Tensor:
-        """Draw the noise of one step, (batch, samples, tokens, hidden), float32, 0 at padding.
-
-        On the CPU, where every machine draws the same.
-        """
+        """Draw one step's noise on the CPU, the same everywhere: (batch, samples, tokens, hidden), 0 at padding."""
         batch, tokens = self._real.shape
         noise = torch.zeros(batch, samples, tokens, self._hidden, dtype=torch.float32, device="cpu")
         for copy, generator, real in zip(noise, self._generators, self._real, strict=True):
@@ -131,10 +120,7 @@ class NoiseSource:
 
 
 def weigh_information(settings: Optimization, cross_entropy: Tensor, mean_nats: Tensor) -> Tensor:
-    """Fix beta for every text, (batch,), by its number or by the paper's rule 10 * cross-entropy / information.
-
-    A model that is sure has a cross-entropy near 0; without a floor the rule would then ask for no compression.
-    """
+    """Fix beta, (batch,): the number, or the paper's rule with a floor: a sure model would ask for no compression."""
     if settings.beta != "auto":
         return torch.full_like(cross_entropy, float(settings.beta))
     return (AUTO_BETA_RATIO * cross_entropy / mean_nats).clamp(min=AUTO_BETA_FLOOR)
@@ -148,18 +134,9 @@ def optimize(
     settings: Optimization,
     seeds: Sequence[int],
 ) -> OptimizedBottleneck:
-    """Optimise the masks of a batch of texts.
+    """Optimise the masks of a batch; X, (batch, tokens, hidden), of any floating dtype, the masks in float32 at least.
 
-    Args:
-        nll: -log p(target) of bottlenecked activations, in nats.
-        activation: X, (batch, tokens, hidden), of any floating dtype; the masks are float32 (float64 for float64).
-        prior: Mean and deviation, broadcastable to X.
-        real: True where a token is not padding, (batch, tokens).
-        settings: Steps, copies, beta, granularity, learning rate.
-        seeds: One per text, for its noise.
-
-    Returns:
-        Masks and information after the last update, and the trace of the optimisation.
+    The prior is broadcastable to X; real is True where a token is not padding, (batch, tokens); seeds are one per text.
     """
     model_dtype = activation.dtype
     wide = activation.detach().to(torch.promote_types(model_dtype, torch.float32))

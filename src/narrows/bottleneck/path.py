@@ -27,12 +27,9 @@ LogOdds = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class StraightPath:
-    """What a batch of texts gives on a path.
+    """Bits per token, (batch, tokens), 0 at padding: the evidence, of log-odds, and log_p, of log2 p(target).
 
-    Attributes:
-        evidence: Bits of log-odds per token, (batch, tokens); above 0 = for the target; 0 at padding.
-        log_p: The same in bits of log2 p(target), which a sure model hardly changes, (batch, tokens).
-        features: The evidence of every feature of a token, (batch, tokens, hidden), which add up to its evidence.
+    Above 0 = for the target. The features, (batch, tokens, hidden), add up to the evidence.
     """
 
     evidence: Tensor
@@ -43,19 +40,9 @@ class StraightPath:
 def follow_path(
     log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, points: tuple[Tensor, Tensor]
 ) -> StraightPath:
-    """Integrate the evidence of a batch of texts; all points share one forward and one backward pass.
+    """Integrate the evidence of X, (batch, tokens, hidden); all points share one forward and one backward pass.
 
-    Both scales come from one gradient: d log p = (1 - p) d log-odds.
-
-    Args:
-        log_odds: Log-odds of the target, in nats.
-        activation: X, (batch, tokens, hidden), of any floating dtype; the sums are float32 (float64 for float64).
-        prior: Its mean, broadcastable to X, is where the path starts.
-        real: True where a token is not padding, (batch, tokens).
-        points: Masks and their weights, (points,) each, from `gauss_legendre` or `van_der_corput`.
-
-    Returns:
-        The evidence.
+    Both scales come from one gradient: d log p = (1 - p) d log-odds. Points: masks and weights, (points,) each.
     """
     wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
     x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
@@ -75,36 +62,17 @@ def follow_path(
 
 
 def gauss_legendre(points: int, interval: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
-    """Give the points and weights of the Gauss-Legendre rule on an interval of the path.
-
-    Args:
-        points: How many.
-        interval: Where it begins and ends, within 0 to 1.
-
-    Returns:
-        Points, rising, and weights, which add up to the length of the interval, (points,) each, float64.
-
-    Example:
-        >>> gauss_legendre(1)
-        (tensor([0.5000], dtype=torch.float64), tensor([1.], dtype=torch.float64))
-    """
+    """Give the Gauss-Legendre rule on an interval: rising points, and weights that add up to its length, float64."""
     places, weights = np.polynomial.legendre.leggauss(points)
     start, end = interval
     return torch.from_numpy(start + (end - start) * (places + 1) / 2), torch.from_numpy((end - start) * weights / 2)
 
 
 def van_der_corput(numbers: range, interval: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
-    """Give points of the van der Corput sequence on an interval of the path.
+    """Give these points, from 0, of the van der Corput sequence on an interval, rising, and equal weights.
 
     The sequence 1/2, 1/4, 3/4, 1/8, 5/8, ... (van der Corput 1935) covers the interval evenly wherever it stops, so
     iterations that take the next points each see different parts of the path and together all of it.
-
-    Args:
-        numbers: Which points of the sequence, counted from 0.
-        interval: Where it begins and ends, within 0 to 1.
-
-    Returns:
-        Points, rising, and equal weights, which add up to the length of the interval, (points,) each, float64.
 
     Example:
         >>> van_der_corput(range(1, 3))

@@ -56,14 +56,7 @@ class AnyPrior(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ModelIdentity:
-    """What a prior knows of its model, so that it is not used with another.
-
-    Attributes:
-        name: Where the model came from, for messages only.
-        hidden: Size of the activations.
-        blocks: Number of blocks.
-        probe: A few weights of every parameter, (weights,), float32.
-    """
+    """What a prior knows of its model, so as to fit no other; probe: a few weights of every parameter, (weights,)."""
 
     name: str
     hidden: int
@@ -78,15 +71,7 @@ class ModelIdentity:
 
 
 class Moments:
-    """Streaming mean and variance of vectors, merged batch by batch in float64 (Chan, Golub and LeVeque 1983).
-
-    Example:
-        >>> moments = Moments(1)
-        >>> moments.update(torch.tensor([[1.0], [2.0]]))
-        >>> moments.update(torch.tensor([[6.0]]))
-        >>> moments.mean.item(), round(moments.variance.item(), 4)
-        (3.0, 4.6667)
-    """
+    """Streaming mean and variance of vectors, merged batch by batch in float64 (Chan, Golub and LeVeque 1983)."""
 
     def __init__(self, hidden: int) -> None:
         self.count = 0
@@ -119,16 +104,13 @@ def floor_std(std: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """The corpus prior of every layer of one model.
+    """The corpus prior of every layer of one model; a `PriorError` if shapes or numbers cannot be those of one.
 
     Attributes:
         mean: (blocks + 1, hidden), float32; row 0 belongs to the output of the embeddings.
         std: (blocks + 1, hidden), float32, above zero.
         count: Number of real tokens it was estimated from.
         model: The model that it belongs to.
-
-    Raises:
-        PriorError: If the shapes do not fit, a number is not finite or a deviation is not above zero.
     """
 
     mean: Tensor
@@ -150,8 +132,7 @@ class Prior:
     def estimate(cls, batches: Iterable[tuple[Sequence[Tensor], Tensor]], model: ModelIdentity) -> Prior:
         """Estimate all layers at once, from pairs of their activations, (batch, tokens, hidden) each, and real tokens.
 
-        Raises:
-            PriorError: If there is no real token.
+        Without a real token: a `PriorError`.
         """
         moments = [Moments(model.hidden) for _ in range(model.blocks + 1)]
         for activations, real in batches:
@@ -233,13 +214,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class InstancePrior:
-    """Mean and deviation over the tokens of each text itself: for use where there is no corpus.
-
-    Example:
-        >>> x = torch.tensor([[[1.0], [3.0]]])
-        >>> InstancePrior().at(0, {0: x}, torch.ones(1, 2, dtype=torch.bool)).mean
-        tensor([[[2.]]])
-    """
+    """Mean and deviation over the tokens of each text itself: for use where there is no corpus."""
 
     name: ClassVar[str] = "instance"
     per_text: ClassVar[bool] = True

@@ -22,14 +22,7 @@ def even_alphas(widest: float) -> list[float]:
 
 
 def measure_rate(activation: Tensor, prior: Gaussian, real: Tensor, alphas: Sequence[float]) -> Tensor:
-    """Measure what passes when all tokens of a text have the same mask: bits of all tokens together, (masks, batch).
-
-    Args:
-        activation: X, (batch, tokens, hidden), of any floating dtype.
-        prior: Mean and deviation, broadcastable to X.
-        real: True where a token is not padding, (batch, tokens).
-        alphas: Logits of the masks.
-    """
+    """Measure what passes X, (batch, tokens, hidden), when all tokens share a mask: bits of a text, (masks, batch)."""
     x, mean, std = _widened(activation, prior, real)
     passing = [token_bits(information(x, x.new_tensor(alpha), mean, std), real).sum(dim=-1) for alpha in alphas]
     return torch.stack(passing)
@@ -44,13 +37,9 @@ def measure_distortion(
     seeds: Sequence[int],
     draws: int = 2,
 ) -> Tensor:
-    """Measure what is left of the prediction when all tokens of a text have the same mask.
+    """Measure -log p(target) in nats when all tokens share a mask, per pair of draws, (draws / 2, masks, batch).
 
-    Draws come in opposite pairs, the same at all masks, so that the curve is smooth. Arguments as for `measure_rate`,
-    and: nll, -log p(target) of bottlenecked activations; seeds, one per text; draws per mask, an even number.
-
-    Returns:
-        -log p(target) in nats, the mean of each opposite pair, (draws / 2, masks, batch).
+    Draws, an even number, come in opposite pairs, the same at all masks, so that the curve is smooth.
     """
     x, mean, std = _widened(activation, prior, real)
     masks = x.new_tensor(alphas).view(1, -1, 1, 1)

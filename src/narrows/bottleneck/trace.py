@@ -13,11 +13,7 @@ INTERVAL = 1.96  # standard errors on either side of a mean: 95 %
 class TracePoint:
     """A bottleneck at one step of its optimisation, before the update (the last: after all), or at one of its masks.
 
-    Attributes:
-        step: From 0; of masks, the most open one.
-        cross_entropy: -log p(target) in nats, mean over the noise draws.
-        information: Bits, summed over the tokens.
-        error: Standard error of the cross-entropy over the draws, in nats; 0 where it was not measured.
+    Cross-entropy, mean over the noise draws, and its standard error (0 = not measured) are nats; information is bits.
     """
 
     step: int
@@ -28,13 +24,9 @@ class TracePoint:
 
 @dataclass(frozen=True)
 class RatePoint:
-    """How likely the target stays when so much passes the bottleneck.
+    """How likely the target stays when so many bits, of all tokens together, pass the bottleneck.
 
-    Attributes:
-        bits: Information that passes, all tokens together.
-        probability: exp(-cross-entropy): the geometric mean of p(target) over noise draws and layers.
-        low: Lower end of the 95 % interval of the probability over the draws.
-        high: Upper end.
+    The probability is the geometric mean over noise draws and layers; low and high are the ends of its 95 % interval.
     """
 
     bits: float
@@ -59,12 +51,7 @@ def trace_dicts(trace: Iterable[TracePoint]) -> list[TraceDict]:
 
 
 def rate_curve(trace: Iterable[TracePoint]) -> list[RatePoint]:
-    """Set the bits that pass the bottleneck against what is left of the prediction, fewest bits first.
-
-    Example:
-        >>> rate_curve(make_trace([0.0, 1e9], [8.0, 0.0]))[1]
-        RatePoint(bits=8.0, probability=1.0, low=1.0, high=1.0)
-    """
+    """Set the bits that pass the bottleneck against what is left of the prediction, fewest bits first."""
     points = []
     for point in trace:
         margin = INTERVAL * point.error
