@@ -1,8 +1,4 @@
-"""Computing only the position of the last block that the head reads.
-
-The heads of BERT and its relatives read one token, [CLS] at position 0. The last block then needs its query, its output
-and its feed-forward part for that token only; keys and values, a sixth of the block's products, are needed for all.
-"""
+"""Compute the last block only at position 0, which BERT's heads read; keys and values are needed at all positions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,9 +1,4 @@
-"""A model as a row of blocks, and where a cut after a layer runs through it.
-
-A model whose encoder and decoder both read the text (T5, BART) is cut in both: in the encoder and at the decoder's
-input, or at the encoder's output and in the decoder. The activations of both sides are concatenated, (batch, tokens,
-2 * hidden), so a token has one mask and none of its information bypasses the cut.
-"""
+"""A model as a row of blocks; encoder-decoders are cut on both sides at once: (batch, tokens, 2 * hidden), one mask."""
 
 from __future__ import annotations
 

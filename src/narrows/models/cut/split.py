@@ -1,8 +1,4 @@
-"""Cutting a model in two at a layer: the prefix runs once, the suffix at every step.
-
-Both run the model's own forward. In the suffix, the blocks before the cut return their input unchanged, and the given
-activation is inserted where they end; all of it is undone at the end, also after an exception or Ctrl-C.
-"""
+"""Cut a model at a layer: the prefix runs once, the suffix at every step without its blocks; all is undone after."""
 
 import inspect
 from collections import OrderedDict

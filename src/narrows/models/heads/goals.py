@@ -1,8 +1,4 @@
-"""Goals: what must be kept of a model's output, as a loss and as log-odds, both in nats.
-
-A goal maps the logits of the copies of one text, (samples, ...), to (samples,), in float32 or wider. The losses are
-negative log-likelihoods, or divergences from what the model says itself: one nat means the same for all of them.
-"""
+"""Goals: what must be kept of the logits of one text's copies, (samples, ...), as a loss in nats, (samples,)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

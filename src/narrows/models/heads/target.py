@@ -1,8 +1,4 @@
-"""What to explain, where a label's name is not enough: plain descriptions, which `narrows.models` turns into losses.
-
-A label by name or index is the target of a classifier, and None stands for what the model predicts. `Contrast` and
-`Distribution` may stand wherever a label may: alone, or inside a `Tag` or a `Blank`.
-"""
+"""What to explain, where a label's name is not enough: plain descriptions, which `narrows.models` turns into losses."""
 
 from dataclasses import dataclass
 

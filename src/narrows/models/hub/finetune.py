@@ -1,8 +1,4 @@
-"""Fine-tune a small classifier with `transformers.Trainer` and peft: this is how the demo models were made.
-
-A run leaves a folder that ``--model FOLDER`` loads: an adapter or a whole model, its prior and its card. A run that was
-killed is resumed by the same command, and ends with the weights of a run that was not.
-"""
+"""Fine-tune a classifier into a folder for ``--model FOLDER``; a killed run resumes to the same weights."""
 
 import hashlib
 import importlib.util
