@@ -1,7 +1,4 @@
-"""The command line: thin commands over the library. Heavy imports stand inside the commands, so that help is instant.
-
-Results go to stdout, all else to stderr. Exit codes: 0; 2 for what the user can put right, said in one line; else 1.
-"""
+"""The command line: heavy imports stand inside the commands; exit code 2 is for what the user can put right."""
 
 import os
 import sys

@@ -34,15 +34,7 @@ def find_worst_removals(
     width: int = 5,
     removal: Removal = "delete",
 ) -> list[WorstRemoval]:
-    """Find the ninth of each text's content tokens without which its target is least likely.
-
-    Args:
-        model: The classifier; left unchanged.
-        tokenizer: Its tokenizer.
-        encodings: The texts; nothing is removed from one without content tokens.
-        targets: Index of the target of each text.
-        width: Sets of each size that grow, 1 = greedy; it takes about width * tokens^2 / 9 predictions per text.
-        removal: ``delete``, ``mask`` or ``attention``.
+    """Find the ninth of each text's content tokens without which its target is least likely; `width` 1 = greedy.
 
     Example:
         >>> from narrows import Example, Explainer

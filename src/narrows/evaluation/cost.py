@@ -29,11 +29,7 @@ class Cost:
 
 @contextmanager
 def measured(model: nn.Module) -> Iterator[Cost]:
-    """Measure the cost of what is done with a model in a ``with`` block; all zero until its end.
-
-    Every forward and backward through a block counts by the rows of its batch, divided by the number of blocks; a last
-    block by the share that is computed. Skipped blocks, padding and lengths do not count; work outside only in seconds.
-    """
+    """Measure the cost of a ``with`` block: passes by rows and share of the blocks run; all zero until its end."""
     blocks = find_blocks(model)
     forwards: list[float] = []  # texts, by block and batch
     backwards: list[float] = []

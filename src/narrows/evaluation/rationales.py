@@ -39,11 +39,7 @@ class Agreement:
 
 
 def read_eraser(path: str | Path) -> Iterator[Annotated]:
-    """Stream annotated reviews from a ``.jsonl`` or ``.jsonl.gz`` file; a `DataError` names the first malformed line.
-
-    A row has ``text``, ``label`` and ``rationale_token_spans``: first and last (exclusive) of the words of the text,
-    split at white space. Where it has ``n_tokens`` too, that must be the number of words.
-    """
+    """Stream rows of ``text``, ``label`` and ``rationale_token_spans`` (words, end exclusive) of a ``.jsonl[.gz]``."""
     path = Path(path)
     check_file(path)
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -81,12 +77,7 @@ def token_f1(ranking: Sequence[int], truth: NDArray[np.bool_]) -> float:
 
 
 def agreement(attributions: Sequence[Attribution], spans: Sequence[Sequence[Span]]) -> Agreement:
-    """Compare attributions with what people marked.
-
-    Args:
-        attributions: The attribution of each text.
-        spans: The evidence of each text, in characters; where all of it was cut off, the agreement is NaN.
-    """
+    """Compare attributions with spans that people marked, in characters; NaN where all of them were cut off."""
     rows = []
     for own, marked in zip(attributions, spans, strict=True):
         truth, content = token_truth(own, marked), sorted(own.ranking)

@@ -41,16 +41,7 @@ def cascade(
     targets: Sequence[Target],
     seed: int = 0,
 ) -> list[Stage]:
-    """Draw the weights again from the head to the embeddings, and compare the maps: taus near 0 at the end pass.
-
-    Args:
-        method: The method; its prior is ``"instance"``, because a corpus prior belongs to the weights.
-        model: The classifier; left unchanged.
-        tokenizer: Its tokenizer.
-        texts: The texts.
-        targets: What is explained of each, the same at every stage: a class by name or index.
-        seed: Of the weights, which are drawn as transformers draws those of an untrained model, on a copy.
-    """
+    """Draw a copy's weights again from head to embeddings, and compare the maps: taus near 0 at the end pass."""
     drawn = copy.deepcopy(model)
     fresh = _untrained(model, seed)
     original = Explainer(model, tokenizer, method, "instance")(list(texts), targets)
@@ -68,15 +59,7 @@ def cascade(
 def seed_stability(
     method: str | Method, explainer: Explainer, texts: Sequence[Item], targets: Sequence[Target], seeds: Sequence[int]
 ) -> Array:
-    """Average Kendall's tau over all pairs of seeds, (texts,): 1 = the seed does not matter; NaN = no map has an order.
-
-    Args:
-        method: The method; it must have a setting ``seed``.
-        explainer: The model, with its prior.
-        texts: The texts.
-        targets: What is explained of each.
-        seeds: At least two.
-    """
+    """Average Kendall's tau over all pairs of two or more seeds, (texts,): 1 = no matter; NaN = no map has an order."""
     own = registry.find_method(method)
     if len(seeds) < 2:
         raise InputError(f"stability needs at least two seeds, not {len(seeds)}")

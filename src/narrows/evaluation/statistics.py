@@ -77,11 +77,7 @@ def paired_bootstrap(
 
 
 def kendall_tau(scores: ArrayLike, others: ArrayLike) -> float:
-    """Compare the order of tokens in two maps of one text by Kendall's tau-b (Kendall 1945), which allows for ties.
-
-    Args:
-        scores: One map, (tokens,).
-        others: The other, (tokens,); tau is NaN if a map is constant or has fewer than two tokens.
+    """Compare two maps of one text by Kendall's tau-b (1945); NaN if one is constant or has fewer than two tokens.
 
     Example:
         >>> kendall_tau([0.1, 0.2, 0.9], [1, 2, 3])

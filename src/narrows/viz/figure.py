@@ -49,13 +49,7 @@ def plot_map(attribution: AttributionDict, ax: Axes | None = None, scale: Scale 
 def plot_text(
     attributions: Sequence[AttributionDict], names: Sequence[str] | None = None, shared: bool = True
 ) -> Figure:
-    """Draw results as running text, shaded by their scores: one map, or several methods or labels below each other.
-
-    Args:
-        attributions: Saved results, at least one.
-        names: What to call each; None = by target and method.
-        shared: Whether results of one quantity and unit share one scale; otherwise each has its own.
-    """
+    """Draw results as running text below each other, shaded by their scores; `shared`: one scale per quantity, unit."""
     if not attributions:
         raise InputError("a figure of texts needs at least one attribution, got none")
     if names is not None and len(names) != len(attributions):

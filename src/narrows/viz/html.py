@@ -1,7 +1,4 @@
-"""Self-contained pages: no script, nothing fetched, every text escaped, control characters made visible.
-
-Colours are classes, one per level, so that the page's Content-Security-Policy can forbid all but its style sheet.
-"""
+"""Self-contained pages: no script, nothing fetched, every text escaped; colours are classes, for a strict CSP."""
 
 import base64
 import hashlib

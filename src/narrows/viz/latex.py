@@ -1,7 +1,4 @@
-r"""Maps for papers written in LaTeX: running text whose words stand on shaded boxes, set by LaTeX itself.
-
-The preamble needs ``\usepackage{xcolor}``; texts beyond Latin need an engine that reads their script.
-"""
+r"""Maps for LaTeX: running text whose words stand on shaded boxes; the preamble needs ``\usepackage{xcolor}``."""
 
 import re
 

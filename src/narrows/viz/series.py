@@ -29,15 +29,7 @@ _CELL, _ROW, _BAR = 0.2, 0.16, 2.0  # inches; the last is the height of the colo
 def plot_series(
     attributions: Sequence[AttributionDict], rows: Sequence[str], what: str, scale_of: ScaleOf = "row", limit: int = 96
 ) -> Figure:
-    """Draw one text over a series of settings as a heat map, tokens across, a row per setting (the paper's figure 5).
-
-    Args:
-        attributions: One saved result per setting, all of the same text.
-        rows: What to call each, for instance ``1e-4``.
-        what: What differs between them, for instance ``beta``.
-        scale_of: ``all`` = one scale; ``row`` = the strongest content token of each row has the strongest colour.
-        limit: Tokens to show at most; of a longer text the first ones, and the title says so.
-    """
+    """Draw one text as a heat map, a row per setting; `scale_of`: one scale for ``all``, or one for each ``row``."""
     if len(rows) != len(attributions):
         raise InputError(f"a series needs one name for each attribution, not {len(rows)} for {len(attributions)}")
     if limit < 1:

@@ -1,7 +1,4 @@
-"""The one mapping from score to colour, shared by all pictures: from the surface to blue, and to orange for a minus.
-
-Every common form of colour blindness keeps these apart. Levels are few, so that a page needs one rule for each of them.
-"""
+"""The one mapping from score to colour, in few levels: from the surface to blue, and to orange for a minus."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Figures of sweeps: one method at several layers, or at several betas, one panel per data set.
-
-`values` go from the name of a method to its layer or beta; others are left out, except random, which is grey.
-"""
+"""Figures of sweeps: one method at several layers or betas (`values`: by name of a method), a panel per data set."""
 
 from __future__ import annotations
 

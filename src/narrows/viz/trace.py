@@ -20,11 +20,7 @@ BITS_THAT_PASS, P_THAT_IS_LEFT = "information that passes (bits)", "p(target) th
 
 @paper_style()
 def plot_trace(attributions: Mapping[str, AttributionDict]) -> Figure:
-    """Draw the optimisation of one text or of several settings, over the steps: bits above, nats below.
-
-    Args:
-        attributions: From the name of a curve to a saved result of the bottleneck; `InputError` if one has no trace.
-    """
+    """Draw the optimisation of one text or of several settings, by name, over the steps: bits above, nats below."""
     if not attributions:
         raise InputError("a figure of traces needs at least one attribution, got none")
     for name, attribution in attributions.items():
@@ -66,11 +62,7 @@ def rate_points(attributions: Sequence[AttributionDict]) -> list[tuple[float, fl
 
 @paper_style()
 def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
-    """Draw what is left of the prediction against the bits that pass: the rate-distortion curve of one or more series.
-
-    Args:
-        series: From the name of a curve to two or more results of one text over a series of betas, else `InputError`.
-    """
+    """Draw what is left of the prediction against the bits that pass, a curve per named series of two or more betas."""
     figure = new_figure(COLUMN_WIDTH, 2.1)
     panel = figure.add_subplot()
     for place, (name, attributions) in enumerate(series.items()):
