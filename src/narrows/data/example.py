@@ -19,19 +19,14 @@ LABEL_COLUMNS = ("label", "gold_label")
 class Example:
     """A text or a pair of texts; an `InputError` if one is no string, is empty, or holds half of a character.
 
-    Attributes:
-        text: The text, or the first of the pair.
-        text_pair: The second text of a pair, None for a single text.
-        label: The gold label, by name or index, where one is known. NaN, as data frames write it, means none.
-
     Example:
         >>> Example.of({"premise": "It rains.", "hypothesis": "It is dry.", "label": "contradiction"})
         Example(text='It rains.', text_pair='It is dry.', label='contradiction')
     """
 
     text: str
-    text_pair: str | None = None
-    label: str | int | None = None
+    text_pair: str | None = None  # the second text of a pair
+    label: str | int | None = None  # gold, by name or index; NaN, as data frames write it, means none
 
     def __post_init__(self) -> None:
         texts = {"text": self.text} if self.text_pair is None else {"text": self.text, "text_pair": self.text_pair}
@@ -45,12 +40,7 @@ class Example:
 
     @classmethod
     def of(cls, item: Example | str | tuple[str, str] | Mapping[str, Any]) -> Example:
-        """Read an example from what users have, or raise an `InputError`.
-
-        Args:
-            item: An example, a string, a tuple of two, or a mapping with ``text``, ``text_pair`` (or the other names in
-                `SINGLE_COLUMNS` and `PAIR_COLUMNS`) and ``label``.
-        """
+        """Read a string, a tuple of two or a mapping with the column names above; or raise an `InputError`."""
         if isinstance(item, Example):
             return item
         if isinstance(item, str):

@@ -49,11 +49,7 @@ Find = Callable[[Example], ScoredText | None]
 
 
 def scores_from(path: Path) -> Find:
-    """Make a function that finds the scores of a text in a file or the folder of a run, in the first row that has it.
-
-    A row has texts as for `Example.of`, ``tokens``, a list of strings, and ``scores``, a list of as many numbers;
-    perhaps ``starts``, ``ends`` and ``segments``, the place of each token in the text.
-    """
+    """Find a text's scores in a file or a run: the first row with its texts, ``tokens`` and as many ``scores``."""
     if path.is_dir():
         return _folder(path)
     check_file(path)

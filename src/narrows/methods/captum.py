@@ -1,7 +1,4 @@
-"""What the methods that captum computes share: the model as a function of its embeddings, row by row.
-
-They explain the objective of each text, log p(target) in nats for a class. Positions, types and masks stay.
-"""
+"""What the captum methods share: log p(target), in nats, as a function of the embeddings, row by row."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

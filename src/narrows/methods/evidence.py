@@ -1,8 +1,4 @@
-"""Evidence: by how many bits each token raises the log-odds of the target (`narrows.bottleneck.path`).
-
-Where two words say the same, the model can do without either, so evidence is measured again with the strongest tokens
-masked, and the order in which tokens are masked comes first in the ranking. Scores stay what was measured.
-"""
+"""Evidence in bits of log-odds, measured again with the strongest tokens masked; masked first is ranked first."""
 
 from __future__ import annotations
 
@@ -230,14 +226,7 @@ class Reading:
 
 
 def picked_counts(content: Tensor, part: float) -> Tensor:
-    """Count tokens to be picked, (batch,): a part of `SHARE`, to the nearest, at least one; none of one or two tokens.
-
-    Example:
-        >>> content = torch.ones(3, 36, dtype=torch.bool)
-        >>> content[1, 9:] = content[2, 2:] = False
-        >>> picked_counts(content, 1.0).tolist()
-        [4, 1, 0]
-    """
+    """Count tokens to pick, (batch,): a part of `SHARE`, to the nearest, at least one; none of one or two tokens."""
     count = content.sum(dim=1)
     wanted = torch.floor(count * SHARE * part + 0.5).clamp(min=1).long()
     return torch.where(count < SHORTEST, 0, wanted)

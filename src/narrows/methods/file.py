@@ -15,10 +15,7 @@ from narrows.methods.method import Batch, Names
 
 @dataclass(frozen=True)
 class FromFile:
-    """Scores that another tool or an earlier run wrote into a file (see `narrows.data.scores.scores_from`).
-
-    Every text is looked up by its string. The file does not know our targets: it must be about the same ones.
-    """
+    """Scores from a file (`narrows.data.scores.scores_from`), by text; it must be about the same targets."""
 
     path: Annotated[str, "A .jsonl or .parquet file of scores, or the folder of a run."]
 

@@ -53,10 +53,7 @@ class GradientShap(captum.FromBaseline):
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators that captum draws from, and restore them.
-
-    numpy's gives the points. torch's gives noise that is multiplied by 0; it is only restored.
-    """
+    """Seed the global generators that captum draws from, numpy's points and torch's noise (times 0); restore them."""
     before = np.random.get_state()
     devices, kind = ([], "cuda") if device.type == "cpu" else ([device], device.type)
     try:

@@ -97,11 +97,7 @@ class InformationBottleneck(Optimization):
 
 
 def evidence_direction(site: Site) -> Tensor:
-    """Tell for each token if it speaks for or against the target, +1, 0 or -1, (batch, tokens), by one backward pass.
-
-    The gradient is taken halfway between the prior's mean and the activation: at the activation itself a model that is
-    sure of its prediction is flat, and the sign there is often wrong.
-    """
+    """Tell if a token is for or against the target, +-1 or 0, (batch, tokens), halfway to the mean: X is flat."""
     wide = torch.promote_types(site.activation.dtype, torch.float32)
     x = site.activation.detach().to(wide)
     mean = site.prior.mean.to(x).expand_as(x)

@@ -15,10 +15,7 @@ from narrows.models.text.removal import Removal
 
 @dataclass(frozen=True)
 class KernelShap(Removing):
-    """Shapley values of the tokens by a weighted regression (Lundberg and Lee 2017).
-
-    The scores of a text add up to p(target) of the text minus that of the text without any content.
-    """
+    """Shapley values by regression (Lundberg and Lee 2017); they add up to the rise of p(target) from no content."""
 
     samples: Annotated[int, "Perturbed texts per text, the whole one and the empty one among them."] = 100
     removal: Annotated[Removal, "How tokens are removed."] = "delete"

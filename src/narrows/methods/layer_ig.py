@@ -15,11 +15,7 @@ from narrows.models.cut.split import run_prefix, run_suffix
 
 @dataclass(frozen=True)
 class LayerIntegratedGradients(captum.FromBaseline):
-    """As `IntegratedGradients`, on the line between two activations of a layer.
-
-    From the activation of the text without content to that of the text; only the blocks after the layer are run at each
-    step. Special tokens have a share too, for blocks mix the positions.
-    """
+    """As `IntegratedGradients`, between two activations of a layer; special tokens have a share too."""
 
     layer: Annotated[int | None, "0 = the embeddings, n = after block n; none: after three quarters of them."] = None
     steps: Annotated[int, "Points of the Gauss-Legendre rule."] = 10

@@ -1,8 +1,4 @@
-"""LIME, computed by the package of its authors: a linear model of p(target) around the text, one weight per word.
-
-The package cuts strings into words by itself, which fits no tokenizer. It gets a string of the numbers of the words
-instead, and each of its perturbed strings says which words are present.
-"""
+"""LIME by its authors' package: it gets a string of the words' numbers, since its own words fit no tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +18,7 @@ from narrows.models.text.removal import Removal
 
 @dataclass(frozen=True)
 class Lime(Removing):
-    """LIME for text (Ribeiro et al., "Why Should I Trust You?", KDD 2016).
-
-    Words are removed at random and a ridge regression is fitted to p(target), near texts weighing more, with the
-    package's own kernel. Every word at every place is a feature of its own, also in the second text of a pair, and all
-    features are kept. Special tokens get 0.
-    """
+    """LIME for text (Ribeiro et al., KDD 2016): a ridge regression to p(target), one feature per word at its place."""
 
     samples: Annotated[int, "Perturbed texts per text, the whole one among them."] = 100
     removal: Annotated[Removal, "How the tokens of a word are removed."] = "delete"

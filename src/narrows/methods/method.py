@@ -52,11 +52,7 @@ class Method(Described, Protocol):
         """How many copies of a text go through the model at once."""
 
     def explain(self, batch: Batch) -> list[Attribution]:
-        """Explain a batch: one attribution per text, by `Batch.attributions`.
-
-        What a text gets depends neither on its batch nor on its place there; a method that draws seeds a generator of
-        each text by `Batch.generator`. The model is in evaluation mode, its weights frozen, gradients switched on.
-        """
+        """Explain each text by itself, drawing by `Batch.generator`; the model is frozen, gradients are on."""
 
 
 @dataclass(frozen=True)
@@ -185,11 +181,7 @@ class Batch:
             return carry(self.cut.network, prefix, self.inputs, layer, activation, layers)
 
     def typical_odds(self, site: Site, prior: AnyPrior) -> Tensor:
-        """Compute the log-odds of a typical text, all tokens at the prior's mean, in nats, (batch,).
-
-        After the embeddings a classifier cannot tell equal tokens apart, so with a prior that all texts share this
-        depends on the number of tokens at most, and is computed once for each.
-        """
+        """Compute log-odds with all tokens at the prior's mean, nats, (batch,); after embeddings once per length."""
         mean = site.prior.mean.to(site.activation).expand_as(site.activation)
         with torch.no_grad():
             if prior.per_text or not isinstance(self.cut.task, Classifying):

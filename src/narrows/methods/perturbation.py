@@ -44,11 +44,7 @@ def check_batch(batch: Batch, removal: Removal) -> None:
 
 
 def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool_], removal: Removal) -> Scores:
-    """Compute p(target) of perturbed texts, (perturbed texts,); of a target without probability, exp(-loss).
-
-    texts: which of the batch each is made of. present: True where a content token stays, (perturbed texts, content
-    tokens of the longest text). A `NumericsError` if the model gives NaN.
-    """
+    """Compute p(target), or exp(-loss), (perturbed texts,); present: (perturbed texts, most content tokens)."""
     content = [content_positions(encoding) for encoding in batch.encodings]
     distinct: dict[tuple[int, bytes], int] = {}
     variants: list[Encoding] = []

@@ -1,7 +1,4 @@
-"""The methods by name: ``fast``, ``paper:layer=9``, ``ig:steps=50:baseline=mask``.
-
-A class with ``names`` in a module of this package is found by itself; one of your own is added by `register`.
-"""
+"""The methods by name, ``ig:steps=50:baseline=mask``: classes with ``names`` here, and what `register` adds."""
 
 import inspect
 import pkgutil
@@ -117,12 +114,7 @@ def find_method(method: str | Described) -> Any:
 
 
 def split_methods(text: str) -> list[str]:
-    """Split a list of methods with commas; a comma within a setting's value does not split.
-
-    Example:
-        >>> split_methods("fast, ig:steps=50, paper:layer=1,3")
-        ['fast', 'ig:steps=50', 'paper:layer=1,3']
-    """
+    """Split a list of methods with commas; a comma within a setting's value, ``paper:layer=1,3``, does not split."""
     return [part.strip() for part in re.split(r",(?=\s*[a-z_]+\s*(?:[:,]|$))", text) if part.strip()]
 
 

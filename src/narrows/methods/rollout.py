@@ -24,15 +24,7 @@ LEFT_BEHIND = ("_output_capturing_hooks_installed", "forward")
 
 @dataclass(frozen=True)
 class Rollout:
-    """Attention rollout (Abnar and Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020).
-
-        A_b     = mean over heads of the attention of block b, plus the identity, rows normalised
-        score_t = row of A_n ... A_1 at the position that the head reads, column t
-
-    The position is found, not assumed: it is where a change of the last block's output changes the logits, so the first
-    token for [CLS], the last real one for most decoders. Where the head reads several, their rows are averaged. The
-    scores of a text add up to 1, have no sign, and are the same for every target.
-    """
+    """Attention rollout (Abnar and Zuidema, ACL 2020), in the rows of the positions that the head is found to read."""
 
     names: ClassVar[Names] = {"rollout": {}}
     label, quantity, unit, signed, additive, copies = "attention rollout", "score", "score", False, False, 1
@@ -93,11 +85,7 @@ def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
 
 @contextmanager
 def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Have a model compute attention weights that can be seen, which only the plain implementation does.
-
-    transformers records attentions by hooks that it installs at the first request and leaves in place; older ones
-    by other forwards, which they take out, but leave the plain one on the module. Both are undone.
-    """
+    """Have a model show its attention weights; undo the hooks, or plain forwards, that transformers leaves."""
     modules = list(model.modules())
     held = [getattr(module, "config", None) for module in modules]
     configs = list({id(config): config for config in held if isinstance(config, PretrainedConfig)}.values())

@@ -12,10 +12,7 @@ from narrows.methods.method import Batch, Names
 
 @dataclass(frozen=True)
 class Saliency:
-    """The L2 norm of the gradient of log p(target) over the features of the embedding (Simonyan et al. 2014).
-
-    Scores have no sign: they say that a token matters, not for what.
-    """
+    """The L2 norm of a token's gradient of log p(target) (Simonyan et al. 2014): that it matters, not for what."""
 
     names: ClassVar[Names] = {"saliency": {}}
     label, quantity, unit, signed, additive, copies = "saliency", "score", "score", False, False, 1

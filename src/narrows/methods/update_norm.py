@@ -14,11 +14,7 @@ from narrows.methods.method import Batch, Names
 
 @dataclass(frozen=True)
 class UpdateNorm:
-    """The L2 norm of what one block adds to a token's activation, |h_l,t - h_(l-1),t|.
-
-    The bottleneck of the paper's released code gates just that. A map of that bottleneck that is no better than this
-    norm owes nothing to its optimisation. Scores have no sign, and are the same for every target.
-    """
+    """The L2 norm of what one block adds to a token, |h_l,t - h_(l-1),t|: what the released code's bottleneck gates."""
 
     layer: Annotated[int | None, "The block, from 1; none: the one at three quarters of them."] = None
 

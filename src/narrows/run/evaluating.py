@@ -1,7 +1,4 @@
-"""Evaluating methods: a run over the data set for each of them, then the degradation test on its attributions.
-
-OUT/maps/METHOD is the run of a method; OUT/curves/REMOVAL/METHOD has what removing tokens did to each of its parts.
-"""
+"""Evaluating methods: their runs in OUT/maps/METHOD, then degradation tests in OUT/curves/REMOVAL/METHOD."""
 
 import hashlib
 import json

@@ -18,12 +18,7 @@ BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainSettings:
-    """What the attributions of a run depend on: the same settings, model and texts give the same files everywhere.
-
-    Example:
-        >>> ExplainSettings(method="ig:steps=50", target="gold").rows_per_part
-        512
-    """
+    """What the attributions of a run depend on: the same settings, model and texts give the same files everywhere."""
 
     model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
     method: Annotated[str | Described, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
