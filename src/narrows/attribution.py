@@ -1,7 +1,5 @@
 """The result: what each token of one text contributed, in the unit of its method, and all that makes it again."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +81,7 @@ class Attribution:
     tokens: tuple[str, ...]
     offsets: tuple[tuple[int, int] | None, ...]
     segments: tuple[int | None, ...]
-    scores: NDArray[np.float64]
+    scores: "NDArray[np.float64]"
     ranking: tuple[int, ...]
     target: str
     predicted: str
@@ -97,7 +95,7 @@ class Attribution:
     model: str = ""
     prior: str | None = None
     record: dict[str, Any] = field(default_factory=dict)
-    features: NDArray[np.float16] | None = None
+    features: "NDArray[np.float16] | None" = None
 
     def __post_init__(self) -> None:
         for name in ("offsets", "segments", "scores"):
@@ -209,7 +207,7 @@ class Attribution:
         ]
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Attribution:
+    def from_dict(cls, saved: Mapping[str, Any]) -> "Attribution":
         """Read what `to_dict` gives; an `InputError` if something is missing."""
         try:
             tokens = saved["tokens"]
@@ -233,7 +231,7 @@ class Attribution:
         write_saved(path, self.to_dict(), self.scores)
 
     @classmethod
-    def load(cls, path: str | Path) -> Attribution:
+    def load(cls, path: str | Path) -> "Attribution":
         """Read a file written by `save`; an `InputError` if it is missing or holds something else."""
         saved = read_saved(path)
         try:
@@ -249,7 +247,7 @@ class Attribution:
         """Make one self-contained page of HTML, with every text escaped and nothing fetched from outside."""
         return render_page([self.to_dict()])
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the token map with matplotlib (extra ``plot``) on `ax`, or on a new figure; give the axes."""
         return plot_map(self.to_dict(), ax)
 
@@ -296,7 +294,7 @@ class Attributions(list[Attribution]):
         return render_list(self.to_dicts())
 
 
-def by_score(scores: NDArray[np.float64], segments: Sequence[int | None]) -> tuple[int, ...]:
+def by_score(scores: "NDArray[np.float64]", segments: Sequence[int | None]) -> tuple[int, ...]:
     """Rank the tokens of a text by falling scores, (tokens,), ties by position: their positions."""
     content = [position for position, segment in enumerate(segments) if segment is not None]
     return tuple(sorted(content, key=lambda position: (-scores[position], position)))

@@ -6,8 +6,6 @@
 4. Merge: windows of one text become one attribution; results come in the order of the texts.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -118,7 +116,7 @@ class Explainer:
         max_tokens: int | None = None,
         long_texts: LongTexts = "truncate",
         max_tokens_per_batch: int | None = None,
-    ) -> Explainer:
+    ) -> "Explainer":
         """Load a model and prepare to explain it.
 
         Args:
@@ -145,7 +143,7 @@ class Explainer:
         )
 
     @classmethod
-    def from_pipeline(cls, pipe: Pipeline, method: str | Method = "fast", prior: PriorChoice = None) -> Explainer:
+    def from_pipeline(cls, pipe: "Pipeline", method: str | Method = "fast", prior: PriorChoice = None) -> "Explainer":
         """Prepare to explain what a pipeline of transformers predicts; method and prior as for `Explainer`.
 
         It is one for text-classification, token-classification, question-answering, fill-mask or text-generation;

@@ -368,3 +368,12 @@ def test_a_prior_of_the_methods_own_is_used_and_must_be_the_models(
 def test_no_layer_at_all_is_refused(bert: Classifier) -> None:
     with pytest.raises(LayerError):
         explain(bert, Evidence(layer=()), TEXTS[:1])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "part", "picked"), [(36, 1.0, 4), (9, 1.0, 1), (3, 1 / 3, 1), (2, 1.0, 0), (90, 1 / 3, 3)]
+)
+def test_a_part_of_a_tenth_is_picked_at_least_one_and_none_of_two(tokens: int, part: float, picked: int) -> None:
+    content = torch.zeros(1, 100, dtype=torch.bool)
+    content[0, :tokens] = True
+    assert evidence.picked_counts(content, part).tolist() == [picked]

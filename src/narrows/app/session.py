@@ -1,7 +1,5 @@
 """What one visitor looks at: the map on screen and what was computed for it; immutable, replaced as a whole."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,11 +40,11 @@ class Session:
     removal: Removal | None = None  # what that did
 
     @classmethod
-    def start(cls, request: Request, shelf: Shelf) -> Session:
+    def start(cls, request: Request, shelf: Shelf) -> "Session":
         """Explain a text."""
         return cls(request, _explain(request, shelf))
 
-    def with_layers(self, shelf: Shelf, report: Report) -> Session:
+    def with_layers(self, shelf: Shelf, report: Report) -> "Session":
         """Explain the text at every layer, whatever the layer of the request, unless that is done."""
         if self.layers:
             return self
@@ -60,7 +58,7 @@ class Session:
                 report(len(done), explainer.blocks + 1 - first)
         return replace(self, layers=done)
 
-    def with_betas(self, shelf: Shelf, report: Report) -> Session:
+    def with_betas(self, shelf: Shelf, report: Report) -> "Session":
         """Explain the text with several betas (the paper's figure 5), unless that is done; `WITH_BETA` if need be."""
         if self.betas:
             return self
@@ -72,7 +70,7 @@ class Session:
             report(len(done), len(betas))
         return replace(self, betas=done)
 
-    def compare(self, method: str, target: str | None, shelf: Shelf) -> Session:
+    def compare(self, method: str, target: str | None, shelf: Shelf) -> "Session":
         """Put a map of another method or label (None = the same) beside this one."""
         other = self.request.method if method == self.request.name else self._at_same_layer(method)
         asked = replace(self.request, method=other, target=target or self.saved["target"])
@@ -84,21 +82,21 @@ class Session:
         takes = name in page_methods() and "layer" in settings_by_name(name)
         return f"{name}:layer={layer}" if takes and isinstance(layer, int) else name
 
-    def click(self, tokens: tuple[int, ...], shelf: Shelf) -> Session:
+    def click(self, tokens: tuple[int, ...], shelf: Shelf) -> "Session":
         """Take tokens away, or put them back if they are gone; none = only look."""
         clicks = tuple(click for click in self.clicks if click != tokens)
         if len(clicks) == len(self.clicks) and tokens:
             clicks = (*clicks, tokens)
         return replace(self, clicks=clicks, removal=self._take_away(clicks, shelf))
 
-    def click_strongest(self, shelf: Shelf) -> Session:
+    def click_strongest(self, shelf: Shelf) -> "Session":
         """Take away what is next in the ranking of the map, if something is left."""
         gone = {position for click in self.clicks for position in click}
         pieces = {position: span.tokens for span in content(self.saved) for position in span.tokens}
         left = (pieces[place] for place in _ranking(self.saved) if place not in gone and place in pieces)
         return self.click(next(left, ()), shelf)
 
-    def put_back(self, shelf: Shelf) -> Session:
+    def put_back(self, shelf: Shelf) -> "Session":
         """Put all tokens back."""
         return replace(self, clicks=()).click((), shelf)
 

@@ -4,8 +4,6 @@
 take them from the text that is explained. All are an `AnyPrior`; a new one is a class here and a line in `PRIORS`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -50,7 +48,7 @@ class AnyPrior(Protocol):
     def needs(self, layer: int) -> tuple[int, ...]:
         """Layers whose activations it looks at, for the Gaussian of a layer; a `LayerError` if it has none there."""
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> Gaussian:
+    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
         """Give the Gaussian of a layer, from 0, the embeddings; real: no padding, (batch, tokens)."""
 
 
@@ -63,7 +61,7 @@ class ModelIdentity:
     blocks: int
     probe: Tensor
 
-    def is_same_model(self, other: ModelIdentity) -> bool:
+    def is_same_model(self, other: "ModelIdentity") -> bool:
         """Tell whether both are one model, whatever its dtype and device: bfloat16 keeps 8 bits of a weight."""
         if (self.hidden, self.blocks, self.probe.shape) != (other.hidden, other.blocks, other.probe.shape):
             return False
@@ -116,7 +114,7 @@ class Prior:
     mean: Tensor
     std: Tensor
     count: int
-    model: ModelIdentity
+    model: "ModelIdentity"
 
     def __post_init__(self) -> None:
         expected = (self.model.blocks + 1, self.model.hidden)
@@ -129,7 +127,7 @@ class Prior:
             raise PriorError("a standard deviation of the prior is not above zero")
 
     @classmethod
-    def estimate(cls, batches: Iterable[tuple[Sequence[Tensor], Tensor]], model: ModelIdentity) -> Prior:
+    def estimate(cls, batches: Iterable[tuple[Sequence[Tensor], Tensor]], model: "ModelIdentity") -> "Prior":
         """Estimate all layers at once, from pairs of their activations, (batch, tokens, hidden) each, and real tokens.
 
         Without a real token: a `PriorError`.
@@ -160,12 +158,12 @@ class Prior:
             raise LayerError(f"layer {layer} is out of range: the prior has layers 0 to {self.model.blocks}")
         return ()
 
-    def at(self, layer: int, activations: Mapping[int, Tensor] | None = None, real: Tensor | None = None) -> Gaussian:
+    def at(self, layer: int, activations: Mapping[int, Tensor] | None = None, real: Tensor | None = None) -> "Gaussian":
         """Give mean and deviation of a layer, (hidden,) each, from 0, the embeddings; it needs nothing else."""
         self.needs(layer)
         return Gaussian(self.mean[layer], self.std[layer])
 
-    def check_model(self, model: ModelIdentity) -> None:
+    def check_model(self, model: "ModelIdentity") -> None:
         """Raise a `PriorError` if the prior was estimated on another model."""
         if not self.model.is_same_model(model):
             raise PriorError(
@@ -192,7 +190,7 @@ class Prior:
             partial.write_bytes(content)  # not save_file: it makes files that only their owner can read
 
     @classmethod
-    def load(cls, path: str | Path) -> Prior:
+    def load(cls, path: str | Path) -> "Prior":
         """Read a file written by `save`; a `PriorError` if it is missing or is no saved prior."""
         if not Path(path).is_file():
             raise PriorError(f"no such prior: {path} is no file, and the priors without one are {', '.join(PRIORS)}")
@@ -223,7 +221,7 @@ class InstancePrior:
         """The layer itself."""
         return (layer,)
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> Gaussian:
+    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
         """Give a Gaussian per text, (batch, 1, hidden)."""
         wide = activations[layer].to(torch.promote_types(activations[layer].dtype, torch.float32))
         activation = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
@@ -249,18 +247,18 @@ class ResidualPrior:
             raise LayerError("the residual prior needs a layer before: choose layer 1 or above")
         return (layer - 1,)
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> Gaussian:
+    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
         """Give a Gaussian per token, (batch, tokens, hidden)."""
         previous = activations[layer - 1]
         mean = previous.to(torch.promote_types(previous.dtype, torch.float32))
         return Gaussian(mean, torch.full_like(mean, RESIDUAL_STD))
 
 
-PRIORS: Mapping[str, AnyPrior] = {"instance": InstancePrior(), "residual": ResidualPrior()}
+PRIORS: "Mapping[str, AnyPrior]" = {"instance": InstancePrior(), "residual": ResidualPrior()}
 """Priors that need no file, by name."""
 
 
-def find_prior(prior: AnyPrior | str | Path) -> AnyPrior:
+def find_prior(prior: "AnyPrior | str | Path") -> "AnyPrior":
     """Find a prior by its name in `PRIORS` or its file; a prior is returned as it is. Else a `PriorError`."""
     if not isinstance(prior, str | Path):
         return prior

@@ -1,7 +1,5 @@
 """``narrows explain``: one text, or a file of them; ``narrows serve``: the same in the browser."""
 
-from __future__ import annotations
-
 import json
 import sys
 import warnings
@@ -109,7 +107,7 @@ def _check(html: Path | None, file: Path | None, out: Path | None) -> None:
         output.check_writable(out)
 
 
-def _load_explainer(model: str, method: str, layer: str | None, prior: str | None, device: str | None) -> Explainer:
+def _load_explainer(model: str, method: str, layer: str | None, prior: str | None, device: str | None) -> "Explainer":
     """Load what was asked for, the model last: a wrong method, layer or prior is found before."""
     from narrows.bottleneck.prior import find_prior
     from narrows.explainer import Explainer
@@ -124,7 +122,7 @@ def _load_explainer(model: str, method: str, layer: str | None, prior: str | Non
     return Explainer.from_pretrained(model, found, None if prior is None else find_prior(prior), device=device)
 
 
-def _show(attributions: list[Attribution], layers: bool, as_json: bool, html: Path | None) -> None:
+def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: Path | None) -> None:
     """Print the explanation of one text, as one map or as one per layer."""
     from narrows.data.output import written_whole
     from narrows.viz.html import render_layers_page, render_page
@@ -142,7 +140,7 @@ def _show(attributions: list[Attribution], layers: bool, as_json: bool, html: Pa
         typer.echo(f"narrows: wrote {html}", err=True)
 
 
-def _explain_file(explainer: Explainer, file: Path, out: Path, target: Target, batch_size: int) -> None:
+def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target, batch_size: int) -> None:
     """Explain every text of a file; a row that cannot be read or explained is an error at the end."""
     from narrows.data import maps, output, tables
 
@@ -176,8 +174,8 @@ def _explain_file(explainer: Explainer, file: Path, out: Path, target: Target, b
 
 
 def _explain_rows(
-    explainer: Explainer, examples: Iterable[Example], target: Target, batch_size: int
-) -> Iterator[tuple[Example, Attribution | NarrowsError]]:
+    explainer: "Explainer", examples: Iterable[Example], target: Target, batch_size: int
+) -> "Iterator[tuple[Example, Attribution | NarrowsError]]":
     """Explain texts in windows; where that fails, one by one, with the error in the place of a text that has one."""
     rows = iter(examples)
     sound = False  # nothing is wrong with the model and the options: a text could be explained
@@ -192,7 +190,7 @@ def _explain_rows(
         yield from zip(window, found, strict=True)
 
 
-def _explain_row(explainer: Explainer, example: Example, target: Target) -> Attribution | NarrowsError:
+def _explain_row(explainer: "Explainer", example: Example, target: Target) -> "Attribution | NarrowsError":
     try:
         return explainer(example, target)
     except OF_ONE_TEXT as error:

@@ -1,7 +1,5 @@
 """``narrows run``, ``merge``, ``inspect``, ``evaluate``, ``sweep`` and ``report``: whole data sets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +113,7 @@ def report(
 commands.add_typer(sweep, name="sweep")
 
 
-def _engine(config: DatasetSettings) -> Engine | None:
+def _engine(config: DatasetSettings) -> "Engine | None":
     if config.engine == "local":
         return None
     from narrows.run.cluster import RayEngine, load_ray
@@ -125,7 +123,7 @@ def _engine(config: DatasetSettings) -> Engine | None:
 
 
 def _run(
-    config: RunSettings, names: Sequence[str], of_model: Callable[[Classifier], Sequence[str]] | None = None
+    config: RunSettings, names: Sequence[str], of_model: "Callable[[Classifier], Sequence[str]] | None" = None
 ) -> None:
     """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
     from narrows.bottleneck.prior import find_prior
@@ -152,7 +150,7 @@ def _run(
     typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)
 
 
-def _show(summary: RunSummary) -> None:
+def _show(summary: "RunSummary") -> None:
     from rich.table import Table
 
     about = f"{summary['dataset']}: {summary['instances']} texts, {summary['removal']}, target {summary['target']}"

@@ -1,7 +1,5 @@
 """What the commands share: messages and the progress bar on stderr, options that several of them take."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,10 +54,10 @@ def progress_bar(what: str) -> Iterator[Report]:
 
 
 @contextmanager
-def run_progress(what: str, out: Path) -> Iterator[Callable[[meter.Progress], None]]:
+def run_progress(what: str, out: Path) -> "Iterator[Callable[[meter.Progress], None]]":
     """Show the progress of a run or an evaluation: the share of the work, texts and errors; and how to resume it."""
 
-    def report_run(run: meter.Progress) -> None:
+    def report_run(run: "meter.Progress") -> None:
         if run.rows or run.seconds_left is not None:
             note = f"{run.rows:,} texts" + (f", {run.errors:,} errors" if run.errors else "")
             report(run.done or 0, None if run.done is None else 1, f"{what} {run.doing}".rstrip(), note)

@@ -1,7 +1,5 @@
 """One thing to explain: a text or a pair of texts, and its gold label where it is known."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,7 +37,7 @@ class Example:
         object.__setattr__(self, "label", _plain(self.label))
 
     @classmethod
-    def of(cls, item: Example | str | tuple[str, str] | Mapping[str, Any]) -> Example:
+    def of(cls, item: "Example | str | tuple[str, str] | Mapping[str, Any]") -> "Example":
         """Read a string, a tuple of two or a mapping with the column names above; or raise an `InputError`."""
         if isinstance(item, Example):
             return item
@@ -62,14 +60,14 @@ class Example:
 Item = Example | str | tuple[str, str] | Mapping[str, Any]  # what `Example.of` reads
 
 
-def check_label(example: Example) -> Example:
+def check_label(example: "Example") -> "Example":
     """Return an example, or raise an `InputError` if its label is neither a name nor an index."""
     if isinstance(example.label, bool) or not (example.label is None or isinstance(example.label, str | int)):
         raise InputError(f"the label must be a name or an index, not {example.label!r:.60}")
     return example
 
 
-def sample(examples: Iterable[Example], count: int, seed: int) -> list[Example]:
+def sample(examples: "Iterable[Example]", count: int, seed: int) -> "list[Example]":
     """Draw a random sample of a stream, which is read once and never held whole (Vitter 1985, algorithm R)."""
     draw = random.Random(seed)
     kept: list[Example] = []

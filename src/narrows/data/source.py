@@ -1,7 +1,5 @@
 """Texts from a benchmark, files, the Hub or the caller; a row that cannot be read is given as an error in its place."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +27,7 @@ class Source:
     items: Any = None  # a list, `datasets.Dataset`, Series, DataFrame with the columns of `Example`, array or iterator
 
     @classmethod
-    def of(cls, texts: str | Path | Source | Iterable[Any]) -> Source:
+    def of(cls, texts: "str | Path | Source | Iterable[Any]") -> "Source":
         """Make a source of a name, of a path, or of texts that the caller holds; a source is returned as it is."""
         if isinstance(texts, Source):
             return texts

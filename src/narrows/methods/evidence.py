@@ -1,7 +1,5 @@
 """Evidence in bits of log-odds, measured again with the strongest tokens masked; masked first is ranked first."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
@@ -174,7 +172,7 @@ class Reading:
     clean: Tensor  # those at which nothing of the text was masked, (batch, 1)
 
     @classmethod
-    def empty(cls, content: Tensor) -> Reading:
+    def empty(cls, content: Tensor) -> "Reading":
         """Start with nothing measured; content: True where a token is part of a text, (batch, tokens)."""
         zero = torch.zeros(content.shape, device=content.device)
         never = torch.full(content.shape, OPEN, device=content.device)
@@ -195,7 +193,7 @@ class Reading:
         """What puts tokens in order: bits of log2 p, the mean of the first iteration and of all, (batch, tokens)."""
         return torch.where(self.masked, self.picked, (self.first + self.total / self.points) / 2)
 
-    def add(self, path: StraightPath, points: int) -> Reading:
+    def add(self, path: StraightPath, points: int) -> "Reading":
         """Add what an iteration of so many points measured."""
         clean = (~self.masked.any(dim=1, keepdim=True)).to(path.evidence) * points
         return replace(
@@ -207,7 +205,7 @@ class Reading:
             clean=self.clean + clean,
         )
 
-    def pick(self, iteration: int, part: float) -> Reading:
+    def pick(self, iteration: int, part: float) -> "Reading":
         """Pick the strongest open tokens by the mean log2 p of all points, up to a part of `SHARE`, to be masked."""
         mean = self.total / self.points
         wanted = picked_counts(self.content, part) - self.masked.sum(dim=1)

@@ -10,7 +10,13 @@ from narrows.methods.method import Batch, Names
 
 @dataclass(frozen=True)
 class IntegratedGradients(FromBaseline):
-    """Gradients integrated from a text without content to this one (Sundararajan et al. 2017); special tokens get 0."""
+    """Gradients integrated on the straight line from a text without content (Sundararajan et al. 2017).
+
+        score_t = (e_t - b_t) . integral over a from 0 to 1 of d log p / d e_t at b + a (e - b)
+
+    with e the embeddings of the text and b those of the baseline. With many steps the scores add up to the rise of
+    log p(target) between the two.
+    """
 
     steps: Annotated[int, "Points of the Gauss-Legendre rule."] = 10
     baseline: Annotated[Baseline, "What replaces the content tokens: the padding or the mask token."] = "pad"

@@ -13,8 +13,6 @@ a plain function of a batch in `FunctionMethod`.
             return batch.attributions(self, [np.array([len(t) for t in e.tokens]) for e in batch.encodings])
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -51,7 +49,7 @@ class Method(Described, Protocol):
     def copies(self) -> int:
         """How many copies of a text go through the model at once."""
 
-    def explain(self, batch: Batch) -> list[Attribution]:
+    def explain(self, batch: "Batch") -> list[Attribution]:
         """Explain each text by itself, drawing by `Batch.generator`; the model is frozen, gradients are on."""
 
 
@@ -93,7 +91,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.questions)
 
-    def take(self, rows: Sequence[int]) -> Batch:
+    def take(self, rows: Sequence[int]) -> "Batch":
         """Make a batch of some of the texts, in the order given."""
         return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows])
 
@@ -147,7 +145,7 @@ class Batch:
         """Log-odds of the targets of the texts as they are, nats, (batch,)."""
         return judge_odds(self.goals, self.logits.unsqueeze(1)).squeeze(1).detach()
 
-    def site(self, layer: int, prior: AnyPrior | None = None) -> Site:
+    def site(self, layer: int, prior: AnyPrior | None = None) -> "Site":
         """Cut the model after a layer: the activations there, the prior (None = the model's), and what comes after."""
         chosen = prior or self.cut.prior
         prefix = self.prefix([layer, *chosen.needs(layer)])
@@ -161,7 +159,7 @@ class Batch:
             prior=chosen.at(layer, prefix.activations, self.real),
         )
 
-    def sites(self, layers: Sequence[int], prior: AnyPrior | None = None) -> list[Site]:
+    def sites(self, layers: Sequence[int], prior: AnyPrior | None = None) -> "list[Site]":
         """Cut the model after several layers; one plain run serves them all."""
         chosen = prior or self.cut.prior
         self.prefix([need for layer in layers for need in (layer, *chosen.needs(layer))])
@@ -180,7 +178,7 @@ class Batch:
         with self.reading():
             return carry(self.cut.network, prefix, self.inputs, layer, activation, layers)
 
-    def typical_odds(self, site: Site, prior: AnyPrior) -> Tensor:
+    def typical_odds(self, site: "Site", prior: AnyPrior) -> Tensor:
         """Compute log-odds with all tokens at the prior's mean, nats, (batch,); after embeddings once per length."""
         mean = site.prior.mean.to(site.activation).expand_as(site.activation)
         with torch.no_grad():
@@ -198,7 +196,7 @@ class Batch:
 
     def attributions(
         self,
-        method: Method,
+        method: "Method",
         scores: Sequence[Scores] | Tensor,
         *,
         rankings: Sequence[Sequence[int]] | None = None,
@@ -283,7 +281,7 @@ class FunctionMethod:
     caption: str = "The higher a score, the more the token speaks for the target."
     quantity, how, copies = "score", "", 1
 
-    def explain(self, batch: Batch) -> list[Attribution]:
+    def explain(self, batch: "Batch") -> list[Attribution]:
         """Call the function."""
         return batch.attributions(self, self.function(batch))
 
@@ -293,7 +291,7 @@ def content_positions(encoding: Encoding) -> list[int]:
     return [position for position, segment in enumerate(encoding.segments) if segment is not None]
 
 
-def in_rows(batch: Batch, values: Sequence[Scores] | Scores) -> list[Scores]:
+def in_rows(batch: "Batch", values: Sequence[Scores] | Scores) -> list[Scores]:
     """Put values of the content tokens of each text, perhaps padded, among special tokens, which get 0."""
     rows = [np.zeros(len(encoding)) for encoding in batch.encodings]
     for row, encoding, own in zip(rows, batch.encodings, values, strict=True):

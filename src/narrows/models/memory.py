@@ -1,7 +1,5 @@
 """How many tokens a model processes together: as many as memory holds, found without losing any work."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +35,7 @@ class TokenBudget:
         self.tokens = tokens
 
     @classmethod
-    def of(cls, model: nn.Module) -> TokenBudget:
+    def of(cls, model: nn.Module) -> "TokenBudget":
         """Choose the number for a Hugging Face model by the memory that is free now."""
         device = next(model.parameters()).device
         most, free = MOST_TOKENS.get(device.type, MOST_TOKENS_ELSEWHERE), free_memory(device)

@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +123,6 @@ def load_ray() -> Any:
     # The workers are the program, not its background; messages for Ray's developers would go to stderr.
     for name, value in (("USAGE_STATS_ENABLED", "0"), ("worker_niceness", "0"), ("BACKEND_LOG_LEVEL", "fatal")):
         os.environ.setdefault(f"RAY_{name}", value)
-    errors.need("ray.data", '--engine ray needs Ray: pip install "narrows[ray]"')
+    ray, _ = (errors.need(name, '--engine ray needs Ray: pip install "narrows[ray]"') for name in ("ray", "ray.data"))
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    return import_module("ray")
+    return ray

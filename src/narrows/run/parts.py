@@ -1,7 +1,5 @@
 """The parts of a run: chunks of its texts, and for each a file that appears whole or not at all, with a receipt."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -41,13 +39,13 @@ class Chunk:
         return json.dumps([self.part, self.first, rows]).encode()
 
     @classmethod
-    def from_json(cls, written: bytes) -> Chunk:
+    def from_json(cls, written: bytes) -> "Chunk":
         """Read what `to_json` wrote."""
         part, first, rows = json.loads(written)
         return cls(part, first, tuple(DataError(row) if isinstance(row, str) else Example(*row) for row in rows))
 
 
-def cut(texts: Iterable[Text], size: int) -> Iterator[Chunk]:
+def cut(texts: Iterable[Text], size: int) -> "Iterator[Chunk]":
     """Cut a stream into chunks of so many rows, the last one perhaps shorter; holds one chunk at a time."""
     stream, part = iter(texts), -1
     while rows := tuple(islice(stream, size)):
@@ -64,7 +62,7 @@ class Survey:
     work: tuple[float, ...] = ()  # the estimated work of each part, in tokens
 
     @classmethod
-    def of(cls, texts: Iterable[Text], size: int, work: Callable[[Example], float]) -> Survey:
+    def of(cls, texts: Iterable[Text], size: int, work: Callable[[Example], float]) -> "Survey":
         """Read all texts once, in chunks of so many rows."""
         rows, amounts, digest = 0, [], hashlib.sha256()
         for chunk in cut(texts, size):
@@ -112,7 +110,7 @@ def clean_folder(out: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def save_part(path: Path, rows: Iterable[Mapping[str, Any]], schema: Any, receipt: Receipt) -> Made:
+def save_part(path: Path, rows: Iterable[Mapping[str, Any]], schema: Any, receipt: "Receipt") -> Made:
     """Write a part; it gets its name when it is on the disk. The same rows give the same bytes."""
     buffer = io.BytesIO()
     write_rows(buffer, rows, schema.with_metadata({RECEIPT: json.dumps(asdict(receipt))}))

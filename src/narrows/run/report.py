@@ -1,7 +1,5 @@
 """Reports of evaluations: a page, figures and tables, made from their files alone."""
 
-from __future__ import annotations
-
 import heapq
 import json
 import warnings
@@ -45,7 +43,7 @@ class Sweep(NamedTuple):
     values: dict[str, float]  # by the spec of the method
 
 
-def find_sweep(results: Results) -> Sweep | None:
+def find_sweep(results: Results) -> "Sweep | None":
     """Return the setting and its values if all methods of an evaluation are one that differs in it alone."""
     settings = {name: method["settings"] for name, method in results.methods.items()}
     for parameter in SWEPT:
@@ -56,7 +54,7 @@ def find_sweep(results: Results) -> Sweep | None:
     return None
 
 
-def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> dict[str, tuple[str, Figure]]:
+def draw(results: Sequence[Results], summaries: Sequence[RunSummary]) -> "dict[str, tuple[str, Figure]]":
     """Draw evaluations of one kind, comparisons of methods or sweeps over one setting: caption and figure by name."""
     sweeps = [find_sweep(each) for each in results]
     rated = any(has_rate(method) for summary in summaries for method in summary["methods"].values())

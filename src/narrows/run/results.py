@@ -1,7 +1,5 @@
 """The results of an evaluation, read back and summed up: figures and tables are made from these files alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -36,7 +34,7 @@ class Results:
     removals: tuple[str, ...]  # the ways in which tokens were removed
 
     @classmethod
-    def read(cls, folder: str | Path) -> Results:
+    def read(cls, folder: str | Path) -> "Results":
         """Read what all methods share; a `DataError` if it is not the folder of an evaluation."""
         folder = Path(folder)
         manifest, entered = read_json(folder / MANIFEST), read_json(folder / METHODS)
@@ -79,7 +77,7 @@ class Results:
         return [curve_file(self.folder, removal, name, part) for part in self.parts]
 
 
-def summarize(results: Results, removal: str | None = None) -> RunSummary:
+def summarize(results: "Results", removal: str | None = None) -> RunSummary:
     """Sum up the finished methods for one way of removing tokens, None = the first; a `DataError` if there is none."""
     chosen = results.removals[0] if removal is None else removal
     if chosen not in results.removals:
@@ -118,12 +116,12 @@ def write_summary(folder: str | Path) -> RunSummary:
     return summary
 
 
-def unfinished(results: Results, summary: RunSummary) -> list[str]:
+def unfinished(results: "Results", summary: RunSummary) -> list[str]:
     """Name the methods of an evaluation that its summary leaves out."""
     return [name for name in results.methods if name not in summary["methods"]]
 
 
-def _summarize_method(results: Results, name: str, curves: Curves, scaled: Array) -> MethodSummary:
+def _summarize_method(results: "Results", name: str, curves: Curves, scaled: Array) -> MethodSummary:
     about = {key: value for key, value in results.methods[name].items() if key not in ("spec", "files")}
     twins = [own for own in results.methods.values() if own["label"] == about["label"]]
     seconds, forwards = results.cost(name)

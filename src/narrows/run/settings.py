@@ -1,7 +1,5 @@
 """Settings of runs and evaluations. No model code is imported here: the command line makes its options from them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +145,7 @@ class Share:
     count: int = 1  # how many there are
 
     @classmethod
-    def parse(cls, text: str) -> Share:
+    def parse(cls, text: str) -> "Share":
         """Read a share, written as ``2/8``."""
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         index, count = map(int, match.groups()) if match else (0, 0)

@@ -1,7 +1,5 @@
 """What figures share: sizes, fonts and colours, names that can be drawn, files that are the same every time."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Iterator, Sequence
@@ -62,14 +60,14 @@ def check_matplotlib() -> None:
         raise DependencyError("figures need matplotlib; install it with: pip install 'narrows[plot]'") from error
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> "Figure":
     """Make a figure of so many inches that belongs to no window, to be drawn on under `paper_style`."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def settle(figure: Figure) -> Figure:
+def settle(figure: "Figure") -> "Figure":
     """Lay a figure out once and for all, so that it is the same however often it is saved."""
     if engine := figure.get_layout_engine():
         engine.execute(figure)
@@ -78,7 +76,7 @@ def settle(figure: Figure) -> Figure:
 
 
 @paper_style()
-def figure_bytes(figure: Figure, format: FigureFormat) -> bytes:
+def figure_bytes(figure: "Figure", format: FigureFormat) -> bytes:
     """Write a figure as a file, the same bytes for the same figure."""
     if format not in get_args(FigureFormat):
         raise InputError(f"a figure is written as {', '.join(get_args(FigureFormat))}, not {format!r}")
@@ -91,12 +89,12 @@ def figure_bytes(figure: Figure, format: FigureFormat) -> bytes:
     return buffer.getvalue()
 
 
-def figure_svg(figure: Figure) -> str:
+def figure_svg(figure: "Figure") -> str:
     """Write a figure as SVG text, the same for the same figure: without a date, with ids made of its content."""
     return figure_bytes(figure, "svg").decode()
 
 
-def save_figure(figure: Figure, stem: Path) -> tuple[Path, Path]:
+def save_figure(figure: "Figure", stem: Path) -> tuple[Path, Path]:
     """Save a figure as PNG (200 dots per inch) and as SVG, the same bytes for the same figure."""
     png, svg = (stem.with_name(stem.name + suffix) for suffix in (".png", ".svg"))
     for path in (png, svg):

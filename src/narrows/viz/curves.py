@@ -1,7 +1,5 @@
 """Figures of runs over data sets, a panel for each: degradation curves, methods beside each other, what they cost."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +26,7 @@ _MEANS = {"probability": "mean p(target)", "normalized": "normalised p(target)"}
 @paper_style()
 def plot_degradation(
     summaries: Sequence[RunSummary], measure: Measure = "probability", order: Order = "morf"
-) -> Figure:
+) -> "Figure":
     """Draw what removing tokens did: one panel per data set, one curve per method (the paper's figure 1)."""
     if measure == "normalized" and order == "lerf":
         raise InputError("the normalised curve is that of the most relevant tokens first: choose order='morf'")
@@ -40,7 +38,7 @@ def plot_degradation(
 
 
 @paper_style()
-def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
+def plot_comparison(summaries: Sequence[RunSummary]) -> "Figure":
     """Draw the drop at 11 % of every method as a point with its 95 % interval, one panel per data set."""
     look_of = looks(summaries)
     lines = {name: line for line, name in enumerate(_sorted_methods(summaries))}
@@ -61,7 +59,7 @@ def plot_comparison(summaries: Sequence[RunSummary]) -> Figure:
 
 
 @paper_style()
-def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
+def plot_cost(summaries: Sequence[RunSummary]) -> "Figure":
     """Draw what methods find against what they cost: drop at 11 % over forward-equivalents per text, logarithmic."""
     look_of = looks(summaries)
     figure, panels = make_panels(summaries, sharey=False, height=2.0)
@@ -84,7 +82,7 @@ def plot_cost(summaries: Sequence[RunSummary]) -> Figure:
 
 
 @paper_style()
-def plot_rates(summaries: Sequence[RunSummary]) -> Figure:
+def plot_rates(summaries: Sequence[RunSummary]) -> "Figure":
     """Draw what is left of p(target) against the bits that pass, means over the texts: one curve per bottleneck."""
     look_of = looks(summaries)
     figure, panels = make_panels(summaries, sharey=True)
@@ -97,7 +95,7 @@ def has_rate(method: MethodSummary) -> bool:
     return len(method["rate_bits"]) >= LEAST_POINTS
 
 
-def draw_rates(panels: Sequence[Axes], summaries: Sequence[RunSummary], look_of: Mapping[str, Any]) -> None:
+def draw_rates(panels: "Sequence[Axes]", summaries: Sequence[RunSummary], look_of: Mapping[str, Any]) -> None:
     """Draw the rate-distortion curves of the methods that have a look; `InputError` if there is none."""
     for panel, summary in zip(panels, summaries, strict=True):
         for name, method in summary["methods"].items():
@@ -119,7 +117,11 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def draw_curves(
-    panels: Sequence[Axes], summaries: Sequence[RunSummary], look_of: Mapping[str, Any], measure: Measure, order: Order
+    panels: "Sequence[Axes]",
+    summaries: Sequence[RunSummary],
+    look_of: Mapping[str, Any],
+    measure: Measure,
+    order: Order,
 ) -> None:
     """Draw the degradation curves of the methods that have a look."""
     for panel, summary in zip(panels, summaries, strict=True):

@@ -1,7 +1,5 @@
 """Figures of single results: running text, shaded token by token and wrapped to the column of a paper."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +26,7 @@ Chunk = tuple[str, int]  # characters of one level, or a space
 Piece = tuple[str, int, float, float]  # characters, level, x and width in points
 
 
-def plot_map(attribution: AttributionDict, ax: Axes | None = None, scale: Scale | None = None) -> Axes:
+def plot_map(attribution: AttributionDict, ax: "Axes | None" = None, scale: Scale | None = None) -> "Axes":
     """Draw one result as running text, shaded by its scores, with its scale and its sentence below."""
     canvas.check_matplotlib()
     pair = [(attribution, scale or scales_of([attribution])[0])]
@@ -48,7 +46,7 @@ def plot_map(attribution: AttributionDict, ax: Axes | None = None, scale: Scale 
 @canvas.paper_style()
 def plot_text(
     attributions: Sequence[AttributionDict], names: Sequence[str] | None = None, shared: bool = True
-) -> Figure:
+) -> "Figure":
     """Draw results as running text below each other, shaded by their scores; `shared`: one scale per quantity, unit."""
     if not attributions:
         raise InputError("a figure of texts needs at least one attribution, got none")
@@ -73,7 +71,7 @@ class _Sheet:
         self.texts: list[tuple[float, float, str, float, str, str]] = []  # x, y, text, size, colour, weight
         self.patches: list[tuple[float, float, float, float, str, str]] = []  # x, y, width, height, face, edge
 
-    def fill(self, pairs: Sequence[tuple[AttributionDict, Scale]], names: Sequence[str] | None, most: int) -> _Sheet:
+    def fill(self, pairs: Sequence[tuple[AttributionDict, Scale]], names: Sequence[str] | None, most: int) -> "_Sheet":
         """Set results with at most so many lines of text each, below them the sentences about them."""
         for place, (attribution, scale) in enumerate(pairs):
             p = caption.probability(attribution)
@@ -139,7 +137,7 @@ class _Sheet:
     def patch(self, x: float, y: float, width: float, height: float, face: str, edge: str = "none") -> None:
         self.patches.append((x, self.top + y, width, height, face, edge))
 
-    def draw(self, ax: Axes, width: float, height: float) -> Axes:
+    def draw(self, ax: "Axes", width: float, height: float) -> "Axes":
         """Draw all of it on axes of so many points."""
         from matplotlib.patches import Rectangle
 

@@ -1,7 +1,5 @@
 """Panels of figures of runs: one per data set, one look per method, one legend for all."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import count
@@ -44,7 +42,7 @@ def looks(summaries: Sequence[RunSummary]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def make_panels(summaries: Sequence[RunSummary], sharey: bool, height: float = 1.75) -> tuple[Figure, list[Axes]]:
+def make_panels(summaries: Sequence[RunSummary], sharey: bool, height: float = 1.75) -> "tuple[Figure, list[Axes]]":
     """Make a figure with one panel per data set, three in a row of `height` inches, titled with its number of texts."""
     across = min(3, len(summaries))
     down = math.ceil(len(summaries) / across)
@@ -59,7 +57,7 @@ def make_panels(summaries: Sequence[RunSummary], sharey: bool, height: float = 1
     return figure, panels
 
 
-def name_axes(panels: Sequence[Axes], x: str, y: str) -> None:
+def name_axes(panels: "Sequence[Axes]", x: str, y: str) -> None:
     """Write what the axes are: below the lowest panel of each column, left of the first of each row."""
     across = min(3, len(panels))
     for place, panel in enumerate(panels):
@@ -69,7 +67,7 @@ def name_axes(panels: Sequence[Axes], x: str, y: str) -> None:
             panel.set_ylabel(y)
 
 
-def finish(figure: Figure, panels: Sequence[Axes]) -> Figure:
+def finish(figure: "Figure", panels: "Sequence[Axes]") -> "Figure":
     """Draw one legend of all panels below them, each name once, and lay the figure out; it grows by that height."""
     entries: dict[str, Any] = {}
     for panel in panels:

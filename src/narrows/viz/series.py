@@ -1,7 +1,5 @@
 """Figures of one text seen several times: at several layers, or over a series of settings."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Sequence
@@ -28,7 +26,7 @@ _CELL, _ROW, _BAR = 0.2, 0.16, 2.0  # inches; the last is the height of the colo
 @paper_style()
 def plot_series(
     attributions: Sequence[AttributionDict], rows: Sequence[str], what: str, scale_of: ScaleOf = "row", limit: int = 96
-) -> Figure:
+) -> "Figure":
     """Draw one text as a heat map, a row per setting; `scale_of`: one scale for ``all``, or one for each ``row``."""
     if len(rows) != len(attributions):
         raise InputError(f"a series needs one name for each attribution, not {len(rows)} for {len(attributions)}")
@@ -95,7 +93,7 @@ def _mapped(scale: Scale) -> Any:
     return ScalarMappable(Normalize(-largest if scale.signed else 0.0, largest, clip=True), colours)
 
 
-def _name_strip(strip: Axes, tokens: Sequence[str], special: Sequence[bool], rows: Sequence[str]) -> None:
+def _name_strip(strip: "Axes", tokens: Sequence[str], special: Sequence[bool], rows: Sequence[str]) -> None:
     """Write the tokens along the columns, special ones in italics, and the settings along the rows."""
     strip.tick_params(length=0)
     strip.set_xticks(range(len(tokens)), tokens, parse_math=False, usetex=False)

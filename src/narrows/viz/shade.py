@@ -1,7 +1,5 @@
 """The one mapping from score to colour, in few levels: from the surface to blue, and to orange for a minus."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +44,7 @@ class Scale:
     grey: bool = False
 
     @classmethod
-    def of(cls, scores: Iterable[float], signed: bool, grey: bool = False) -> Scale:
+    def of(cls, scores: Iterable[float], signed: bool, grey: bool = False) -> "Scale":
         """Fit a scale to the scores of the content tokens; NaN and infinity are passed over."""
         return cls(max((abs(score) for score in scores if math.isfinite(score)), default=0.0), signed, grey)
 
@@ -61,7 +59,7 @@ class Scale:
         """Return all levels of the scale from its lower end to its upper end."""
         return range(-LEVELS if self.signed else 0, LEVELS + 1)
 
-    def shade(self, level: int, theme: Theme = "light") -> Shade:
+    def shade(self, level: int, theme: Theme = "light") -> "Shade":
         """Return the colours of a level, grey ones if the scale is grey."""
         return shade(level, theme, self.grey)
 
@@ -76,7 +74,7 @@ def is_signed(attributions: Sequence[AttributionDict]) -> bool:
     return any(one["method"]["signed"] or any(token["score"] < 0 for token in one["tokens"]) for one in attributions)
 
 
-def scales_of(attributions: Sequence[AttributionDict], shared: bool = True) -> list[Scale]:
+def scales_of(attributions: Sequence[AttributionDict], shared: bool = True) -> "list[Scale]":
     """Return the scale of each result: one for all that are of one quantity and unit, or one of its own for each."""
     keys = [caption.quantity(result) if shared else str(place) for place, result in enumerate(attributions)]
     groups: dict[str, list[AttributionDict]] = {key: [] for key in keys}
@@ -90,14 +88,14 @@ def scales_of(attributions: Sequence[AttributionDict], shared: bool = True) -> l
     return [replace(scales[key], grey=caption.explains_little(own)) for key, own in pairs]
 
 
-def scale_of_all(attributions: Sequence[AttributionDict]) -> Scale:
+def scale_of_all(attributions: Sequence[AttributionDict]) -> "Scale":
     """Return one scale for tokens by layers: grey if no layer explains more than a little."""
     scores = (token["score"] for result in attributions for token in result["tokens"] if not token["special"])
     return Scale.of(scores, is_signed(attributions), all(map(caption.explains_little, attributions)))
 
 
 @cache
-def shade(level: int, theme: Theme = "light", grey: bool = False) -> Shade:
+def shade(level: int, theme: Theme = "light", grey: bool = False) -> "Shade":
     """Return the colours of a level; text on it has a contrast of at least 4.5 to 1."""
     table = (_FOR if level >= 0 or grey else _AGAINST)[theme].split()
     step, rest = divmod(abs(level), _STEP)

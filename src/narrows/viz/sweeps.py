@@ -1,7 +1,5 @@
 """Figures of sweeps: one method at several layers or betas (`values`: by name of a method), a panel per data set."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +20,7 @@ Parameter = Literal["layer", "beta"]
 @paper_style()
 def plot_sweep_curves(
     summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float], measure: Measure = "probability"
-) -> Figure:
+) -> "Figure":
     """Draw the degradation curves of one method at several layers or betas (the paper's figures 2a, 2b and 4)."""
     colours = _colours(summaries, values)
     figure, panels = make_panels(summaries, sharey=True)
@@ -35,7 +33,7 @@ def plot_sweep_curves(
 
 
 @paper_style()
-def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float]) -> Figure:
+def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float]) -> "Figure":
     """Draw the drop at 11 % against the layer or beta, its 95 % interval as a band."""
     ranked = list(_colours(summaries, values))
     figure, panels = make_panels(summaries, sharey=False)
@@ -61,7 +59,7 @@ def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, value
 
 
 @paper_style()
-def plot_sweep_rates(summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float]) -> Figure:
+def plot_sweep_rates(summaries: Sequence[RunSummary], parameter: Parameter, values: Mapping[str, float]) -> "Figure":
     """Draw what is left of p(target) against the bits that pass, for one method at several layers or betas."""
     colours = _colours(summaries, values)
     figure, panels = make_panels(summaries, sharey=True)
@@ -83,7 +81,7 @@ def _colours(summaries: Sequence[RunSummary], values: Mapping[str, float]) -> di
     return {v: to_hex(colormaps["viridis"](0.9 * n / max(1, len(found) - 1))) for n, v in enumerate(found)}
 
 
-def _value_bar(figure: Figure, panels: list[Axes], parameter: str, colours: Mapping[float, str]) -> None:
+def _value_bar(figure: "Figure", panels: "list[Axes]", parameter: str, colours: Mapping[float, str]) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
 

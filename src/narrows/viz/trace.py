@@ -1,7 +1,5 @@
 """Figures of how bottlenecks narrowed: what the noise cost the prediction, step by step or setting by setting."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ BITS_THAT_PASS, P_THAT_IS_LEFT = "information that passes (bits)", "p(target) th
 
 
 @paper_style()
-def plot_trace(attributions: Mapping[str, AttributionDict]) -> Figure:
+def plot_trace(attributions: Mapping[str, AttributionDict]) -> "Figure":
     """Draw the optimisation of one text or of several settings, by name, over the steps: bits above, nats below."""
     if not attributions:
         raise InputError("a figure of traces needs at least one attribution, got none")
@@ -61,7 +59,7 @@ def rate_points(attributions: Sequence[AttributionDict]) -> list[tuple[float, fl
 
 
 @paper_style()
-def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
+def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> "Figure":
     """Draw what is left of the prediction against the bits that pass, a curve per named series of two or more betas."""
     figure = new_figure(COLUMN_WIDTH, 2.1)
     panel = figure.add_subplot()
@@ -77,7 +75,7 @@ def plot_rate(series: Mapping[str, Sequence[AttributionDict]]) -> Figure:
     return settle(figure)
 
 
-def scale_rate(panel: Axes) -> None:
+def scale_rate(panel: "Axes") -> None:
     """Scale the axes of a rate-distortion curve: bits logarithmic, p from 0 to 1."""
     from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 

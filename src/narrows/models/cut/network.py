@@ -1,7 +1,5 @@
 """A model as a row of blocks; encoder-decoders are cut on both sides at once: (batch, tokens, 2 * hidden), one mask."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,14 +28,14 @@ class Network:
     stacks: tuple[tuple[int, Layout], ...]
 
     @classmethod
-    def of(cls, model: PreTrainedModel) -> Network:
+    def of(cls, model: PreTrainedModel) -> "Network":
         """Find the blocks of a model."""
         stacks = find_stacks(model)
         starts = [sum(map(len, stacks[:number])) for number in range(len(stacks))]
         layouts = find_layouts(model, len(stacks))
         return cls(model, [block for stack in stacks for block in stack], tuple(zip(starts, layouts, strict=True)))
 
-    def cut(self, layer: int) -> tuple[Place, ...]:
+    def cut(self, layer: int) -> "tuple[Place, ...]":
         """List the places that a cut after a layer runs through, one per stack."""
         starts = [start for start, _ in self.stacks]
         return tuple(

@@ -1,7 +1,5 @@
 """The model card of a fine-tuned adapter: one record, as JSON for programs and as Markdown for people."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,8 +39,8 @@ class ModelCard:
     base: str  # the base model, by its name on the Hub
     base_sha256: str  # of the base's weights (model.safetensors)
     labels: tuple[str, ...]  # names of the classes, in the order of the logits
-    trained_on: tuple[TrainingData, ...]
-    accuracy: tuple[Accuracy, ...]
+    trained_on: "tuple[TrainingData, ...]"
+    accuracy: "tuple[Accuracy, ...]"
     seed: int  # of the order of the data, the dropout and the new weights
     command: str  # that made it
     settings: dict[str, Any]  # all of that command
@@ -59,7 +57,7 @@ class ModelCard:
                 partial.write_text(text, encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> ModelCard:
+    def load(cls, folder: Path) -> "ModelCard":
         """Read ``card.json`` from a folder; raise a ModelError if it is missing or not a card."""
         path = folder / CARD_FILE
         try:
