@@ -62,7 +62,7 @@ def make_app(shelf: Shelf) -> Any:
 
 
 def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Make a function that serves, and one that stops it; port 0 = any free one; `ready` is told the address."""
+    """Make a function that serves, and one that stops it; port 0 = any free one; `ready` gets the address."""
     listener = _listen(port)
     try:
         # An open page holds its connection: the server does not wait for visitors to leave.
