@@ -85,3 +85,26 @@ def _global_state() -> Iterator[None]:
     yield
     assert torch.is_grad_enabled()
     assert (torch.get_num_threads(), torch.get_default_dtype()) == (threads, dtype)
+
+
+# Files of about three seconds and more: left out of `make test-fast`.
+SLOW = (
+    *("app/test_session", "cli/test_commands", "cli/test_evaluations", "cli/test_finetune", "cli/test_runs"),
+    *("evaluation/test_cost", "methods/test_method", "methods/test_occlusion", "models/heads/test_tasks"),
+    *(
+        "models/hub/test_finetune",
+        "models/test_families",
+        "run/test_cluster",
+        "run/test_dataset",
+        "run/test_evaluating",
+    ),
+    *("run/test_flat_memory", "test_examples", "test_explainer", "test_heads", "viz/test_curves", "viz/test_figure"),
+    *("evaluation/test_degradation", "methods/test_evidence", "methods/test_information", "models/cut/test_split"),
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.with_suffix("").as_posix().endswith(tuple(f"tests/{name}" for name in SLOW)):
+            item.add_marker(pytest.mark.slow)
