@@ -25,6 +25,7 @@ from narrows.methods.evidence import Evidence, mask, pick_strongest
 from narrows.methods.method import Site
 from narrows.methods.registry import find_method
 from narrows.models.cut.blocks import find_blocks
+from narrows.models.heads.target import Distribution
 from tiny import Classifier, register_on_output
 
 TEXTS = ["a good film", "a very bad film it is not", "the act", "bad"]
@@ -377,3 +378,12 @@ def test_a_part_of_a_tenth_is_picked_at_least_one_and_none_of_two(tokens: int, p
     content = torch.zeros(1, 100, dtype=torch.bool)
     content[0, :tokens] = True
     assert evidence.picked_counts(content, part).tolist() == [picked]
+
+
+def test_a_target_without_odds_is_not_said_to_have_them(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
+    prior = make_prior(bert[0])
+    explainer = Explainer(*bert, "fast:layer=1", prior)
+    plain, whole = explainer("a very bad film"), explainer("a very bad film", Distribution())
+    assert "odds" in plain.method["caption"]
+    assert "odds" not in whole.method["caption"]
+    assert "loss" in whole.method["caption"]

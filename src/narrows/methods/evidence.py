@@ -24,6 +24,8 @@ SHARE = 1 / 10  # of the content tokens: picked in equal steps, one after each i
 SHORTEST = 3  # content tokens; in shorter texts nothing is picked: of two words, neither can be read without the other
 OPEN = 10**6  # an iteration that never comes
 WIDEST = 5.0  # logit of the most open mask of a rate curve, where the paper's optimisation starts
+# The caption for targets without odds: a number, a whole distribution.
+LOSS = "A token's score is the number of bits (0.69 nats each) by which it lowers the loss of the target."
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,9 @@ class Evidence:
                 reading = reading.pick(iteration, (iteration + 1) / self.iterations)
         rankings = reading.rankings() if self.iterations > 1 else None
         extras = self._extras(batch, sites, path, prior)
-        return batch.attributions(self, reading.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
+        made = batch.attributions(self, reading.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
+        pairs = zip(made, batch.goals, strict=True)
+        return [own if goal.has_odds else replace(own, method={**own.method, "caption": LOSS}) for own, goal in pairs]
 
     def _points(self, iteration: int) -> range:
         """Share the points out among the iterations: the numbers of those of one."""
