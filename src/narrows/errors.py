@@ -10,6 +10,10 @@ from typing import Any
 class NarrowsError(ValueError):
     """Base of everything that the user can put right."""
 
+    def __str__(self) -> str:
+        """Give the message on one line that acts on no terminal, whatever text or name it quotes."""
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
+
 
 class InputError(NarrowsError):
     """A text, a row or an option cannot be used as given."""
