@@ -89,7 +89,8 @@ def _global_state() -> Iterator[None]:
 
 # Files of about three seconds and more: left out of `make test-fast`.
 SLOW = (
-    *("app/test_attack", "app/test_session", "cli/test_commands", "cli/test_evaluations", "cli/test_finetune", "cli/test_runs"),
+    "app/test_attack",
+    *("app/test_session", "cli/test_commands", "cli/test_evaluations", "cli/test_finetune", "cli/test_runs"),
     *("evaluation/test_cost", "methods/test_method", "methods/test_occlusion", "models/heads/test_tasks"),
     *(
         "models/hub/test_finetune",

@@ -3,6 +3,7 @@
 Every class derives from `NarrowsError`, which the command line turns into exit code 2; anything else is a defect.
 """
 
+import re
 from importlib import import_module
 from typing import Any
 
@@ -10,9 +11,9 @@ from typing import Any
 class NarrowsError(ValueError):
     """Base of everything that the user can put right."""
 
-    def __str__(self) -> str:
-        """Give the message on one line that acts on no terminal, whatever text or name it quotes."""
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
+    def __init__(self, *said: Any) -> None:
+        """Take a message; it becomes one line that acts on no terminal, whatever text or name it quotes."""
+        super().__init__(*(_one_line(each) if isinstance(each, str) else each for each in said))
 
 
 class InputError(NarrowsError):
@@ -49,6 +50,11 @@ class MemoryLimitError(NarrowsError):
 
 class DependencyError(NarrowsError):
     """An optional package is missing; names the extra that installs it."""
+
+
+def _one_line(message: str) -> str:
+    line = re.sub(r"\s*[\r\n]+\s*", " ", message)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def need(module: str, message: str) -> Any:

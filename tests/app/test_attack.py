@@ -74,7 +74,7 @@ def explain(visitor: Visitor, **typed: Any) -> dict[str, Any]:
         *("/gradio_api/proxy=https://elsewhere.example/x", "/gradio_api/upload_progress?upload_id=1"),
         *("/assets/../../../etc/passwd", "/assets/%2e%2e/%2e%2e/routes.py", "/static/..%2f..%2froutes.py"),
         *("/monitoring", "/monitoring/summary", "/openapi.json", "/docs", "/gradio_api/openapi.json"),
-        *("/gradio_api/deep_link?session_hash=x", "/gradio_api/dev/reload", "/login", "/logout", "/gradio_api/vibe-code"),
+        *("/gradio_api/deep_link?session_hash=x", "/gradio_api/dev/reload", "/login", "/logout"),
         *("/gradio_api/stream/a/b/1/playlist-file", "/gradio_api/custom_component/1/client/component/x.js"),
         *("/gradio_api/heartbeat/..%2f..%2fetc", "/assets//etc/passwd", "/svelte//etc/passwd"),
     ],

@@ -59,7 +59,7 @@ def test_what_is_explained_is_what_the_model_predicts(family: str, text: str, pa
 
 @pytest.mark.parametrize("family", MODELS)
 @share(8)
-@given(rows=st.lists(ROWS, min_size=1, max_size=4), target=st.sampled_from((None, "positive", 0)), size=st.integers(1, 4))
+@given(st.lists(ROWS, min_size=1, max_size=4), st.sampled_from((None, "positive", 0)), st.integers(1, 4))
 def test_a_row_of_a_list_gets_what_it_gets_alone(family: str, rows: list[Any], target: Any, size: int) -> None:
     own = explainer(family)
     alone = [tried(lambda row=row: own(row, target)) for row in rows]
@@ -72,12 +72,8 @@ def test_a_row_of_a_list_gets_what_it_gets_alone(family: str, rows: list[Any], t
         check(other)
         assert isinstance(one, NarrowsError) == isinstance(other, NarrowsError)
         if not isinstance(one, NarrowsError):
-            assert (one.text, one.text_pair, one.tokens, one.target) == (
-                other.text,
-                other.text_pair,
-                other.tokens,
-                other.target,
-            )
+            for name in ("text", "text_pair", "tokens", "target"):
+                assert getattr(other, name) == getattr(one, name)
             np.testing.assert_allclose(other.scores, one.scores, rtol=1e-3, atol=1e-4)
 
 

@@ -55,9 +55,9 @@ def one_line(error: NarrowsError) -> NarrowsError:
     return error
 
 
-WORDS = ("a", "good", "film", "not", "bad", "the acting", "it's", "superb!", "ünïcödé", "映画", "👩‍👩‍👧", "e\u0301", "각")
-NASTY = ("\x00", "\x1b[31m", "\u202e", "\ufeff", "\u200b", "\u2028", "\x85", "\r\n", "\ud83d", "[red]", "[/red]", "</s>")
-NASTY += ("[CLS]", "[SEP]", "[MASK]", "<mask>", "<|endoftext|>", "{{7*7}}", "$x^", "\\input{x}", "%", "#", '"', "'", ",")
+WORDS = ("a", "good", "film", "not", "bad", "the acting", "it's", "superb!", "ünïcödé", "映画", "👩‍👩‍👧", "e\u0301")
+NASTY = ("\x00", "\x1b[31m", "\u202e", "\ufeff", "\u200b", "\u2028", "\x85", "\r\n", "\ud83d", "[red]", "[/red]")
+NASTY += ("[CLS]", "[SEP]", "[MASK]", "<mask>", "<|endoftext|>", "{{7*7}}", "$x^", "\\input{x}", "%", "</s>", '"', ",")
 ANY = st.text(st.characters(), max_size=40)  # surrogates among them
 MIXED = st.lists(st.sampled_from((*WORDS, *NASTY, " ", "\t")), max_size=12).map(" ".join)
 LONG = st.tuples(st.one_of(ANY, MIXED), st.integers(2, 400)).map(lambda made: made[0] * made[1])
@@ -67,7 +67,9 @@ COLUMNS = st.sampled_from(("text", "text_pair", "label", "premise", "hypothesis"
 NUMBERS = st.one_of(st.integers(-3, 5), st.integers(), st.floats(), st.booleans())
 SCALARS = st.one_of(TEXTS, st.none(), NUMBERS, st.binary(max_size=5), st.just(np.str_("good")), st.just(np.int64(1)))
 ROWS = st.one_of(
-    TEXTS, st.tuples(TEXTS, TEXTS), st.fixed_dictionaries({"text": TEXTS}, optional={"text_pair": TEXTS, "label": SCALARS})
+    TEXTS,
+    st.tuples(TEXTS, TEXTS),
+    st.fixed_dictionaries({"text": TEXTS}, optional={"text_pair": TEXTS, "label": SCALARS}),
 )
 THINGS = st.recursive(
     st.one_of(SCALARS, ROWS),

@@ -158,7 +158,9 @@ def _show(summary: "RunSummary") -> None:
     from narrows.viz.spans import visible
 
     about = f"{summary['dataset']}: {summary['instances']} texts, {summary['removal']}, target {summary['target']}"
-    table = Table("method", title=Text(visible(about)), caption="drop: of p(target) without the first ninth, 95 % interval")
+    table = Table(
+        "method", title=Text(visible(about)), caption="drop: of p(target) without the first ninth, 95 % interval"
+    )
     for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):
         table.add_column(heading, justify="right", no_wrap=True)
     for method in summary["methods"].values():

@@ -1,6 +1,6 @@
 """Whether what somebody saved has the form of `narrows.data.schema`: files travel, and are changed on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -30,8 +30,8 @@ def misfit(value: Any, kind: Any, where: str) -> str | None:
         return None if None in wrong else wrong[0]
     if not isinstance(value, (list, tuple) if origin is list else Mapping):
         return f"{where} is {value!r:.40}, not {'a list' if origin is list else 'an object'}"
-    items = enumerate(value) if origin is list else value.items()
-    return next((wrong for key, item in items if (wrong := misfit(item, inner[-1], f"{where}[{key!r:.40}]"))), None)
+    items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return next((said for key, item in items if (said := misfit(item, inner[-1], f"{where}[{key!r:.40}]"))), None)
 
 
 def _misfit_of_object(value: Any, kind: Any, where: str) -> str | None:
