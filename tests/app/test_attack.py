@@ -125,7 +125,8 @@ def test_a_page_elsewhere_cannot_ask(address: str, visitor: Visitor, headers: di
 def test_bodies_are_bounded_in_size_depth_and_kind(visitor: Visitor) -> None:
     def status(content: bytes | Iterator[bytes]) -> int:
         try:
-            return int(httpx.post(f"{visitor.api}/queue/join", content=content, timeout=LONG).status_code)
+            sent: Any = {"content": content, "headers": {"content-type": "application/json"}, "timeout": LONG}
+            return int(httpx.post(f"{visitor.api}/queue/join", **sent).status_code)
         except httpx.TransportError:  # it was answered, and hung up on, while it was still talking
             return 413
 
