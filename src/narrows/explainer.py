@@ -273,11 +273,11 @@ class Explainer:
                     batch.prefix(range(self.blocks + 1))
                 return [method.explain(batch) for method in methods]
 
-        lengths = [len(question.encoding) for question in questions]
+        encodings = [question.encoding for question in questions]
         copies = max(method.copies for method in methods)
         found: dict[int, list[Attribution]] = {}
         for rows, explained in run_in_batches(
-            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, copies
+            (self.model, self.tokenizer), self._budget, encodings, batch_size, explain, copies
         ):
             found.update(zip(rows, map(list, zip(*explained, strict=True)), strict=True))
         return [[found[row][number] for row in range(len(questions))] for number in range(len(methods))]

@@ -148,7 +148,7 @@ def electra(vocabulary: int) -> PreTrainedModel:
 
 def gpt2(vocabulary: int) -> PreTrainedModel:
     sizes = {"n_layer": BLOCKS, "n_embd": HIDDEN, "n_head": 2, "n_positions": 64}
-    config = GPT2Config(vocab_size=vocabulary, bos_token_id=0, eos_token_id=0, **sizes, **LABELS)
+    config = GPT2Config(vocab_size=vocabulary, bos_token_id=0, eos_token_id=0, pad_token_id=0, **sizes, **LABELS)
     return GPT2ForSequenceClassification(config)
 
 

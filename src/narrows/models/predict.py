@@ -1,6 +1,7 @@
 """Predictions of a classifier for encoded texts."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from narrows.models.cut.split import borrowed, forward_head
 from narrows.models.heads.targets import count_labels, is_multi_label
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
+from narrows.models.plain import check_plain
 from narrows.models.text.encoding import Encoding, collate, padding_id
 
 Floats = NDArray[np.float64]
@@ -50,14 +52,16 @@ def map_logits(
     """Run a model on at least one text and stack `function(positions, logits)`, one row per text, in their order."""
     padding = padding_id(model, tokenizer)
     filled = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
-    lengths = [len(encoding) for encoding in filled]
     found: dict[int, Any] = {}
 
     def run(rows: list[int]) -> Floats:
-        return function(rows, forward_head(model, collate([filled[row] for row in rows], padding, model.device)))
+        some = [filled[row] for row in rows]
+        logits = forward_head(model, collate(some, padding, model.device))
+        check_plain(model, some, logits, lambda _: nullcontext())
+        return function(rows, logits)
 
     with borrowed(model, padding), torch.inference_mode():
-        for rows, values in run_in_batches((model, tokenizer), TokenBudget(BATCH_TOKENS), lengths, BATCH_SIZE, run):
+        for rows, values in run_in_batches((model, tokenizer), TokenBudget(BATCH_TOKENS), filled, BATCH_SIZE, run):
             found.update(zip(rows, values, strict=True))
     return np.array([found[row] for row in range(len(filled))])
 
