@@ -113,12 +113,7 @@ def test_an_encoder_and_its_decoder_take_texts_with_different_numbers_of_ends(fa
     ids = {"vocab_size": 300, "pad_token_id": pad, "eos_token_id": 0, "decoder_start_token_id": 2, "num_labels": 2}
     if family == "bart":
         sizes = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "max_position_embeddings": 64}
-        heads = {
-            "encoder_attention_heads": 2,
-            "decoder_attention_heads": 2,
-            "encoder_ffn_dim": 16,
-            "decoder_ffn_dim": 16,
-        }
+        heads = {f"{side}_attention_heads": 2 for side in ("encoder", "decoder")}
         model = BartForSequenceClassification(BartConfig(**sizes, **heads, **ids))
     else:
         model = T5ForSequenceClassification(T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2, **ids))

@@ -64,9 +64,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     texts = (example.text, example.text_pair)
     # A text that begins with its own start token, as chat templates of decoders write it, gets no second one.
     begun = tokenizer.cls_token is None and example.text.startswith(tokenizer.bos_token or "\0")
-    own: dict[str, Any] = (
-        {"verbose": False} if special and not begun else {"verbose": False, "add_special_tokens": False}
-    )
+    own: dict[str, Any] = {"verbose": False, **({} if special and not begun else {"add_special_tokens": False})}
     rust: Any = tokenizer.backend_tokenizer
     truncation, padding = rust.truncation, rust.padding  # every call overwrites them
     try:
