@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
 from narrows.models.cut.split import borrowed, forward_head
-from narrows.models.heads.targets import count_labels, is_multi_label
+from narrows.models.heads.targets import count_labels, kind_of_outputs
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
 from narrows.models.plain import check_plain
@@ -28,7 +28,7 @@ BATCH_TOKENS = MOST_TOKENS["cpu"]  # at first; fewer once memory runs out
 def predict(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encodings: Sequence[Encoding]) -> Floats:
     """Compute the probabilities of all classes, (texts, classes); raise a ModelError unless they exclude each other."""
     called = type(model).__name__
-    if is_multi_label(model) or count_labels(model) == 1:
+    if kind_of_outputs(model) != "classes":
         why = "does not choose one class of several: it can be explained, but its predictions cannot be compared"
         raise ModelError(f"{called} {why}")
 

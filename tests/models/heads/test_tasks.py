@@ -95,8 +95,12 @@ def test_a_number() -> None:
     assert loss == pytest.approx(0, abs=1e-6)
     attribution = Explainer(*classifier, **QUICK)("a good film")
     assert float(attribution.predicted) == pytest.approx(float(logits[0]), rel=1e-4)
-    with pytest.raises(TargetError, match="one number, not classes"):
-        Explainer(*classifier, **QUICK)("a good film", 0)
+    for target in (0, "score", Distribution(), torch.tensor(0)):
+        assert Explainer(*classifier, **QUICK)("a good film", target).scores == pytest.approx(attribution.scores)
+    with pytest.raises(TargetError, match=r"numbers, not classes.*score"):
+        Explainer(*classifier, **QUICK)("a good film", Contrast(0, 1))
+    with pytest.raises(TargetError, match=r"no label 1.*score \(0\)"):
+        Explainer(*classifier, **QUICK)("a good film", 1)
 
 
 def test_one_words_tag() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
@@ -20,19 +20,20 @@ FIRST_TOKEN = {
 }
 KEYS_AND_VALUES = 1 / 6  # of the products of a block, where the feed-forward part is four times as wide as the rest
 
-Hook = TypeVar("Hook", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 _OBSERVED: ContextVar[bool] = ContextVar("observed", default=True)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def passive(hook: Hook) -> Hook:
+def passive(hook: Callable[P, T]) -> Callable[P, T | None]:
     """Mark a hook that only observes, so that the block may still compute less than it could."""
 
-    def observe(*args: Any, **kwargs: Any) -> Any:
+    def observe(*args: P.args, **kwargs: P.kwargs) -> T | None:
         return hook(*args, **kwargs) if _OBSERVED.get() else None
 
     observe.passive = True  # type: ignore[attr-defined]
-    return cast("Hook", observe)
+    return observe
 
 
 @contextmanager

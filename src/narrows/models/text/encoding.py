@@ -42,11 +42,6 @@ def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | N
     return min(limits, default=None)
 
 
-def encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
-    """Tokenize a text without any special tokens."""
-    return encode(tokenizer, Example(text), None, special=False)
-
-
 def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
     """Keep only the tokens at these positions of an encoded text."""
     features = {name: [values[i] for i in positions] for name, values in encoding.features.items()}
@@ -55,7 +50,7 @@ def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
     return Encoding(features, tokens, offsets, segments, encoding.truncated)
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None, special: bool = True) -> Encoding:
+def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
     """Tokenize a text or a pair, with special tokens; one beyond the limit is cut, and the lost tokens are counted."""
     if not tokenizer.is_fast:
         advice = "load a fast tokenizer, as AutoTokenizer.from_pretrained does if there is one (a tokenizer.json)"
@@ -64,7 +59,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     texts = (example.text, example.text_pair)
     # A text that begins with its own start token, as chat templates of decoders write it, gets no second one.
     begun = tokenizer.cls_token is None and example.text.startswith(tokenizer.bos_token or "\0")
-    own: dict[str, Any] = {"verbose": False, **({} if special and not begun else {"add_special_tokens": False})}
+    own: dict[str, Any] = {"verbose": False, **({"add_special_tokens": False} if begun else {})}
     rust: Any = tokenizer.backend_tokenizer
     truncation, padding = rust.truncation, rust.padding  # every call overwrites them
     try:
