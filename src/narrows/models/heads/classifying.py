@@ -30,7 +30,7 @@ class Classifying(Task):
             return _resolve_number(target, question.example, logits, labels)
         best, names = int(logits.argmax()), name_classes(labels)
         if isinstance(target, str):
-            target = resolve_target(target, question.example, best, labels)
+            target = labels[resolve_target(target, question.example, best, labels)]
         goal, described = choose(target, logits, names) if kind == "classes" else _choose_labels(target, logits, names)
         wide = logits.cpu().double()  # Apple's GPUs have no float64
         p = (wide.softmax(dim=-1) if kind == "classes" else torch.sigmoid(wide)).tolist()

@@ -50,7 +50,7 @@ def find_label(label: str | int, labels: Sequence[str]) -> int:
         index = int(label)
         if str(index) in labels and labels[index] != str(index):
             two = f"the label {str(index)!r} or the one at index {index}, {labels[index]!r}"
-            raise TargetError(f"{label!r} could be {two}: give the name, as a string")
+            raise TargetError(f"{index} could be {two}: give the name, as a string")
         return index
     listed = ", ".join(f"{name} ({index})" for index, name in enumerate(labels))
     raise TargetError(f"no label {label!r}: the model has {listed}")
