@@ -221,7 +221,7 @@ def test_the_model_runs_once_for_layers_that_are_known(bert: Classifier) -> None
     calls: list[int] = []
     tiny.probed(bert)
     with lent_batch(bert, ITEMS, TARGETS) as batch:
-        batch.prefix([1])  # the first one is compared with plain calls
+        batch.prefix([1])  # at first use it is compared with plain calls
     bert[0].classifier.register_forward_hook(lambda *_: calls.append(1))
     with lent_batch(bert, ITEMS, TARGETS) as batch:
         batch.prefix([1, 3])

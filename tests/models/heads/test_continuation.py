@@ -142,6 +142,8 @@ def test_a_continuation_without_its_space_is_warned_of() -> None:
         warnings.simplefilter("error")
         explainer(TEXT, " Paris")
         explainer(TEXT, [space])
+        # of a single word, whether a space belongs to it is the model's to say
+        assert explainer(TEXT, Contrast("Paris", "Rome")).target == " Paris rather than  Rome"
 
 
 def language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:

@@ -145,8 +145,11 @@ def _written(question: Question, span: tuple[int, int]) -> str:
     return context[slice(*trim_span(context, first[0], last[1]))]
 
 
-def _name_tokens(tokenizer: PreTrainedTokenizerBase) -> Names:
-    """Name tokens as they appear in a text, with their leading space, and find the one that a word is."""
+def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
+    """Name tokens as they appear in a text, with their leading space, and find the one that a word is.
+
+    A word may be two tokens, with a space and without: the one that the model holds more likely there is meant.
+    """
 
     def name(index: int) -> str:
         spelled = tokenizer.convert_ids_to_tokens(index)
@@ -160,11 +163,11 @@ def _name_tokens(tokenizer: PreTrainedTokenizerBase) -> Names:
             if isinstance(word, bool) or not 0 <= word < len(tokenizer):
                 raise TargetError(f"no token {word!r}: the vocabulary has {len(tokenizer)}")
             return word
-        for spelling in (word, f" {word}"):
-            ids: list[int] = tokenizer(spelling, add_special_tokens=False)["input_ids"]
-            if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
-                return ids[0]
-        raise TargetError(f"{word!r} is not a single token of the vocabulary")
+        spelled = [tokenizer(own, add_special_tokens=False)["input_ids"] for own in (word, f" {word}")]
+        found: list[int] = [ids[0] for ids in spelled if len(ids) == 1 and ids[0] != tokenizer.unk_token_id]
+        if not found:
+            raise TargetError(f"{word!r} is not a single token of the vocabulary")
+        return max(found, key=lambda token: float(logits[token]))
 
     return Names(name, find)
 
@@ -184,7 +187,7 @@ class _Filling(Task):
         return _head_reading(self.model, [[_blank_of(question, self.tokenizer)[0]] for question in questions])
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        names = _name_tokens(self.tokenizer)
+        names = _name_tokens(self.tokenizer, logits[0])
         goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
         predicted = names.name(int(logits[0].argmax()))
         return Resolved(At(0, goal), described, predicted, list_probabilities(logits[0], names, goal))
@@ -248,7 +251,7 @@ class _Continuing(Task):
         return _head_reading(self.model, places)
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        names = _name_tokens(self.tokenizer)
+        names = _name_tokens(self.tokenizer, logits[0])
         chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
         goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
         described = chosen[0][1]
