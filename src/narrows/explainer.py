@@ -25,7 +25,7 @@ from narrows.methods.registry import find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config
 from narrows.models.cut.network import Network
-from narrows.models.heads.target import Target
+from narrows.models.heads.target import Target, as_plain
 from narrows.models.heads.task import Question
 from narrows.models.hub.loading import load_classifier
 from narrows.models.hub.pipelines import unpack_pipeline
@@ -199,9 +199,10 @@ class Explainer:
             TargetError: If the model has no such label.
             NumericsError: If the model computes NaN or infinity.
         """
+        target = as_plain(target)
         several = isinstance(target, (list, tuple))
         if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
-            if several:
+            if several and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
             return next(self._stream([(cast("Item", inputs), cast("Target", target))], 1, WINDOW))
         if not isinstance(inputs, Iterable):
@@ -273,11 +274,11 @@ class Explainer:
                     batch.prefix(range(self.blocks + 1))
                 return [method.explain(batch) for method in methods]
 
-        lengths = [len(question.encoding) for question in questions]
+        encodings = [question.encoding for question in questions]
         copies = max(method.copies for method in methods)
         found: dict[int, list[Attribution]] = {}
         for rows, explained in run_in_batches(
-            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, copies
+            (self.model, self.tokenizer), self._budget, encodings, batch_size, explain, copies
         ):
             found.update(zip(rows, map(list, zip(*explained, strict=True)), strict=True))
         return [[found[row][number] for row in range(len(questions))] for number in range(len(methods))]

@@ -36,6 +36,7 @@ from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, r
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved
+from narrows.models.plain import check_plain
 from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
@@ -113,6 +114,7 @@ class Batch:
             with self.reading():
                 self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
             check_finite(self._prefix, self.real, self.examples)
+            check_plain(self.model, self.encodings, self._prefix.logits, lambda row: self.reading([row]))
         return self._prefix
 
     @property

@@ -10,8 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.data.example import Example, Item
 from narrows.errors import InputError, NarrowsWarning
 from narrows.models.heads.classifying import Classifying
-from narrows.models.heads.target import Target
-from narrows.models.heads.targets import count_labels, is_multi_label
+from narrows.models.heads.target import Target, as_plain
+from narrows.models.heads.targets import class_labels, count_labels, kind_of_outputs
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
@@ -65,6 +65,7 @@ class Reader:
 
     def ask(self, item: Item, target: Target) -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
+        target = as_plain(target)
         pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
@@ -77,9 +78,12 @@ class Reader:
     def _settle(self, encodings: Sequence[Encoding], target: Target) -> Target:
         """Fix one target for all windows of a text: the given one, or the class predicted on average."""
         model = self._model
-        if not isinstance(self.task, Classifying) or is_multi_label(model) or count_labels(model) <= 1:
+        if not isinstance(self.task, Classifying) or kind_of_outputs(model) != "classes" or not count_labels(model):
             raise InputError("long_texts='windows' works only with classifiers of one class of several")
-        return int(predict(model, self._tokenizer, encodings).mean(axis=0).argmax()) if target is None else target
+        if target is not None:
+            return target
+        p = predict(model, self._tokenizer, encodings).mean(axis=0)
+        return class_labels(model, len(p))[int(p.argmax())]
 
     def _warn(self, pieces: Pieces) -> None:
         cut = f"{pieces.whole.truncated} tokens were cut off {pieces.example.text[:60]!r}"
