@@ -80,7 +80,7 @@ def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]
 def word_span(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Give the span of what is visible of the tokens of one word: tokens of white space do not widen it."""
     trimmed = [trim_span(text, *span) for span in spans]
-    visible = [span for span in trimmed if span[0] < span[1]] or trimmed
+    visible = [span for span in trimmed if span[0] < span[1]] or [max(trimmed)]
     return min(start for start, _ in visible), max(end for _, end in visible)
 
 

@@ -87,9 +87,9 @@ class Reader:
 
     def check(self, target: Target) -> None:
         """Refuse a target that every text is to have, where no text can: a label that the classifier lacks."""
-        if isinstance(self.task, Classifying) and target not in (None, GOLD) and (count := count_labels(self._model)):
-            nothing = Question(Example("-"), Encoding({}, (), (), (), 0), target)
-            self.task.resolve(nothing, torch.zeros(count))
+        gold = target is None or (isinstance(target, str) and target == GOLD)
+        if isinstance(self.task, Classifying) and not gold and (count := count_labels(self._model)):
+            self.task.resolve(Question(Example("-"), Encoding({}, (), (), (), 0), target), torch.zeros(count))
 
     def ask(self, item: Item, target: Target) -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
