@@ -279,10 +279,9 @@ class Attributions(list[Result]):
     text at several layers is shown as one picture, tokens by layers; other results one below the other.
 
     Example:
-        >>> from narrows import Explainer
-        >>> results = Explainer.from_pretrained("sentiment")(["A superb film.", ""])  # doctest: +SKIP
-        >>> results.errors  # doctest: +SKIP
-        {1: InputError('text is empty: there is nothing to explain')}
+        >>> from narrows import NarrowsError
+        >>> Attributions([NarrowsError("text is empty")]).errors
+        {0: NarrowsError('text is empty')}
     """
 
     def __repr__(self) -> str:

@@ -292,28 +292,31 @@ class Explainer:
     ) -> list[list[Attribution] | NarrowsError]:
         """Explain questions by some methods, in batches that fit into memory; an error for each that fails alone."""
 
-        def explain(rows: list[int]) -> list[list[Attribution] | NarrowsError]:
+        def explain(rows: list[int]) -> list[list[Attribution]]:
+            batch = Batch(self._cut, [questions[row] for row in rows])
+            with self._cut.lent():
+                if len(methods) > 1:
+                    batch.prefix(range(self.blocks + 1))
+                return [method.explain(batch) for method in methods]
+
+        def explain_rows(rows: list[int]) -> list[list[Attribution] | NarrowsError]:
             try:
-                batch = Batch(self._cut, [questions[row] for row in rows])
-                with self._cut.lent():
-                    if len(methods) > 1:
-                        batch.prefix(range(self.blocks + 1))
-                    return [list(maps) for maps in zip(*(method.explain(batch) for method in methods), strict=True)]
+                return [list(maps) for maps in zip(*explain(rows), strict=True)]
             except OF_ONE_TEXT as error:
                 if len(rows) == 1:
                     return [forget(error)]
             except Exception as error:
                 if len(rows) > 1 or not is_out_of_memory(error):
                     raise
-                return [no_memory(lengths[rows[0]], str(error))]
+                return [no_memory(len(questions[rows[0]].encoding), str(error))]
             # One of them is the cause, which its halves find out.
-            return [*explain(rows[: len(rows) // 2]), *explain(rows[len(rows) // 2 :])]
+            return [*explain_rows(rows[: len(rows) // 2]), *explain_rows(rows[len(rows) // 2 :])]
 
         lengths = [len(question.encoding) for question in questions]
         copies = max(method.copies for method in methods)
         found: dict[int, list[Attribution] | NarrowsError] = {}
         for rows, explained in run_in_batches(
-            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, copies
+            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain_rows, copies
         ):
             found.update(zip(rows, explained, strict=True))
         return [found[row] for row in range(len(questions))]
