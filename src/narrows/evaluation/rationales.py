@@ -77,7 +77,7 @@ def token_f1(ranking: Sequence[int], truth: NDArray[np.bool_]) -> float:
 
 
 def agreement(attributions: Sequence[Result], spans: Sequence[Sequence[Span]]) -> Agreement:
-    """Compare attributions with spans that people marked, in characters; NaN where all were cut off; raise an error among them."""
+    """Compare attributions, none an error, with spans that people marked, in characters; NaN where all were cut off."""
     rows = []
     for own, marked in zip(strict(attributions), spans, strict=True):
         truth, content = token_truth(own, marked), sorted(own.ranking)
