@@ -402,7 +402,7 @@ def poison(model: PreTrainedModel, tokenizer: Any, word: str) -> None:
 def test_nan_in_the_activations_is_an_error_that_names_the_text(bert: Classifier) -> None:
     poison(*bert, "superb" if "superb" in bert[1].get_vocab() else "super")
     with pytest.raises(NumericsError, match=r"NaN or infinity for 'the acting is superb"):
-        explainer_of(bert)(TEXTS)
+        explainer_of(bert)(TEXTS[2])
     assert len(explainer_of(bert)(TEXTS[:2])) == 2
 
 

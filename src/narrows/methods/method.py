@@ -225,6 +225,7 @@ class Batch:
         for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
             encoding, extra = question.encoding, dict(extras[row]) if extras else {}
             own = self._scores_of(row, scores[row], about["label"])
+            unread = {"unknown": encoding.unknown} if encoding.unknown else {}
             made.append(
                 Attribution(
                     text=question.example.text,
@@ -242,7 +243,7 @@ class Batch:
                     truncated=encoding.truncated,
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
-                    record={**record, **extra.pop("record", {})},
+                    record={**record, **unread, **extra.pop("record", {})},
                     **extra,
                 )
             )

@@ -1,7 +1,7 @@
 """What follows a text, as tokens: found in the context of the text, or given as ids."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
@@ -70,12 +70,12 @@ def append(tokenizer: PreTrainedTokenizerBase, encoding: Encoding, continuation:
     special = [token in tokenizer.all_special_ids for token in ids]
     spans = [(min(max(first, 0), max(end, 0)), max(end, 0)) for first, end in zip([0, *ends], ends, strict=False)]
     fillings = {"input_ids": ids}
-    return Encoding(
+    return replace(
+        encoding,
         features={name: [*own, *fillings.get(name, [1] * count)] for name, own in encoding.features.items()},
         tokens=(*encoding.tokens, *map(str, tokenizer.convert_ids_to_tokens(ids))),
         offsets=(*encoding.offsets, *(None if own else span for own, span in zip(special, spans, strict=True))),
         segments=(*encoding.segments, *(None if own else 1 for own in special)),
-        truncated=encoding.truncated,
     )
 
 

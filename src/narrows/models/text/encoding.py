@@ -1,7 +1,7 @@
 """From texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,9 +22,16 @@ class Encoding:
     offsets: tuple[tuple[int, int] | None, ...]  # in the text of the token's segment; None for a special token
     segments: tuple[int | None, ...]  # 0 for text, 1 for text_pair, None for a special token
     truncated: int  # tokens that were cut off
+    unknown_id: int | None = None  # of the token that stands for what the vocabulary lacks
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def unknown(self) -> int:
+        """How many tokens of the text the vocabulary lacks."""
+        pairs = zip(self.features["input_ids"], self.segments, strict=True)
+        return sum(index == self.unknown_id and segment is not None for index, segment in pairs)
 
 
 def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | None:
@@ -47,7 +54,7 @@ def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
     features = {name: [values[i] for i in positions] for name, values in encoding.features.items()}
     rows = [(encoding.tokens[i], encoding.offsets[i], encoding.segments[i]) for i in positions]
     tokens, offsets, segments = zip(*rows, strict=True) if rows else ((), (), ())
-    return Encoding(features, tokens, offsets, segments, encoding.truncated)
+    return replace(encoding, features=features, tokens=tokens, offsets=offsets, segments=segments)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
@@ -86,7 +93,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     features = {name: list(values) for name, values in cut.items()}
     offsets = tuple(None if s is None else offset for s, offset in zip(segments, backend.offsets, strict=True))
     lost = len(full["input_ids"]) - len(cut["input_ids"])
-    return Encoding(features, tuple(backend.tokens), offsets, segments, lost)
+    return Encoding(features, tuple(backend.tokens), offsets, segments, lost, tokenizer.unk_token_id)
 
 
 def padding_id(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
