@@ -25,6 +25,7 @@ from narrows.methods.registry import find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config
 from narrows.models.cut.network import Network
+from narrows.models.cut.view import unwrapped
 from narrows.models.heads.target import Target
 from narrows.models.heads.task import Question
 from narrows.models.hub.loading import load_classifier
@@ -96,7 +97,7 @@ class Explainer:
             >>> Explainer(model, tokenizer, method="ig:steps=20", prior="instance")("Superb.").unit
             'nats of log p'
         """
-        self.model = model
+        self.model = model = unwrapped(model)
         self.tokenizer = tokenizer
         self.method: Method = find_method(method)
         self._reader = Reader(model, tokenizer, max_tokens, long_texts)
@@ -267,19 +268,18 @@ class Explainer:
         """Explain questions by some methods, in batches that fit into memory; in the order of the questions."""
 
         def explain(rows: list[int]) -> list[list[Attribution]]:
-            batch = Batch(self._cut, [questions[row] for row in rows])
-            with self._cut.lent():
-                if len(methods) > 1:
-                    batch.prefix(range(self.blocks + 1))
-                return [method.explain(batch) for method in methods]
+            batch = Batch(cut, [questions[row] for row in rows])
+            if len(methods) > 1:
+                batch.prefix(range(self.blocks + 1))
+            return [method.explain(batch) for method in methods]
 
         lengths = [len(question.encoding) for question in questions]
         copies = max(method.copies for method in methods)
         found: dict[int, list[Attribution]] = {}
-        for rows, explained in run_in_batches(
-            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, copies
-        ):
-            found.update(zip(rows, map(list, zip(*explained, strict=True)), strict=True))
+        with self._cut.lent() as cut:
+            reader = (cut.model, self.tokenizer)
+            for rows, explained in run_in_batches(reader, self._budget, lengths, batch_size, explain, copies):
+                found.update(zip(rows, map(list, zip(*explained, strict=True)), strict=True))
         return [[found[row][number] for row in range(len(questions))] for number in range(len(methods))]
 
 

@@ -10,7 +10,8 @@ from narrows.bottleneck.prior import Prior
 from narrows.data.example import Example
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed
 from narrows.models.text.encoding import collate, encode, padding_id, token_limit
 
 
@@ -31,15 +32,14 @@ def estimate_prior(
     Example:
         >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
-    network = Network.of(model)
     padding, limit = padding_id(model, tokenizer), token_limit(model, tokenizer)
+    network = Network.of(borrowed(model, padding))
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
         stream = iter(examples)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
-            inputs = collate(chunk, padding, model.device)
+            inputs = collate(chunk, padding, network.model.device)
             prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
             yield [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
 
-    with borrowed(model, padding):
-        return Prior.estimate(batches(), identify(model))
+    return Prior.estimate(batches(), identify(network.model))

@@ -66,7 +66,7 @@ class TokenBudget:
             if len(rows) == 1:
                 advice = f"no memory for a text of {longest} tokens, shorten it with max_tokens"
                 raise MemoryLimitError(f"{advice}: {complaint}")
-            self.tokens = len(rows) // 2 * longest * copies
+            self.tokens = min(self.tokens, len(rows) // 2 * longest * copies)  # another thread may have halved it more
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,12 +5,14 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.data.example import Example
+from narrows.models.cut.head import same
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed, origin
 from narrows.models.memory import TokenBudget
 from narrows.models.text.encoding import collate, encode, padding_id
 
@@ -44,21 +46,16 @@ def run_in_batches(
 
 def sees_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Find out with two runs, once per model, whether padding changes what it computes by more than rounding."""
-    if model not in _KNOWN:
+    if (known := _KNOWN.get(origin(model))) is None:
         padding = padding_id(model, tokenizer)
         short, long = (encode(tokenizer, Example(text, text), None) for text in PROBES)
-        network = Network.of(model)
+        network = Network.of(borrowed(model, padding))
         layers = range(len(network.blocks) + 1)
-        with borrowed(model, padding), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             alone, padded = (
                 run_prefix(network, collate(texts, padding, model.device), layers) for texts in ([short], [short, long])
             )
         # The logits alone may hide it, so every token is compared at every layer.
         pairs = [(alone.logits, padded.logits), *((alone.activations[i], padded.activations[i]) for i in layers)]
-        _KNOWN[model] = any(_differ(one[0], other[0][: len(one[0])]) for one, other in pairs)
-    return _KNOWN[model]
-
-
-def _differ(one: Tensor, other: Tensor) -> bool:
-    eps = torch.finfo(one.dtype).eps
-    return bool((one - other).abs().max() > min(100 * eps, eps**0.5) * one.abs().max())
+        known = _KNOWN[origin(model)] = not all(same(one[0], other[0][: len(one[0])]) for one, other in pairs)
+    return known

@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
-from narrows.models.cut.split import borrowed, forward_head
+from narrows.models.cut.split import forward_head
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.targets import count_labels, is_multi_label
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
@@ -54,10 +55,11 @@ def map_logits(
     found: dict[int, Any] = {}
 
     def run(rows: list[int]) -> Floats:
-        return function(rows, forward_head(model, collate([filled[row] for row in rows], padding, model.device)))
+        return function(rows, forward_head(view, collate([filled[row] for row in rows], padding, view.device)))
 
-    with borrowed(model, padding), torch.inference_mode():
-        for rows, values in run_in_batches((model, tokenizer), TokenBudget(BATCH_TOKENS), lengths, BATCH_SIZE, run):
+    view = borrowed(model, padding)
+    with torch.inference_mode():
+        for rows, values in run_in_batches((view, tokenizer), TokenBudget(BATCH_TOKENS), lengths, BATCH_SIZE, run):
             found.update(zip(rows, values, strict=True))
     return np.array([found[row] for row in range(len(filled))])
 

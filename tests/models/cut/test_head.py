@@ -19,7 +19,8 @@ from narrows.models.cut import split
 from narrows.models.cut.blocks import find_blocks
 from narrows.models.cut.head import as_read_by_head, share_computed
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, forward_logits, run_prefix, run_suffix
+from narrows.models.cut.split import forward_logits, run_prefix, run_suffix
+from narrows.models.cut.view import borrowed
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 

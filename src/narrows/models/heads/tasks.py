@@ -176,8 +176,8 @@ class _Filling(Task):
         _blank_of(question, self.tokenizer)
         return question
 
-    def reading(self, questions: Sequence[Question]) -> Any:
-        return _head_reading(self.model, [[_blank_of(question, self.tokenizer)[0]] for question in questions])
+    def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> Any:
+        return _head_reading(model, [[_blank_of(question, self.tokenizer)[0]] for question in questions])
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
         names = _name_tokens(self.tokenizer)
@@ -238,11 +238,11 @@ class _Continuing(Task):
         )
         return replace(question, example=replace(question.example, text_pair=target), encoding=joined)
 
-    def reading(self, questions: Sequence[Question]) -> Any:
+    def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> Any:
         counts = [(len(question.encoding), len(self._wanted(question))) for question in questions]
         most = max(wanted for _, wanted in counts)
         places = [[*range(end - wanted, end), *[end - 1] * (most - wanted)] for end, wanted in counts]
-        return _head_reading(self.model, places)
+        return _head_reading(model, places)
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
         names = _name_tokens(self.tokenizer)
