@@ -17,7 +17,7 @@ from narrows.models.heads.goals import At, Span, Together
 from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
 from narrows.models.heads.targets import class_labels
 from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Task, choose, list_probabilities
-from narrows.models.text.encoding import Encoding, encode_plain, take
+from narrows.models.text.encoding import Encoding, encode_plain, private_tokenizer, take
 
 CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
 NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
@@ -157,7 +157,8 @@ def _name_tokens(tokenizer: PreTrainedTokenizerBase) -> Names:
                 raise TargetError(f"no token {word}: the vocabulary has {len(tokenizer)}")
             return word
         for spelling in (word, f" {word}"):
-            ids: list[int] = tokenizer(spelling, add_special_tokens=False)["input_ids"]
+            with private_tokenizer(tokenizer) as own:
+                ids: list[int] = own(spelling, add_special_tokens=False)["input_ids"]
             if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
                 return ids[0]
         raise TargetError(f"{word!r} is not a single token of the vocabulary")
