@@ -23,9 +23,8 @@ from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import find_method, spec
 from narrows.methods.settings import settings_of
-from narrows.models.cut.blocks import identify, text_config
+from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
-from narrows.models.cut.view import unwrapped
 from narrows.models.heads.target import Target
 from narrows.models.heads.task import Question
 from narrows.models.hub.loading import load_classifier

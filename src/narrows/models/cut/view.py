@@ -9,7 +9,7 @@ import functools
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, cast
 from weakref import ref
 
 import torch
@@ -17,24 +17,10 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from narrows.errors import ModelError
-from narrows.models.cut.blocks import text_config
-
-Module = TypeVar("Module", bound=nn.Module)
+from narrows.models.cut.blocks import Module, text_config, unwrapped
 
 _ORIGIN = "_narrows_origin"
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, type, torch.Size))
-
-
-def unwrapped(model: Module) -> Module:
-    """Take off what torch.compile, DataParallel and DistributedDataParallel put around a module."""
-    while True:
-        inner = model.__dict__.get("_modules", {})
-        if type(model).__name__ == "OptimizedModule" and "_orig_mod" in inner:
-            model = inner["_orig_mod"]
-        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
-        else:
-            return model
 
 
 def origin(model: Module) -> Module:
