@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import types
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from transformers import PreTrainedModel
 
 from narrows.errors import ModelError
@@ -177,7 +179,21 @@ def by_compiled_part(model: Any, scale: float) -> None:
     model.bert.compile(backend="eager")
 
 
-WAYS = (by_closure, by_partial, by_method, by_default, by_global, by_hooks, by_compiled_forward, by_compiled_part)
+def by_parametrization(model: Any, scale: float) -> None:
+    model.classifier.weight.data.mul_(scale)
+    nn.utils.parametrizations.orthogonal(model.bert.pooler.dense)
+
+
+def by_pruning(model: Any, scale: float) -> None:
+    """A hook computes the weight anew before each run."""
+    model.classifier.weight.data.mul_(scale)
+    prune.l1_unstructured(model.bert.encoder.layer[1].output.dense, "weight", 0.5)
+
+
+WAYS = (
+    *(by_closure, by_partial, by_method, by_default, by_global, by_hooks, by_compiled_forward, by_compiled_part),
+    *(by_parametrization, by_pruning),
+)
 
 
 @pytest.mark.parametrize("change", WAYS, ids=lambda way: str(way.__name__))
@@ -307,6 +323,8 @@ def test_hooks_and_weights_that_come_later_are_seen(bert: Classifier) -> None:
     model.load_state_dict({name: value * 1.3 for name, value in model.state_dict().items()})
     third = agrees()
     model.to(torch.float64)
+    agrees()
+    model.get_submodule("bert.encoder").layer[1] = copy.deepcopy(find_blocks(model)[0])
     agrees()
     assert first != second != third
 

@@ -1,7 +1,7 @@
 """A private view of a model: modules of its own that share the weights, so that nothing done to it is seen by others.
 
 Threads may use one model at once: what explains puts its hooks, its evaluation mode and its padding token on a view
-that is made for one call. Making one copies no weight; BERT-base takes about two milliseconds.
+that is made for one call. Making one copies no weight; for BERT-base it takes a few milliseconds.
 """
 
 import dis
