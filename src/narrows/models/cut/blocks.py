@@ -24,7 +24,7 @@ PROBED_WEIGHTS = 4  # per parameter: enough to distinguish two checkpoints of on
 def unwrapped(model: Module) -> Module:
     """Take off what torch.compile, DataParallel and DistributedDataParallel put around a module."""
     while True:
-        inner = model.__dict__.get("_modules", {})
+        inner = getattr(model, "_modules", {})
         if type(model).__name__ == "OptimizedModule" and "_orig_mod" in inner:
             model = inner["_orig_mod"]
         elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

@@ -135,7 +135,7 @@ def _agrees(view: nn.Module, tail: _Tail) -> bool:
     code = tuple((type(part), type(part).forward) for part in tail.parts)
     known = _AGREES.setdefault(model, {})
     if (structure := (*code, text_config(model)._attn_implementation)) not in known:
-        fresh: Any = borrowed(model, 0)
+        fresh: Any = _unobserved(borrowed(model, 0))
         ids = torch.arange(3, 3 + math.prod(PROBE), device=model.device) % fresh.get_input_embeddings().num_embeddings
         inputs = {"input_ids": ids.view(PROBE), "attention_mask": torch.ones(PROBE, dtype=torch.long).to(ids.device)}
         inputs["attention_mask"][1, PROBE[1] // 2 :] = 0
@@ -144,6 +144,14 @@ def _agrees(view: nn.Module, tail: _Tail) -> bool:
             with _computing_first(find_blocks(fresh)[-1]):
                 known[structure] = same(fresh(**inputs).logits, whole)
     return known[structure]
+
+
+def _unobserved(view: nn.Module) -> nn.Module:
+    """Take the hooks that only observe off a view: what they count is not this."""
+    for hooks in [vars(module)[name] for module in view.modules() for name in _HOOKS]:
+        for key in [key for key, hook in hooks.items() if getattr(hook, "passive", False)]:
+            del hooks[key]
+    return view
 
 
 def same(one: Tensor, other: Tensor) -> bool:
