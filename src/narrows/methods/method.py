@@ -36,6 +36,7 @@ from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, r
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved
+from narrows.models.plain import check_plain
 from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
@@ -97,7 +98,8 @@ class Batch:
 
     def reading(self, rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
         """Let the head compute only what is asked of the texts that run: these rows; None = all, or copies of each."""
-        return self.cut.task.reading(self.questions if rows is None else [self.questions[row] for row in rows])
+        questions = self.questions if rows is None else [self.questions[row] for row in rows]
+        return self.cut.task.reading(self.model, questions)
 
     def generator(self, seed: int, row: int) -> np.random.Generator:
         """Make the source of randomness of one text, the same whatever batch it is in."""
@@ -113,6 +115,7 @@ class Batch:
             with self.reading():
                 self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
             check_finite(self._prefix, self.real, self.examples)
+            check_plain(self.model, self.encodings, self._prefix.logits, lambda row: self.reading([row]))
         return self._prefix
 
     @property
@@ -223,6 +226,7 @@ class Batch:
         for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
             encoding, extra = question.encoding, dict(extras[row]) if extras else {}
             own = self._scores_of(row, scores[row], about["label"])
+            unread = {"unknown": encoding.unknown} if encoding.unknown else {}
             made.append(
                 Attribution(
                     text=question.example.text,
@@ -240,7 +244,7 @@ class Batch:
                     truncated=encoding.truncated,
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
-                    record={**record, **extra.pop("record", {})},
+                    record={**record, **unread, **extra.pop("record", {})},
                     **extra,
                 )
             )

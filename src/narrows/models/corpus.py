@@ -1,6 +1,7 @@
 """Estimating a corpus prior: one forward pass per batch serves every layer."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 
 from torch import Tensor
@@ -10,8 +11,11 @@ from narrows.bottleneck.prior import Prior
 from narrows.data.example import Example
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
-from narrows.models.text.encoding import collate, encode, padding_id, token_limit
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed
+from narrows.models.memory import TokenBudget
+from narrows.models.padding import run_in_batches
+from narrows.models.text.encoding import Encoding, collate, encode, padding_id, token_limit
 
 
 def estimate_prior(
@@ -31,15 +35,19 @@ def estimate_prior(
     Example:
         >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
-    network = Network.of(model)
-    padding, limit = padding_id(model, tokenizer), token_limit(model, tokenizer)
+    padding, limit, budget = padding_id(model, tokenizer), token_limit(model, tokenizer), TokenBudget.of(model)
+    network = Network.of(borrowed(model))
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
         stream = iter(examples)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
-            inputs = collate(chunk, padding, model.device)
-            prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
-            yield [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
+            reader = (network.model, tokenizer)
+            for _, states in run_in_batches(reader, budget, chunk, batch_size, partial(states_of, chunk)):
+                yield states
 
-    with borrowed(model, padding):
-        return Prior.estimate(batches(), identify(model))
+    def states_of(chunk: list[Encoding], rows: list[int]) -> tuple[list[Tensor], Tensor]:
+        inputs = collate([chunk[row] for row in rows], padding, network.model.device)
+        prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
+        return [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
+
+    return Prior.estimate(batches(), identify(network.model))

@@ -1,16 +1,24 @@
 """From texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from narrows.data.example import Example
 from narrows.errors import InputError, ModelError
 from narrows.models.cut.blocks import text_config
+
+_LOCKS: WeakKeyDictionary[PreTrainedTokenizerBase, Lock] = WeakKeyDictionary()
+_OWN: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[tuple[int, str], Tokenizer]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -22,9 +30,16 @@ class Encoding:
     offsets: tuple[tuple[int, int] | None, ...]  # in the text of the token's segment; None for a special token
     segments: tuple[int | None, ...]  # 0 for text, 1 for text_pair, None for a special token
     truncated: int  # tokens that were cut off
+    unknown_id: int | None = None  # of the token that stands for what the vocabulary lacks
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def unknown(self) -> int:
+        """How many tokens of the text the vocabulary lacks."""
+        pairs = zip(self.features["input_ids"], self.segments, strict=True)
+        return sum(index == self.unknown_id and segment is not None for index, segment in pairs)
 
 
 def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | None:
@@ -42,41 +57,28 @@ def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | N
     return min(limits, default=None)
 
 
-def encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
-    """Tokenize a text without any special tokens."""
-    return encode(tokenizer, Example(text), None, special=False)
-
-
 def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
     """Keep only the tokens at these positions of an encoded text."""
     features = {name: [values[i] for i in positions] for name, values in encoding.features.items()}
     rows = [(encoding.tokens[i], encoding.offsets[i], encoding.segments[i]) for i in positions]
     tokens, offsets, segments = zip(*rows, strict=True) if rows else ((), (), ())
-    return Encoding(features, tokens, offsets, segments, encoding.truncated)
+    return replace(encoding, features=features, tokens=tokens, offsets=offsets, segments=segments)
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None, special: bool = True) -> Encoding:
+def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
     """Tokenize a text or a pair, with special tokens; one beyond the limit is cut, and the lost tokens are counted."""
     if not tokenizer.is_fast:
         advice = "load a fast tokenizer, as AutoTokenizer.from_pretrained does if there is one (a tokenizer.json)"
         lack = f"{type(tokenizer).__name__} has no offsets, so its tokens cannot be found in the text"
         raise ModelError(f"{lack}: {advice}")
     texts = (example.text, example.text_pair)
-    # A text that begins with its own first special token, as chat templates write it, gets no other special tokens.
-    add = special and not example.text.startswith(tuple(filter(None, (tokenizer.bos_token, tokenizer.cls_token))))
-    rust: Any = tokenizer.backend_tokenizer
-    truncation, padding = rust.truncation, rust.padding  # every call overwrites them
-    try:
-        cut = full = tokenizer(*texts, add_special_tokens=add, verbose=False)
+    # A text that begins with its own start token, as chat templates of decoders write it, gets no second one.
+    begun = tokenizer.cls_token is None and example.text.startswith(tokenizer.bos_token or "\0")
+    options: dict[str, Any] = {"verbose": False, **({"add_special_tokens": False} if begun else {})}
+    with private_tokenizer(tokenizer) as own:
+        cut = full = own(*texts, **options)
         if limit is not None and len(full["input_ids"]) > limit:
-            cut = tokenizer(*texts, add_special_tokens=add, truncation="longest_first", max_length=limit, verbose=False)
-    finally:
-        rust.no_truncation()
-        rust.no_padding()
-        if truncation is not None:
-            rust.enable_truncation(**truncation)
-        if padding is not None:
-            rust.enable_padding(**padding)
+            cut = own(*texts, truncation="longest_first", max_length=limit, **options)
     backend = (cut.encodings or [])[0]
     # Special tokens that are written in a text are special like any other, except the mask token.
     ordinary = (tokenizer.mask_token_id, tokenizer.unk_token_id)
@@ -90,15 +92,40 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     features = {name: list(values) for name, values in cut.items()}
     offsets = tuple(None if s is None else offset for s, offset in zip(segments, backend.offsets, strict=True))
     lost = len(full["input_ids"]) - len(cut["input_ids"])
-    return Encoding(features, tuple(backend.tokens), offsets, segments, lost)
+    return Encoding(features, tuple(backend.tokens), offsets, segments, lost, tokenizer.unk_token_id)
+
+
+@contextmanager
+def private_tokenizer(tokenizer: PreTrainedTokenizerBase) -> Iterator[Any]:
+    """Give a tokenizer of one's own: each call sets truncation and padding, which other callers would see or change."""
+    # Vocabulary and rules are shared with the user's and taken anew each time. Only tokens that were added are copied,
+    # when there are new ones: 6,000 take a tenth of a second. A thread waits while another one tokenizes.
+    shared: Any = tokenizer.backend_tokenizer
+    with _LOCKS.setdefault(tokenizer, Lock()):
+        state = shared.get_vocab_size(), str(shared.normalizer)
+        known, own = _OWN.get(tokenizer, (None, shared))
+        if known != state:
+            own, added = Tokenizer(shared.model), shared.get_added_tokens_decoder()
+            if shared.normalizer is not None:
+                own.normalizer = shared.normalizer
+            own.add_tokens([added[index] for index in sorted(added)])
+            if own.get_added_tokens_decoder() != added:  # numbered otherwise
+                own = copy.deepcopy(shared)
+            _OWN[tokenizer] = state, own
+        for part in ("pre_tokenizer", "post_processor", "decoder"):
+            setattr(own, part, getattr(shared, part))
+        twin: Any = object.__new__(type(tokenizer))
+        twin.__dict__.update(tokenizer.__dict__, _tokenizer=own)
+        yield twin
 
 
 def padding_id(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the padding token of the model, else of the tokenizer, else the end of text, else 0."""
+    """Return the padding token of the model, else of the tokenizer, else the end of text, else 0: one with a row."""
     # Never attended, but decoders find a text's last token by the padding token of their configuration.
-    own = getattr(text_config(model), "pad_token_id", None)
-    candidates = (own, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
-    return next(candidate for candidate in candidates if candidate is not None)
+    config = text_config(model)
+    rows = getattr(config, "vocab_size", None) or len(tokenizer)
+    candidates = (getattr(config, "pad_token_id", None), tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(candidate for candidate in candidates if candidate is not None and 0 <= candidate < rows)
 
 
 def collate(encodings: Sequence[Encoding], padding: int, device: torch.device) -> dict[str, Tensor]:
