@@ -6,8 +6,9 @@
 4. Merge: windows of one text become one attribution; results come in the order of the texts.
 """
 
+import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
@@ -17,8 +18,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
-from narrows.data.example import Example, Item
-from narrows.errors import InputError, NarrowsWarning
+from narrows.data.example import Item, plain
+from narrows.data.source import listed, rows_of
+from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning, count, shown
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import find_method, spec
@@ -99,7 +101,12 @@ class Explainer:
         self.model = model
         self.tokenizer = tokenizer
         self.method: Method = find_method(method)
-        self._reader = Reader(model, tokenizer, max_tokens, long_texts)
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise ModelError(f"expected the model's tokenizer, not {type(tokenizer).__name__}")
+        limit = None if max_tokens is None else count("max_tokens", max_tokens)
+        if limit is not None and limit <= (special := tokenizer.num_special_tokens_to_add()):
+            raise InputError(f"max_tokens={limit} leaves no room for a text beside {special} special tokens")
+        self._reader = Reader(model, tokenizer, limit, long_texts)
         name = text_config(model)._name_or_path or type(model).__name__
         network, task = Network.of(model), self._reader.task
         self._cut = CutModel(network, tokenizer, task, self._choose_prior(prior), name)
@@ -108,7 +115,7 @@ class Explainer:
     @classmethod
     def from_pretrained(
         cls,
-        name: str,
+        name: str | os.PathLike[str],
         method: str | Method = "fast",
         prior: PriorChoice = None,
         *,
@@ -131,7 +138,9 @@ class Explainer:
         Raises:
             ModelError: If there is no such model or it has no classification head.
         """
-        loaded = load_classifier(name, device)
+        if not isinstance(name, str | os.PathLike) or not os.fspath(name):
+            raise ModelError(f"a model is loaded by its name or folder, not by {shown(name)}")
+        loaded = load_classifier(os.fspath(name), device)
         return cls(
             loaded.model,
             loaded.tokenizer,
@@ -143,13 +152,43 @@ class Explainer:
         )
 
     @classmethod
-    def from_pipeline(cls, pipe: "Pipeline", method: str | Method = "fast", prior: PriorChoice = None) -> "Explainer":
-        """Prepare to explain what a pipeline of transformers predicts; method and prior as for `Explainer`.
+    def from_pipeline(
+        cls,
+        pipe: "Pipeline",
+        method: str | Method = "fast",
+        prior: PriorChoice = None,
+        *,
+        max_tokens: int | None = None,
+        long_texts: LongTexts | None = None,
+        max_tokens_per_batch: int | None = None,
+    ) -> "Explainer":
+        """Prepare to explain what a pipeline of transformers predicts.
 
-        It is one for text-classification, token-classification, question-answering, fill-mask or text-generation;
-        anything else is a `ModelError`.
+        What the pipeline is set to is taken over: where it cuts a text, and what it makes of the logits. A setting that
+        Narrows cannot follow, or code of the user's own in it, is refused by name. Of text-generation, the model's
+        probabilities are explained, from which the pipeline chooses.
+
+        Args:
+            pipe: One for text-classification, token-classification, fill-mask or text-generation.
+            method: As for `Explainer`.
+            prior: As for `Explainer`.
+            max_tokens: As for `Explainer`; None = as many as the pipeline takes.
+            long_texts: As for `Explainer`; None = cut where the pipeline cuts, and ``"error"`` where it does not.
+            max_tokens_per_batch: As for `Explainer`.
+
+        Raises:
+            ModelError: If something of the pipeline's predictions cannot be explained.
         """
-        return cls(*unpack_pipeline(pipe), method, prior)
+        own = unpack_pipeline(pipe)
+        return cls(
+            own.model,
+            own.tokenizer,
+            method,
+            prior,
+            max_tokens=own.max_tokens if max_tokens is None else max_tokens,
+            long_texts=own.long_texts if long_texts is None else long_texts,
+            max_tokens_per_batch=max_tokens_per_batch,
+        )
 
     def __repr__(self) -> str:
         return f"Explainer({self._cut.name!r}, method={spec(self.method)!r}, prior={self.prior.name!r})"
@@ -171,27 +210,28 @@ class Explainer:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a list is an iterable too
-        self, inputs: list[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
+        self, inputs: Collection[Item], target: Target | Collection[Target] = ..., batch_size: int = ...
     ) -> Attributions: ...
 
     @overload
     def __call__(
-        self, inputs: Iterable[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
+        self, inputs: Iterable[Item], target: Target = ..., batch_size: int = ...
     ) -> Iterator[Attribution]: ...
 
     def __call__(
         self,
         inputs: Item | Iterable[Item],
-        target: Target | Sequence[Target] = None,
+        target: Target | Collection[Target] = None,
         batch_size: int = 32,
     ) -> Attribution | Attributions | Iterator[Attribution]:
         """Explain one text, a list, or a stream: one attribution, a list, or an iterator, in the order given.
 
         Args:
-            inputs: A text; a pair, as a tuple or as ``{"text": ..., "text_pair": ...}``; a list of these; or anything
-                that yields them, a generator or a `datasets.Dataset` among them.
+            inputs: A text; a pair, as a tuple or as ``{"text": ..., "text_pair": ...}``; a list of these, or anything
+                else with a length: a Series, an array, a `datasets.Dataset`, a frame or a mapping of columns, of which
+                ``text``, ``text_pair`` and ``label`` are read; or a stream, anything that yields them without one.
             target: What to explain: a label by name or index, ``"gold"`` for the label given with each text, None for
-                the predicted class; or a list of these, one per text.
+                the predicted class; or a list, a Series, an array or a tensor of these, one per text.
             batch_size: Most texts that share a forward pass; what a text gets does not depend on it.
 
         Raises:
@@ -199,24 +239,21 @@ class Explainer:
             TargetError: If the model has no such label.
             NumericsError: If the model computes NaN or infinity.
         """
-        several = isinstance(target, (list, tuple))
-        if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
-            if several:
+        batch_size = count("batch_size", batch_size)
+        targets, rows = _targets(target), rows_of(inputs)
+        if rows is None:
+            if targets is not None:
                 raise InputError("one text takes one target, not a list of them")
             return next(self._stream([(cast("Item", inputs), cast("Target", target))], 1, WINDOW))
-        if not isinstance(inputs, Iterable):
-            raise InputError(f"expected a text, a pair, a row or an iterable of these, not {type(inputs).__name__}")
-        items = inputs
-        window = len(items) if isinstance(items, (list, tuple)) else WINDOW
-        if not several:
-            stream = self._stream(zip(items, repeat(cast("Target", target)), strict=False), batch_size, window)
-        elif not isinstance(items, (list, tuple)):
+        if isinstance(inputs, Sized):
+            items = list(rows)
+            if targets is not None and len(targets) != len(items):
+                raise InputError(f"{len(items)} texts but {len(targets)} targets")
+            asked = zip(items, targets or repeat(cast("Target", target)), strict=False)
+            return Attributions(self._stream(asked, batch_size, max(len(items), 1)))
+        if targets is not None:
             raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
-        elif len(cast("Sequence[Target]", target)) != len(items):
-            raise InputError(f"{len(items)} texts but {len(cast('Sequence[Target]', target))} targets")
-        else:
-            stream = self._stream(zip(items, cast("Sequence[Target]", target), strict=True), batch_size, window)
-        return Attributions(stream) if isinstance(items, (list, tuple)) else stream
+        return self._stream(zip(rows, repeat(cast("Target", target)), strict=False), batch_size, WINDOW)
 
     def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
         """Explain one text at several layers, one attribution each; one plain run of the model serves all of them.
@@ -235,6 +272,8 @@ class Explainer:
         own = self._cut.find_prior(getattr(self.method, "prior", None))
         first = 1 if own == PRIORS["residual"] else 0
         chosen = range(first, self.blocks + 1) if layers is None else layers
+        if not isinstance(chosen, Iterable) or not (chosen := list(chosen)):
+            raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {shown(layers)}")
         by_layer = [replace(self.method, layer=layer) for layer in chosen]  # type: ignore[type-var]
         asked = self._reader.ask(item, target)
         explained = self._in_batches(asked.questions, by_layer, 1)
@@ -252,8 +291,6 @@ class Explainer:
 
     def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int, batches: int) -> Iterator[Attribution]:
         """Explain so many batches at a time, in which texts of like length share one; keep the order of the texts."""
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {batch_size}")
         tokens = self._budget.tokens // self.method.copies
         for window in self._reader.windows(requests, batches * batch_size, batches * max(tokens, 1)):
             questions = [question for asked in window for question in asked.questions]
@@ -292,5 +329,16 @@ def _warn_of_instance() -> None:
     )
 
 
-def _is_pair(inputs: Any) -> bool:
-    return isinstance(inputs, tuple) and len(inputs) == 2 and all(isinstance(text, str) for text in inputs)
+def _targets(target: Any) -> list[Target] | None:
+    """List the targets of several texts, in a list, a column of a table, an array or a tensor; None for one target."""
+    if isinstance(target, (set, frozenset)):
+        raise InputError(f"{type(target).__name__}: which target is for which text cannot be told: give a list")
+    if isinstance(target, (list, tuple)):
+        return list(target)
+    alone = isinstance(target, (str, bytes, Mapping)) or getattr(target, "ndim", None) == 0
+    if alone or not (isinstance(target, Iterable) and isinstance(target, Sized)):
+        return None
+    found = listed(target)
+    if None in found:  # in a list it asks for the predicted class; in a column it is a gap
+        raise InputError(f"target[{found.index(None)}] is missing")
+    return [plain(value) for value in found]

@@ -56,6 +56,10 @@ class LayerInformationBottleneck:
         self.prior = prior
         self.optimization = optimization
 
+    def __repr__(self) -> str:
+        prior = "per row" if self.prior is None else "estimated"
+        return f"LayerInformationBottleneck({type(self.layer).__name__}, prior {prior}, {self.optimization})"
+
     def attribute(
         self,
         inputs: Tensor | tuple[Tensor, ...],

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from narrows.data.schema import MethodDict
-from narrows.errors import InputError
-from narrows.methods.settings import Setting, as_plain, is_required, parse_setting, settings_of, write_setting
+from narrows.errors import InputError, shown
+from narrows.methods.settings import (
+    Setting,
+    as_plain,
+    check_settings,
+    is_required,
+    parse_setting,
+    settings_of,
+    write_setting,
+)
 
 FIRST = ("fast", "best", "complete", "paper", "information", "information_signed", "released")  # in lists
 
@@ -93,6 +101,9 @@ def find_method(method: str | Described) -> Any:
         50
     """
     if not isinstance(method, str):
+        if isinstance(method, type) or not hasattr(method, "explain"):
+            raise InputError(f"a method is a name or an object, such as 'fast' or Evidence(), not {shown(method)}")
+        check_settings(method)
         return method
     name, _, rest = method.strip().partition(":")
     if name not in _known():

@@ -8,6 +8,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.bottleneck.prior import Prior
 from narrows.data.example import Example
+from narrows.data.source import rows_of
+from narrows.errors import InputError, shown
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
@@ -22,7 +24,7 @@ def estimate_prior(
     Args:
         model: A Hugging Face model; left unchanged.
         tokenizer: Its tokenizer.
-        examples: The corpus.
+        examples: The corpus: a list, a stream or a table of texts, as `Explainer` takes them.
         batch_size: Texts per forward pass.
 
     Returns:
@@ -31,11 +33,13 @@ def estimate_prior(
     Example:
         >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
+    if (rows := rows_of(examples)) is None:
+        raise InputError(f"a corpus is a list, a stream or a table of texts, not {shown(examples)}")
     network = Network.of(model)
     padding, limit = padding_id(model, tokenizer), token_limit(model, tokenizer)
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
-        stream = iter(examples)
+        stream = iter(rows)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
             inputs = collate(chunk, padding, model.device)
             prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
