@@ -4,8 +4,8 @@ Every class derives from `NarrowsError`, which the command line turns into exit 
 are also what Python itself raises in such a case, so that ``except OSError`` or ``except ImportError`` catches them.
 """
 
-import operator
 from importlib import import_module
+from numbers import Integral
 from typing import Any
 
 
@@ -59,8 +59,8 @@ def need(module: str, message: str) -> Any:
 
 def count(name: str, value: Any, least: int = 1) -> int:
     """Return a whole number of Python's or numpy's, or raise an `InputError` if it is none or too small."""
-    if not isinstance(value, bool) and hasattr(value, "__index__") and operator.index(value) >= least:
-        return operator.index(value)
+    if isinstance(value, Integral) and not isinstance(value, bool) and value >= least:
+        return int(value)
     raise InputError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
 
 

@@ -103,7 +103,7 @@ def find_method(method: str | Described) -> Any:
     if not isinstance(method, str):
         if isinstance(method, type) or not hasattr(method, "explain"):
             raise InputError(f"a method is a name or an object, such as 'fast' or Evidence(), not {shown(method)}")
-        check_settings(method)
+        check_settings(method)  # a dataclass says nothing of a value of another type
         return method
     name, _, rest = method.strip().partition(":")
     if name not in _known():
@@ -121,7 +121,9 @@ def find_method(method: str | Described) -> Any:
         given[key] = parse_setting(known[key], value)
     if missing := [key for key in needed if key not in given]:
         raise InputError(f"method {method!r} needs {', '.join(missing)}, as in {name}:{missing[0]}=...")
-    return kind(**given)
+    found = kind(**given)
+    check_settings(found)
+    return found
 
 
 def split_methods(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from narrows.data.example import plain
 from narrows.errors import InputError, shown
 
+MOST = 10_000  # numbers of a range
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 NAMED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
 
@@ -104,8 +105,9 @@ def _parse_tuple(members: tuple[Any, ...], text: str) -> tuple[Any, ...]:
         if members[0] is not int:
             return tuple(_parse(members[0], part) for part in parts)
         ranges = [part.partition("-") for part in parts]
-        numbers = [n for first, dash, last in ranges for n in range(int(first), int(last if dash else first) + 1)]
-        return tuple(numbers) if numbers else _wrong()
+        ends = [(int(first), int(last if dash else first)) for first, dash, last in ranges]
+        sound = ends and all(first <= last < first + MOST for first, last in ends)
+        return tuple(n for first, last in ends for n in range(first, last + 1)) if sound else _wrong()
     return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))  # or a ValueError
 
 
