@@ -59,7 +59,7 @@ def need(module: str, message: str) -> Any:
 
 def count(name: str, value: Any, least: int = 1) -> int:
     """Return a whole number of Python's or numpy's, or raise an `InputError` if it is none or too small."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and value >= least:
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least:
         return int(value)
     raise InputError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
 

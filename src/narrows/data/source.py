@@ -121,8 +121,8 @@ def rows_of(items: Any) -> Iterable[Any] | None:
             return None
     if not isinstance(items, Iterable):
         raise InputError(f"expected a text, a pair, a row, a table or an iterable of these, not {type(items).__name__}")
-    if getattr(items, "ndim", 1) > 1:
-        raise InputError(f"an array of shape {tuple(items.shape)}: give one of texts, or a frame with named columns")
+    if len(shape := getattr(items, "shape", ())) > 1:
+        raise InputError(f"an array of shape {tuple(shape)}: give one of texts, or a frame with named columns")
     return listed(items) if hasattr(items, "notna") or hasattr(items, "to_pylist") else items
 
 
