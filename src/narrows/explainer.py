@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
