@@ -98,7 +98,16 @@ SLOW = (
         "run/test_dataset",
         "run/test_evaluating",
     ),
-    *("run/test_flat_memory", "test_examples", "test_explainer", "test_heads", "viz/test_curves", "viz/test_figure"),
+    *(
+        "run/test_flat_memory",
+        "test_examples",
+        "test_explainer",
+        "test_heads",
+        "test_serving",
+        "test_threads",
+        "viz/test_curves",
+        "viz/test_figure",
+    ),
     *("evaluation/test_degradation", "methods/test_evidence", "methods/test_information", "models/cut/test_split"),
 )
 

@@ -13,7 +13,8 @@ from narrows.data.source import rows_of
 from narrows.errors import InputError, shown
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed
 from narrows.models.memory import TokenBudget
 from narrows.models.padding import run_in_batches
 from narrows.models.text.encoding import Encoding, collate, encode, padding_id, token_limit
@@ -36,21 +37,21 @@ def estimate_prior(
     Example:
         >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
-    if (rows := rows_of(examples)) is None:
+    if (texts := rows_of(examples)) is None:
         raise InputError(f"a corpus is a list, a stream or a table of texts, not {shown(examples)}")
-    network = Network.of(model)
     padding, limit, budget = padding_id(model, tokenizer), token_limit(model, tokenizer), TokenBudget.of(model)
+    network = Network.of(borrowed(model))
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
-        stream = iter(rows)
+        stream = iter(texts)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
-            for _, states in run_in_batches((model, tokenizer), budget, chunk, batch_size, partial(states_of, chunk)):
+            reader = (network.model, tokenizer)
+            for _, states in run_in_batches(reader, budget, chunk, batch_size, partial(states_of, chunk)):
                 yield states
 
     def states_of(chunk: list[Encoding], rows: list[int]) -> tuple[list[Tensor], Tensor]:
-        inputs = collate([chunk[row] for row in rows], padding, model.device)
+        inputs = collate([chunk[row] for row in rows], padding, network.model.device)
         prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
         return [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
 
-    with borrowed(model, padding):
-        return Prior.estimate(batches(), identify(model))
+    return Prior.estimate(batches(), identify(network.model))

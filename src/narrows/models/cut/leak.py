@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 from narrows.data.example import Example
 from narrows.errors import ModelError
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix, run_suffix
+from narrows.models.cut.split import run_prefix, run_suffix
+from narrows.models.cut.view import borrowed, origin
 from narrows.models.text.encoding import collate, encode, padding_id
 
 # A connection around the cut, for example from the embeddings to a later block, would carry the text past any noise:
@@ -24,18 +25,18 @@ _SOUND: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
 
 def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layer: int) -> None:
     """Raise a ModelError if the text reaches the head around a layer; each layer is tested once per model."""
-    sound = _SOUND.setdefault(network.model, set())
+    sound = _SOUND.setdefault(origin(network.model), set())
     if layer in sound:
         return
     padding = padding_id(network.model, tokenizer)
     inputs = collate([encode(tokenizer, Example(PROBE, PROBE), None)], padding, network.model.device)
-    with borrowed(network.model, padding):
-        prefix = run_prefix(network, inputs, [layer])
-        with torch.inference_mode(False), torch.enable_grad(), _followed_embeddings(network.model, inputs["input_ids"]):
-            logits = run_suffix(network, prefix, inputs, layer, prefix.activations[layer].detach())
-        if logits.requires_grad:
-            leak = "information about the text also reaches its head around that layer; choose another layer"
-            raise ModelError(f"{type(network.model).__name__} cannot be explained at layer {layer}: {leak}")
+    own = Network.of(borrowed(network.model))
+    prefix = run_prefix(own, inputs, [layer])
+    with torch.inference_mode(False), torch.enable_grad(), _followed_embeddings(own.model, inputs["input_ids"]):
+        logits = run_suffix(own, prefix, inputs, layer, prefix.activations[layer].detach())
+    if logits.requires_grad:
+        leak = "information about the text also reaches its head around that layer; choose another layer"
+        raise ModelError(f"{type(own.model).__name__} cannot be explained at layer {layer}: {leak}")
     sound.add(layer)
 
 
