@@ -264,9 +264,9 @@ def test_what_is_no_text_at_all_is_an_input_error(bert: Classifier, item: Any) -
         explainer_of(bert)(item)
 
 
-@pytest.mark.parametrize("batch_size", [0, -1])
+@pytest.mark.parametrize("batch_size", [0, -1, True, "8", 3.5, None])
 def test_a_batch_size_below_one_is_an_input_error(bert: Classifier, batch_size: int) -> None:
-    with pytest.raises(InputError, match="batch_size must be at least 1"):
+    with pytest.raises(InputError, match="batch_size must be a whole number of at least 1"):
         explainer_of(bert)(TEXTS, batch_size=batch_size)
 
 

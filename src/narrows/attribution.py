@@ -118,6 +118,10 @@ class Attribution:
             raise InputError("ranking must hold the position of every token that is not special, each once")
         object.__setattr__(self, "ranking", ranking)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.scores.flags.writeable = False  # copies and pickles of an array forget it
+
     def __repr__(self) -> str:
         shown = [token if token.isprintable() else repr(token) for token in self.tokens]
         first = ", ".join(f"{shown[place]} {self.scores[place]:+.3g}" for place in self.ranking[:3])

@@ -8,25 +8,27 @@
 A text that cannot be read or explained is an error in its place, and costs no other text anything.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
 from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
-from narrows.data.example import Example, Item
-from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
+from narrows.data.example import Item
+from narrows.data.source import rows_of
+from narrows.errors import OF_ONE_TEXT, InputError, LayerError, ModelError, NarrowsError, count, forget, shown, warn
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
-from narrows.models.heads.target import Target, as_plain
+from narrows.models.heads.target import Target, as_plain, list_targets
 from narrows.models.heads.task import Question
 from narrows.models.hub.loading import load_classifier
 from narrows.models.hub.pipelines import unpack_pipeline
@@ -101,7 +103,12 @@ class Explainer:
         self.model = model = unwrapped(model)
         self.tokenizer = tokenizer
         self.method: Method = find_method(method)
-        self._reader = Reader(model, tokenizer, max_tokens, long_texts)
+        if not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise ModelError(f"expected the model's tokenizer, not {type(tokenizer).__name__}")
+        limit = None if max_tokens is None else count("max_tokens", max_tokens)
+        if limit is not None and limit <= (special := tokenizer.num_special_tokens_to_add()):
+            raise InputError(f"max_tokens={limit} leaves no room for a text beside {special} special tokens")
+        self._reader = Reader(model, tokenizer, limit, long_texts)
         name = text_config(model)._name_or_path or type(model).__name__
         network, task = Network.of(model), self._reader.task
         self._cut = CutModel(network, tokenizer, task, self._choose_prior(prior), name)
@@ -110,7 +117,7 @@ class Explainer:
     @classmethod
     def from_pretrained(
         cls,
-        name: str,
+        name: str | os.PathLike[str],
         method: str | Method = "fast",
         prior: PriorChoice = None,
         *,
@@ -133,7 +140,9 @@ class Explainer:
         Raises:
             ModelError: If there is no such model or it has no classification head.
         """
-        loaded = load_classifier(name, device)
+        if not isinstance(name, str | os.PathLike) or not os.fspath(name):
+            raise ModelError(f"a model is loaded by its name or folder, not by {shown(name)}")
+        loaded = load_classifier(os.fspath(name), device)
         return cls(
             loaded.model,
             loaded.tokenizer,
@@ -145,13 +154,43 @@ class Explainer:
         )
 
     @classmethod
-    def from_pipeline(cls, pipe: "Pipeline", method: str | Method = "fast", prior: PriorChoice = None) -> "Explainer":
-        """Prepare to explain what a pipeline of transformers predicts; method and prior as for `Explainer`.
+    def from_pipeline(
+        cls,
+        pipe: "Pipeline",
+        method: str | Method = "fast",
+        prior: PriorChoice = None,
+        *,
+        max_tokens: int | None = None,
+        long_texts: LongTexts | None = None,
+        max_tokens_per_batch: int | None = None,
+    ) -> "Explainer":
+        """Prepare to explain what a pipeline of transformers predicts.
 
-        It is one for text-classification, token-classification, question-answering, fill-mask or text-generation;
-        anything else is a `ModelError`.
+        What the pipeline is set to is taken over: where it cuts a text, and what it makes of the logits. A setting that
+        Narrows cannot follow, or code of the user's own in it, is refused by name. Of text-generation, the model's
+        probabilities are explained, from which the pipeline chooses.
+
+        Args:
+            pipe: One for text-classification, token-classification, fill-mask or text-generation.
+            method: As for `Explainer`.
+            prior: As for `Explainer`.
+            max_tokens: As for `Explainer`; None = as many as the pipeline takes.
+            long_texts: As for `Explainer`; None = cut where the pipeline cuts, and ``"error"`` where it does not.
+            max_tokens_per_batch: As for `Explainer`.
+
+        Raises:
+            ModelError: If something of the pipeline's predictions cannot be explained.
         """
-        return cls(*unpack_pipeline(pipe), method, prior)
+        own = unpack_pipeline(pipe)
+        return cls(
+            own.model,
+            own.tokenizer,
+            method,
+            prior,
+            max_tokens=own.max_tokens if max_tokens is None else max_tokens,
+            long_texts=own.long_texts if long_texts is None else long_texts,
+            max_tokens_per_batch=max_tokens_per_batch,
+        )
 
     def __repr__(self) -> str:
         return f"Explainer({self._cut.name!r}, method={spec(self.method)!r}, prior={self.prior.name!r})"
@@ -173,18 +212,16 @@ class Explainer:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a list is an iterable too
-        self, inputs: list[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
+        self, inputs: Collection[Item], target: Target | Collection[Target] = ..., batch_size: int = ...
     ) -> Attributions: ...
 
     @overload
-    def __call__(
-        self, inputs: Iterable[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
-    ) -> Iterator[Result]: ...
+    def __call__(self, inputs: Iterable[Item], target: Target = ..., batch_size: int = ...) -> Iterator[Result]: ...
 
     def __call__(
         self,
         inputs: Item | Iterable[Item],
-        target: Target | Sequence[Target] = None,
+        target: Target | Collection[Target] = None,
         batch_size: int = 32,
     ) -> Attribution | Attributions | Iterator[Result]:
         """Explain one text, a list, or a stream: one attribution, a list, or an iterator, in the order given.
@@ -194,10 +231,11 @@ class Explainer:
         would get without it.
 
         Args:
-            inputs: A text; a pair, as a tuple or as ``{"text": ..., "text_pair": ...}``; a list of these; or anything
-                that yields them, a generator or a `datasets.Dataset` among them.
+            inputs: A text; a pair, as a tuple or as ``{"text": ..., "text_pair": ...}``; a list of these, or anything
+                else with a length: a Series, an array, a `datasets.Dataset`, a frame or a mapping of columns, of which
+                ``text``, ``text_pair`` and ``label`` are read; or a stream, anything that yields them without one.
             target: What to explain: a label by name or index, ``"gold"`` for the label given with each text, None for
-                the predicted class; or a list of these, one per text.
+                the predicted class; or a list, a Series, an array or a tensor of these, one per text.
             batch_size: Most texts that share a forward pass; what a text gets does not depend on it.
 
         Raises:
@@ -206,29 +244,24 @@ class Explainer:
             NumericsError: If the model computes NaN or infinity of the one text that is given.
             MemoryLimitError: If memory does not suffice for the one text that is given.
         """
+        batch_size = count("batch_size", batch_size)
+        targets, rows = list_targets(target), rows_of(inputs)
         target = as_plain(target)
-        several = isinstance(target, (list, tuple))
-        if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
-            if several and not self._reader.task.takes_ids:
+        if rows is None:
+            if targets is not None and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
             return _sound(next(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
-        if not isinstance(inputs, Iterable):
-            raise InputError(f"expected a text, a pair, a row or an iterable of these, not {type(inputs).__name__}")
-        items = inputs
-        window = len(items) if isinstance(items, (list, tuple)) else WINDOW
-        if not several:
+        if targets is None:
             self._reader.check(cast("Target", target))
-            requests = zip(items, repeat(cast("Target", target)), strict=False)
-        elif not isinstance(items, (list, tuple)):
-            raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
-        elif len(cast("Sequence[Target]", target)) != len(items):
-            raise InputError(f"{len(items)} texts but {len(cast('Sequence[Target]', target))} targets")
-        else:
-            requests = zip(items, cast("Sequence[Target]", target), strict=True)
-        results = _placed(self.each(requests, batch_size, window))
-        if not isinstance(items, (list, tuple)):
-            return _warned(results)
-        found = Attributions(results)
+        if not isinstance(inputs, Sized):
+            if targets is not None:
+                raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
+            return _warned(_placed(self.each(zip(rows, repeat(cast("Target", target)), strict=False), batch_size)))
+        items = list(rows)
+        if targets is not None and len(targets) != len(items):
+            raise InputError(f"{len(items)} texts but {len(targets)} targets")
+        requests = zip(items, repeat(cast("Target", target)) if targets is None else targets, strict=False)
+        found = Attributions(_placed(self.each(requests, batch_size, max(len(items), 1))))
         if failed := found.failures():
             warn(failed)
         return found
@@ -250,6 +283,8 @@ class Explainer:
         own = self._cut.find_prior(getattr(self.method, "prior", None))
         first = 1 if own == PRIORS["residual"] else 0
         chosen = range(first, self.blocks + 1) if layers is None else layers
+        if not isinstance(chosen, Iterable) or not (chosen := list(chosen)):
+            raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {shown(layers)}")
         by_layer = [replace(self.method, layer=layer) for layer in chosen]  # type: ignore[type-var]
         (asked,) = next(self._reader.windows([(item, target)], 1, 1))
         pieces, questions = _sound(asked).pieces, _sound(asked).questions
@@ -274,8 +309,7 @@ class Explainer:
         Lists, streams, runs and files are explained by this. So many batches are explained at a time, in which texts of
         like length share one.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        batch_size = count("batch_size", batch_size)
         tokens = self._budget.tokens // self.method.copies
         for window in self._reader.windows(requests, batches * batch_size, batches * max(tokens, 1)):
             questions = [question for asked in window if isinstance(asked, Asked) for question in asked.questions]
@@ -350,7 +384,3 @@ def _warn_of_instance() -> None:
         "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
         "a corpus prior, made with 'narrows prior', gives better maps"
     )
-
-
-def _is_pair(inputs: Any) -> bool:
-    return isinstance(inputs, tuple) and len(inputs) == 2 and all(isinstance(text, str) for text in inputs)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +35,14 @@ from narrows.errors import InputError
         ({"text": "a", "label": np.int64(1)}, Example("a", label=1)),
         (np.str_("a"), Example("a")),
         ((np.str_("a"), np.str_("b")), Example("a", "b")),
+        (np.array("a"), Example("a")),
+        ({"text": "a", "label": torch.tensor(1)}, Example("a", label=1)),
+        ({"text": "a", "label": np.float32(1)}, Example("a", label=1)),
+        ({"text": "a", "label": pandas.NA}, Example("a")),
+        ({"text": "a", "label": pandas.NaT}, Example("a")),
+        (pandas.Series({"text": "a", "label": np.int64(1)}), Example("a", label=1)),
+        (namedtuple("Row", "text label")("a", "b"), Example("a", label="b")),
+        (namedtuple("Row", "premise hypothesis")("a", "b"), Example("a", "b")),
     ],
 )
 def test_an_example_is_read_from(item: Any, expected: Example) -> None:
@@ -52,6 +63,10 @@ def test_an_example_is_read_from(item: Any, expected: Example) -> None:
         ({"text": None}, "text must be a string, not NoneType"),
         ({"text": "a", "text_pair": 3}, "text_pair must be a string, not int"),
         ({"words": "a", "tag": 1}, "no 'text' column in the row; it has: words, tag"),
+        (namedtuple("Row", "words tag")("a", "b"), "no 'text' column in the row; it has: words, tag"),
+        ({"text": "a", "text_pair": ["b"]}, "text_pair must be a string, not list"),
+        ({"role": "user", "content": "a"}, "apply_chat_template"),
+        (np.array(5), "not ndarray"),
         ({}, "it has: nothing"),
         (("a", "b", "c"), "expected a text, a pair or a row with a 'text' column, not tuple"),
         (["a", "b"], "not list"),
@@ -96,7 +111,7 @@ def test_every_example_is_as_likely_to_be_drawn() -> None:
     assert all(520 < count < 680 for count in hits.values())  # 600 expected, standard deviation 20
 
 
-@pytest.mark.parametrize("label", [True, 0.5, [1]])
+@pytest.mark.parametrize("label", [True, np.True_, 0.5, [1], np.array([1, 0]), torch.tensor([1, 0])])
 def test_a_label_is_a_name_or_an_index(label: Any) -> None:
     """Where it is needed; a text alone is explained whatever its column of labels holds."""
     with pytest.raises(InputError, match="the label must be a name or an index, not "):

@@ -8,12 +8,15 @@ from types import ModuleType
 from typing import Any
 
 import datasets as library
+import duckdb
 import numpy as np
 import pandas
+import pyarrow
 import pytest
+import torch
 
 from narrows.data.example import Example
-from narrows.data.source import Source, read_items, strict
+from narrows.data.source import Source, listed, read_items, strict
 from narrows.errors import DataError, DependencyError, InputError
 
 TWO = [Example("good", label="positive"), Example("bad", label="negative")]
@@ -39,6 +42,22 @@ def texts(tmp_path: Path) -> Path:
         (pandas.Series(["good", "bad"], index=[7, 3]), [Example("good"), Example("bad")]),
         (pandas.Series(["good"], dtype="string"), [Example("good")]),
         (np.array(["good", "longer"]), [Example("good"), Example("longer")]),
+        (pandas.Series(["good", "bad"], index=["a", "a"], dtype="category"), [Example("good"), Example("bad")]),
+        (pandas.DataFrame(PAIRS).convert_dtypes(dtype_backend="pyarrow"), [Example("a", "b", 1), Example("c")]),
+        (pyarrow.table(PAIRS), [Example("a", "b", 1), Example("c")]),
+        (pyarrow.table(PAIRS).to_batches()[0], [Example("a", "b", 1), Example("c")]),
+        (pyarrow.chunked_array([["good"], ["bad"]]), [Example("good"), Example("bad")]),
+        (library.Dataset.from_dict(ROWS).with_format("pandas"), TWO),
+        (library.Dataset.from_dict(ROWS).with_format("torch"), TWO),
+        (library.Dataset.from_dict(ROWS).to_iterable_dataset(), TWO),
+        (library.Dataset.from_dict(ROWS)[:], TWO),
+        (library.Dataset.from_dict(ROWS)["text"], [Example("good"), Example("bad")]),
+        ({"text": np.array(["a", "c"]), "label": torch.tensor([1, 0])}, [Example("a", label=1), Example("c", label=0)]),
+        (pandas.DataFrame(ROWS).to_dict("list"), TWO),
+        (list(pandas.DataFrame(ROWS).itertuples()), TWO),
+        ([row for _, row in pandas.DataFrame(ROWS).iterrows()], TWO),
+        ({1: "good", 2: "bad"}.values(), [Example("good"), Example("bad")]),
+        ([{"text": "a", "label": np.float32("nan"), "text_pair": pandas.NA}], [Example("a")]),
         (iter(["good"]), [Example("good")]),
     ],
 )
@@ -47,6 +66,7 @@ def test_texts_that_the_caller_holds(items: Any, expected: list[Example]) -> Non
     assert source.read() == expected
     for example in Source.of(items):
         assert type(example.text) is str  # type: ignore[union-attr]
+        assert type(example.label) in (str, int, type(None))  # type: ignore[union-attr]
     assert source.once == hasattr(items, "__next__")
 
 
@@ -61,6 +81,14 @@ def test_texts_that_the_caller_holds(items: Any, expected: list[Example]) -> Non
         pandas.Series(["good", pandas.NA, "bad"], dtype="string"),
         pandas.DataFrame({"text": ["good", np.nan, "bad"]}),
         [{"text": "good"}, {"text": "x", "label": 0.5}, {"text": "bad"}],
+        [{"text": "good"}, pandas.DataFrame({"text": ["x"]}), {"text": "bad"}],
+        ["good", ["a", "b"], "bad"],
+        ["good", b"x", "bad"],
+        ["good", {"role": "user", "content": "x"}, "bad"],
+        ["good", [{"role": "user", "content": "x"}], "bad"],
+        ["good", 5, "bad"],
+        ["good", torch.tensor(5), "bad"],
+        pyarrow.array(["good", None, "bad"]),
     ],
 )
 def test_one_bad_text_of_a_list_is_named_and_costs_no_other(items: Any) -> None:
@@ -81,9 +109,63 @@ def test_a_stream_is_read_as_it_is_needed() -> None:
     assert next(strict(read_items(endless()))) == Example("good")
 
 
-def test_a_table_is_refused_by_its_columns() -> None:
-    (row,) = read_items(pandas.DataFrame({"words": ["good"]}))
-    assert "it has: words" in str(row)
+@pytest.mark.parametrize(
+    "table",
+    [
+        pandas.DataFrame({"words": ["good"], "n": [1]}),
+        pyarrow.table({"words": ["good"], "n": [1]}),
+        library.Dataset.from_dict({"words": ["good"], "n": [1]}),
+        library.Dataset.from_dict({"words": ["good"], "n": [1]}).to_iterable_dataset(),
+    ],
+)
+def test_a_table_without_texts_is_refused_once_and_by_its_columns(table: Any) -> None:
+    with pytest.raises(InputError, match="no text column among words, n; name one 'text'"):
+        list(read_items(table))
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (pandas.DataFrame([["a", "b"]], columns=["text", "text"]), "two columns are named 'text'"),
+        ({"text": ["a", "b"], "label": [1]}, "different lengths: text 2, label 1"),
+        (duckdb.sql("select 'a' as text"), "DuckDBPyRelation cannot be read"),
+        (library.DatasetDict(train=library.Dataset.from_dict(ROWS)), "several splits, train"),
+        (np.array([["a", "b"]]), r"array of shape \(1, 2\)"),
+        ({"a", "b"}, "a set has no order"),
+        (frozenset("ab"), "a frozenset has no order"),
+        ({"id": "a"}.items(), "values"),
+        (b"good", "decode"),
+        (bytearray(b"good"), "decode"),
+        (Path("texts.csv"), "'texts.csv' is a path"),
+        ([{"role": "user", "content": "good"}], "apply_chat_template"),
+        ("good", "not a single one"),
+        ({"text": "good"}, "not a single one"),
+        (("good", "bad"), "not a single one"),
+        (np.array("good"), "not a single one"),
+        (3, "not int"),
+        (None, "not NoneType"),
+    ],
+)
+def test_what_has_no_order_or_no_texts_is_refused_in_a_line(items: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        list(read_items(items))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pandas.Series(["a", None]), ["a", None]),
+        (pandas.Series([1, None], dtype="Int64"), [1, None]),
+        (np.array([1, 2]), [1, 2]),
+        (torch.tensor([1, 2]), [1, 2]),
+        (pyarrow.array([1, None]), [1, None]),
+        (range(2), [0, 1]),
+    ],
+)
+def test_a_column_is_listed_in_numbers_and_texts_of_python(values: Any, expected: list[Any]) -> None:
+    assert listed(values) == expected
+    assert all(type(value) in (int, str, type(None)) for value in listed(values))
 
 
 def test_a_folder_is_its_files_in_order_and_errors_name_no_folder(tmp_path: Path) -> None:

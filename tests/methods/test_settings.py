@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from narrows.errors import InputError
-from narrows.methods.settings import Setting, as_plain, is_required, parse_setting, settings_of, write_setting
+from narrows.methods.evidence import Evidence
+from narrows.methods.information import InformationBottleneck
+from narrows.methods.registry import find_method
+from narrows.methods.settings import (
+    Setting,
+    as_plain,
+    check_settings,
+    is_required,
+    parse_setting,
+    settings_of,
+    write_setting,
+)
 
 LAYER = int | tuple[int, ...] | None
 BETA = float | Literal["auto"]
@@ -54,6 +66,8 @@ def test_text_is_read_by_the_type_of_the_field(kind: Any, text: str, value: Any)
         *(
             (LAYER, "1,x", "commas"),
             (LAYER, "last", "whole number"),
+            (LAYER, "1,5-3", "commas"),
+            (LAYER, "0-999999999999", "commas"),
             (PAIR, "0.2", "2 numbers"),
             (PAIR, "0,1,2", "2 numbers"),
         ),
@@ -106,3 +120,57 @@ def test_settings_are_the_fields_with_their_types_defaults_and_help() -> None:
 
 def test_json_has_lists_for_tuples_and_names_for_functions() -> None:
     assert as_plain({"a": (1, 2), "b": read, "c": None, "d": 0.5}) == {"a": [1, 2], "b": "read", "c": None, "d": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (InformationBottleneck, {"sign": "False"}),
+        (InformationBottleneck, {"features": "no"}),
+        (InformationBottleneck, {"prior": 5}),
+        (InformationBottleneck, {"layer": "last"}),
+        (InformationBottleneck, {"layer": True}),
+        (InformationBottleneck, {"layer": (1, "2")}),
+    ],
+)
+def test_a_method_is_refused_if_a_setting_is_of_another_type(kind: Any, values: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"^{next(iter(values))} must be .*, not ") as caught:
+        find_method(kind(**values))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"points": "3"},
+        {"points": True},
+        {"iterations": 2.0},
+        {"interval": "ab"},
+        {"interval": 5},
+        {"interval": (0, "1")},
+        {"interval": (0, float("nan"))},
+        {"draws": "2"},
+        {"features": "False"},
+        {"features": 1},
+        {"seed": "x"},
+        {"seed": None},
+        {"layer": 1.0},
+    ],
+)
+def test_evidence_refuses_a_setting_of_another_type_at_once(values: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"^{next(iter(values))} must be .*, not "):
+        Evidence(**values)
+
+
+def test_numbers_of_numpy_are_numbers_and_are_recorded_as_those_of_python() -> None:
+    method = Evidence(points=np.int64(6), layer=(np.int64(1), 2), interval=[0.0, np.float64(1)])  # type: ignore[arg-type]
+    check_settings(method)
+    plain = as_plain({"points": method.points, "layer": method.layer})
+    assert plain == {"points": 6, "layer": [1, 2]}
+    assert [type(value) for value in (plain["points"], *plain["layer"])] == [int, int, int]
+
+
+@pytest.mark.parametrize("method", [None, 5, Evidence, ["fast"], {"name": "fast"}])
+def test_what_is_no_method_is_refused(method: Any) -> None:
+    with pytest.raises(InputError, match="a method is a name or an object"):
+        find_method(method)

@@ -96,7 +96,7 @@ def test_other_faults_are_not_taken_for_a_lack_of_memory() -> None:
 
 @pytest.mark.parametrize("tokens", [0, -1, True, 2.5])
 def test_a_budget_is_a_whole_number_of_tokens(tokens: int) -> None:
-    with pytest.raises(InputError, match="at least 1 token"):
+    with pytest.raises(InputError, match="max_tokens_per_batch must be a whole number of at least 1"):
         TokenBudget(tokens)
 
 

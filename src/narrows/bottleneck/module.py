@@ -68,6 +68,10 @@ class LayerInformationBottleneck:
         self.optimization = optimization
         self.output = output
 
+    def __repr__(self) -> str:
+        prior = "per row" if self.prior is None else "estimated"
+        return f"LayerInformationBottleneck({type(self.layer).__name__}, prior {prior}, {self.optimization})"
+
     def attribute(
         self,
         inputs: Tensor | tuple[Tensor, ...],

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from narrows.data.output import written_whole
-from narrows.errors import LayerError, PriorError
+from narrows.errors import LayerError, PriorError, shown
 
 RELATIVE_STD_FLOOR = 0.01  # a feature that hardly varies must not count as infinitely surprising
 ABSOLUTE_STD_FLOOR = 1e-6  # for a text of one token, where nothing varies at all
@@ -100,7 +100,7 @@ def floor_std(std: Tensor) -> Tensor:
     return torch.maximum(std, (typical * RELATIVE_STD_FLOOR).clamp(min=ABSOLUTE_STD_FLOOR))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prior:
     """The corpus prior of every layer of one model; a `PriorError` if shapes or numbers cannot be those of one.
 
@@ -141,6 +141,11 @@ class Prior:
         mean = torch.stack([layer_moments.mean for layer_moments in moments])
         std = torch.stack([floor_std(layer_moments.variance.sqrt()) for layer_moments in moments])
         return cls(mean.float(), std.float(), moments[0].count, model)
+
+    def __repr__(self) -> str:
+        return (
+            f"Prior({self.name!r}, {self.count:,} tokens, {self.model.blocks} blocks of {self.model.hidden} features)"
+        )
 
     @property
     def name(self) -> str:
@@ -261,5 +266,7 @@ PRIORS: "Mapping[str, AnyPrior]" = {"instance": InstancePrior(), "residual": Res
 def find_prior(prior: "AnyPrior | str | Path") -> "AnyPrior":
     """Find a prior by its name in `PRIORS` or its file; a prior is returned as it is. Else a `PriorError`."""
     if not isinstance(prior, str | Path):
+        if isinstance(prior, type) or not hasattr(prior, "needs"):
+            raise PriorError(f"a prior is a Prior, a file, 'instance' or 'residual', not {shown(prior)}")
         return prior
     return PRIORS.get(str(prior)) or Prior.load(prior)

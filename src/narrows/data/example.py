@@ -3,14 +3,18 @@
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
-from narrows.errors import InputError
+from narrows.errors import InputError, shown
 
 PAIR_COLUMNS: tuple[tuple[str, str], ...] = (("text", "text_pair"), ("premise", "hypothesis"))
 PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("question", "context"))
 SINGLE_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label", "gold_label")
+COLUMNS = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
+_ONE_TEXT = "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
+CHAT = f"messages of a chat are explained as the one text that the model reads: {_ONE_TEXT}"
 
 
 @dataclass(frozen=True)
@@ -27,43 +31,61 @@ class Example:
     label: str | int | None = None  # gold, by name or index; NaN, as data frames write it, means none
 
     def __post_init__(self) -> None:
-        texts = {"text": self.text} if self.text_pair is None else {"text": self.text, "text_pair": self.text_pair}
-        for name, value in texts.items():
+        for name in ("text", "text_pair") if self.text_pair is not None else ("text",):
+            given = getattr(self, name)
+            value = plain(given)
             if not isinstance(value, str):
-                raise InputError(f"{name} must be a string, not {type(value).__name__}: {value!r:.60}")
+                raise InputError(f"{name} must be a string, not {type(given).__name__}: {shown(given)}")
             if not value.strip():
                 raise InputError(f"{name} is empty: there is nothing to explain")
-            object.__setattr__(self, name, _plain(value))
-        object.__setattr__(self, "label", _plain(self.label))
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "label", plain(self.label))
 
     @classmethod
-    def of(cls, item: "Example | str | tuple[str, str] | Mapping[str, Any]") -> "Example":
-        """Read a string, a tuple of two or a mapping with the column names above; or raise an `InputError`."""
+    def of(cls, item: "Item") -> "Example":
+        """Read a string, a tuple of two or a row with the column names above; or raise an `InputError`."""
         if isinstance(item, Example):
             return item
-        if isinstance(item, str):
-            return cls(item)
-        if isinstance(item, tuple) and len(item) == 2:
-            return cls(item[0], item[1])
-        if not isinstance(item, Mapping):
-            raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
-        label = next((item[column] for column in LABEL_COLUMNS if column in item), None)
+        if is_chat(item) or (isinstance(item, list) and item and is_chat(item[0])):
+            raise InputError(CHAT)
+        row = as_row(item)
+        if row is None:
+            if isinstance(item, tuple) and len(item) == 2:
+                return cls(item[0], item[1])
+            text = plain(item)
+            if not isinstance(text, str):
+                raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
+            return cls(text)
+        label = next((row[column] for column in LABEL_COLUMNS if column in row), None)
         for first, second in PAIR_COLUMNS:
-            if not (_missing(item.get(first)) or _missing(item.get(second))):
-                return cls(item[first], item[second], label)
+            if not (is_missing(row.get(first)) or is_missing(row.get(second))):
+                return cls(row[first], row[second], label)
         for column in SINGLE_COLUMNS:
-            if column in item:
-                return cls(item[column], label=label)
-        raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, item)) or 'nothing'}")
+            if column in row:
+                return cls(row[column], label=label)
+        raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, row)) or 'nothing'}")
 
 
 Item = Example | str | tuple[str, str] | Mapping[str, Any]  # what `Example.of` reads
 
 
+def check_columns(names: Iterable[Any]) -> None:
+    """Raise an `InputError` if a table with these columns holds no texts, or holds some twice."""
+    listed = list(names)
+    if twice := [name for name in COLUMNS if listed.count(name) > 1]:
+        raise InputError(f"two columns are named {twice[0]!r}")
+    if not any(name in listed for name in SINGLE_COLUMNS) and not any(
+        set(pair) <= set(listed) for pair in PAIR_COLUMNS
+    ):
+        pairs = "; ".join("/".join(pair) for pair in PAIR_COLUMNS)
+        named = ", ".join(map(str, listed)) or "none"
+        raise InputError(f"no text column among {named}; name one 'text' (or a pair: {pairs})")
+
+
 def check_label(example: "Example") -> "Example":
     """Return an example, or raise an `InputError` if its label is neither a name nor an index."""
     if isinstance(example.label, bool) or not (example.label is None or isinstance(example.label, str | int)):
-        raise InputError(f"the label must be a name or an index, not {example.label!r:.60}")
+        raise InputError(f"the label must be a name or an index, not {shown(example.label)}")
     return example
 
 
@@ -79,26 +101,38 @@ def sample(examples: "Iterable[Example]", count: int, seed: int) -> "list[Exampl
     return kept
 
 
-def _missing(value: Any) -> bool:
-    """Tell None and NaN from everything else."""
-    return value is None or (isinstance(value, float) and value != value)
+def as_row(item: Any) -> Mapping[str, Any] | None:
+    """Give a row by its columns: a mapping, a named tuple, a row of a frame or of a database; None for what is none."""
+    if isinstance(item, Mapping):
+        return item
+    if isinstance(item, tuple):
+        return item._asdict() if hasattr(item, "_asdict") else None
+    return {name: item[name] for name in item.keys()} if callable(getattr(item, "keys", None)) else None  # noqa: SIM118
 
 
-def _plain(value: Any) -> Any:
-    """Turn strings and whole numbers of other libraries (numpy, pandas) into Python's own, and NaN into None."""
+def is_chat(item: Any) -> bool:
+    """Tell whether an item is a message of a chat."""
+    return isinstance(item, Mapping) and "role" in item and "content" in item
+
+
+def is_missing(value: Any) -> bool:
+    """Tell what stands for a missing value, None, NaN and those of pandas, from everything else."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Real) and value != value
+
+
+def plain(value: Any) -> Any:
+    """Turn text and numbers of other libraries (numpy, torch, pandas) into Python's own, and NaN into None."""
+    if is_missing(value):
+        return None
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return plain(value.item())
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             raise InputError("holds half of a character (a lone surrogate)") from None
         return str.__str__(value)
-    if _missing(value):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        return value
-    try:
-        return value.__index__()
-    except (TypeError, ValueError):  # an array of several
-        return value
+    whole = isinstance(value, float) and value.is_integer()
+    return int(value) if whole or (isinstance(value, Integral) and not isinstance(value, bool)) else value

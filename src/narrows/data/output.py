@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from narrows.errors import DataError, InputError
+from narrows.errors import DataError, InputError, NarrowsError
 
 PARTIAL = ".partial"
 
@@ -44,6 +44,8 @@ def written_whole(
         os.replace(partial, path)
         if durable and os.name == "posix":  # Windows opens no folders
             _sync(path.absolute().parent)
+    except NarrowsError:  # some of them are an OSError too, of what is read and not of this file
+        raise
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

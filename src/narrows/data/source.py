@@ -1,15 +1,16 @@
 """Texts from a benchmark, files, the Hub or the caller; a row that cannot be read is given as an error in its place."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from narrows.data import datasets
-from narrows.data.example import Example, check_label, sample
+from narrows.data.example import CHAT, COLUMNS, Example, check_columns, check_label, is_chat, is_missing, sample
 from narrows.data.tables import SUFFIXES, read_examples, strict
-from narrows.errors import DataError, InputError, NarrowsError
+from narrows.errors import DataError, InputError, NarrowsError, shown
 
 Text = Example | NarrowsError
 _held = lru_cache(maxsize=1)(datasets.load)  # benchmarks are small; an archive is not unpacked each time it is read
@@ -24,7 +25,7 @@ class Source:
     data_dir: Path | None = None  # folder with the data set's published files; None = from the Hub
     limit: int | None = None  # take a random sample of so many texts; None = all
     seed: int = 0  # of that sample
-    items: Any = None  # a list, `datasets.Dataset`, Series, DataFrame with the columns of `Example`, array or iterator
+    items: Any = None  # a list, iterator, Series, array, or a table with the columns of `Example`: see `rows_of`
 
     @classmethod
     def of(cls, texts: "str | Path | Source | Iterable[Any]") -> "Source":
@@ -44,7 +45,7 @@ class Source:
     @property
     def once(self) -> bool:
         """Whether the texts can be read only once."""
-        return self.items is not None and iter(self.items) is self.items
+        return isinstance(self.items, Iterator)
 
     @property
     def named_split(self) -> str:
@@ -79,13 +80,90 @@ class Source:
         raise InputError(f"no data set {self.name!r}; there are {known}, or give a file, a folder or OWNER/NAME")
 
 
+def rows_of(items: Any) -> Iterable[Any] | None:
+    """Give the rows of a table or the texts of a collection in their order, as they come; None for a single item.
+
+    A table is a frame of pandas or polars, a table of pyarrow, a `datasets.Dataset` or a mapping of columns. An
+    `InputError` refuses one without texts, and whatever has no order.
+    """
+    if isinstance(items, (bytes, bytearray)):
+        raise InputError("bytes are not text yet: decode them, as in data.decode('utf-8')")
+    if isinstance(items, os.PathLike):
+        raise InputError(
+            f"{shown(os.fspath(items))} is a path, not a text: give the text or the rows that the file holds"
+        )
+    if isinstance(items, (set, frozenset)):
+        raise InputError(f"a {type(items).__name__} has no order, so no result could be told from another: give a list")
+    if isinstance(items, ItemsView):
+        raise InputError("items() of a dictionary are keys with values, which would be read as pairs: give values()")
+    if isinstance(items, (list, tuple)) and items and is_chat(items[0]):
+        raise InputError(CHAT)
+    if isinstance(items, (str, Example)) or getattr(items, "ndim", None) == 0 or _is_pair(items):
+        return None
+    if hasattr(items, "with_format") and hasattr(items, "column_names"):  # of the datasets library: rows, when needed
+        names = items.column_names
+        if isinstance(names, Mapping):
+            raise InputError(f"several splits, {', '.join(names)}: give one of them")
+        if names is not None:
+            check_columns(names)
+            items = items.select_columns([name for name in names if name in COLUMNS])
+        return items.with_format(None)  # type: ignore[no-any-return]
+    names = getattr(items, "column_names", getattr(items, "columns", None))
+    if names is not None and hasattr(items, "__len__"):
+        return _rows_of_columns(list(names), items)
+    if callable(
+        getattr(items, "keys", None)
+    ):  # a row, by column; a mapping of columns; or a Series, by whatever its index holds
+        known = [name for name in COLUMNS if name in items.keys()]  # noqa: SIM118
+        if isinstance(items, Mapping) and known and all(_is_column(items[name]) for name in known):
+            return _rows_of_columns(list(items), items)
+        if isinstance(items, Mapping) or known:
+            return None
+    if not isinstance(items, Iterable):
+        raise InputError(f"expected a text, a pair, a row, a table or an iterable of these, not {type(items).__name__}")
+    if len(shape := getattr(items, "shape", ())) > 1:
+        raise InputError(f"an array of shape {tuple(shape)}: give one of texts, or a frame with named columns")
+    return listed(items) if hasattr(items, "notna") or hasattr(items, "to_pylist") else items
+
+
+def listed(values: Any) -> list[Any]:
+    """List a column of pandas, polars, pyarrow, numpy, torch or Python; None is where a value is missing."""
+    convert = next((name for name in ("to_pylist", "to_list", "tolist") if hasattr(values, name)), None)
+    found = list(values) if convert is None else getattr(values, convert)()
+    return [None if is_missing(value) else value for value in found]
+
+
+def _rows_of_columns(names: list[Any], table: Any) -> Iterator[dict[str, Any]]:
+    """Give the rows of a table by its columns, those of them that are known."""
+    check_columns(names)
+    known = [name for name in names if name in COLUMNS]
+    try:
+        columns = [listed(table[name]) for name in known]
+    except TypeError as error:  # a relation of duckdb, whose columns are relations again
+        raise InputError(f"the columns of {type(table).__name__} cannot be read: give a frame of pandas") from error
+    if len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in zip(known, columns, strict=True))
+        raise InputError(f"columns of different lengths: {lengths}")
+    return (dict(zip(known, row, strict=True)) for row in zip(*columns, strict=True))
+
+
+def _is_column(value: Any) -> bool:
+    """Tell whether a value of a mapping is a column, not a text or a label."""
+    return hasattr(value, "__len__") and not isinstance(value, (str, Mapping)) and getattr(value, "ndim", 1) == 1
+
+
+def _is_pair(items: Any) -> bool:
+    return isinstance(items, tuple) and (
+        hasattr(items, "_asdict") or (len(items) == 2 and all(isinstance(text, str) for text in items))
+    )
+
+
 def read_items(items: Any, name: str = "texts") -> Iterator[Text]:
     """Read texts as in `Source.items`; an `InputError` in the place of one names its position, from 0 as in Python."""
-    values: Any = items.astype(object).where(items.notna(), None) if hasattr(items, "notna") else items  # pandas
-    if hasattr(values, "itertuples"):
-        names, rows = list(values.columns), values.itertuples(index=False, name=None)
-        values = (dict(zip(names, row, strict=True)) for row in rows)
-    for position, item in enumerate(values):
+    rows = rows_of(items)
+    if rows is None:
+        raise InputError("expected a list or a table of texts, not a single one")
+    for position, item in enumerate(rows):
         try:
             yield check_label(Example.of(item))
         except InputError as error:

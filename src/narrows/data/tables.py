@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from narrows.data import parquet
-from narrows.data.example import LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example, check_label
+from narrows.data.example import (
+    COLUMNS,
+    LABEL_COLUMNS,
+    PAIR_COLUMNS,
+    SINGLE_COLUMNS,
+    Example,
+    check_columns,
+    check_label,
+)
 from narrows.errors import DataError, InputError, NarrowsError
 
 T = TypeVar("T")
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
 _OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | set(LABEL_COLUMNS)
-_KNOWN = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
 
 # While a row is cut into fields, a byte that is not UTF-8 (surrogateescape) and a NUL byte are half characters: the csv
 # module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
@@ -55,7 +62,7 @@ def read_rows(path: Path) -> Iterator[Row | DataError]:
     if suffix == ".parquet":
         names = parquet.column_names(path)
         _check_columns(path, names)
-        return parquet_rows(path, [name for name in names if name in _KNOWN])
+        return parquet_rows(path, [name for name in names if name in COLUMNS])
     raise DataError(f"{path}: unknown kind of file; use one of {', '.join(SUFFIXES)}")
 
 
@@ -90,9 +97,10 @@ def table_rows(path: Path, delimiter: str, columns: Sequence[str] | None = None)
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
-    if not (any(name in names for name in SINGLE_COLUMNS) or any(set(pair) <= set(names) for pair in PAIR_COLUMNS)):
-        pairs = "; ".join("/".join(pair) for pair in PAIR_COLUMNS)
-        raise DataError(f"{path}: no text column among {', '.join(names)}; name one 'text' (or a pair: {pairs})")
+    try:
+        check_columns(names)
+    except InputError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def _example(path: Path, row: Row) -> Example | DataError:

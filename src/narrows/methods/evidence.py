@@ -17,6 +17,7 @@ from narrows.bottleneck.trace import make_trace
 from narrows.errors import InputError
 from narrows.methods.cut_model import Layer
 from narrows.methods.method import Batch, Names, Site, average
+from narrows.methods.settings import check_settings
 
 DEPTHS = (1 / 6, 3 / 6, 5 / 6)
 WHOLE = (0.0, 1.0)
@@ -69,15 +70,16 @@ class Evidence:
     )
 
     def __post_init__(self) -> None:
+        check_settings(self)
         check_counts(self, "points", "iterations")
-        start, end = self.interval if len(self.interval) == 2 else (1.0, 0.0)
+        start, end = self.interval
         if not 0 <= start < end <= 1:
             raise InputError(f"interval must be two rising numbers from 0 to 1, not {self.interval!r}")
         if self.iterations > self.points:
             raise InputError(f"{self.iterations} iterations need as many points, there are {self.points}")
         if self.features and self.iterations > 1:
             raise InputError("features need one iteration: choose iterations=1")
-        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0 or self.draws % 2:
+        if self.draws < 0 or self.draws % 2:
             raise InputError(f"draws must be an even number of at least 0, not {self.draws!r}")
 
     @property

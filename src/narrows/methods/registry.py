@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from narrows.data.schema import MethodDict
-from narrows.errors import InputError
-from narrows.methods.settings import Setting, as_plain, is_required, parse_setting, settings_of, write_setting
+from narrows.errors import InputError, shown
+from narrows.methods.settings import (
+    Setting,
+    as_plain,
+    check_settings,
+    is_required,
+    parse_setting,
+    settings_of,
+    write_setting,
+)
 
 FIRST = ("fast", "best", "complete", "paper", "information", "information_signed", "released")  # in lists
 
@@ -93,6 +101,9 @@ def find_method(method: str | Described) -> Any:
         50
     """
     if not isinstance(method, str):
+        if isinstance(method, type) or not hasattr(method, "explain"):
+            raise InputError(f"a method is a name or an object, such as 'fast' or Evidence(), not {shown(method)}")
+        check_settings(method)  # a dataclass says nothing of a value of another type
         return method
     name, _, rest = method.strip().partition(":")
     if name not in _known():
@@ -110,7 +121,9 @@ def find_method(method: str | Described) -> Any:
         given[key] = parse_setting(known[key], value)
     if missing := [key for key in needed if key not in given]:
         raise InputError(f"method {method!r} needs {', '.join(missing)}, as in {name}:{missing[0]}=...")
-    return kind(**given)
+    found = kind(**given)
+    check_settings(found)
+    return found
 
 
 def split_methods(text: str) -> list[str]:

@@ -1,13 +1,17 @@
 """Settings of methods, for commands, page and records: fields with a help text and a type, by which they are read."""
 
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from narrows.errors import InputError
+from narrows.data.example import plain
+from narrows.errors import InputError, shown
 
+MOST = 10_000  # numbers of a range
 YES, NO = ("true", "yes", "1"), ("false", "no", "0")
 NAMED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
 
@@ -47,6 +51,14 @@ def parse_setting(setting: Setting, text: str) -> Any:
     raise InputError(f"{setting.name} must be {' or '.join(_names(setting.kind))}, not {text!r:.60}")
 
 
+def check_settings(method: Any) -> None:
+    """Raise an `InputError` if a setting of a method is of another type: ``features="False"`` would be true."""
+    for setting in settings_of(type(method)).values():
+        value = getattr(method, setting.name)
+        if not any(_fits(kind, value) for kind in _alternatives(setting.kind)):
+            raise InputError(f"{setting.name} must be {' or '.join(_names(setting.kind))}, not {shown(value)}")
+
+
 def write_setting(value: Any) -> str:
     """Write a value so that `parse_setting` reads it again: ``1,3,5``, ``5,`` for a tuple of one, ``0.2``, ``mask``."""
     if isinstance(value, bool) or value is None:
@@ -58,8 +70,8 @@ def write_setting(value: Any) -> str:
 
 def as_plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give settings as JSON has them: tuples are lists, functions their names."""
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-    return {name: getattr(value, "__qualname__", value) for name, value in plain.items()}
+    listed = {name: [*map(plain, v)] if isinstance(v, tuple) else plain(v) for name, v in values.items()}
+    return {name: getattr(value, "__qualname__", value) for name, value in listed.items()}
 
 
 def is_required(setting: Setting) -> bool:
@@ -93,9 +105,26 @@ def _parse_tuple(members: tuple[Any, ...], text: str) -> tuple[Any, ...]:
         if members[0] is not int:
             return tuple(_parse(members[0], part) for part in parts)
         ranges = [part.partition("-") for part in parts]
-        numbers = [n for first, dash, last in ranges for n in range(int(first), int(last if dash else first) + 1)]
-        return tuple(numbers) if numbers else _wrong()
+        ends = [(int(first), int(last if dash else first)) for first, dash, last in ranges]
+        sound = ends and all(first <= last < first + MOST for first, last in ends)
+        return tuple(n for first, last in ends for n in range(first, last + 1)) if sound else _wrong()
     return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))  # or a ValueError
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Tell whether a value is of one type; numbers of numpy are too, and a list is as good as a tuple of its length."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if get_origin(kind) is tuple:
+        members = get_args(kind)
+        if members[-1] is Ellipsis:
+            return isinstance(value, tuple) and all(_fits(members[0], each) for each in value)
+        same = isinstance(value, (tuple, list)) and len(value) == len(members)
+        return same and all(map(_fits, members, value))
+    if kind in (int, float):
+        number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+        return number and math.isfinite(value)
+    return isinstance(value, kind) if isinstance(kind, type) else True
 
 
 def _names(kind: Any) -> list[str]:

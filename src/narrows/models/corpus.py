@@ -9,6 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.bottleneck.prior import Prior
 from narrows.data.example import Example
+from narrows.data.source import rows_of
+from narrows.errors import InputError, shown
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_prefix
@@ -26,7 +28,7 @@ def estimate_prior(
     Args:
         model: A Hugging Face model; left unchanged.
         tokenizer: Its tokenizer.
-        examples: The corpus.
+        examples: The corpus: a list, a stream or a table of texts, as `Explainer` takes them.
         batch_size: Texts per forward pass.
 
     Returns:
@@ -35,11 +37,13 @@ def estimate_prior(
     Example:
         >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
+    if (texts := rows_of(examples)) is None:
+        raise InputError(f"a corpus is a list, a stream or a table of texts, not {shown(examples)}")
     padding, limit, budget = padding_id(model, tokenizer), token_limit(model, tokenizer), TokenBudget.of(model)
     network = Network.of(borrowed(model))
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
-        stream = iter(examples)
+        stream = iter(texts)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
             reader = (network.model, tokenizer)
             for _, states in run_in_batches(reader, budget, chunk, batch_size, partial(states_of, chunk)):

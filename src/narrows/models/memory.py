@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from narrows.errors import InputError, MemoryLimitError
+from narrows.errors import MemoryLimitError, count
 from narrows.models.cut.blocks import block_count, text_config
 
 Result = TypeVar("Result")
@@ -30,9 +30,7 @@ class TokenBudget:
 
     def __init__(self, tokens: int) -> None:
         """Start with this many tokens; raise an InputError if there are none."""
-        if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
-            raise InputError(f"a batch must hold at least 1 token, not {tokens!r}")
-        self.tokens = tokens
+        self.tokens = count("max_tokens_per_batch", tokens)
 
     @classmethod
     def of(cls, model: nn.Module) -> "TokenBudget":
@@ -78,6 +76,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception of Python or torch, on any device, says that memory ran out."""
     if isinstance(error, RuntimeError) and any(complaint in str(error).lower() for complaint in COMPLAINTS):
         return True
+    if isinstance(error, MemoryLimitError):  # a smaller batch was tried already
+        return False
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
 
 

@@ -1,9 +1,13 @@
 """What to explain, where a label's name is not enough: plain descriptions, which `narrows.models` turns into losses."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields
 from typing import Any
+
+from narrows.data.example import plain
+from narrows.data.source import listed
+from narrows.errors import InputError
 
 
 def as_plain(value: Any) -> Any:
@@ -101,3 +105,18 @@ class Blank:
 # What to explain of one text; a string is a label, an answer, a filling or a continuation, as the model has it; token
 # ids are a continuation.
 Target = Choice | Tag | Answer | Blank | Sequence[int]
+
+
+def list_targets(target: Any) -> list[Target] | None:
+    """List the targets of several texts, in a list, a column of a table, an array or a tensor; None for one target."""
+    if isinstance(target, (set, frozenset)):
+        raise InputError(f"{type(target).__name__}: which target is for which text cannot be told: give a list")
+    if isinstance(target, (list, tuple)):
+        return list(as_plain(target))
+    alone = isinstance(target, (str, bytes, Mapping)) or getattr(target, "ndim", None) == 0
+    if alone or not (isinstance(target, Iterable) and isinstance(target, Sized)):
+        return None
+    found = listed(target)
+    if None in found:  # in a list it asks for the predicted class; in a column it is a gap
+        raise InputError(f"target[{found.index(None)}] is missing")
+    return [plain(value) for value in found]

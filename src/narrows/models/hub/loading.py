@@ -50,7 +50,7 @@ def load_classifier(name: str, device: str | None = None) -> Classifier:
 def _placed(model: Any, device: str) -> PreTrainedModel:
     try:
         return model.to(device).eval()  # type: ignore[no-any-return]
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ModelError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
 
 
