@@ -112,7 +112,7 @@ def test_a_setting_out_of_range_is_refused(method: type, change: dict[str, objec
 
 @pytest.mark.parametrize("method", ["ig", "layer_ig", "gradient_shap"])
 def test_a_tokenizer_without_mask_token_cannot_give_that_baseline(gpt2: Classifier, method: str) -> None:
-    with pytest.raises(InputError, match=r"has no mask token.*baseline=pad"):
+    with pytest.raises(ModelError, match=r"has no mask token.*baseline=pad"):
         scores(gpt2, f"{method}:baseline=mask", EXAMPLES[:1])
 
 

@@ -408,7 +408,7 @@ def test_a_function_is_a_method(bert: Classifier) -> None:
 def test_a_function_that_gives_something_else_is_refused(bert: Classifier) -> None:
     method = FunctionMethod(lambda batch: [np.zeros(1) for _ in batch.encodings], label="broken")
     with pytest.raises(NumericsError, match="broken"):
-        Explainer(*bert, method, "instance")(["a good film"])
+        Explainer(*bert, method, "instance")("a good film")
 
 
 def test_a_function_may_run_the_model(bert: Classifier) -> None:

@@ -142,9 +142,10 @@ def test_special_tokens_of_a_chat_template_are_special_and_words_are_those_of_th
     assert words_of("bytes", text) == ["user", "the", "film"]
 
 
-def test_a_text_that_brings_its_first_token_gets_no_second_one() -> None:
+def test_an_encoders_text_is_read_as_its_tokenizer_reads_it() -> None:
     tokenizer = tiny.wordpiece_tokenizer()
-    assert encode(tokenizer, Example("[CLS] good film [SEP]"), None).tokens == ("[CLS]", "good", "film", "[SEP]")
+    twice = ("[CLS]", "[CLS]", "good", "film", "[SEP]", "[SEP]")
+    assert encode(tokenizer, Example("[CLS] good film [SEP]"), None).tokens == twice
     assert encode(tokenizer, Example("good film"), None).tokens == ("[CLS]", "good", "film", "[SEP]")
     assert encode(tokenizer, Example("good [MASK]"), None).segments == (None, 0, 0, None)
 

@@ -92,10 +92,10 @@ def at_least_float32(value: Tensor) -> Tensor:
 
 
 def without_content(batch: Batch, baseline: Baseline) -> Tensor:
-    """Replace the content tokens: ids, (batch, tokens); an `InputError` if the tokenizer has no such token."""
+    """Replace the content tokens: ids, (batch, tokens); a `ModelError` if the tokenizer has no such token."""
     token = batch.cut.padding if baseline == "pad" else batch.tokenizer.mask_token_id
     if token is None:
-        raise InputError(f"{type(batch.tokenizer).__name__} has no mask token: choose baseline=pad")
+        raise ModelError(f"{type(batch.tokenizer).__name__} has no mask token: choose baseline=pad")
     ids = batch.inputs["input_ids"].clone()
     for row, encoding in enumerate(batch.encodings):
         ids[row, content_positions(encoding)] = token

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from narrows.errors import InputError, NumericsError
+from narrows.errors import InputError, ModelError, NumericsError
 from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores, content_positions
 from narrows.models.heads.classifying import Classifying
@@ -37,9 +37,9 @@ class Removing:
 
 
 def check_batch(batch: Batch, removal: Removal) -> None:
-    """Raise an `InputError` if tokens of these texts cannot be removed so."""
+    """Raise a `ModelError` if tokens of these texts cannot be removed so."""
     if not isinstance(batch.cut.task, Classifying):
-        raise InputError(f"methods that remove tokens explain classifiers, not {type(batch.model).__name__}")
+        raise ModelError(f"methods that remove tokens explain classifiers, not {type(batch.model).__name__}")
     check_removal(removal, batch.tokenizer)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 from transformers import PreTrainedModel
 
+from narrows.data.example import Example
 from narrows.errors import ModelError
 from narrows.explainer import Explainer
 from narrows.models.corpus import estimate_prior
@@ -24,7 +25,7 @@ from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_prefix, run_suffix
 from narrows.models.cut.view import borrowed, is_view, origin
 from narrows.models.predict import predict
-from narrows.models.text.encoding import encode_plain
+from narrows.models.text.encoding import encode
 from tiny import Classifier, classifier
 
 TEXT = "a good film, not bad"
@@ -251,7 +252,7 @@ def test_wrappers_are_taken_off(bert: Classifier, wrap: Callable[[nn.Module], An
     found = explainer(TEXT)
     assert found.scores.tolist() == expected.scores.tolist()
     assert estimate_prior(wrapped, tokenizer, [TEXT, "bad"]).name
-    encodings = [encode_plain(tokenizer, TEXT)]
+    encodings = [encode(tokenizer, Example(TEXT), None)]
     assert predict(wrapped, tokenizer, encodings).tolist() == predict(model, tokenizer, encodings).tolist()
 
 

@@ -16,6 +16,7 @@ import tiny
 from narrows.data.example import Example
 from narrows.errors import InputError, NarrowsWarning, TargetError
 from narrows.explainer import Explainer
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.continuation import given_as_text, without_end
 from narrows.models.heads.target import Contrast
 from narrows.models.text.encoding import encode
@@ -89,8 +90,9 @@ def test_what_a_model_generated_is_explained_as_text_as_ids_and_with_its_probabi
         assert found.text_pair == " Paris of"
         assert [word.text for word in found.words()][-1] == "Paris"
         questions = explainer._reader.ask(TEXT, target).questions
-        with explainer._reader.task.reading(questions), torch.no_grad():
-            logits = model(torch.tensor([before + ids[:-1]])).logits[0]
+        view = borrowed(model)
+        with explainer._reader.task.reading(view, questions), torch.no_grad():
+            logits = view(torch.tensor([before + ids[:-1]])).logits[0]
         goal = explainer._reader.task.resolve(questions[0], logits).goal
         assert -float(goal(logits.double().unsqueeze(0))) == pytest.approx(whole, rel=1e-6)
     assert explainer(TEXT, " Paris of").target == " Paris of"

@@ -6,18 +6,18 @@ from typing import Literal, get_args
 
 from transformers import PreTrainedTokenizerBase
 
-from narrows.errors import InputError
+from narrows.errors import InputError, ModelError
 from narrows.models.text.encoding import Encoding, take
 
 Removal = Literal["delete", "mask", "attention"]
 
 
 def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise an InputError if there is no such way to remove tokens, or the tokenizer lacks a mask token for it."""
+    """Raise an InputError if there is no such way to remove tokens, a ModelError if the tokenizer has no mask token."""
     if removal not in get_args(Removal):
         raise InputError(f"tokens are removed by {', '.join(get_args(Removal))}, not {removal!r}")
     if removal == "mask" and tokenizer.mask_token_id is None:
-        raise InputError("the tokenizer has no mask token: remove tokens by 'delete' or 'attention'")
+        raise ModelError("the tokenizer has no mask token: remove tokens by 'delete' or 'attention'")
 
 
 def remove(
