@@ -1,4 +1,4 @@
-"""One thing to explain: a text or a pair of texts, and its gold label where it is known."""
+"""One thing to explain: a text or a pair of texts, and, where they are known, its gold label and its id."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -11,6 +11,7 @@ PAIR_COLUMNS: tuple[tuple[str, str], ...] = (("text", "text_pair"), ("premise", 
 PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("question", "context"))
 SINGLE_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label", "gold_label")
+ID_COLUMNS = ("id", "idx")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Example:
     text: str
     text_pair: str | None = None  # the second text of a pair
     label: str | int | None = None  # gold, by name or index; NaN, as data frames write it, means none
+    id: str | int | None = None  # the user's own, which results keep; it need not be unique
 
     def __post_init__(self) -> None:
         texts = {"text": self.text} if self.text_pair is None else {"text": self.text, "text_pair": self.text_pair}
@@ -35,6 +37,8 @@ class Example:
                 raise InputError(f"{name} is empty: there is nothing to explain")
             object.__setattr__(self, name, _plain(value))
         object.__setattr__(self, "label", _plain(self.label))
+        own_id = _plain(self.id)  # a date of a data frame's index, say, is written out
+        object.__setattr__(self, "id", own_id if own_id is None or isinstance(own_id, str | int) else str(own_id))
 
     @classmethod
     def of(cls, item: "Example | str | tuple[str, str] | Mapping[str, Any]") -> "Example":
@@ -47,13 +51,13 @@ class Example:
             return cls(item[0], item[1])
         if not isinstance(item, Mapping):
             raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
-        label = next((item[column] for column in LABEL_COLUMNS if column in item), None)
+        label, own_id = (next((item[c] for c in columns if c in item), None) for columns in (LABEL_COLUMNS, ID_COLUMNS))
         for first, second in PAIR_COLUMNS:
             if not (_missing(item.get(first)) or _missing(item.get(second))):
-                return cls(item[first], item[second], label)
+                return cls(item[first], item[second], label, own_id)
         for column in SINGLE_COLUMNS:
             if column in item:
-                return cls(item[column], label=label)
+                return cls(item[column], label=label, id=own_id)
         raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, item)) or 'nothing'}")
 
 

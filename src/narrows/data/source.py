@@ -1,8 +1,10 @@
 """Texts from a benchmark, files, the Hub or the caller; a row that cannot be read is given as an error in its place."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count, repeat
+from operator import ne
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,9 @@ class Source:
         if self.items is not None:
             return read_items(self.items)
         path = Path(self.name)
+        if (path.exists() or path.suffix.lower() in SUFFIXES) and (self.split or self.data_dir):
+            given = "--split" if self.split else "--data-dir"
+            raise InputError(f"{self.name} is read as it is: {given} goes with a data set")
         if path.is_dir():
             paths = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             if not paths:
@@ -82,12 +87,16 @@ class Source:
 def read_items(items: Any, name: str = "texts") -> Iterator[Text]:
     """Read texts as in `Source.items`; an `InputError` in the place of one names its position, from 0 as in Python."""
     values: Any = items.astype(object).where(items.notna(), None) if hasattr(items, "notna") else items  # pandas
+    ids: Any = repeat(None)
+    if (index := getattr(values, "index", None)) is not None and not callable(index) and any(map(ne, index, count())):
+        ids = index  # of a data frame or a Series, unless it just counts the rows
     if hasattr(values, "itertuples"):
         names, rows = list(values.columns), values.itertuples(index=False, name=None)
         values = (dict(zip(names, row, strict=True)) for row in rows)
-    for position, item in enumerate(values):
+    for position, (item, row_id) in enumerate(zip(values, ids, strict=False)):
         try:
-            yield check_label(Example.of(item))
+            example = check_label(Example.of(item))
+            yield example if example.id is not None else replace(example, id=row_id)
         except InputError as error:
             error.place = f"{name}[{position}]"
             yield error

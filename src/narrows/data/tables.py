@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from narrows.data import parquet
-from narrows.data.example import LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example, check_label
+from narrows.data.example import ID_COLUMNS, LABEL_COLUMNS, PAIR_COLUMNS, SINGLE_COLUMNS, Example, check_label
 from narrows.errors import DataError, InputError, NarrowsError
 
 T = TypeVar("T")
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
-_OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | set(LABEL_COLUMNS)
-_KNOWN = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
+_OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | {*LABEL_COLUMNS, *ID_COLUMNS}
+_KNOWN = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
 
 # While a row is cut into fields, a byte that is not UTF-8 (surrogateescape) and a NUL byte are half characters: the csv
 # module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
@@ -45,7 +45,7 @@ def strict(rows: Iterable[T | NarrowsError]) -> Iterator[T]:
 
 
 def read_rows(path: Path) -> Iterator[Row | DataError]:
-    """Stream the rows of a file as they are; of a Parquet file only the columns of texts and labels."""
+    """Stream the rows of a file as they are; of a Parquet file only the columns of texts, labels and ids."""
     check_file(path)
     suffix = path.suffix.lower()
     if suffix in (".txt", ".jsonl"):
@@ -96,7 +96,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 
 
 def _example(path: Path, row: Row) -> Example | DataError:
-    """Make an example of a row: an empty second text or label of a table means that there is none."""
+    """Make an example of a row: an empty second text, label or id of a table means that there is none."""
     values = {name: value for name, value in row.values.items() if not (name in _OPTIONAL and value == "")}
     try:
         return check_label(Example.of(values))
