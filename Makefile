@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
+AUDIT := .venv-audit
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-oldest fuzz chromium lint bench reproduce dist models-page clean
+.PHONY: help demo serve test test-fast test-oldest fuzz chromium lint audit bench reproduce dist models-page clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
@@ -52,10 +53,26 @@ chromium:
 		|| echo "Chromium could not be installed: the tests of the page in a browser will be skipped"; \
 	fi
 
-lint: $(VENV)/.installed-dev  ## ruff and mypy
+lint: $(VENV)/.installed-dev audit  ## ruff and mypy, and the audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# It shows what it finds and fails nothing: an advisory on somebody else's package is no fault of this tree. pip-audit has
+# an environment of its own, so that its dependencies do not mix with those that it looks up.
+audit: $(VENV)/.installed-dev  ## look installed packages up among known vulnerabilities; skipped where that cannot be done
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && \
+		$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; } >/dev/null 2>&1 || true
+	@if ! test -x $(AUDIT)/bin/pip-audit; then echo "audit skipped: pip-audit cannot be installed here"; exit 0; fi; \
+	packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	found=$$($(AUDIT)/bin/pip-audit --path "$$packages" --progress-spinner off --timeout 10 2>&1 || true); \
+	unknown=$$(echo "$$found" | grep -c "could not be audited"); all=$$(ls -d "$$packages"/*.dist-info | wc -l); \
+	if test "$$unknown" -ge "$$all"; then found="none of $$all packages is known to the advisory service"; fi; \
+	case "$$found" in \
+	*"nown vulnerabilit"*) echo "$$found" | grep -v -e "could not be audited" -e "Skip Reason" -e "^--* --*$$"; \
+		echo "audit: $$unknown of $$all packages could not be looked up from here" ;; \
+	*) echo "audit skipped: no advisories from here ($$(echo "$$found" | tail -n 1 | cut -c 1-120))" ;; \
+	esac
 
 bench: $(VENV)/.installed-dev  ## measure speed against the naive implementation
 	$(BIN)/python benchmarks/measure.py
@@ -79,7 +96,7 @@ models-page: $(VENV)/.installed-dev  ## write docs/models.md from the matrix of 
 	$(BIN)/python docs/write_models.py
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(AUDIT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -73,7 +73,7 @@ SAVED = (
         "probabilities",
         "method",
     ),
-    *("layers", "typical", "rise", "trace", "truncated", "model", "prior", "record"),
+    *("layers", "typical", "rise", "trace", "truncated", "model", "prior", "record", "id", "gold"),
 )
 
 
@@ -381,3 +381,36 @@ def test_a_list_of_results_can_be_shown_and_drawn(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.count("predicted") == 2
     several.export(tmp_path / "maps.json")
     assert json.loads((tmp_path / "maps.json").read_text()) == several.to_dicts()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[" * 100_000, '{"text": ' + "9" * 5000 + "}", "[1]", '"x"', "\0", "\ufeff{}", '{"text": 1e999}']
+)
+def test_a_damaged_file_is_one_line_that_names_it(tmp_path: Path, content: str) -> None:
+    (tmp_path / "map.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=r"map.json holds no saved attribution") as caught:
+        Attribution.load(tmp_path / "map.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, 1.5, "", "x", [], {}, [1], True, float("nan"), 10**400])
+@pytest.mark.parametrize("key", sorted(attribution().to_dict()))
+def test_a_value_of_another_type_is_refused_or_harmless(key: str, wrong: Any) -> None:
+    """Harmless: what is read can be written again, listed by words and shown in one line."""
+    try:
+        found = Attribution.from_dict({**attribution().to_dict(), key: wrong})
+    except InputError:
+        return
+    found.to_dict(), found.words(), repr(found)
+
+
+@pytest.mark.parametrize("key", ["token", "start", "end", "segment", "score", "rank"])
+def test_a_token_of_other_types_is_refused_or_harmless(key: str) -> None:
+    for wrong in (None, 1.5, "x", [], {}, True, 10**400):
+        saved: Any = attribution().to_dict()
+        saved["tokens"][1][key] = wrong
+        try:
+            found = Attribution.from_dict(saved)
+        except InputError:
+            continue
+        found.to_dict(), found.words(), repr(found)

@@ -73,6 +73,8 @@ class Attribution:
         model: What was explained.
         prior: What an uninformative activation was taken from; None for methods without a prior.
         record: Further facts that make the result again: blocks, dtype, the beta of this text.
+        id: What the user's data calls the text: its column ``id`` or ``idx``, or the index of its data frame.
+        gold: The label that came with the text, or None.
         features: (tokens, hidden), float16, in the unit of the scores, which they add up to; None unless the method was
             asked for them. They are not part of the saved form.
 
@@ -100,6 +102,8 @@ class Attribution:
     model: str = ""
     prior: str | None = None
     record: dict[str, Any] = field(default_factory=dict)
+    id: str | int | None = None
+    gold: str | None = None
     features: "NDArray[np.float16] | None" = None
 
     def __post_init__(self) -> None:
@@ -192,7 +196,7 @@ class Attribution:
     def to_dict(self) -> AttributionDict:
         """Give the saved form, of plain dictionaries and lists, which ``narrows explain --json`` prints."""
         tokens = self._token_dicts()
-        saved: Any = {name: getattr(self, name) for name in SAVED}
+        saved: Any = {name: getattr(self, name) for name in (*SAVED, "id", "gold")}
         saved |= {"tokens": tokens, "words": make_words(self.text, self.text_pair, tokens)}
         saved |= {"layers": None if self.layers is None else list(self.layers), "trace": trace_dicts(self.trace)}
         saved |= {"probabilities": dict(self.probabilities), "record": dict(self.record)}
@@ -224,6 +228,8 @@ class Attribution:
             tokens = saved["tokens"]
             return cls(
                 **{name: saved[name] for name in SAVED if name not in DERIVED},
+                id=saved.get("id"),
+                gold=saved.get("gold"),
                 tokens=tuple(token["token"] for token in tokens),
                 offsets=tuple(None if token["start"] is None else (token["start"], token["end"]) for token in tokens),
                 segments=tuple(token["segment"] for token in tokens),
@@ -234,7 +240,9 @@ class Attribution:
                 trace=tuple(TracePoint(**point) for point in saved["trace"]),
                 record=dict(saved["record"]),
             )
-        except (KeyError, TypeError) as error:
+        except InputError:
+            raise
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"no saved attribution: {error!r}") from error
 
     def save(self, path: str | Path) -> None:

@@ -10,7 +10,6 @@ A text that cannot be read or explained is an error in its place, and costs no o
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
-from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast, overload
@@ -24,7 +23,7 @@ from narrows.data.source import rows_of
 from narrows.errors import OF_ONE_TEXT, InputError, LayerError, ModelError, NarrowsError, count, forget, shown, warn
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
-from narrows.methods.registry import find_method, spec
+from narrows.methods.registry import changed, find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
@@ -285,7 +284,7 @@ class Explainer:
         chosen = range(first, self.blocks + 1) if layers is None else layers
         if not isinstance(chosen, Iterable) or not (chosen := list(chosen)):
             raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {shown(layers)}")
-        by_layer = [replace(self.method, layer=layer) for layer in chosen]  # type: ignore[type-var]
+        by_layer = [changed(self.method, {"layer": layer}) for layer in chosen]
         (asked,) = next(self._reader.windows([(item, target)], 1, 1))
         pieces, questions = _sound(asked).pieces, _sound(asked).questions
         explained = [_sound(found) for found in self._in_batches(questions, by_layer, 1)]
@@ -346,13 +345,27 @@ class Explainer:
             # One of them is the cause, which its halves find out.
             return [*explain_rows(rows[: len(rows) // 2]), *explain_rows(rows[len(rows) // 2 :])]
 
-        encodings = [question.encoding for question in questions]
         copies = max(method.copies for method in methods)
         found: dict[int, list[Attribution] | NarrowsError] = {}
+        made: dict[tuple[int, ...], list[list[Attribution] | NarrowsError]] = {}
+        left = list(range(len(questions)))
         with self._cut.lent() as cut:
             reader = (cut.model, self.tokenizer)
-            for rows, explained in run_in_batches(reader, self._budget, encodings, batch_size, explain_rows, copies):
-                found.update(zip(rows, explained, strict=True))
+            while left:  # again without those that failed, so that the others share passes as if these were not there
+
+                def explain_left(rows: list[int], left: list[int] = left) -> list[list[Attribution] | NarrowsError]:
+                    batch = tuple(left[row] for row in rows)
+                    if batch not in made:
+                        made[batch] = explain_rows(list(batch))
+                    return made[batch]
+
+                encodings = [questions[row].encoding for row in left]
+                for rows, explained in run_in_batches(
+                    reader, self._budget, encodings, batch_size, explain_left, copies
+                ):
+                    found.update(zip([left[row] for row in rows], explained, strict=True))
+                sound = [row for row in left if not isinstance(found[row], NarrowsError)]
+                left = sound if len(sound) < len(left) else []
         return [found[row] for row in range(len(questions))]
 
 

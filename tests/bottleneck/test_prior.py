@@ -252,16 +252,16 @@ def test_a_model_of_the_same_architecture_with_other_weights_is_refused(
     family: str, make_classifier: Callable[..., Classifier], make_prior: Callable[..., Prior]
 ) -> None:
     prior = make_prior(make_classifier(family, 0)[0])
-    with pytest.raises(PriorError, match="belongs to another model"):
+    with pytest.raises(PriorError, match=r"belongs to another model .*: weights of \d+ of \d+ parameters;"):
         prior.check_model(identify(make_classifier(family, 1)[0]))
 
 
 def test_a_model_of_another_size_is_refused() -> None:
     prior = Prior(*gaussians(), 1, IDENTITY)
     other = ModelIdentity("other", hidden=8, blocks=2, probe=IDENTITY.probe)
-    with pytest.raises(PriorError, match=r"hidden size 4, 2 blocks.*hidden size 8, 2 blocks"):
+    with pytest.raises(PriorError, match=r"'other': hidden size 4, not 8;"):
         prior.check_model(other)
-    with pytest.raises(PriorError, match="another model"):
+    with pytest.raises(PriorError, match="blocks 2, not 3"):
         prior.check_model(ModelIdentity("other", hidden=4, blocks=3, probe=IDENTITY.probe))
 
 
@@ -338,3 +338,33 @@ def test_a_loaded_prior_does_not_change_with_its_file(bert: Classifier, tmp_path
     before = loaded.mean.clone()
     path.write_bytes(bytes(path.stat().st_size))
     assert torch.equal(loaded.mean, before)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantised_copy_is_told_from_another_model(bert: Classifier, make_prior: Callable[..., Prior]) -> None:
+    """Its packed weights are no parameters any more, so that there is nothing to recognise it by."""
+    model, _ = bert
+    prior = make_prior(model)
+    packed = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
+    with pytest.raises(PriorError, match=r"57 parameters, not \d+ \(is one of them quantised\?\)"):
+        prior.check_model(identify(packed))
+
+
+@pytest.mark.parametrize("failure", [OSError(19, "No such device"), PermissionError(13, "Permission denied")])
+def test_a_prior_that_cannot_be_read_is_one_line(
+    failure: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise failure
+
+    Prior(*gaussians(), 1, IDENTITY).save(tmp_path / "prior.safetensors")
+    monkeypatch.setattr("narrows.bottleneck.prior.safe_open", refuse)
+    with pytest.raises(PriorError, match=rf"prior.safetensors cannot be read: {failure.strerror}"):
+        Prior.load(tmp_path / "prior.safetensors")
+
+
+def test_a_damaged_prior_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "prior.safetensors"
+    write_file(path, "nan")
+    with pytest.raises(PriorError, match=r"prior.safetensors: mean of the prior holds NaN"):
+        Prior.load(path)

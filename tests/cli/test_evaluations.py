@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import families
 from command import Runner, assert_one_line
 
 HOSTILE = "<script>alert('good')</script> film"
@@ -112,6 +113,22 @@ def test_a_sweep_without_layers_goes_over_all(run: Runner, options: list[object]
     assert list(methods) == ["update_norm:layer=1", "update_norm:layer=2", "update_norm:layer=3"]
 
 
+@pytest.mark.parametrize("family", ["T5", "BART"])
+def test_a_sweep_goes_over_the_blocks_of_both_stacks(run: Runner, family: str, tmp_path: Path) -> None:
+    row = next(row for row in families.FAMILIES if row.name == family)
+    model, tokenizer = families.classifier(row)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "texts.csv").write_text("text\ngood film\n")
+    data = ["--dataset", tmp_path / "texts.csv", "--target", "predicted", "--prior", "instance"]
+    done = run(
+        "sweep", "layers", "--model", tmp_path / "model", *data, "--out", tmp_path / "o", "--method", "update_norm"
+    )
+    assert done.code == 0, done.err
+    methods = json.loads((tmp_path / "o" / "summary.json").read_text())["methods"]
+    assert list(methods) == [f"update_norm:layer={layer}" for layer in range(1, row.blocks + 1)]
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
@@ -120,6 +137,8 @@ def test_a_sweep_without_layers_goes_over_all(run: Runner, options: list[object]
         (["--removal", "burn"], ["delete, mask, attention", "'burn'"]),
         (["--removal", ","], ["at least one way to remove"]),
         (["--limit", "0"], ["limit must be at least 1"]),
+        (["--seed", "-1"], ["seed must be at least 0, not -1"]),
+        (["--methods", "random:seed=-1"], ["seed must be a whole number of at least 0"]),
         (["--target", "joyful"], ["no label 'joyful'", "negative (0)"]),
         (["--labels", "a,b"], ["2 names of labels for the 3 classes"]),
         (["--scores", "missing.jsonl"], ["missing.jsonl"]),

@@ -103,6 +103,12 @@ def test_strict_and_other_settings_are_one_line(run: Runner, options: list[Any],
         (["--data", "missing.csv"], ["missing.csv", "no such file"]),
         (["--data", "imbd"], ["no data set 'imbd'", "imdb"]),
         (["--engine", "spark"], ["spark"]),
+        (["--seed", "-1"], ["seed must be at least 0, not -1"]),
+        (["--max-tokens", "-1"], ["max_tokens must be at least 1"]),
+        (["--gpus-per-worker", "nan", "--engine", "ray"], ["gpus_per_worker must be at least 0, not nan"]),
+        (["--split", "test"], ["texts.csv is read as it is", "--split"]),
+        (["--data-dir", "."], ["texts.csv is read as it is", "--data-dir"]),
+        (["--prior", "missing.safetensors"], ["no such prior: missing.safetensors"]),
     ],
 )
 def test_a_wrong_option_is_one_line(
@@ -137,6 +143,16 @@ def test_a_folder_of_something_else(run: Runner, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text("{}")
     assert_one_line(run("inspect", tmp_path), "not of narrows run")
     assert_one_line(run("merge", tmp_path, "--out", tmp_path / "out"), "not of narrows run")
+    (tmp_path / MANIFEST).write_text('{"shard": "1/1", "versions": {}}')
+    assert_one_line(run("inspect", tmp_path), f"{MANIFEST} is damaged: config.rows_per_part is missing")
+    (tmp_path / MANIFEST).write_text('{"dataset": "sst2", "split": "dev", "instances": "x"}')
+    (tmp_path / "methods.json").write_text('{"methods": [], "removals": []}')
+    assert_one_line(run("report", tmp_path), f"{MANIFEST} is damaged: instances is 'x'")
+    (tmp_path / MANIFEST).write_text("[" * 100_000)
+    assert_one_line(run("inspect", tmp_path), f"{MANIFEST} is damaged")
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "part-x.parquet").write_bytes(b"")
+    assert present_parts(tmp_path) == []
 
 
 def test_the_evaluation_takes_a_run_as_scores(run: Runner, options: list[Any], model: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from narrows import Attribution
 from narrows.data.maps import ROW_GROUP, check_format, map_writer, read_maps
 from narrows.data.output import partial_path
 from narrows.data.parquet import COLUMNS, read_rows, to_row
@@ -21,30 +22,38 @@ def test_every_map_is_read_again(suffix: str, count: int, tmp_path: Path) -> Non
     saved = [{**GOOD, "truncated": number} for number in range(count)]
     with map_writer(path) as write:
         for number, one in enumerate(saved):
-            write(one, gold=number % 2 or None)  # type: ignore[arg-type]
+            write(one, number)  # type: ignore[arg-type]
     assert list(read_maps(path)) == saved
 
 
 def test_a_file_of_maps_has_the_columns_of_a_run_and_keeps_the_label(tmp_path: Path) -> None:
     with map_writer(tmp_path / "maps.parquet") as write:
-        write(GOOD, gold="positive")
-        write(GOOD)
+        write(GOOD, 0)
+        write({**GOOD, "id": 12, "gold": None}, 3)
     first, second = read_rows(tmp_path / "maps.parquet")
     assert list(first) == list(COLUMNS)
     assert {name: value for name, value in first.items() if value is not None} == {
-        **{name: value for name, value in to_row(GOOD, {"id": 0, "gold": "positive"}).items() if value is not None}
+        **{name: value for name, value in to_row(GOOD, {"row": 0}).items() if value is not None}
     }
-    assert (second["id"], second["gold"]) == (1, None)
+    assert (second["row"], second["id"], second["gold"]) == (3, "12", None)
     with map_writer(tmp_path / "maps.jsonl") as write:
-        write(GOOD, gold=1)
-    assert json.loads((tmp_path / "maps.jsonl").read_text()) == {**GOOD, "gold": "1"}
+        write(GOOD, 3)
+    assert json.loads((tmp_path / "maps.jsonl").read_text()) == {**GOOD, "row": 3}
+
+
+def test_maps_of_older_versions_lack_what_the_data_says(tmp_path: Path) -> None:
+    old = {key: value for key, value in GOOD.items() if key not in ("id", "gold")}
+    (tmp_path / "maps.jsonl").write_text(json.dumps(old))
+    assert list(read_maps(tmp_path / "maps.jsonl")) == [old]
+    found = Attribution.from_dict(old)
+    assert (found.id, found.gold) == (None, None)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
 def test_maps_written_before_a_failure_stay_readable(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"maps{suffix}"
     with pytest.raises(KeyboardInterrupt), map_writer(path) as write:
-        write(GOOD)
+        write(GOOD, 0)
         raise KeyboardInterrupt
     assert not path.exists()
     rest = partial_path(path).rename(tmp_path / f"rest{suffix}")

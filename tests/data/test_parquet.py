@@ -32,16 +32,18 @@ def test_a_record_survives_its_row_to_the_last_digit(saved: AttributionDict) -> 
 def test_every_key_of_the_record_has_its_column() -> None:
     without = {"words": "of the tokens", "trace": "cross_entropy, information, cross_entropy_error"}
     assert set(AttributionDict.__annotations__) - set(COLUMNS) == set(without)
-    assert set(to_row(GOOD, {"id": 1, "gold": "x", "seed": 3})) <= set(COLUMNS)
+    assert set(to_row(GOOD, {"row": 1, "seed": 3})) <= set(COLUMNS)
     assert attribution_schema().names == list(COLUMNS)
 
 
 def test_what_only_a_run_knows_has_its_columns(tmp_path: Path) -> None:
     features = np.arange(6, dtype=np.float16).reshape(3, 2)
-    row = to_row(GOOD, {"id": 7, "gold": "positive", "seed": 3, "features": list(features)})
-    write_rows(tmp_path / "a.parquet", [row, {"id": 8, "text": "", "error": "text is empty"}], attribution_schema(True))
+    row = to_row(GOOD, {"row": 7, "seed": 3, "features": list(features)})
+    write_rows(
+        tmp_path / "a.parquet", [row, {"row": 8, "text": "", "error": "text is empty"}], attribution_schema(True)
+    )
     first, second = read_rows(tmp_path / "a.parquet")
-    assert (first["id"], first["gold"], first["seed"], first["error"]) == (7, "positive", 3, None)
+    assert (first["row"], first["id"], first["gold"], first["seed"], first["error"]) == (7, "r1", "positive", 3, None)
     np.testing.assert_array_equal(first["features"], features)
     assert from_row(first) == GOOD
     with pytest.raises(DataError, match="text 8 was not explained: text is empty"):
@@ -59,7 +61,7 @@ def test_what_differs_from_text_to_text_stands_outside_of_the_record() -> None:
 
 def test_other_tools_read_the_columns_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    write_rows(path, [to_row(GOOD, {"id": 0})], attribution_schema())
+    write_rows(path, [to_row(GOOD, {"row": 0})], attribution_schema())
     query = f"select unnest(tokens) as token, unnest(scores) as score, unit, signed from '{path}' order by score"
     assert duckdb.sql(query).fetchall()[0] == ("good", -1.5, "bits", True)
     assert duckdb.sql(f"select method->>'name', probabilities[2] from '{path}'").fetchall() == [("fast", 0.75)]
@@ -78,7 +80,7 @@ def test_words_are_made_again_with_their_best_rank() -> None:
 def test_damage_is_one_line_that_names_the_file(place: str, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     noise = np.random.default_rng(0).integers(0, 2**63, 300)  # cannot be compressed: it is in the file as it is
-    write_rows(path, [to_row(GOOD, {"id": number}) for number in noise], attribution_schema())
+    write_rows(path, [to_row(GOOD, {"row": number}) for number in noise], attribution_schema())
     content = bytearray(path.read_bytes())
     content[content.index(noise[150].tobytes())] ^= 1  # only the checksum of the page tells
     damaged = {"page": content, "cut": content[:900], "other": b"text"}
@@ -93,8 +95,8 @@ def test_damage_is_one_line_that_names_the_file(place: str, tmp_path: Path) -> N
 
 
 def test_columns_can_be_chosen_and_missing_ones_are_left_out(tmp_path: Path) -> None:
-    write_rows(tmp_path / "a.parquet", [to_row(GOOD, {"id": 3})], attribution_schema())
-    assert list(read_rows(tmp_path / "a.parquet", ["id", "text", "nothing"])) == [{"id": 3, "text": "good film"}]
+    write_rows(tmp_path / "a.parquet", [to_row(GOOD, {"row": 3})], attribution_schema())
+    assert list(read_rows(tmp_path / "a.parquet", ["row", "text", "nothing"])) == [{"row": 3, "text": "good film"}]
 
 
 def test_method_is_json_for_any_reader() -> None:

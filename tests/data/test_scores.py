@@ -237,13 +237,30 @@ def test_rows_are_found_by_text_and_pair(tmp_path: Path) -> None:
             {"text": "good film", "text_pair": "bad", "tokens": ["good", "film", "bad"], "scores": [1, 2, 3]},
             {"text": "good film", "text_pair": None, "tokens": ["good", "film"], "scores": [5, 6]},
             {"premise": "it", "hypothesis": "is", "tokens": ["it", "is"], "scores": [7, 8]},
-            {"text": "good film", "tokens": ["good", "film"], "scores": [0, 0], "note": "the first counts"},
+            {"text": "good film", "tokens": ["good", "film"], "scores": [5, 6.0001], "note": "the same again"},
             "",
         )
     )
     examples = [Example("good film"), Example("good film", "bad", label="any"), Example("it", "is")]
     assert [row and row.scores for row in map(find, examples)] == [(5, 6), (1, 2, 3), (7, 8)]
     assert [find(Example("it")), find(Example("it", "is not"))] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"scores": [1, float("nan")]}], "line 2: score 2 must be a finite number"),
+        ([{"scores": [1]}], "line 2: 2 tokens but 1 scores"),
+        ([{"scores": [1, 3]}], "line 2: scores the text of line 1 again, and differently"),
+        ([{"tokens": ["good fi", "lm"]}], "line 2: scores the text of line 1 again, and differently"),
+        ([{"scores": []}] * 5, "line 2: .*line 3: .*line 4: .*; and 2 more"),
+    ],
+)
+def test_all_wrong_rows_are_named_by_their_lines(tmp_path: Path, rows: list[dict[str, Any]], told: str) -> None:
+    good = {"text": "good film", "tokens": ["good", "film"], "scores": [1, 2]}
+    with pytest.raises(DataError, match=told) as caught:
+        scores_from(lines(tmp_path / "scores.jsonl", good, *({**good, **row} for row in rows)))
+    assert "\n" not in str(caught.value)
 
 
 def test_parquet_holds_the_same(tmp_path: Path) -> None:
@@ -277,12 +294,12 @@ def test_our_own_maps_are_read_with_their_order(kind: str, tmp_path: Path) -> No
     path = tmp_path / kind
     if path.suffix:
         with map_writer(path) as write:
-            write(OURS)
+            write(OURS, 0)
     else:
         place = path / "parts" if kind == "run" else path
         place.mkdir(parents=True)
-        write_rows(place / "a.parquet", [{"id": 0, "text": "superb film", "error": "x"}], attribution_schema())
-        write_rows(place / "b.parquet", [to_row(OURS, {"id": 1})], attribution_schema())
+        write_rows(place / "a.parquet", [{"row": 0, "text": "superb film", "error": "x"}], attribution_schema())
+        write_rows(place / "b.parquet", [to_row(OURS, {"row": 1})], attribution_schema())
         write_rows(place / "c.parquet", [to_row({**OURS, "text": "superb acts"})], attribution_schema(True))
     find = scores_from(path)
     assert find(Example("superb film")) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,7 +40,9 @@ def texts(tmp_path: Path) -> Path:
         (pandas.DataFrame(ROWS), TWO),
         (pandas.DataFrame(PAIRS), [Example("a", "b", 1), Example("c")]),
         (pandas.DataFrame(PAIRS).convert_dtypes(), [Example("a", "b", 1), Example("c")]),
-        (pandas.Series(["good", "bad"], index=[7, 3]), [Example("good"), Example("bad")]),
+        (pandas.Series(["good", "bad"], index=[7, 3]), [Example("good", id=7), Example("bad", id=3)]),
+        (pandas.DataFrame(ROWS, index=["x", "x"]), [replace(one, id="x") for one in TWO]),
+        (pandas.DataFrame(ROWS | {"idx": [5, 6]}, index=[7, 3]), [replace(TWO[0], id=5), replace(TWO[1], id=6)]),
         (pandas.Series(["good"], dtype="string"), [Example("good")]),
         (np.array(["good", "longer"]), [Example("good"), Example("longer")]),
         (pandas.Series(["good", "bad"], index=["a", "a"], dtype="category"), [Example("good"), Example("bad")]),

@@ -197,11 +197,11 @@ def test_a_byte_order_mark_is_no_part_of_the_text(suffix: str, tmp_path: Path) -
 
 def test_columns_are_found_by_name_and_others_ignored(tmp_path: Path) -> None:
     found = read(tmp_path / "pairs.csv", "id,gold_label, hypothesis ,premise\n7,neutral,second,first\n")
-    assert found == [Example("first", "second", "neutral")]
+    assert found == [Example("first", "second", "neutral", "7")]
 
 
 def test_an_empty_second_text_or_label_is_none_at_all(tmp_path: Path) -> None:
-    assert read(tmp_path / "rows.csv", "text,text_pair,label\na,,\n") == [Example("a")]
+    assert read(tmp_path / "rows.csv", "text,text_pair,label,id\na,,,\n") == [Example("a")]
     assert read(tmp_path / "rows.jsonl", '{"text": "a", "text_pair": null, "label": NaN}') == [Example("a")]
 
 

@@ -45,6 +45,10 @@ def method(tmp_path: Path) -> FromFile:
     return FromFile(str(path))
 
 
+def check(method: FromFile, *examples: Example) -> None:
+    method.check((example, encode(BERT, example, None)) for example in examples)
+
+
 def test_each_text_gets_its_own_scores_and_order(method: FromFile) -> None:
     found: Any = method.explain(batch(Example("good film", "bad act"), Example("good film"), Example("bad film")))
     expected = [[0, 1, 2, 0, 3, 4, 0], [0, 5, 6, 0], [0, 5, 6, 0]]
@@ -55,12 +59,23 @@ def test_each_text_gets_its_own_scores_and_order(method: FromFile) -> None:
 
 
 def test_a_text_without_a_row_is_named_before_the_work_and_in_it(method: FromFile) -> None:
-    method.check([Example("good film"), Example("good film", "bad act")])
-    for refuse in (lambda example: method.check([example]), lambda example: method.explain(batch(example))):
+    check(method, Example("good film"), Example("good film", "bad act"))
+    for refuse in (lambda example: check(method, example), lambda example: method.explain(batch(example))):
         with pytest.raises(DataError, match=r"lime.jsonl: no row for 'it': each text needs .* \(and no text_pair\)"):
             refuse(Example("it"))
         with pytest.raises(DataError, match=r"lime.jsonl: no row for 'it': .* the same text and text_pair"):
             refuse(Example("it", "is"))
+
+
+def test_all_that_a_file_lacks_is_named_at_once(method: FromFile) -> None:
+    """A text without a row, a row with tokens of another text; of many the first few, and how many there are."""
+    missing = [Example(f"it is {number}") for number in range(5)]
+    with pytest.raises(DataError) as caught:
+        check(method, Example("good film"), Example("a film"), *missing)
+    told = str(caught.value)
+    assert told.startswith("6 of 7 texts have no scores: ")
+    for part in ("line 3: token 2, 'act'", "no row for 'it is 0'", "no row for 'it is 1'", "and 3 more"):
+        assert part in told
 
 
 def test_tokens_of_another_text_are_named_by_their_line(method: FromFile) -> None:
@@ -70,16 +85,16 @@ def test_tokens_of_another_text_are_named_by_their_line(method: FromFile) -> Non
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
-        FromFile(str(tmp_path / "scores.jsonl")).check([Example("good")])
+        check(FromFile(str(tmp_path / "scores.jsonl")), Example("good"))
 
 
 def test_a_file_that_changed_is_read_again(method: FromFile) -> None:
-    method.check([Example("good film")])
+    check(method, Example("good film"))
     Path(method.path).write_text(json.dumps({**ROWS[0], "text": "better film", "tokens": ["better", "film"]}))
     os.utime(method.path, ns=(1, 1))
-    method.check([Example("better film")])
+    check(method, Example("better film"))
     with pytest.raises(DataError, match="no row"):
-        method.check([Example("good film")])
+        check(method, Example("good film"))
 
 
 @pytest.mark.parametrize("written", ["file:{}", "file:path={}"])

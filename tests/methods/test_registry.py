@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
@@ -233,3 +234,34 @@ def test_the_facade_offers_what_is_promised() -> None:
         assert getattr(methods, name).__name__ == name
     with pytest.raises(AttributeError, match="METHODS"):
         _ = methods.METHODS
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("information:beta=1e-5", "information"),
+        ("fast:points=12:iterations=4", "fast"),
+        ("paper:granularity=token:beta=auto", "paper"),
+        ("released:prior=none", "released"),
+    ],
+)
+def test_a_method_keeps_the_name_by_which_it_was_asked_for(text: str, name: str) -> None:
+    method = find_method(text)
+    about = describe(method)
+    assert (about["name"], spec(method).partition(":")[0]) == (name, name)
+    assert f"({name})" in about["label"]
+    assert find_method(spec(method)) == method and spec(find_method(spec(method))) == spec(method)
+    at_layer = registry.changed(method, {"layer": 3})
+    assert (describe(at_layer)["name"], at_layer.layer) == (name, 3)
+    assert describe(pickle.loads(pickle.dumps(method))) == about
+
+
+def test_a_method_that_was_made_directly_goes_by_the_shortest_name() -> None:
+    assert spec(InformationBottleneck(granularity="token", beta="auto", steps=3)) == "information:steps=3"
+
+
+def test_an_explanation_says_the_name_that_was_asked_for(bert: Classifier) -> None:
+    method = "information:beta=1e-5:steps=2:samples=2"
+    explainer = Explainer(*bert, method=method, prior="instance")
+    assert explainer("good film").method["name"] == "information"
+    assert {found.method["name"] for found in explainer.across_layers("good film")} == {"information"}

@@ -39,8 +39,8 @@ def read(kind: Any, text: str) -> Any:
     ("kind", "text", "value"),
     [
         *((int, "3", 3), (int, " -4 ", -4), (float, "1e-5", 1e-5), (float, "3", 3.0)),
-        *((bool, text, True) for text in ("true", "True", "YES", "1")),
-        *((bool, text, False) for text in ("false", "FALSE", "no", "0")),
+        *((bool, text, True) for text in ("true", "True", "YES", "1", "on")),
+        *((bool, text, False) for text in ("false", "False", "FALSE", "no", "0", "Off")),
         *((CHOICE, "mask", "mask"), (BETA, "auto", "auto"), (BETA, "0.5", 0.5)),
         *((FILE, "none", None), (FILE, "None", None), (FILE, "C:/a b.safetensors", "C:/a b.safetensors")),
         *((LAYER, "5", 5), (LAYER, "none", None), (LAYER, "1,3,5", (1, 3, 5)), (LAYER, "0-3", (0, 1, 2, 3))),
@@ -65,6 +65,10 @@ def test_text_is_read_by_the_type_of_the_field(kind: Any, text: str, value: Any)
         *((CHOICE, "zero", "'pad'.*'mask'"), (BETA, "automatic", "'auto'"), (LAYER, "", "none")),
         *(
             (LAYER, "1,x", "commas"),
+            (LAYER, "3-1", "commas"),
+            (LAYER, "1,3-2", "commas"),
+            (LAYER, "1-99999999999999999999", "commas"),
+            (LAYER, "0-6000,0-6000", "commas"),
             (LAYER, "last", "whole number"),
             (LAYER, "1,5-3", "commas"),
             (LAYER, "0-999999999999", "commas"),

@@ -140,8 +140,8 @@ def test_what_is_written_is_what_the_explainer_gives(texts: Path, tmp_path: Path
     manifest = explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
     explainer = Explainer(classifier.model, classifier.tokenizer, METHOD, "instance")
     rows = rows_of(tmp_path / "out")
-    assert [row["id"] for row in rows] == list(range(20))
-    assert [row["id"] for row in rows if row["error"]] == [4, 11]
+    assert [row["row"] for row in rows] == list(range(20))
+    assert [row["row"] for row in rows if row["error"]] == [4, 11]
     assert "text is empty" in rows[4]["error"]
     assert "line 12: not JSON" in rows[11]["error"]
     for row in rows:
@@ -214,7 +214,7 @@ def test_another_batch_size_gives_the_same_numbers_to_float_tolerance(tmp_path: 
     explain_dataset(lines, tmp_path / "one", replace(SETTINGS, batch_size=1), classifier=classifier)
     explain_dataset(lines, tmp_path / "many", replace(SETTINGS, batch_size=8, rows_per_part=12), classifier=classifier)
     for one, other in zip(rows_of(tmp_path / "one"), rows_of(tmp_path / "many"), strict=True):
-        assert one["id"] == other["id"] and one["seed"] == other["seed"] and one["tokens"] == other["tokens"]
+        assert one["row"] == other["row"] and one["seed"] == other["seed"] and one["tokens"] == other["tokens"]
         np.testing.assert_allclose(one["scores"], other["scores"], rtol=1e-3, atol=1e-4)
 
 
@@ -442,7 +442,7 @@ def test_the_parts_load_elsewhere(texts: Path, tmp_path: Path, classifier: Class
     folder = tmp_path / "out" / FOLDER
     expected = [row["target"] for row in rows_of(tmp_path / "out")]
     frame = pandas.read_parquet(folder)
-    assert list(frame["id"]) == list(range(20))
+    assert list(frame["row"]) == list(range(20))
     assert frame["target"].isna().sum() == 2
     assert dataset.dataset(folder).to_table(columns=["target"]).column(0).to_pylist() == expected
 
@@ -466,7 +466,7 @@ def test_the_parts_load_as_a_data_set(texts: Path, tmp_path: Path, classifier: C
 def test_a_part_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     (tmp_path / FOLDER).mkdir()
     receipt = Receipt(0, 1, 1, 0, "a", "b", "text 0: x")
-    made = [save_part(part_file(tmp_path, 0), [{"id": 0, "error": "x"}], attribution_schema(), receipt) for _ in "ab"]
+    made = [save_part(part_file(tmp_path, 0), [{"row": 0, "error": "x"}], attribution_schema(), receipt) for _ in "ab"]
     assert made[0] == made[1]
     assert present_parts(tmp_path) == [0]
 

@@ -27,6 +27,8 @@ def saved_map(text: str, text_pair: str | None, tokens: list[TokenDict], **other
     record = {
         "text": text,
         "text_pair": text_pair,
+        "id": "r1",
+        "gold": "positive",
         "tokens": tokens,
         "words": make_words(text, text_pair, tokens),
         "unit": "bits",
@@ -105,6 +107,8 @@ def saved_maps(draw: st.DrawFn) -> AttributionDict:
         typical=draw(st.none() | NUMBERS),
         rise=draw(st.none() | NUMBERS),
         prior=draw(st.none() | TEXTS),
+        id=draw(st.none() | TEXTS),
+        gold=draw(st.none() | TEXTS),
         signed=draw(st.booleans()),
         record=draw(SETTINGS) | own,
         method={**METHOD, "settings": draw(SETTINGS)},

@@ -24,6 +24,8 @@ from narrows.errors import InputError
 AUTO_BETA_RATIO = 10.0  # the paper's rule: beta = 10 * cross-entropy / information at the first step
 AUTO_BETA_FLOOR = 0.1  # the largest beta at which predictions were measured to survive
 
+MOST = 1_000_000  # steps, samples, ...: beyond is a slip of the keyboard, which would fill the memory
+
 NegativeLogLikelihood = Callable[[Tensor], Tensor]
 """Maps bottlenecked activations (batch, samples, tokens, hidden) to -log p(target) in nats, (batch, samples)."""
 
@@ -56,16 +58,23 @@ class Optimization:
         check_numbers(self, "learning_rate", "adam_eps", above_zero=True)
         if not _is_number(self.initial_alpha):
             raise InputError(f"initial_alpha must be a finite number, not {self.initial_alpha!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
-            raise InputError(f"seed must be a whole number, not {self.seed!r}")
+        check_seed(self.seed)
+
+
+def check_seed(seed: object) -> None:
+    """Raise an `InputError` unless a seed is a whole number from 0 to 2**63 - 1, which every generator takes."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63:
+        raise InputError(f"seed must be a whole number of at least 0 and below 2**63, not {seed!r:.60}")
 
 
 def check_counts(settings: object, *names: str) -> None:
-    """Raise an `InputError` unless these settings are whole numbers of at least 1."""
+    """Raise an `InputError` unless these settings are whole numbers of at least 1, and no memory's worth of them."""
     for name in names:
         value = getattr(settings, name)
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
+            raise InputError(f"{name} must be a whole number of at least 1, not {value!r:.60}")
+        if int(value) > MOST:
+            raise InputError(f"{name} must be at most {MOST:,}, not {value!r:.60}")
 
 
 def check_numbers(settings: object, *names: str, above_zero: bool) -> None:

@@ -24,6 +24,7 @@ RELATIVE_STD_FLOOR = 0.01  # a feature that hardly varies must not count as infi
 ABSOLUTE_STD_FLOOR = 1e-6  # for a text of one token, where nothing varies at all
 RESIDUAL_STD = math.sqrt(1e-5)  # what the authors' released code divides by (a variance of 0 plus its epsilon)
 FORMAT = "narrows-prior-1"
+PROBED_WEIGHTS = 4  # per parameter: enough to distinguish two checkpoints of one architecture
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +55,24 @@ class AnyPrior(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ModelIdentity:
-    """What a prior knows of its model, so as to fit no other; probe: a few weights of every parameter, (weights,)."""
+    """What a prior knows of its model, so as to fit no other; probe: four weights of every parameter, (weights,)."""
 
     name: str
     hidden: int
     blocks: int
     probe: Tensor
 
-    def is_same_model(self, other: "ModelIdentity") -> bool:
-        """Tell whether both are one model, whatever its dtype and device: bfloat16 keeps 8 bits of a weight."""
-        if (self.hidden, self.blocks, self.probe.shape) != (other.hidden, other.blocks, other.probe.shape):
-            return False
-        return torch.allclose(self.probe, other.probe, rtol=0.02, atol=1e-5)
+    def differences(self, other: "ModelIdentity") -> list[str]:
+        """Say what differs; nothing if both are one model, whatever its dtype and device: bfloat16 keeps 8 bits."""
+        sizes = {"hidden size": (self.hidden, other.hidden), "blocks": (self.blocks, other.blocks)}
+        found = [f"{what} {one}, not {another}" for what, (one, another) in sizes.items() if one != another]
+        one, another = (len(identity.probe) // PROBED_WEIGHTS for identity in (self, other))
+        if self.probe.shape != other.probe.shape:
+            why = "" if found else " (is one of them quantised?)"
+            return [*found, f"{one} parameters, not {another}{why}"]
+        changed = ~torch.isclose(self.probe, other.probe, rtol=0.02, atol=1e-5)
+        count = int(changed.view(-1, PROBED_WEIGHTS).any(dim=1).sum())
+        return [*found, f"weights of {count} of {one} parameters"] if count else found
 
 
 class Moments:
@@ -170,12 +177,9 @@ class Prior:
 
     def check_model(self, model: "ModelIdentity") -> None:
         """Raise a `PriorError` if the prior was estimated on another model."""
-        if not self.model.is_same_model(model):
-            raise PriorError(
-                f"the prior belongs to another model ({self.model.name!r}: hidden size {self.model.hidden}, "
-                f"{self.model.blocks} blocks) than {model.name!r} (hidden size {model.hidden}, {model.blocks} blocks); "
-                "estimate one with 'narrows prior'"
-            )
+        if differing := self.model.differences(model):
+            both = f"the prior belongs to another model ({self.model.name!r}) than {model.name!r}"
+            raise PriorError(f"{both}: {'; '.join(differing)}; estimate one with 'narrows prior'")
 
     @property
     def digest(self) -> str:
@@ -203,7 +207,7 @@ class Prior:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
-                    raise PriorError(f"{path} is no prior saved by narrows")
+                    raise PriorError("is no prior saved by narrows")
                 # Copied: a tensor of safetensors is a view of the file, and changes with it.
                 mean, std, probe = (file.get_tensor(name).clone() for name in ("mean", "std", "probe"))
             header = json.loads(metadata["prior"])
@@ -211,7 +215,11 @@ class Prior:
             return cls(mean, std, int(header["count"]), ModelIdentity(str(header["name"]), hidden, blocks, probe))
         except SafetensorError as error:
             raise PriorError(f"{path} is no readable prior: {error}") from error
-        except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
+        except OSError as error:
+            raise PriorError(f"{path} cannot be read: {error.strerror or error}") from error
+        except PriorError as error:
+            raise PriorError(f"{path}: {error}") from error
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise PriorError(f"{path} is no complete prior: {error!r}") from error
 
 

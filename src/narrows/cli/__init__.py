@@ -1,5 +1,6 @@
 """The command line: heavy imports stand inside the commands; exit code 2 is for what the user can put right."""
 
+import errno
 import os
 import sys
 import warnings
@@ -22,6 +23,13 @@ app = typer.Typer(
 for module in (explain, runs, models):
     app.add_typer(module.commands)
 
+LOST = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EPIPE,
+}  # of stdout; files say themselves what is wrong
 INTERRUPTED = 130  # what shells give a program that was stopped by Ctrl-C
 
 
@@ -40,12 +48,24 @@ def main() -> None:
         warnings.simplefilter("always", NarrowsWarning)
         warnings.showwarning = lambda message, *_, **__: say("warning", message)
         try:
-            sys.exit(app(standalone_mode=False) or 0)
+            code = app(standalone_mode=False) or 0
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            sys.exit(code)
         except NarrowsError as error:
             say("error", error)
             sys.exit(2)
         except (KeyboardInterrupt, typer.Abort):
             sys.exit(INTERRUPTED)
+        except OSError as error:
+            if error.errno not in LOST:
+                raise
+            # Python would try again to write what is left when it ends, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):  # the reader has seen enough: narrows ... | head -1
+                sys.exit(1)
+            say("error", f"cannot write the output: {error.strerror}")
+            sys.exit(2)
         except Exception as error:
             # A wrong option; without a message the parser has already printed the help.
             tell = getattr(error, "format_message", None)

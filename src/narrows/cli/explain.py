@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +56,9 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--file takes neither --pair, --html, --json nor --layer all; the file holds the pairs")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
+    text, pair, target, against = (
+        None if one is None else terminal.decoded(one) for one in (text, pair, target, against)
+    )
     asked = Contrast(target, against) if target is not None and against is not None else target
     _check(html, file, out)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
@@ -87,6 +90,8 @@ def serve(
 
 
 def _read_stdin() -> str:
+    if sys.stdin is None:
+        raise InputError("stdin is closed: there is no text to read")
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -94,7 +99,7 @@ def _read_stdin() -> str:
 
 
 def _check(html: Path | None, file: Path | None, out: Path | None) -> None:
-    """Find out what is wrong with files before a model is loaded."""
+    """Find out what is wrong with files, and which packages they lack, before a model is loaded."""
     from narrows.data import maps, output, tables
 
     if html is not None:
@@ -102,7 +107,7 @@ def _check(html: Path | None, file: Path | None, out: Path | None) -> None:
             raise InputError(f"--html writes a page: the name must end in {' or '.join(PAGES)}, not {html.name!r}")
         output.check_writable(html)
     if file is not None and out is not None:
-        tables.check_file(file)
+        next(tables.read_examples(file), None)
         maps.check_format(out)
         output.check_writable(out)
 
@@ -154,13 +159,15 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target,
         with maps.map_writer(out) as write, terminal.progress_bar("Explaining") as report, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*tokens that the model takes", NarrowsWarning)  # they are counted
             report(0, total)
-            rows = _explain_rows(explainer, terminal.texts(tables.read_examples(file), faults), target, batch_size)
-            for done, (example, found) in enumerate(rows, start=1):
+            read, waiting = tee(enumerate(tables.read_examples(file)))
+            numbers = (number for number, row in waiting if isinstance(row, Example))
+            rows = _explain_rows(explainer, terminal.texts((row for _, row in read), faults), target, batch_size)
+            for done, (found, number) in enumerate(zip(rows, numbers, strict=True), start=1):
                 report(done, total)
                 if isinstance(found, NarrowsError):
                     faults.append(found)
                     continue
-                write(found.to_dict(), gold=example.label)
+                write(found.to_dict(), number)
                 written += 1
                 cut += found.truncated > 0
     except BaseException:
@@ -175,7 +182,7 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target,
 
 def _explain_rows(
     explainer: "Explainer", examples: Iterable[Example], target: Target, batch_size: int
-) -> "Iterator[tuple[Example, Attribution | NarrowsError]]":
+) -> "Iterator[Attribution | NarrowsError]":
     """Explain texts, with the error in the place of a text that has one; raise it if all of the first have one."""
     read: deque[Example] = deque()
 
@@ -193,4 +200,4 @@ def _explain_rows(
         example = read.popleft()
         if isinstance(found, NarrowsError):
             found.place = found.place or f"{example.text!r:.60}"
-        yield example, found
+        yield found

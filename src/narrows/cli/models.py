@@ -12,7 +12,7 @@ from rich.table import Table
 from narrows.cli.options import takes_settings
 from narrows.cli.terminal import BATCH_SIZE, BatchOption, DeviceOption, ModelOption, progress_bar, report_faults, texts
 from narrows.data.example import Example, sample
-from narrows.errors import NarrowsError
+from narrows.errors import InputError, NarrowsError
 from narrows.models.hub.finetune_settings import FinetuneSettings
 
 commands = typer.Typer()
@@ -43,8 +43,10 @@ def methods(name: Annotated[str | None, typer.Argument(help="Show the settings o
 @takes_settings(FinetuneSettings)
 def finetune(settings: FinetuneSettings) -> None:
     """Fine-tune a small classifier on data sets or files with labels: weights, prior and a card with accuracies."""
+    from narrows.data.output import check_folder
     from narrows.models.hub.finetune import finetune as train
 
+    check_folder(settings.out)
     with progress_bar(f"Reading {', '.join(settings.dataset)}") as report:
 
         def step_by_step(step: int, steps: int, loss: float) -> None:
@@ -81,7 +83,7 @@ def prior(  # noqa: PLR0913 - every option of the command
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the data set's published files.")] = None,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "train",
     limit: Annotated[int | None, typer.Option(min=1, help="Use a random sample of this many texts of each.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample.")] = 0,
     device: DeviceOption = None,
     batch_size: BatchOption = BATCH_SIZE,
 ) -> None:
@@ -90,6 +92,8 @@ def prior(  # noqa: PLR0913 - every option of the command
     from narrows.models.corpus import estimate_prior
     from narrows.models.hub.loading import load_classifier
 
+    if out.suffix != ".safetensors":
+        raise InputError(f"a prior is a .safetensors file, so --out must end so, not in {out.name!r}")
     with written_whole(out) as partial:
         faults: list[NarrowsError] = []
         corpora = [_read_corpus(name, data_dir, split, limit, seed, faults) for name in data]

@@ -25,13 +25,20 @@ sweep = typer.Typer(help="Run the degradation test over the layers, or over beta
 @takes_settings(DatasetSettings)
 def run(config: DatasetSettings) -> None:
     """Explain a whole data set into Parquet files; an interrupted run resumes, to the same bytes."""
+    from narrows.bottleneck.prior import find_prior
+    from narrows.data.output import check_folder
     from narrows.data.source import Source
     from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_classifier
     from narrows.models.memory import MOST_TOKENS_ELSEWHERE
     from narrows.run.dataset import explain_dataset, threads
+    from narrows.run.store import load_packages
 
+    load_packages()
+    check_folder(config.out)
     find_method(config.method)  # a wrong method, and wrong data, is an error before a model is loaded
+    if config.prior is not None:
+        find_prior(config.prior)
     source = Source(config.data, config.split, config.data_dir, config.limit, config.seed)
     next(iter(source), None)
     if config.gpus_per_worker and config.tokens_per_batch is None:  # this process may have no GPU itself
@@ -100,8 +107,11 @@ def report(
     removal: Annotated[str | None, typer.Option(help="How tokens were removed; default: the run's first way.")] = None,
 ) -> None:
     """Write a page (report.html), figures (PNG and SVG) and tables of what runs found."""
+    from narrows.data.output import check_folder
     from narrows.run.report import is_dataset_run, write_maps_page, write_report
 
+    if out is not None:
+        check_folder(out)
     if is_dataset_run(folder):
         page, beside = write_maps_page(folder, out), ""
     else:
@@ -128,20 +138,27 @@ def _run(
 ) -> None:
     """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
     from narrows.bottleneck.prior import find_prior
+    from narrows.data.output import check_folder
     from narrows.data.source import Source
+    from narrows.evaluation.statistics import load_scipy
     from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_classifier
     from narrows.run.evaluating import Plan, evaluate
     from narrows.run.results import write_summary
+    from narrows.run.store import load_packages
 
+    load_packages()
+    load_scipy()
+    check_folder(config.out)
     for name in names:
         find_method(name)  # a wrong method, and a wrong prior, is an error before a model is loaded
     if config.prior is not None:
         find_prior(config.prior)
+    source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
+    next(iter(source), None)  # wrong data, too
     classifier = load_classifier(config.model, config.device)
     same = ("target", "prior", "max_tokens", "rows_per_part", "batch_size")
     how: Any = {"removals": config.removal_names, **{name: getattr(config, name) for name in same}}
-    source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
     chosen = tuple(names if of_model is None else of_model(classifier))
     plan = Plan(source, chosen, labels=config.label_names, **how)
     with run_progress("Evaluating", config.out) as report:

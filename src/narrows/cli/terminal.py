@@ -1,5 +1,6 @@
 """What the commands share: messages and the progress bar on stderr, options that several of them take."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from narrows.data.example import Example
-from narrows.errors import DataError, NarrowsError
+from narrows.errors import DataError, InputError, NarrowsError
 from narrows.viz.spans import one_line
 
 if TYPE_CHECKING:
@@ -30,6 +31,18 @@ Report = Callable[..., None]  # how much of how much (None = unknown) is done; o
 def say(kind: str, message: object) -> None:
     """Print one line to stderr; what a text or a name holds must not drive the terminal."""
     typer.echo(f"narrows: {kind}: {one_line(str(message))}", err=True)
+
+
+def decoded(argument: str) -> str:
+    """Read an argument as UTF-8 where the console cannot hold it: Python then gets half characters."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        try:
+            return os.fsencode(argument).decode()
+        except UnicodeError:
+            raise InputError("a text on the command line is not UTF-8") from None
+    return argument
 
 
 @contextmanager

@@ -182,6 +182,6 @@ def _example(data: Dataset, where: str, row: Mapping[str, Any], label: str) -> E
     if name not in data.labels:
         raise DataError(f"{where}: label {label!r} is none of {', '.join(data.renamed or data.labels)}")
     try:
-        return Example.of({**row, "label": name})
+        return Example.of({**row, "label": name, "id": None})  # the Hub numbers rows, the published files do not
     except InputError as error:
         raise DataError(f"{where}: {error}") from error

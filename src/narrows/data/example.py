@@ -1,4 +1,4 @@
-"""One thing to explain: a text or a pair of texts, and its gold label where it is known."""
+"""One thing to explain: a text or a pair of texts, and, where they are known, its gold label and its id."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,8 @@ PAIR_COLUMNS: tuple[tuple[str, str], ...] = (("text", "text_pair"), ("premise", 
 PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("question", "context"))
 SINGLE_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label", "gold_label")
-COLUMNS = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
+ID_COLUMNS = ("id", "idx")
+COLUMNS = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
 _ONE_TEXT = "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
 CHAT = f"messages of a chat are explained as the one text that the model reads: {_ONE_TEXT}"
 
@@ -29,6 +30,7 @@ class Example:
     text: str
     text_pair: str | None = None  # the second text of a pair
     label: str | int | None = None  # gold, by name or index; NaN, as data frames write it, means none
+    id: str | int | None = None  # the user's own, which results keep; it need not be unique
 
     def __post_init__(self) -> None:
         for name in ("text", "text_pair") if self.text_pair is not None else ("text",):
@@ -40,6 +42,8 @@ class Example:
                 raise InputError(f"{name} is empty: there is nothing to explain")
             object.__setattr__(self, name, value)
         object.__setattr__(self, "label", plain(self.label))
+        own_id = plain(self.id)  # a date of a data frame's index, say, is written out
+        object.__setattr__(self, "id", own_id if own_id is None or isinstance(own_id, str | int) else str(own_id))
 
     @classmethod
     def of(cls, item: "Item") -> "Example":
@@ -56,13 +60,13 @@ class Example:
             if not isinstance(text, str):
                 raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
             return cls(text)
-        label = next((row[column] for column in LABEL_COLUMNS if column in row), None)
+        label, own_id = (next((row[c] for c in columns if c in row), None) for columns in (LABEL_COLUMNS, ID_COLUMNS))
         for first, second in PAIR_COLUMNS:
             if not (is_missing(row.get(first)) or is_missing(row.get(second))):
-                return cls(row[first], row[second], label)
+                return cls(row[first], row[second], label, own_id)
         for column in SINGLE_COLUMNS:
             if column in row:
-                return cls(row[column], label=label)
+                return cls(row[column], label=label, id=own_id)
         raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, row)) or 'nothing'}")
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from narrows.data import parquet
 from narrows.data.checking import misfit
@@ -18,14 +17,16 @@ from narrows.errors import DataError, InputError, NarrowsError
 
 SUFFIXES = (".jsonl", ".parquet")
 ROW_GROUP = 256  # texts that go to a Parquet file together
-Write = Callable[..., None]  # writes one text, an AttributionDict or a FailedDict, with its gold label if it has one
+Write = Callable[..., None]  # writes one text, an AttributionDict or a FailedDict, and the number of its row (the next)
 
 
 def failed_row(error: NarrowsError, text: Text | None = None) -> FailedDict:
     """Make the row of a text that could not be explained; one that could not be read is an error itself."""
-    example = text if isinstance(text, Example) else None
-    pair = (None, None) if example is None else (example.text, example.text_pair)
-    return {"text": pair[0], "text_pair": pair[1], "error": " ".join(str(error).split())}
+    told: FailedDict = {"text": None, "text_pair": None, "error": " ".join(str(error).split())}
+    if isinstance(text, Example):
+        gold = None if text.label is None else str(text.label)
+        told |= {"text": text.text, "text_pair": text.text_pair, "id": text.id, "gold": gold}
+    return told
 
 
 def check_format(path: Path) -> None:
@@ -55,16 +56,17 @@ def read_maps(path: Path) -> Iterator[AttributionDict]:
             continue
         if wrong := misfit(row.values, AttributionDict, "it"):
             raise DataError(f"{path}, line {row.line}: not an explained text; {wrong}")
-        yield {key: row.values[key] for key in AttributionDict.__annotations__}  # type: ignore[misc]
+        yield {key: row.values[key] for key in AttributionDict.__annotations__ if key in row.values}  # type: ignore[misc]
 
 
 @contextmanager
 def _json_writer(path: Path) -> Iterator[Write]:
+    numbers = count()
     with path.open("w", encoding="utf-8") as file:
 
-        def write(found: AttributionDict | FailedDict, gold: str | int | None = None) -> None:
-            row: dict[str, Any] = {**found} if gold is None else {**found, "gold": str(gold)}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        def write(found: AttributionDict | FailedDict, row: int | None = None) -> None:
+            number = next(numbers) if row is None else row
+            file.write(json.dumps({**found, "row": number}, ensure_ascii=False) + "\n")
             file.flush()
 
         yield write
@@ -83,9 +85,11 @@ def _parquet_writer(path: Path) -> Iterator[Write]:
                 file.write_table(arrow.Table.from_pylist(held, schema=schema))
                 held.clear()
 
-        def write(found: AttributionDict | FailedDict, gold: str | int | None = None) -> None:
-            known = {"id": next(numbers), "gold": None if gold is None else str(gold)}
-            held.append({**found, **known} if "error" in found else parquet.to_row(found, known))
+        def write(found: AttributionDict | FailedDict, row: int | None = None) -> None:
+            known = {"row": next(numbers) if row is None else row}
+            held.append(
+                {**found, **parquet.of_data(found), **known} if "error" in found else parquet.to_row(found, known)
+            )
             if len(held) == ROW_GROUP:
                 flush()
 

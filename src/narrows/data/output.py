@@ -11,6 +11,8 @@ from typing import Any
 from narrows.errors import DataError, InputError, NarrowsError
 
 PARTIAL = ".partial"
+FILES = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".safetensors", ".html", ".htm", ".md", ".tex"}
+FILES |= {".pdf", ".png", ".svg", ".zip"}
 
 
 def check_writable(path: Path) -> None:
@@ -22,6 +24,16 @@ def check_writable(path: Path) -> None:
         raise InputError(f"cannot write {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise InputError(f"cannot write {path}: permission denied")
+
+
+def check_folder(path: Path) -> None:
+    """Raise an `InputError` if a folder is to be made where a file is, or under its name: ``maps.parquet``."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"cannot write into {path}: it is not a folder")
+    if path.suffix.lower() in FILES and not path.exists():
+        raise InputError(
+            f"cannot write {path}: the results are a folder, and its name ends in {path.suffix} like a file"
+        )
 
 
 def partial_path(path: Path) -> Path:
@@ -66,11 +78,21 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}: is this the folder of a run?") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (RecursionError, ValueError) as error:  # no UTF-8, no JSON; brackets without end, a number without end
         raise DataError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is damaged: expected an object")
     return content
+
+
+def check_content(path: Path, content: Mapping[str, Any], shape: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Raise a `DataError` that names what a JSON file lacks or has of another type, by keys such as ``model.name``."""
+    for key, kind in shape.items():
+        value: Any = content
+        for part in key.split("."):
+            value = value.get(part, ...) if isinstance(value, dict) else ...
+        if not isinstance(value, kind):
+            raise DataError(f"{path} is damaged: {key} is {'missing' if value is ... else f'{value!r:.40}'}")
 
 
 def _sync(path: Path) -> None:

@@ -13,10 +13,10 @@ from narrows.errors import DataError, need
 
 # The names are those of pyarrow's types; brackets make a list. docs/scale.md says what each column is.
 _WRITTEN = (
-    "id: int64, text: string, text_pair: string, gold: string, tokens: [string], starts: [int32], ends: [int32]",
-    "segments: [int32], special: [bool_], scores: [float64], ranks: [int32], unit: string, signed: bool_",
-    "additive: bool_, target: string, predicted: string, labels: [string], probabilities: [float64], layers: [int32]",
-    "method: string, typical: float64, rise: float64, truncated: int32, cross_entropy: [float64]",
+    "row: int64, id: string, text: string, text_pair: string, gold: string, tokens: [string], starts: [int32]",
+    "ends: [int32], segments: [int32], special: [bool_], scores: [float64], ranks: [int32], unit: string",
+    "signed: bool_, additive: bool_, target: string, predicted: string, labels: [string], probabilities: [float64]",
+    "layers: [int32], method: string, typical: float64, rise: float64, truncated: int32, cross_entropy: [float64]",
     "information: [float64], cross_entropy_error: [float64], model: string, prior: string, record: string",
     "beta: float64, windows: int32, seed: int64, error: string, narrows_version: string",
 )
@@ -25,7 +25,8 @@ TOKEN = {"token": "tokens", "start": "starts", "end": "ends", "segment": "segmen
 TOKEN |= {"score": "scores", "rank": "ranks"}  # key of a token: its column
 TRACE = {"cross_entropy": "cross_entropy", "information": "information", "error": "cross_entropy_error"}
 LISTED = ("tokens", "probabilities", "method", "record")  # columns that hold them in another form
-SAME = tuple(name for name in AttributionDict.__annotations__ if name in COLUMNS and name not in LISTED)
+OF_DATA = ("id", "gold")  # what the user's data says of a text; ids are text here, for a column has one type
+SAME = tuple(name for name in AttributionDict.__annotations__ if name in COLUMNS and name not in (*LISTED, *OF_DATA))
 OWN = ("beta", "windows")  # of the record, but different from text to text: without them it is the same in every row
 FORMAT = {"compression": "zstd", "write_page_checksum": True}
 Row = dict[str, Any]
@@ -53,11 +54,12 @@ def attribution_schema(features: bool = False) -> Any:
 
 
 def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Row:
-    """Make the row of a text; `facts` are columns that the record lacks (id, gold, seed, features), else null."""
+    """Make the row of a text; `facts` are columns that the record lacks (row, seed, features), else null."""
     values: Mapping[str, Any] = saved
     own = {name: value for name in OWN if type(value := saved["record"].get(name)) in (int, float)}
     return {
         **{name: values[name] for name in SAME},
+        **of_data(values),
         **{column: [token[key] for token in values["tokens"]] for key, column in TOKEN.items()},
         "labels": list(saved["probabilities"]),
         "probabilities": list(saved["probabilities"].values()),
@@ -69,10 +71,15 @@ def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Ro
     }
 
 
+def of_data(values: Mapping[str, Any]) -> Row:
+    """Give the columns of what the user's data says of a text."""
+    return {name: None if values.get(name) is None else str(values[name]) for name in OF_DATA}
+
+
 def from_row(row: Mapping[str, Any]) -> AttributionDict:
     """Read an explained text, as `to_row` was given it; a `DataError` if it was not explained or lacks columns."""
     if row.get("error") is not None:
-        raise DataError(f"text {row.get('id')} was not explained: {row['error']}")
+        raise DataError(f"text {row.get('row')} was not explained: {row['error']}")
     try:
         columns = [row[column] for column in TOKEN.values()]
         tokens: Any = [dict(zip(TOKEN, values, strict=True)) for values in zip(*columns, strict=True)]
@@ -83,6 +90,7 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
             raise ValueError(wrong)
         return {
             **{name: row[name] for name in SAME},  # type: ignore[typeddict-item]
+            **{name: row.get(name) for name in OF_DATA},
             "tokens": tokens,
             "words": make_words(row["text"], row["text_pair"], tokens),
             "probabilities": dict(zip(row["labels"], row["probabilities"], strict=True)),
@@ -91,7 +99,7 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
             "record": json.loads(row["record"]) | {name: row[name] for name in OWN if row.get(name) is not None},
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"text {row.get('id')} is no explained text: {_first_line(error)}") from error
+        raise DataError(f"text {row.get('row')} is no explained text: {_first_line(error)}") from error
 
 
 @contextmanager

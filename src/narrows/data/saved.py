@@ -35,7 +35,7 @@ def read_saved(path: str | Path) -> Any:
             return json.loads(name.read_text(encoding="utf-8"))
         with safe_open(str(name), framework="numpy") as file:
             return json.loads((file.metadata() or {})["attribution"])
-    except (KeyError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError) as error:
+    except (KeyError, OSError, RecursionError, SafetensorError, ValueError) as error:
         raise InputError(f"{path} holds no saved attribution: {error}") from error
 
 

@@ -54,7 +54,14 @@ class MethodDict(TypedDict):
     how: str  # the mechanics; may be empty
 
 
-class AttributionDict(TypedDict):
+class DataDict(TypedDict, total=False):
+    """What the user's data says of a text; files of older versions lack it."""
+
+    id: str | int | None  # the column ``id`` or ``idx``, or the index of the data frame; need not be unique
+    gold: str | None  # the label that came with it
+
+
+class AttributionDict(DataDict):
     """One explained text."""
 
     text: str
@@ -79,7 +86,7 @@ class AttributionDict(TypedDict):
     narrows_version: str
 
 
-class FailedDict(TypedDict):
+class FailedDict(DataDict):
     """One text that could not be explained, as a row of a file."""
 
     text: str | None  # None where it could not be read

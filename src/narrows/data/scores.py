@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from narrows.data import parquet
 from narrows.data.example import PAIR_COLUMNS, SINGLE_COLUMNS, Example
-from narrows.data.tables import Row, check_file, parquet_rows, read_rows, strict
-from narrows.errors import DataError, InputError
+from narrows.data.tables import Row, check_file, parquet_rows, read_rows
+from narrows.errors import DataError, InputError, NarrowsError
 
 PER_TOKEN = ("scores", "starts", "ends", "segments", "ranks")
 COLUMNS = (*dict.fromkeys([*chain(*PAIR_COLUMNS), *SINGLE_COLUMNS]), "tokens", *PER_TOKEN, "error")
@@ -45,28 +45,41 @@ class ScoredText:
     ranks: tuple[int | None, ...] | None = None  # the order of removal, 1 = first; None as above
 
 
+SHOWN = 3  # faults that a message names
+
 Find = Callable[[Example], ScoredText | None]
 
 
 def scores_from(path: Path) -> Find:
-    """Find a text's scores in a file or a run: the first row with its texts, ``tokens`` and as many ``scores``."""
+    """Find a text's scores in a file or a run: the row with its texts, ``tokens`` and as many ``scores``."""
     if path.is_dir():
         return _folder(path)
     check_file(path)
     if path.suffix.lower() not in (".jsonl", ".parquet"):
         raise DataError(f"{path}: unknown kind of file for scores; use .jsonl or .parquet")
     rows: dict[bytes, ScoredText] = {}
-    for row in strict(parquet_rows(path, COLUMNS) if path.suffix.lower() == ".parquet" else read_rows(path)):
-        if row.values.get("error") is not None:
-            continue
-        try:
-            scored = _scored_text(row)
-        except InputError as error:
-            raise DataError(f"{path}, line {row.line}: {error}") from error
-        rows.setdefault(_key(scored.example.text, scored.example.text_pair), scored)
+    faults: list[str] = []
+    for row in parquet_rows(path, COLUMNS) if path.suffix.lower() == ".parquet" else read_rows(path):
+        if isinstance(row, NarrowsError):
+            faults.append(str(row))
+        elif row.values.get("error") is None:
+            try:
+                scored = _scored_text(row)
+                first = rows.setdefault(_key(scored.example.text, scored.example.text_pair), scored)
+                _check_twin(first, scored)
+            except InputError as error:
+                faults.append(f"{path}, line {row.line}: {error}")
+    if faults:
+        raise DataError(first_of(faults))
     if not rows:
         raise DataError(f"{path}: holds no rows")
     return lambda example: rows.get(_key(example.text, example.text_pair))
+
+
+def first_of(faults: Sequence[str]) -> str:
+    """Say what is wrong with rows: the first few, and how many more there are."""
+    more = len(faults) - SHOWN
+    return "; ".join(faults[:SHOWN]) + (f"; and {more:,} more" if more > 0 else "")
 
 
 def align(row: ScoredText, encoding: Any) -> NDArray[np.float64]:
@@ -152,6 +165,13 @@ def _scored_text(row: Row) -> ScoredText:
     example = Example.of(values)
     ranks = None if values.get("ranks") is None else tuple(values["ranks"])
     return ScoredText(row.line, example, tuple(tokens), tuple(map(float, scores)), _spans(values, example), ranks)
+
+
+def _check_twin(first: ScoredText, other: ScoredText) -> None:
+    """Raise an `InputError` if two rows score one text differently; the same again, but for rounding, is no harm."""
+    alike = first.tokens == other.tokens and np.allclose(first.scores, other.scores, rtol=1e-3, atol=1e-6)
+    if not alike:
+        raise InputError(f"scores the text of line {first.line} again, and differently")
 
 
 def _listed(values: Mapping[str, Any], name: str) -> list[Any]:

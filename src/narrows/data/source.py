@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count, repeat
+from operator import ne
 from pathlib import Path
 from typing import Any
 
 from narrows.data import datasets
-from narrows.data.example import CHAT, COLUMNS, Example, check_columns, check_label, is_chat, is_missing, sample
+from narrows.data.example import CHAT, COLUMNS, ID_COLUMNS, Example, check_columns, check_label, is_chat, is_missing, sample
 from narrows.data.tables import SUFFIXES, read_examples, strict
 from narrows.errors import DataError, InputError, NarrowsError, shown
 
@@ -65,6 +67,9 @@ class Source:
         if self.items is not None:
             return read_items(self.items)
         path = Path(self.name)
+        if (path.exists() or path.suffix.lower() in SUFFIXES) and (self.split or self.data_dir):
+            given = "--split" if self.split else "--data-dir"
+            raise InputError(f"{self.name} is read as it is: {given} goes with a data set")
         if path.is_dir():
             paths = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             if not paths:
@@ -114,7 +119,7 @@ def rows_of(items: Any) -> Iterable[Any] | None:
     if callable(
         getattr(items, "keys", None)
     ):  # a row, by column; a mapping of columns; or a Series, by whatever its index holds
-        known = [name for name in COLUMNS if name in items.keys()]  # noqa: SIM118
+        known = [name for name in COLUMNS.difference(ID_COLUMNS) if name in items.keys()]  # noqa: SIM118
         if isinstance(items, Mapping) and known and all(_is_column(items[name]) for name in known):
             return _rows_of_columns(list(items), items)
         if isinstance(items, Mapping) or known:
@@ -163,9 +168,13 @@ def read_items(items: Any, name: str = "texts") -> Iterator[Text]:
     rows = rows_of(items)
     if rows is None:
         raise InputError("expected a list or a table of texts, not a single one")
-    for position, item in enumerate(rows):
+    ids: Any = repeat(None)
+    if hasattr(items, "notna") and any(map(ne, items.index, count())):
+        ids = items.index  # of a data frame or a Series, unless it just counts the rows
+    for position, (item, row_id) in enumerate(zip(rows, ids, strict=False)):
         try:
-            yield check_label(Example.of(item))
+            example = check_label(Example.of(item))
+            yield example if example.id is not None else replace(example, id=row_id)
         except InputError as error:
             error.place = f"{name}[{position}]"
             yield error

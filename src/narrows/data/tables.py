@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from narrows.data import parquet
 from narrows.data.example import (
     COLUMNS,
+    ID_COLUMNS,
     LABEL_COLUMNS,
     PAIR_COLUMNS,
     SINGLE_COLUMNS,
@@ -21,7 +22,7 @@ from narrows.errors import DataError, InputError, NarrowsError
 
 T = TypeVar("T")
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
-_OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | set(LABEL_COLUMNS)
+_OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | {*LABEL_COLUMNS, *ID_COLUMNS}
 
 # While a row is cut into fields, a byte that is not UTF-8 (surrogateescape) and a NUL byte are half characters: the csv
 # module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
@@ -52,7 +53,7 @@ def strict(rows: Iterable[T | NarrowsError]) -> Iterator[T]:
 
 
 def read_rows(path: Path) -> Iterator[Row | DataError]:
-    """Stream the rows of a file as they are; of a Parquet file only the columns of texts and labels."""
+    """Stream the rows of a file as they are; of a Parquet file only the columns of texts, labels and ids."""
     check_file(path)
     suffix = path.suffix.lower()
     if suffix in (".txt", ".jsonl"):
@@ -104,7 +105,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 
 
 def _example(path: Path, row: Row) -> Example | DataError:
-    """Make an example of a row: an empty second text or label of a table means that there is none."""
+    """Make an example of a row: an empty second text, label or id of a table means that there is none."""
     values = {name: value for name, value in row.values.items() if not (name in _OPTIONAL and value == "")}
     try:
         return check_label(Example.of(values))

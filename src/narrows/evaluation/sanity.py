@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -68,7 +68,10 @@ def seed_stability(
     if "seed" not in settings.settings_of(type(own)):
         raise InputError(f"the method {registry.spec(own)} has no seed")
     model, tokenizer, prior = explainer.model, explainer.tokenizer, explainer.prior
-    maps = [Explainer(model, tokenizer, replace(own, seed=seed), prior)(list(texts), targets) for seed in seeds]
+    maps = [
+        Explainer(model, tokenizer, registry.changed(own, {"seed": seed}), prior)(list(texts), targets)
+        for seed in seeds
+    ]
     taus = np.stack([_taus(one, other) for one, other in combinations(maps, 2)])  # (pairs, texts)
     return np.array([mean_defined(pairs) for pairs in taus.T])
 

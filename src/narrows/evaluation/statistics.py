@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +12,6 @@ from narrows.errors import InputError, need
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.metrics import ROUNDING
 
-SCIPY = ("scipy.stats", 'statistics need scipy: pip install "narrows[evaluate]"')
 DRAWS = 1_000_000  # values drawn at once, some 20 MB
 
 
@@ -22,6 +22,11 @@ class Comparison:
     difference: float  # mean of the first minus mean of the second
     interval: tuple[float, float]  # of the difference: its lower and its upper bound
     win_rate: float  # share of the texts on which the first is better; ties count half
+
+
+def load_scipy() -> Any:
+    """Load scipy's statistics, or raise a `DependencyError`."""
+    return need("scipy.stats", 'statistics need scipy: pip install "narrows[evaluate]"')
 
 
 def bootstrap_interval(
@@ -45,7 +50,7 @@ def bootstrap_interval(
     if len(numbers) == 1:  # scipy wants two
         return float(numbers[0]), float(numbers[0])
     # Not BCa, scipy's own choice, which needs memory for texts squared.
-    bootstrap = partial(need(*SCIPY).bootstrap, method="percentile", n_resamples=resamples, confidence_level=level)
+    bootstrap = partial(load_scipy().bootstrap, method="percentile", n_resamples=resamples, confidence_level=level)
     batch, draw = max(1, DRAWS // len(numbers)), np.random.default_rng(seed)
     low, high = bootstrap((numbers,), np.mean, batch=batch, random_state=draw).confidence_interval
     return float(low), float(high)
@@ -88,7 +93,7 @@ def kendall_tau(scores: ArrayLike, others: ArrayLike) -> float:
         raise InputError(f"two maps of one text have the same number of scores, not {a.size} and {b.size}")
     if a.size < 2:
         return float("nan")  # scipy returns the same, with a warning
-    return float(need(*SCIPY).kendalltau(a, b).statistic)
+    return float(load_scipy().kendalltau(a, b).statistic)
 
 
 def mean_defined(values: Sequence[float] | Array) -> float:

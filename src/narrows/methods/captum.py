@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from narrows.bottleneck.optimize import check_counts
+from narrows.bottleneck.optimize import check_counts, check_seed
 from narrows.errors import InputError, ModelError, need
 from narrows.methods.method import Batch, content_positions
 from narrows.models.cut.split import forward_head
@@ -29,6 +29,7 @@ class FromBaseline:
 
     def __post_init__(self) -> None:
         check_counts(self, self.counted)
+        check_seed(getattr(self, "seed", 0))
         if self.baseline not in ("pad", "mask"):
             raise InputError(f"baseline must be 'pad' or 'mask', not {self.baseline!r}")
         load()

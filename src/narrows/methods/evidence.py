@@ -9,7 +9,7 @@ from torch import Tensor
 
 from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT
-from narrows.bottleneck.optimize import check_counts
+from narrows.bottleneck.optimize import MOST, check_counts, check_seed
 from narrows.bottleneck.path import StraightPath, follow_path, gauss_legendre, van_der_corput
 from narrows.bottleneck.prior import AnyPrior
 from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rate
@@ -72,6 +72,7 @@ class Evidence:
     def __post_init__(self) -> None:
         check_settings(self)
         check_counts(self, "points", "iterations")
+        check_seed(self.seed)
         start, end = self.interval
         if not 0 <= start < end <= 1:
             raise InputError(f"interval must be two rising numbers from 0 to 1, not {self.interval!r}")
@@ -79,8 +80,8 @@ class Evidence:
             raise InputError(f"{self.iterations} iterations need as many points, there are {self.points}")
         if self.features and self.iterations > 1:
             raise InputError("features need one iteration: choose iterations=1")
-        if self.draws < 0 or self.draws % 2:
-            raise InputError(f"draws must be an even number of at least 0, not {self.draws!r}")
+        if self.draws not in range(0, MOST, 2):
+            raise InputError(f"draws must be an even number of at least 0, not {self.draws!r:.60}")
 
     @property
     def additive(self) -> bool:

@@ -1,6 +1,6 @@
 """Scores of another tool, or of an earlier run, read from a file: to compare them with other methods."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -8,9 +8,10 @@ from typing import Annotated, ClassVar
 
 from narrows.attribution import Attribution, by_score
 from narrows.data.example import Example
-from narrows.data.scores import Find, ScoredText, align, ranking_of, scores_from
+from narrows.data.scores import Find, ScoredText, align, first_of, ranking_of, scores_from
 from narrows.errors import DataError, InputError
-from narrows.methods.method import Batch, Names
+from narrows.methods.method import Batch, Names, Scores
+from narrows.models.text.encoding import Encoding
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,33 @@ class FromFile:
         """One plain sentence."""
         return f"These scores were not computed here: they come from {Path(self.path).name}."
 
-    def check(self, examples: Sequence[Example]) -> None:
-        """Make sure that the file has all texts, before hours of work on them; else raise a `DataError`."""
-        for example in examples:
-            self._row(example)
+    def check(self, texts: Iterable[tuple[Example, Encoding]]) -> None:
+        """Make sure that the file scores all texts, before hours of work; else a `DataError` on what it lacks."""
+        faults, count = [], 0
+        for count, (example, encoding) in enumerate(texts, start=1):  # noqa: B007 - counts
+            try:
+                self._scores(example, encoding)
+            except DataError as error:
+                faults.append(str(error))
+        if faults:
+            raise DataError(f"{len(faults):,} of {count:,} texts have no scores: {first_of(faults)}")
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Look up the scores of texts; a `DataError` names one without a row, or a row whose tokens are not in it."""
         scores, rankings = [], []
         for example, encoding in zip(batch.examples, batch.encodings, strict=True):
-            row = self._row(example)
-            try:
-                scores.append(align(row, encoding))
-            except InputError as error:
-                raise DataError(f"{self.path}, line {row.line}: {error}") from error
+            row, own = self._scores(example, encoding)
+            scores.append(own)
             rankings.append(ranking_of(row, encoding) or by_score(scores[-1], encoding.segments))
         return batch.attributions(self, scores, rankings=rankings)
+
+    def _scores(self, example: Example, encoding: Encoding) -> tuple[ScoredText, Scores]:
+        """Find the row of a text, and its scores on our tokens, (tokens,)."""
+        row = self._row(example)
+        try:
+            return row, align(row, encoding)
+        except InputError as error:
+            raise DataError(f"{self.path}, line {row.line}: {error}") from error
 
     def _row(self, example: Example) -> ScoredText:
         path = Path(self.path)

@@ -242,6 +242,8 @@ class Batch:
                     layers=layers,
                     method=about,
                     truncated=encoding.truncated,
+                    id=question.example.id,
+                    gold=None if question.example.label is None else str(question.example.label),
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
                     record={**record, **unread, **extra.pop("record", {})},

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from narrows.bottleneck.optimize import MOST, check_seed
 from narrows.errors import InputError, ModelError, NumericsError
 from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores, content_positions
@@ -29,10 +30,11 @@ class Removing:
 
     def __post_init__(self) -> None:
         samples = getattr(self, "samples", 2)
+        check_seed(getattr(self, "seed", 0))
         if self.removal not in get_args(Removal):
             raise InputError(f"removal must be one of {', '.join(get_args(Removal))}, not {self.removal!r}")
-        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
-            raise InputError(f"samples must be a whole number of at least 2, not {samples!r}")
+        if isinstance(samples, bool) or not isinstance(samples, int) or not 2 <= samples <= MOST:
+            raise InputError(f"samples must be a whole number of at least 2 and at most {MOST:,}, not {samples!r:.60}")
         load(self.package)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from narrows.attribution import Attribution
+from narrows.bottleneck.optimize import check_seed
 from narrows.methods.method import Batch, Names
 
 
@@ -16,6 +17,9 @@ class Random:
     names: ClassVar[Names] = {"random": {}}
     label, quantity, unit, signed, additive, copies = "random", "score", "score", False, False, 1
     caption, how = "The scores are drawn by chance and mean nothing: a baseline for comparisons.", ""
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Draw a number for every token."""

@@ -3,6 +3,8 @@
 import inspect
 import pkgutil
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -21,6 +23,7 @@ from narrows.methods.settings import (
     write_setting,
 )
 
+ASKED = "_asked_for_as"  # where a method notes its name
 FIRST = ("fast", "best", "complete", "paper", "information", "information_signed", "released")  # in lists
 
 
@@ -121,9 +124,14 @@ def find_method(method: str | Described) -> Any:
         given[key] = parse_setting(known[key], value)
     if missing := [key for key in needed if key not in given]:
         raise InputError(f"method {method!r} needs {', '.join(missing)}, as in {name}:{missing[0]}=...")
-    found = kind(**given)
+    found = _called(kind(**given), name)
     check_settings(found)
     return found
+
+
+def changed(method: Any, settings: Mapping[str, Any]) -> Any:
+    """Change settings of a method; it keeps the name by which it was asked for."""
+    return _called(replace(method, **settings), getattr(method, ASKED, None))
 
 
 def split_methods(text: str) -> list[str]:
@@ -132,7 +140,9 @@ def split_methods(text: str) -> list[str]:
 
 
 def spec(method: Described) -> str:
-    """Write a method as the shortest name with settings that makes it again.
+    """Write a method as its name with the settings that make it again.
+
+    The name is the one by which it was asked for; of an object that was made directly, that with the fewest settings.
 
     Example:
         >>> spec(find_method("best:points=20"))
@@ -170,13 +180,21 @@ def settings_by_name(name: str) -> dict[str, Setting]:
 
 
 def _best_name(method: Described) -> tuple[str, dict[str, Any]]:
-    """Find the name from which the fewest settings differ, the first of equals, and what differs."""
+    """Find the name that was asked for, else that from which the fewest settings differ, and what differs."""
     own = {key: getattr(method, key) for key in settings_of(type(method))}
     candidates = []
-    for name in (name for name, (kind, _) in _known().items() if kind is type(method)):
+    names = [name for name, (kind, _) in _known().items() if kind is type(method)]
+    for name in names if (asked := getattr(method, ASKED, None)) not in names else [asked]:
         usual = settings_by_name(name)
         candidates.append((name, {key: value for key, value in own.items() if value != usual[key].default}))
     return min(candidates, key=lambda found: len(found[1]), default=(method.label, {}))
+
+
+def _called(method: Any, name: str | None) -> Any:
+    """Note the name by which a method was asked for: no setting, so that equal methods stay equal."""
+    with suppress(AttributeError):  # a class with slots takes no note, and goes by its shortest name
+        object.__setattr__(method, ASKED, name)
+    return method
 
 
 def _known() -> dict[str, _Entry]:

@@ -4,6 +4,7 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from itertools import chain
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -11,8 +12,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from narrows.data.example import plain
 from narrows.errors import InputError, shown
 
-MOST = 10_000  # numbers of a range
-YES, NO = ("true", "yes", "1"), ("false", "no", "0")
+YES, NO = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
+MOST_LISTED = 10_000  # numbers that a range such as 0-6 may stand for: more than any model has layers
 NAMED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
 
 
@@ -104,10 +105,10 @@ def _parse_tuple(members: tuple[Any, ...], text: str) -> tuple[Any, ...]:
     if members[-1] is Ellipsis:
         if members[0] is not int:
             return tuple(_parse(members[0], part) for part in parts)
-        ranges = [part.partition("-") for part in parts]
-        ends = [(int(first), int(last if dash else first)) for first, dash, last in ranges]
-        sound = ends and all(first <= last < first + MOST for first, last in ends)
-        return tuple(n for first, last in ends for n in range(first, last + 1)) if sound else _wrong()
+        cut = [part.partition("-") for part in parts]
+        ranges = [range(int(first), int(last if dash else first) + 1) for first, dash, last in cut]
+        counted = [own.stop - own.start for own in ranges]
+        return tuple(chain(*ranges)) if ranges and min(counted) > 0 and sum(counted) <= MOST_LISTED else _wrong()
     return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))  # or a ValueError
 
 

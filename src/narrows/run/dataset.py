@@ -25,7 +25,7 @@ from narrows.run.store import MANIFEST, Json, claim, digest, locked
 from narrows.run.worker import Worker
 
 LOG = "log.jsonl"
-FORMAT = 2
+FORMAT = 3
 REHEARSED = 200  # texts of which the shortest is explained before a run starts
 NOT_OF_A_TEXT = (LayerError, PriorError, ModelError, DependencyError)  # errors that every text would have
 
@@ -100,11 +100,12 @@ def explain_dataset(
 
 
 def prepare(texts: Source, out: Path, worker: Worker, share: Share | None = None, survey: Survey | None = None) -> Job:
-    """Read the texts once, unless a survey is given, and check that the method works with the model."""
+    """Read the texts once, unless a survey is given, and check that the method works with the model and the texts."""
     if not texts.once:
         first = [text for text in islice(iter(texts), REHEARSED) if isinstance(text, Example)]
         if isinstance(error := worker.rehearse(first), NOT_OF_A_TEXT):
             raise error
+        worker.check(texts)
         survey = survey or Survey.of(texts, worker.settings.rows_per_part, worker.work)
     survey, share = survey or Survey(), share or Share()
     name = Path(texts.name).name or None  # a file is known by its content, not by its folder

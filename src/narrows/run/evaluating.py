@@ -35,8 +35,8 @@ from narrows.run.worker import Worker
 
 METHODS = "methods.json"
 CURVES = {name: "[float64]" for name in ("morf", "lerf", "shares")}
-COLUMNS = {"id": "int64", **CURVES, "morf_decisions": "[int64]", "lerf_decisions": "[int64]"}
-READ = ("id", "text", "text_pair", "tokens", "ranks", "target", "labels", "error")  # what the test needs of a row
+COLUMNS = {"row": "int64", **CURVES, "morf_decisions": "[int64]", "lerf_decisions": "[int64]"}
+READ = ("row", "text", "text_pair", "tokens", "ranks", "target", "labels", "error")  # what the test needs of a row
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,6 @@ def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report
         entered = _enter_methods(out, plan, methods)
         for name, job in jobs.items():
             check_claim(job.out, job.identity)
-            if check := getattr(methods[name], "check", None):  # a file of scores looks up all texts
-                check(examples)
             if error := job.worker.rehearse(examples):
                 raise type(error)(f"method {name}: {error}") from error
         claim(out, identity)  # only now: a run that cannot start leaves the folder free
@@ -169,12 +167,12 @@ def _degrade_part(job: Job, made: Made, removal: Removal, path: Path) -> None:
     encodings = [encode(tokenizer, Example(row["text"], row["text_pair"]), job.worker.limit) for row in rows]
     for row, encoding in zip(rows, encodings, strict=True):
         if list(encoding.tokens) != row["tokens"]:
-            raise DataError(f"{job.out}: text {row['id']} has other tokens than it was explained with")
+            raise DataError(f"{job.out}: text {row['row']} has other tokens than it was explained with")
     ranks = [row["ranks"] for row in rows]
     rankings = [sorted((n for n, rank in enumerate(own) if rank), key=own.__getitem__) for own in ranks]
     targets = [row["labels"].index(row["target"]) for row in rows]
     curves = degrade(model, tokenizer, encodings, rankings, targets, removal)
-    columns = [[row["id"] for row in rows], *(getattr(curves, name).tolist() for name in COLUMNS if name != "id")]
+    columns = [[row["row"] for row in rows], *(getattr(curves, name).tolist() for name in COLUMNS if name != "row")]
     content = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
     own = Receipt(receipt.part, receipt.rows, 0, receipt.tokens, receipt.texts_sha256, identity)
     save_part(path, content, schema_of(COLUMNS), own)

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from narrows.attribution import Attribution
-from narrows.data.output import read_json, write_json, written_whole
+from narrows.data.output import check_content, read_json, write_json, written_whole
 from narrows.data.parquet import COLUMNS, from_row, read_rows
 from narrows.errors import DataError, InputError
 from narrows.run.dataset import sum_up
@@ -21,6 +22,14 @@ from narrows.run.parts import Made, check_part, clean_folder, cost_file, part_fi
 from narrows.run.settings import Share
 from narrows.run.store import MANIFEST, Json, claim, locked
 
+SHAPE: dict[str, Any] = {
+    "shard": str,
+    "versions": dict,
+    "config.rows_per_part": int,
+    "method.spec": str,
+    "prior": (str, NoneType),
+}
+SHAPE |= {"model.name": str, "model.sha256": str, "source.rows": (int, NoneType), "source.name": (str, NoneType)}
 QUANTILES = (0, 25, 50, 75, 100)
 
 
@@ -158,6 +167,7 @@ def _manifest(folder: Path) -> tuple[Json, Share]:
     manifest = read_json(folder / MANIFEST)
     if "shard" not in manifest:
         raise DataError(f"{folder} is not of narrows run: its {MANIFEST} has no shard")
+    check_content(folder / MANIFEST, manifest, SHAPE)
     return manifest, Share.parse(manifest["shard"])
 
 

@@ -35,7 +35,7 @@ class Chunk:
 
     def to_json(self) -> bytes:
         """Write the chunk as JSON."""
-        rows = [str(r) if isinstance(r, NarrowsError) else [r.text, r.text_pair, r.label] for r in self.rows]
+        rows = [str(r) if isinstance(r, NarrowsError) else [r.text, r.text_pair, r.label, r.id] for r in self.rows]
         return json.dumps([self.part, self.first, rows]).encode()
 
     @classmethod
@@ -100,7 +100,8 @@ def cost_file(out: Path, part: int) -> Path:
 
 def present_parts(out: Path) -> list[int]:
     """List the numbers of the parts in the folder of a run, rising."""
-    return sorted(int(path.stem.removeprefix("part-")) for path in (out / FOLDER).glob("part-*.parquet"))
+    numbers = (path.stem.removeprefix("part-") for path in (out / FOLDER).glob("part-*.parquet"))
+    return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def clean_folder(out: Path) -> None:

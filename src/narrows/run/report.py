@@ -130,7 +130,7 @@ def grade(
         wanted = {text: fall for end in ends for fall, own, text in end if own == run}
         label = summary["methods"][name]["label"]
         for row in each.rows(name, sorted({text // each.manifest["rows_per_part"] for text in wanted})):
-            if (text := row["id"]) in wanted:
+            if (text := row["row"]) in wanted:
                 before, after = curves[run][text, :2].tolist()
                 found[run, text] = Graded(from_row(row), wanted[text], before, after, summary["dataset"], label)
     most, least = ([found[run, text] for _, run, text in end] for end in ends)
@@ -157,10 +157,10 @@ def extreme_maps(folder: Path, count: int) -> list[AttributionDict]:
     ends = {*heapq.nlargest(count, _sizes(folder)), *heapq.nsmallest(count, _sizes(folder))}
     places = {-number: part for _, number, part in sorted(ends, reverse=True)}
     found = {
-        row["id"]: from_row(row)
+        row["row"]: from_row(row)
         for part in sorted(set(places.values()))
         for row in read_rows(part_file(folder, part), tuple(COLUMNS))
-        if row["id"] in places
+        if row["row"] in places
     }
     return [found[number] for number in places]
 
@@ -168,9 +168,9 @@ def extreme_maps(folder: Path, count: int) -> list[AttributionDict]:
 def _sizes(folder: Path) -> Iterator[tuple[float, int, int]]:
     """Give size, number (negative, so that of equals the first comes first) and part of every explained text."""
     for part in present_parts(folder):
-        for row in read_rows(part_file(folder, part), ("id", "scores")):
+        for row in read_rows(part_file(folder, part), ("row", "scores")):
             if row["scores"] is not None:
-                yield float(np.abs(row["scores"]).sum()), -row["id"], part
+                yield float(np.abs(row["scores"]).sum()), -row["row"], part
 
 
 def _read_finished(folder: Path, removal: str | None) -> tuple[list[Results], list[RunSummary]]:

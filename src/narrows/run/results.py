@@ -10,7 +10,7 @@ import numpy as np
 
 from narrows import __version__
 from narrows.bottleneck.trace import Trace, make_trace, mean_rate_curve
-from narrows.data.output import read_json, write_json
+from narrows.data.output import check_content, read_json, write_json
 from narrows.data.parquet import TRACE, read_rows
 from narrows.data.schema import ComparisonDict, MethodSummary, RunSummary
 from narrows.errors import DataError
@@ -22,6 +22,7 @@ from narrows.run.parts import check_part, cost_file, part_file
 from narrows.run.store import MANIFEST, Json
 
 SUMMARY = "summary.json"
+SHAPE = {"dataset": str, "split": str, "instances": int, "target": str, "rows_per_part": int, "model.name": str}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Results:
         """Read what all methods share; a `DataError` if it is not the folder of an evaluation."""
         folder = Path(folder)
         manifest, entered = read_json(folder / MANIFEST), read_json(folder / METHODS)
+        check_content(folder / MANIFEST, manifest, SHAPE)
+        check_content(folder / METHODS, entered, {"methods": list, "removals": list})
+        for method in entered["methods"]:
+            check_content(
+                folder / METHODS, {"method": method}, {f"method.{key}": str for key in ("spec", "label", "unit")}
+            )
         methods = {entry["spec"]: entry for entry in entered["methods"]}
         return cls(folder, manifest, methods, tuple(entered["removals"]))
 
@@ -69,7 +76,10 @@ class Results:
 
     def cost(self, name: str) -> tuple[float, float]:
         """Compute the cost of a method: seconds and forward-equivalents per text."""
-        spent = [read_json(cost_file(maps_folder(self.folder, name), part)) for part in self.parts]
+        files = [cost_file(maps_folder(self.folder, name), part) for part in self.parts]
+        spent = [read_json(file) for file in files]
+        for file, own in zip(files, spent, strict=True):
+            check_content(file, own, {"texts": int, "seconds": (int, float), "forward_equivalents": (int, float)})
         texts = sum(own["texts"] for own in spent)
         return sum(own["seconds"] for own in spent) / texts, sum(own["forward_equivalents"] for own in spent) / texts
 

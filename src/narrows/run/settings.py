@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,7 +30,7 @@ class ExplainSettings:
     tokens_per_batch: Annotated[int | None, "Most tokens in a pass, with copies; default: 4096, on GPUs 65536."] = None
 
     def __post_init__(self) -> None:
-        _check_counts(self, "max_tokens", "rows_per_part", "batch_size", "tokens_per_batch")
+        _check_least(self, 1, "max_tokens", "rows_per_part", "batch_size", "tokens_per_batch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +55,8 @@ class DatasetSettings(ExplainSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_counts(self, "limit", "workers", "threads")
-        if self.gpus_per_worker < 0:
-            raise InputError(f"gpus_per_worker must be at least 0, not {self.gpus_per_worker}")
+        _check_least(self, 1, "limit", "workers", "threads")
+        _check_least(self, 0, "seed", "gpus_per_worker")
         if self.engine == "local" and (self.address is not None or self.gpus_per_worker):
             raise InputError("--address and --gpus-per-worker need --engine ray")
         Share.parse(self.shard)
@@ -83,7 +83,8 @@ class RunSettings:
     device: Annotated[str | None, "Where to compute: cpu, cuda, ...; default: a GPU if there is one."] = None
 
     def __post_init__(self) -> None:
-        _check_counts(self, "limit", "max_tokens", "rows_per_part", "batch_size")
+        _check_least(self, 1, "limit", "max_tokens", "rows_per_part", "batch_size")
+        _check_least(self, 0, "seed")
         if not self.removal_names:
             raise InputError("name at least one way to remove tokens: delete, mask or attention")
 
@@ -161,10 +162,10 @@ class Share:
         return f"{self.index}/{self.count}"
 
 
-def _check_counts(settings: object, *names: str) -> None:
+def _check_least(settings: object, least: int, *names: str) -> None:
     for name in names:
-        if (value := getattr(settings, name)) is not None and value < 1:
-            raise InputError(f"{name} must be at least 1, not {value}")
+        if (value := getattr(settings, name)) is not None and not least <= value < inf:
+            raise InputError(f"{name} must be at least {least}, not {value}")
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from narrows import __version__
-from narrows.data.output import read_json, write_json
+from narrows.data.output import check_folder, read_json, write_json
+from narrows.data.parquet import load_arrow
 from narrows.errors import InputError, need
 from narrows.methods.registry import Described, describe, spec
 from narrows.models.cut.blocks import find_blocks, text_config
 from narrows.models.heads.targets import class_labels
 from narrows.models.hub.loading import Classifier
+from narrows.run.code import own_code, written
 
 MANIFEST, LOCK = "manifest.json", ".lock"
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "captum", "lime", "scikit-learn")
@@ -22,10 +24,17 @@ PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "captum",
 Json = dict[str, Any]
 
 
+def load_packages() -> Any:
+    """Load what a run needs to keep its results, filelock and pyarrow, or raise a `DependencyError`; give filelock."""
+    load_arrow()
+    return need("filelock", 'runs need filelock: pip install "narrows[run]"')
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Make a folder if needed, and keep other runs out of it; an `InputError` if another run has it."""
-    lock = need("filelock", 'runs need filelock: pip install "narrows[run]"').FileLock(folder / LOCK)
+    check_folder(folder)
+    lock = load_packages().FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
@@ -93,7 +102,7 @@ def identify_model(classifier: Classifier) -> Json:
 
 
 def identify_method(method: Described) -> Json:
-    """Identify a method: its spec, name, settings, and hashes of the files that it reads; none of what it says."""
+    """Identify a method: its spec, name, settings, and hashes of the files that it reads and of the user's own code."""
     about = describe(method)
     files: Json = {}
     for name, value in about["settings"].items():
@@ -101,6 +110,8 @@ def identify_method(method: Described) -> Json:
             path = path / MANIFEST if path.is_dir() else path  # the folder of a run is known by its manifest
             files[name] = hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
     own = {"spec": spec(method), "name": about["name"], "settings": about["settings"]}
+    if code := list(own_code(method)):  # of the user's own: its name does not say what it does
+        own["code"] = hashlib.sha256(repr(written(code)).encode()).hexdigest()
     return {**own, "files": files} if files else own
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from narrows.bottleneck.optimize import text_seed
 from narrows.data.example import Example
 from narrows.data.maps import failed_row
 from narrows.data.output import write_json
-from narrows.data.parquet import Row, attribution_schema, to_row
+from narrows.data.parquet import Row, attribution_schema, of_data, to_row
+from narrows.data.source import Text
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer
 from narrows.models.heads.targets import GOLD, class_labels, find_label
+from narrows.models.heads.task import Question
 from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE, TokenBudget
 from narrows.models.padding import sees_padding
@@ -73,6 +76,20 @@ class Worker:
         found = None if shortest is None else self._explain([shortest])[0]
         return found if isinstance(found, NarrowsError) else None
 
+    def check(self, texts: Iterable[Text]) -> None:
+        """Let a method that looks texts up, such as a file of scores, look for all of them that can be read."""
+        if (check := getattr(self.explainer.method, "check", None)) is not None:
+            readable = (text for text in texts if isinstance(text, Example))
+            questions = chain.from_iterable(map(self._questions, readable))
+            check((question.example, question.encoding) for question in questions)
+
+    def _questions(self, text: Example) -> "Sequence[Question]":
+        """Encode a text, as one question or several windows; none if it is wrong, which its row will say."""
+        try:
+            return self._reader.ask(text, self._target).questions
+        except NarrowsError:
+            return ()
+
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""
         with measured(self.classifier.model) as cost, warnings.catch_warnings():
@@ -82,7 +99,7 @@ class Worker:
         spent["device"] = self.classifier.model.device.type
         write_json(cost_file(out, chunk.part), spent)  # first: every part has one
         tokens = sum(len(row.get("tokens", ())) for row in rows)
-        failed = [f"text {row['id']}: {row['error']}" for row in rows if row.get("error")]
+        failed = [f"text {row['row']}: {row['error']}" for row in rows if row.get("error")]
         receipt = Receipt(chunk.part, len(rows), len(failed), tokens, chunk.digest, run_sha256, *failed[:1])
         schema = attribution_schema(bool(getattr(self.explainer.method, "features", False)))
         return save_part(part_file(out, chunk.part), rows, schema, receipt)
@@ -96,16 +113,24 @@ class Worker:
                 lengths[place] = self._length(text)
             except NarrowsError as error:
                 found[place] = error
-        places, total, done = list(lengths), sum(lengths.values()), 0
+        made: dict[tuple[int, ...], list[Attribution | NarrowsError]] = {}
+        while lengths:  # again without those that failed, so that the others share passes as if these were not there
+            places, total, done = list(lengths), sum(lengths.values()), 0
 
-        def explain(rows: list[int]) -> list[Attribution | NarrowsError]:
-            return self._explain([chunk.rows[places[row]] for row in rows])  # type: ignore[misc]
+            def explain(rows: list[int], places: list[int] = places) -> list[Attribution | NarrowsError]:
+                batch = tuple(places[row] for row in rows)
+                if batch not in made:
+                    made[batch] = self._explain([chunk.rows[place] for place in batch])  # type: ignore[misc]
+                return made[batch]
 
-        budget, copies = TokenBudget(self.tokens), self.explainer.method.copies
-        for rows, explained in budget.run(list(lengths.values()), self.settings.batch_size, explain, copies):
-            found.update(zip([places[row] for row in rows], explained, strict=True))
-            done += sum(lengths[places[row]] for row in rows)
-            tick(done / total)
+            budget, copies = TokenBudget(self.tokens), self.explainer.method.copies
+            for rows, explained in budget.run(list(lengths.values()), self.settings.batch_size, explain, copies):
+                found.update(zip([places[row] for row in rows], explained, strict=True))
+                done += sum(lengths[places[row]] for row in rows)
+                tick(done / total)
+            lengths = {place: own for place, own in lengths.items() if not isinstance(found[place], NarrowsError)}
+            if len(lengths) == len(places):
+                break
         return [self._row(chunk.first + place, text, found[place]) for place, text in enumerate(chunk.rows)]
 
     def _length(self, text: Example | NarrowsError) -> int:
@@ -122,11 +147,11 @@ class Worker:
         return list(self.explainer.each(((example, self._target) for example in examples), len(examples)))
 
     def _row(self, number: int, text: Example | NarrowsError, found: Attribution | NarrowsError) -> Row:
-        """Make the row of a text: its number, its gold label, and the attribution or the error."""
-        label = text.label if isinstance(text, Example) else None
-        facts: dict[str, Any] = {"id": number, "gold": None if label is None else str(label)}
+        """Make the row of a text: its number, and the attribution, or the error with what is known of the text."""
+        facts: dict[str, Any] = {"row": number}
         if isinstance(found, NarrowsError):
-            return {**facts, **failed_row(found, text)}
+            failed = failed_row(found, text)
+            return {**facts, **failed, **of_data(failed)}
         if (seed := getattr(self.explainer.method, "seed", None)) is not None:
             facts["seed"] = text_seed(seed, found.text, found.text_pair)
         if found.features is not None:

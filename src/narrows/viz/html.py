@@ -88,7 +88,8 @@ def maps_values(attributions: Sequence[AttributionDict], shared: bool = True) ->
 def map_values(attribution: AttributionDict, scale: Scale | None = None) -> Json:
     """Return what the templates need of one map: the record, its scale, its text in spans, and its curves."""
     scale, method, texts = scale or scales_of([attribution])[0], attribution["method"], segments(attribution)
-    facts = {key: attribution[key] for key in ("layers", "model", "prior", "record")}
+    facts: Json = {key: attribution[key] for key in ("layers", "model", "prior", "record")}
+    facts |= {key: value for key in ("id", "gold") if (value := attribution.get(key)) is not None}
     facts = {"method": {"name": method["name"], **method["settings"]}, **facts}
     return {
         "result": attribution,

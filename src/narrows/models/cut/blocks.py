@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from narrows.bottleneck.prior import ModelIdentity
+from narrows.bottleneck.prior import PROBED_WEIGHTS, ModelIdentity
 from narrows.errors import LayerError, ModelError
 
 # Architectures that cannot be cut between their blocks, whatever the head.
@@ -18,7 +18,6 @@ REFUSED = {
     "xlm": "its blocks are not modules",
 }
 Module = TypeVar("Module", bound=nn.Module)
-PROBED_WEIGHTS = 4  # per parameter: enough to distinguish two checkpoints of one architecture
 
 
 def unwrapped(model: Module) -> Module:
