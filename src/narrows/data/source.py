@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data import datasets
-from narrows.data.example import CHAT, COLUMNS, ID_COLUMNS, Example, check_columns, check_label, is_chat, is_missing, sample
+from narrows.data.example import (
+    CHAT,
+    COLUMNS,
+    ID_COLUMNS,
+    Example,
+    check_columns,
+    check_label,
+    is_chat,
+    is_missing,
+    sample,
+)
 from narrows.data.tables import SUFFIXES, read_examples, strict
 from narrows.errors import DataError, InputError, NarrowsError, shown
 
