@@ -27,6 +27,7 @@ from narrows.models.cut.blocks import identify, text_config
 from narrows.models.cut.network import Network
 from narrows.models.heads.target import Target
 from narrows.models.heads.task import Question
+from narrows.models.hub.given import check_model
 from narrows.models.hub.loading import load_classifier
 from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget
@@ -87,6 +88,7 @@ class Explainer:
                 by the memory that is free. Halved whenever memory runs out. No map depends on it.
 
         Raises:
+            ModelError: If this is no model of transformers, such as a wrapper around one.
             PriorError: If the prior belongs to another model.
             InputError: If there is no such method or setting.
 
@@ -96,6 +98,7 @@ class Explainer:
             >>> Explainer(model, tokenizer, method="ig:steps=20", prior="instance")("Superb.").unit
             'nats of log p'
         """
+        check_model(model, tokenizer)
         self.model = model
         self.tokenizer = tokenizer
         self.method: Method = find_method(method)

@@ -33,6 +33,7 @@ class Rollout:
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Multiply the attention of some texts at a time: every block keeps heads * tokens weights for each token."""
+        batch.cut.layers(batch.cut.blocks, ())  # what the head reads is found by its gradient
         _ = batch.answers  # before the attention is computed in the plain way
         together = max(ATTENTION_TOKENS // batch.real.shape[1], 1)
         flows = []

@@ -11,7 +11,8 @@ from narrows.data.example import Example
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
-from narrows.models.text.encoding import collate, encode, padding_id, token_limit
+from narrows.models.hub.given import check_model
+from narrows.models.text.encoding import check_rows, collate, encode, padding_id, token_limit
 
 
 def estimate_prior(
@@ -31,12 +32,14 @@ def estimate_prior(
     Example:
         >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
+    check_model(model, tokenizer)
     network = Network.of(model)
     padding, limit = padding_id(model, tokenizer), token_limit(model, tokenizer)
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
         stream = iter(examples)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
+            check_rows(model, tokenizer, (token for encoding in chunk for token in encoding.features["input_ids"]))
             inputs = collate(chunk, padding, model.device)
             prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
             yield [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()

@@ -1,6 +1,6 @@
 """From texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,18 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     offsets = tuple(None if s is None else offset for s, offset in zip(segments, backend.offsets, strict=True))
     lost = len(full["input_ids"]) - len(cut["input_ids"])
     return Encoding(features, tuple(backend.tokens), offsets, segments, lost)
+
+
+def check_rows(model: nn.Module, tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> None:
+    """Raise an InputError if the model has no embedding for one of these tokens, on which a GPU would abort."""
+    try:
+        rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    except (NotImplementedError, AttributeError):
+        return
+    if (highest := max(ids, default=0)) >= rows:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        lacks = f"{type(model).__name__} has {rows} embeddings, and none for the token {token!r} with id {highest}"
+        raise InputError(f"{lacks}: it needs its own tokenizer, or model.resize_token_embeddings and training")
 
 
 def padding_id(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
