@@ -24,6 +24,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from narrows.methods.captum import check_embeddings
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network
 from narrows.models.padding import sees_padding
@@ -107,6 +108,7 @@ def probed(classifier: Classifier) -> Classifier:
     network = Network.of(classifier[0])
     for layer in range(len(network.blocks) + 1):
         check_cut(network, classifier[1], layer)
+    check_embeddings(network, classifier[1])
     return classifier
 
 

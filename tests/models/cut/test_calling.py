@@ -139,3 +139,8 @@ def test_a_prior_of_a_model_with_a_forward_of_ones_own(bert: Classifier) -> None
     model, tokenizer = bert
     expected = estimate_prior(model, tokenizer, TEXTS)
     torch.testing.assert_close(estimate_prior(BareTensor(model), tokenizer, TEXTS).mean, expected.mean)
+
+
+def test_rollout_says_that_it_needs_attention_weights(bert: Classifier) -> None:
+    with pytest.raises(ModelError, match="takes no output_attentions"):
+        Explainer(BareTensor(bert[0]), bert[1], method="rollout", prior="instance")(TEXTS[0])

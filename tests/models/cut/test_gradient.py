@@ -279,6 +279,7 @@ def test_nothing_of_the_model_and_of_the_callers_random_numbers_is_changed(bert:
 
 
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_gradient_checkpointing(reentrant: bool, bert: Classifier) -> None:
     model, tokenizer = bert

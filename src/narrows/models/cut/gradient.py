@@ -45,9 +45,10 @@ class _Value(NamedTuple):
 
 
 def architecture(model: nn.Module) -> int:
-    """Hash what decides where gradients flow: the classes of all parts, and the classes and dtypes of their weights."""
+    """Hash what decides where gradients flow: what all parts are and run, and the classes and dtypes of weights."""
     weights = ((part, weight) for part in model.modules() for weight in (None, *part._parameters.values()))
-    return hash(tuple((type(part), type(weight), getattr(weight, "dtype", None)) for part, weight in weights))
+    kinds = ((type(part), part.__dict__.get("forward"), type(w), getattr(w, "dtype", None)) for part, w in weights)
+    return hash(tuple(kinds))
 
 
 def check_gradient(model: nn.Module, run: Callable[[Tensor], Tensor], activation: Tensor) -> None:
