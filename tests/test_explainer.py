@@ -402,7 +402,7 @@ def poison(model: PreTrainedModel, tokenizer: Any, word: str) -> None:
 def test_nan_in_the_activations_is_an_error_that_names_the_text(bert: Classifier) -> None:
     poison(*bert, "superb" if "superb" in bert[1].get_vocab() else "super")
     with pytest.raises(NumericsError, match=r"NaN or infinity for 'the acting is superb"):
-        explainer_of(bert)(TEXTS)
+        explainer_of(bert)(TEXTS[2])
     assert len(explainer_of(bert)(TEXTS[:2])) == 2
 
 
@@ -521,7 +521,7 @@ def test_the_model_is_untouched_after_an_error_or_ctrl_c_inside_it(
 @pytest.mark.parametrize("layer", [0, 1, 3])
 def test_the_prefix_is_computed_once_and_the_suffix_at_every_step(any_classifier: Classifier, layer: int) -> None:
     model, _ = any_classifier
-    tiny.probed(any_classifier)
+    tiny.probed(any_classifier, TEXTS[:3])
     rows: list[list[int]] = [[] for _ in range(tiny.BLOCKS)]
     blocks = next(m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == tiny.BLOCKS)
     for index, block in enumerate(blocks):
@@ -534,7 +534,7 @@ def test_the_prefix_is_computed_once_and_the_suffix_at_every_step(any_classifier
 
 def test_across_layers_runs_the_prefix_once(bert: Classifier) -> None:
     calls: list[int] = []
-    tiny.probed(bert)
+    tiny.probed(bert, TEXTS[:1])
     bert[0].bert.encoder.layer[0].attention.output.LayerNorm.register_forward_pre_hook(lambda *_: calls.append(1))
     explainer_of(bert, steps=1).across_layers(TEXTS[0], layers=[1, 2, 3])
     assert len(calls) == 1

@@ -2,23 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from narrows import __version__
 from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
+from narrows.data import maps
 from narrows.data.output import written_whole
 from narrows.data.saved import read_saved, write_saved
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
 from narrows.data.words import Word, find_words, make_words
-from narrows.errors import InputError
+from narrows.errors import InputError, NarrowsError
 from narrows.viz.figure import plot_map
 from narrows.viz.files import are_layers, render_file
 from narrows.viz.fragments import render_list
 from narrows.viz.html import render_fragment, render_page
+from narrows.viz.spans import visible
 from narrows.viz.terminal import render_layers, render_map, render_maps
 
 if TYPE_CHECKING:
@@ -263,35 +267,67 @@ class Attribution:
         return render_fragment(self.to_dict())
 
 
-class Attributions(list[Attribution]):
-    """Several results: a list that can be shown, in a terminal and in a notebook, and drawn to a file.
+# The `NarrowsError` of a text that could not be explained stands in the place of its attribution. `Any` lets type
+# checkers pass code that reads results without asking for errors first, as typeshed does for what is seldom returned.
+Result: TypeAlias = "Attribution | Any"
 
-    One text at several layers is shown as one picture, tokens by layers; other results one below the other.
+
+class Attributions(list[Result]):
+    """Several results: a list that can be shown, in a terminal and in a notebook, drawn to a file, and saved.
+
+    The `NarrowsError` of a text that could not be explained stands in its place; pictures leave it out and say so. One
+    text at several layers is shown as one picture, tokens by layers; other results one below the other.
 
     Example:
-        >>> Attributions([])
-        Attributions(0)
+        >>> from narrows import NarrowsError
+        >>> Attributions([NarrowsError("text is empty")]).errors
+        {0: NarrowsError('text is empty')}
     """
 
     def __repr__(self) -> str:
-        return f"Attributions({len(self)})" if len(self) != 1 else f"Attributions([{self[0]!r}])"
+        if len(self) == 1:
+            return f"Attributions([{self[0]!r}])"
+        failed = f", {len(self.errors)} of them errors" if self.errors else ""
+        return f"Attributions({len(self)}{failed})"
+
+    @property
+    def errors(self) -> dict[int, NarrowsError]:
+        """What is wrong with the texts that could not be explained, by their positions."""
+        return {position: result for position, result in enumerate(self) if isinstance(result, NarrowsError)}
+
+    def failures(self) -> str:
+        """Say in one line how many texts could not be explained, and why the first could not; empty if all could."""
+        if not (errors := list(self.errors.values())):
+            return ""
+        count = f"{len(errors):,} of {len(self):,} texts" if len(errors) < len(self) else f"none of {len(self):,} texts"
+        verb = "could" if len(errors) == len(self) else "could not"
+        return f"{count} {verb} be explained; the first: {errors[0]}"
 
     def to_dicts(self) -> list[AttributionDict]:
-        """Give the saved form of each result."""
-        return [attribution.to_dict() for attribution in self]
+        """Give the saved form of each result, without those of errors."""
+        return [result.to_dict() for result in self if not isinstance(result, NarrowsError)]
 
     def show(self) -> None:
         """Print the maps to the terminal."""
-        saved = self.to_dicts()
-        Console().print(render_layers(saved) if saved and are_layers(saved) else render_maps(saved))
+        console, saved = Console(), self.to_dicts()
+        console.print(render_layers(saved) if saved and are_layers(saved) else render_maps(saved))
+        if failed := self.failures():
+            console.print(Text(visible(failed), style="bold"))
+
+    def save(self, path: str | Path) -> None:
+        """Write a row for each text, an error in that of one that has one, to a ``.jsonl`` or ``.parquet`` file."""
+        with maps.map_writer(Path(path)) as write:
+            for result in self:
+                write(maps.failed_row(result) if isinstance(result, NarrowsError) else result.to_dict())
 
     def export(self, path: str | Path) -> None:
-        """Draw the maps to a file, as `Attribution.export` does."""
+        """Draw the maps to a file, as `Attribution.export` does; an `InputError` if there is none."""
         _export(self.to_dicts(), Path(path))
 
     def _repr_html_(self) -> str:
         """Let notebooks show the maps."""
-        return render_list(self.to_dicts())
+        failed = self.failures()
+        return render_list(self.to_dicts()) + (f"<p>{escape(visible(failed))}</p>" if failed else "")
 
 
 def by_score(scores: "NDArray[np.float64]", segments: Sequence[int | None]) -> tuple[int, ...]:

@@ -3,12 +3,23 @@
 Every class derives from `NarrowsError`, which the command line turns into exit code 2; anything else is a defect.
 """
 
+import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
 
 class NarrowsError(ValueError):
-    """Base of everything that the user can put right."""
+    """Base of everything that the user can put right.
+
+    Attributes:
+        place: Which of several texts it is about, such as ``texts[3]``; empty for one that was explained by itself.
+    """
+
+    place: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {super().__str__()}" if self.place else super().__str__()
 
 
 class InputError(NarrowsError):
@@ -47,6 +58,16 @@ class DependencyError(NarrowsError):
     """An optional package is missing; names the extra that installs it."""
 
 
+# What need not be wrong with the next text too; every other error is one of the model, the method or the prior.
+OF_ONE_TEXT = (InputError, DataError, TargetError, NumericsError, MemoryLimitError)
+
+
+def forget(error: NarrowsError) -> NarrowsError:
+    """Return an error without the frames that it holds, and so the tensors in them: it is kept in place of a result."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 def need(module: str, message: str) -> Any:
     """Import an optional package, or raise a `DependencyError`."""
     try:
@@ -57,3 +78,11 @@ def need(module: str, message: str) -> Any:
 
 class NarrowsWarning(UserWarning):
     """Something that the user should know and may want to change."""
+
+
+def warn(message: str) -> None:
+    """Give a `NarrowsWarning` that points at the user's line: the first one outside of this package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("narrows."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, NarrowsWarning, stacklevel=level)

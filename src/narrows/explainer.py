@@ -4,40 +4,42 @@
 2. Batch: questions of like length that fit into memory go through the model together.
 3. Explain: the method makes an attribution of each question of a batch (`narrows.methods`).
 4. Merge: windows of one text become one attribution; results come in the order of the texts.
+
+A text that cannot be read or explained is an error in its place, and costs no other text anything.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution, Attributions
+from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
 from narrows.data.example import Example, Item
-from narrows.errors import InputError, NarrowsWarning
+from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config
 from narrows.models.cut.network import Network
-from narrows.models.heads.target import Target
+from narrows.models.heads.target import Target, as_plain
 from narrows.models.heads.task import Question
 from narrows.models.hub.given import check_model
 from narrows.models.hub.loading import load_classifier
 from narrows.models.hub.pipelines import unpack_pipeline
-from narrows.models.memory import TokenBudget
+from narrows.models.memory import TokenBudget, is_out_of_memory, no_memory
 from narrows.models.padding import run_in_batches
 from narrows.models.text.long_text import LongTexts, merge
-from narrows.models.text.reader import Reader
+from narrows.models.text.reader import Asked, Reader
 
 if TYPE_CHECKING:
     from transformers import Pipeline
 
+T = TypeVar("T")
 PriorChoice = AnyPrior | str | Path | None
 
 WINDOW = 4  # batches of a stream that are sorted by length together, and come out together; a list is one window
@@ -180,15 +182,19 @@ class Explainer:
     @overload
     def __call__(
         self, inputs: Iterable[Item], target: Target | Sequence[Target] = ..., batch_size: int = ...
-    ) -> Iterator[Attribution]: ...
+    ) -> Iterator[Result]: ...
 
     def __call__(
         self,
         inputs: Item | Iterable[Item],
         target: Target | Sequence[Target] = None,
         batch_size: int = 32,
-    ) -> Attribution | Attributions | Iterator[Attribution]:
+    ) -> Attribution | Attributions | Iterator[Result]:
         """Explain one text, a list, or a stream: one attribution, a list, or an iterator, in the order given.
+
+        A text of a list or of a stream that cannot be explained has the `NarrowsError` that says why, such as
+        ``texts[3]: text is empty``, in the place of its attribution, with a `NarrowsWarning`; the others get what they
+        would get without it.
 
         Args:
             inputs: A text; a pair, as a tuple or as ``{"text": ..., "text_pair": ...}``; a list of these; or anything
@@ -198,28 +204,37 @@ class Explainer:
             batch_size: Most texts that share a forward pass; what a text gets does not depend on it.
 
         Raises:
-            InputError: If there is nothing to explain in a text.
+            InputError: If there is nothing to explain in the one text that is given.
             TargetError: If the model has no such label.
-            NumericsError: If the model computes NaN or infinity.
+            NumericsError: If the model computes NaN or infinity of the one text that is given.
+            MemoryLimitError: If memory does not suffice for the one text that is given.
         """
+        target = as_plain(target)
         several = isinstance(target, (list, tuple))
         if isinstance(inputs, (str, Example, Mapping)) or _is_pair(inputs):
-            if several:
+            if several and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
-            return next(self._stream([(cast("Item", inputs), cast("Target", target))], 1, WINDOW))
+            return _sound(next(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
         if not isinstance(inputs, Iterable):
             raise InputError(f"expected a text, a pair, a row or an iterable of these, not {type(inputs).__name__}")
         items = inputs
         window = len(items) if isinstance(items, (list, tuple)) else WINDOW
         if not several:
-            stream = self._stream(zip(items, repeat(cast("Target", target)), strict=False), batch_size, window)
+            self._reader.check(cast("Target", target))
+            requests = zip(items, repeat(cast("Target", target)), strict=False)
         elif not isinstance(items, (list, tuple)):
             raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
         elif len(cast("Sequence[Target]", target)) != len(items):
             raise InputError(f"{len(items)} texts but {len(cast('Sequence[Target]', target))} targets")
         else:
-            stream = self._stream(zip(items, cast("Sequence[Target]", target), strict=True), batch_size, window)
-        return Attributions(stream) if isinstance(items, (list, tuple)) else stream
+            requests = zip(items, cast("Sequence[Target]", target), strict=True)
+        results = _placed(self.each(requests, batch_size, window))
+        if not isinstance(items, (list, tuple)):
+            return _warned(results)
+        found = Attributions(results)
+        if failed := found.failures():
+            warn(failed)
+        return found
 
     def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
         """Explain one text at several layers, one attribution each; one plain run of the model serves all of them.
@@ -239,9 +254,10 @@ class Explainer:
         first = 1 if own == PRIORS["residual"] else 0
         chosen = range(first, self.blocks + 1) if layers is None else layers
         by_layer = [replace(self.method, layer=layer) for layer in chosen]  # type: ignore[type-var]
-        asked = self._reader.ask(item, target)
-        explained = self._in_batches(asked.questions, by_layer, 1)
-        return Attributions(merge(asked.pieces, attributions) for attributions in explained)
+        (asked,) = next(self._reader.windows([(item, target)], 1, 1))
+        pieces, questions = _sound(asked).pieces, _sound(asked).questions
+        explained = [_sound(found) for found in self._in_batches(questions, by_layer, 1)]
+        return Attributions(merge(pieces, attributions) for attributions in zip(*explained, strict=True))
 
     def _choose_prior(self, prior: PriorChoice) -> AnyPrior:
         if prior is None:
@@ -253,21 +269,32 @@ class Explainer:
             chosen.check_model(identify(self.model))
         return chosen
 
-    def _stream(self, requests: Iterable[tuple[Item, Target]], batch_size: int, batches: int) -> Iterator[Attribution]:
-        """Explain so many batches at a time, in which texts of like length share one; keep the order of the texts."""
+    def each(
+        self, requests: Iterable[tuple[Item | NarrowsError, Target]], batch_size: int = 32, batches: int = WINDOW
+    ) -> Iterator[Attribution | NarrowsError]:
+        """Explain a stream of texts, each with its target; an error stays, or comes, in the place of its text.
+
+        Lists, streams, runs and files are explained by this. So many batches are explained at a time, in which texts of
+        like length share one.
+        """
         if batch_size < 1:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         tokens = self._budget.tokens // self.method.copies
         for window in self._reader.windows(requests, batches * batch_size, batches * max(tokens, 1)):
-            questions = [question for asked in window for question in asked.questions]
-            (attributions,) = self._in_batches(questions, [self.method], batch_size)
-            finished = iter(attributions)
-            yield from (merge(asked.pieces, list(islice(finished, len(asked.questions)))) for asked in window)
+            questions = [question for asked in window if isinstance(asked, Asked) for question in asked.questions]
+            finished = iter(self._in_batches(questions, [self.method], batch_size))
+            for asked in window:
+                if isinstance(asked, NarrowsError):
+                    yield asked
+                    continue
+                own = list(islice(finished, len(asked.questions)))
+                error = next((found for found in own if isinstance(found, NarrowsError)), None)
+                yield error or merge(asked.pieces, [found[0] for found in own if not isinstance(found, NarrowsError)])
 
     def _in_batches(
         self, questions: Sequence[Question], methods: Sequence[Method], batch_size: int
-    ) -> list[list[Attribution]]:
-        """Explain questions by some methods, in batches that fit into memory; in the order of the questions."""
+    ) -> list[list[Attribution] | NarrowsError]:
+        """Explain questions by some methods, in batches that fit into memory; an error for each that fails alone."""
 
         def explain(rows: list[int]) -> list[list[Attribution]]:
             batch = Batch(self._cut, [questions[row] for row in rows])
@@ -276,22 +303,56 @@ class Explainer:
                     batch.prefix(range(self.blocks + 1))
                 return [method.explain(batch) for method in methods]
 
-        lengths = [len(question.encoding) for question in questions]
+        def explain_rows(rows: list[int]) -> list[list[Attribution] | NarrowsError]:
+            try:
+                return [list(maps) for maps in zip(*explain(rows), strict=True)]
+            except OF_ONE_TEXT as error:
+                if len(rows) == 1:
+                    return [forget(error)]
+            except Exception as error:
+                if len(rows) > 1 or not is_out_of_memory(error):
+                    raise
+                return [no_memory(len(questions[rows[0]].encoding), str(error))]
+            # One of them is the cause, which its halves find out.
+            return [*explain_rows(rows[: len(rows) // 2]), *explain_rows(rows[len(rows) // 2 :])]
+
+        encodings = [question.encoding for question in questions]
         copies = max(method.copies for method in methods)
-        found: dict[int, list[Attribution]] = {}
+        found: dict[int, list[Attribution] | NarrowsError] = {}
         for rows, explained in run_in_batches(
-            (self.model, self.tokenizer), self._budget, lengths, batch_size, explain, copies
+            (self.model, self.tokenizer), self._budget, encodings, batch_size, explain_rows, copies
         ):
-            found.update(zip(rows, map(list, zip(*explained, strict=True)), strict=True))
-        return [[found[row][number] for row in range(len(questions))] for number in range(len(methods))]
+            found.update(zip(rows, explained, strict=True))
+        return [found[row] for row in range(len(questions))]
+
+
+def _sound(result: T | NarrowsError) -> T:
+    """Pass a result on, or raise the error that stands in its place."""
+    if isinstance(result, NarrowsError):
+        raise result
+    return result
+
+
+def _placed(results: Iterable[Attribution | NarrowsError]) -> Iterator[Result]:
+    """Let each error name its text, unless it names the line of a file or the like."""
+    for position, result in enumerate(results):
+        if isinstance(result, NarrowsError):
+            result.place = result.place or f"texts[{position}]"
+        yield result
+
+
+def _warned(results: Iterable[Result]) -> Iterator[Result]:
+    """Warn of each error of a stream."""
+    for result in results:
+        if isinstance(result, NarrowsError):
+            warn(f"not explained: {result}")
+        yield result
 
 
 def _warn_of_instance() -> None:
-    warnings.warn(
+    warn(
         "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
-        "a corpus prior, made with 'narrows prior', gives better maps",
-        NarrowsWarning,
-        stacklevel=4,
+        "a corpus prior, made with 'narrows prior', gives better maps"
     )
 
 

@@ -96,18 +96,40 @@ def test_the_layers_input_and_a_function_for_a_model(mixer: Mixer, x: Tensor) ->
 
 def test_probabilities_and_log_probabilities_give_what_logits_give(mixer: Mixer, x: Tensor) -> None:
     expected = LayerInformationBottleneck(mixer, mixer.block, optimization=QUICK).attribute(x, target=2)
-    for forward in (
-        lambda x: mixer(x).softmax(-1),
-        lambda x: mixer(x).log_softmax(-1),
+    for forward, output in (
+        (lambda x: mixer(x).softmax(-1), "probabilities"),
+        (lambda x: mixer(x).log_softmax(-1), None),
+        (lambda x: mixer(x).log_softmax(-1), "logits"),
+        (lambda x: mixer(x).softmax(-1).log(), "logits"),
     ):
         torch.testing.assert_close(
-            LayerInformationBottleneck(forward, mixer.block, optimization=QUICK).attribute(x, target=2),
+            LayerInformationBottleneck(forward, mixer.block, optimization=QUICK, output=output).attribute(x, target=2),
             expected,
             rtol=1e-3,
             atol=1e-3,
         )
     of_one = LayerInformationBottleneck(lambda x: mixer(x).log_softmax(-1)[:, 2], mixer.block, optimization=QUICK)
     torch.testing.assert_close(of_one.attribute(x), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_what_a_function_returns_is_said_and_never_guessed(mixer: Mixer, x: Tensor) -> None:
+    """Logits may look like probabilities, as those of a head of non-negative rows that sum to 1 do."""
+
+    def explain(forward: Callable[[Tensor], Tensor], output: Any = None) -> Tensor:
+        return LayerInformationBottleneck(forward, mixer.block, optimization=QUICK, output=output).attribute(
+            x, target=2
+        )
+
+    def like(x: Tensor) -> Tensor:
+        return mixer(x).softmax(-1)
+
+    with pytest.raises(InputError, match=r"output='probabilities' or output='logits'"):
+        explain(like)
+    torch.testing.assert_close(explain(like, "logits"), explain(lambda x: like(x) + 1), rtol=1e-3, atol=1e-3)
+    with pytest.raises(InputError, match="do not sum to 1"):
+        explain(mixer, "probabilities")
+    with pytest.raises(InputError, match="logits, probabilities"):
+        explain(mixer, "odds")
 
 
 def test_images_and_vectors(x: Tensor) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -218,21 +219,18 @@ def test_work_that_is_stopped_leaves_no_output_but_keeps_what_was_done(
 ) -> None:
     source, out = tmp_path / "texts.txt", tmp_path / "maps.jsonl"
     source.write_text("good film\n" * 10, encoding="utf-8")
-    explain = Explainer.__call__
-    calls: list[int] = []
+    each = Explainer.each
 
-    def stop_in_the_third(self: Explainer, inputs: Any, *others: Any) -> Any:
-        calls.append(len(inputs))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return explain(self, inputs, *others)
+    def stop_after_six(self: Explainer, *arguments: Any) -> Any:
+        yield from islice(each(self, *arguments), 6)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(Explainer, "__call__", stop_in_the_third)
+    monkeypatch.setattr(Explainer, "each", stop_after_six)
     result = run("explain", "--file", source, "--out", out, "--batch-size", 2, *options)
     assert result.code == 130
     assert "maps.jsonl.partial" in result.err
     assert not out.exists()
-    assert len((tmp_path / "maps.jsonl.partial").read_text(encoding="utf-8").splitlines()) == sum(calls[:2])
+    assert len((tmp_path / "maps.jsonl.partial").read_text(encoding="utf-8").splitlines()) == 6
 
 
 def test_prior_writes_a_file_that_explain_takes(run: Runner, model: Path, tmp_path: Path) -> None:

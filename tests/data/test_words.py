@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import unicodedata
+from itertools import pairwise
+from typing import Any
+
 import pytest
-from hypothesis import example, given
+import regex
+import transformers
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 
 import tiny
 from narrows.data.example import Example
-from narrows.data.words import find_words, group_tokens, trim_span
+from narrows.data.words import find_words, group_tokens, trim_span, word_span
 from narrows.errors import InputError
+from narrows.models.hub import bundled
 from narrows.models.text.encoding import encode
 from saved_maps import special
 from saved_maps import token as saved_token
@@ -152,10 +161,75 @@ def test_words_conserve_scores(text: str, pair: str | None, tokenizer: str) -> N
         assert ours == sorted(ours)
 
 
-@given(text=st.text(max_size=10), data=st.data())
-def test_trim_span_takes_off_white_space_only(text: str, data: st.DataObject) -> None:
+ANY = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=25).filter(str.strip)
+# What a random character seldom makes: joined emoji, flags, marks, Jamo, zero-width characters, scripts without spaces.
+SIGNS = "a '\r\n\u0301\u200d\ufe0f\u200b\u200c\u00ad\u200f\ufeff\u1100\u1161\u11a8\u0e19\u0e49\u0e33\u7535\u05e9\u05b8"
+SIGNS += "\U0001f468\U0001f1e9\U0001f1ea\U0001f3fd\u0915\u094d\u0937"
+TRICKY = st.text(st.sampled_from(SIGNS), min_size=1, max_size=15).filter(str.strip)
+HANGUL_FILLERS = set("\u115f\u1160\u3164\uffa0")  # letters that nobody sees
+SPELLED = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+
+@functools.cache
+def demo_tokenizer() -> Any:
+    return transformers.AutoTokenizer.from_pretrained(bundled.base_folder())
+
+
+@settings(max_examples=200)
+@given(text=ANY | TRICKY, tokenizer=st.sampled_from(["demo", "bytes"]))
+def test_offsets_are_those_of_the_original_and_words_hold_whole_characters(text: str, tokenizer: str) -> None:
+    used = demo_tokenizer() if tokenizer == "demo" else BYTES
+    try:
+        encoding = encode(used, Example(text), None)
+    except InputError:  # nothing but characters that the tokenizer drops
+        return
+    spans = [(token, offset) for token, offset in zip(encoding.tokens, encoding.offsets, strict=True) if offset]
+    for token, (start, end) in spans:
+        assert 0 <= start <= end <= len(text)
+        if tokenizer == "bytes":
+            assert token.lstrip("\u0120") in "".join(part for part, _ in SPELLED.pre_tokenize_str(text[start:end]))
+        elif token != used.unk_token:
+            assert token.removeprefix("##") in used.backend_tokenizer.normalizer.normalize_str(text[start:end])
+    own = [offset for _, offset in spans]
+    words = [word_span(text, [own[token] for token in group]) for group in group_tokens(text, own)]
+    inside = {place for found in regex.finditer(r"\X", text) for place in range(found.start() + 1, found.end())}
+    for start, end in words:
+        assert start == end or end not in inside  # a word without a visible character is empty
+        assert start == end or start not in inside or text[start - 1].isspace()  # a mark after a space
+    assert all(one[1] <= other[0] for one, other in pairwise(words))
+
+
+JOINED = {
+    "decomposed Korean": ("\u1112\u1161\u11ab\u1100\u116e\u11a8 \u110c\u1169\u11c2\u1103\u1161", None),
+    "a family": ("a \U0001f468\u200d\U0001f469\u200d\U0001f467 b", None),
+    "a tone of skin": ("\U0001f44d\U0001f3fd ok", None),
+    "a heart that touches a word": ("\u2764\ufe0fit", ["\u2764\ufe0f", "it"]),
+    "flags": ("\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7 b", ["\U0001f1e9\U0001f1ea", "\U0001f1eb\U0001f1f7", "b"]),
+    "the flag of England": ("\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f b", None),
+    "a Persian word with a non-joiner": ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 a", None),
+    "a soft hyphen": ("co\u00adoperate a", None),
+    "a zero-width space": ("good\u200bfilm", ["good", "film"]),
+    "marks of direction": ("\u200fgood\u200f a", ["good", "a"]),
+    "a byte order mark": ("\ufeffgood", ["good"]),
+    "an apostrophe after a mark": ("cafe\u0301's a", None),
+    "Thai vowels": ("\u0e19\u0e49\u0e33\u0e14\u0e35", ["\u0e19\u0e49\u0e33", "\u0e14\u0e35"]),
+    "Hindi": ("\u0915\u094d\u0937\u0924\u094d\u0930\u093f\u092f a", None),
+    "a key": ("1\ufe0f\u20e3 a", None),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_a_character_of_several_signs_is_never_cut(name: str) -> None:
+    text, words = JOINED[name]
+    assert words_of(text, spans_of("bytes", text)) == (words or text.split())
+
+
+@given(text=ANY | TRICKY, data=st.data())
+def test_trim_span_gives_whole_characters_without_blank_ends(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
-    trimmed = trim_span(text, start, end)
-    assert text[slice(*trimmed)] == text[start:end].strip()
-    assert start <= trimmed[0] <= trimmed[1] <= end
+    trimmed = text[slice(*trim_span(text, start, end))]
+    shown = {sign for sign in text[start:end] if unicodedata.category(sign)[0] in "LNPS"}
+    assert shown - set(trimmed) <= HANGUL_FILLERS
+    assert trimmed == trimmed.strip()
+    assert trim_span(text, *trim_span(text, start, end)) == trim_span(text, start, end)

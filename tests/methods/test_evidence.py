@@ -17,11 +17,12 @@ from torch import Tensor
 import tiny
 from asking import explain, lent_batch
 from narrows import Explainer
+from narrows.bottleneck.path import StraightPath
 from narrows.bottleneck.prior import Gaussian, Prior
 from narrows.bottleneck.rate import MASKS
 from narrows.errors import InputError, LayerError, PriorError
 from narrows.methods import evidence
-from narrows.methods.evidence import Evidence, mask, pick_strongest
+from narrows.methods.evidence import Evidence, Reading, mask, pick_strongest
 from narrows.methods.method import Site
 from narrows.methods.registry import find_method
 from narrows.models.cut.blocks import find_blocks
@@ -378,6 +379,21 @@ def test_a_part_of_a_tenth_is_picked_at_least_one_and_none_of_two(tokens: int, p
     content = torch.zeros(1, 100, dtype=torch.bool)
     content[0, :tokens] = True
     assert evidence.picked_counts(content, part).tolist() == [picked]
+
+
+def test_picked_tokens_are_ranked_by_iteration_and_the_others_by_their_mean_over_all_points() -> None:
+    """By hand: 20 tokens, of which 2 are picked in two iterations, 1 each; the first and the last are special."""
+    content = torch.ones(1, 20, dtype=torch.bool)
+    content[0, [0, 19]] = False
+    once, again = torch.arange(20.0).unsqueeze(0), torch.zeros(1, 20)
+    again[0, [5, 7, 3]] = torch.tensor([100.0, 90.0, 30.0])
+    reading = Reading.empty(content)
+    for iteration, log_p in enumerate((once, again)):
+        reading = reading.add(StraightPath(2 * log_p, log_p, log_p.unsqueeze(-1)), points=1)
+        reading = reading.pick(iteration, (iteration + 1) / 2)
+    # 18 is the highest at first; of the others 5 has the mean 52.5, 7 48.5, 3 16.5, 17 8.5, ...
+    assert reading.rankings()[0][:6] == [18, 5, 7, 3, 17, 16]
+    assert reading.scores[0].tolist() == (2 * once[0]).tolist()  # nothing was masked in the first iteration alone
 
 
 def test_a_target_without_odds_is_not_said_to_have_them(bert: Classifier, make_prior: Callable[..., Prior]) -> None:

@@ -220,6 +220,8 @@ def test_a_text_draws_from_its_own_generator_wherever_it_stands(bert: Classifier
 def test_the_model_runs_once_for_layers_that_are_known(bert: Classifier) -> None:
     calls: list[int] = []
     tiny.probed(bert)
+    with lent_batch(bert, ITEMS, TARGETS) as batch:
+        batch.prefix([1])  # at first use it is compared with plain calls
     bert[0].classifier.register_forward_hook(lambda *_: calls.append(1))
     with lent_batch(bert, ITEMS, TARGETS) as batch:
         batch.prefix([1, 3])
@@ -327,7 +329,7 @@ def test_in_every_family_texts_of_one_length_have_one_typical_text(
     items = (
         [Example("a good", "film"), Example("a", "good film")]
         if pair
-        else [Example("a good film"), Example("film a bad")]
+        else [Example("a good film"), Example("film a good")]
     )
     expected = []
     for item in items:

@@ -105,7 +105,7 @@ def test_a_text_gets_the_same_in_small_passes_in_any_order_and_for_any_target(
 def test_the_implementation_of_attention_is_put_back(
     any_classifier: Classifier, implementation: str, fails: bool
 ) -> None:
-    model, _ = tiny.probed(any_classifier)
+    model, _ = tiny.probed(any_classifier, ["good", "a bad film"])
     model.set_attn_implementation(implementation)
     model.train()
     before = state_of(model)

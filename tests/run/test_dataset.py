@@ -32,6 +32,7 @@ from narrows.data.output import read_json
 from narrows.data.parquet import attribution_schema, from_row, read_rows
 from narrows.errors import DataError, InputError, LayerError, NarrowsWarning, TargetError
 from narrows.explainer import Explainer
+from narrows.methods.method import Batch
 from narrows.methods.registry import describe, find_method, spec
 from narrows.models.hub.loading import Classifier
 from narrows.run import ExplainSettings, explain_dataset, read_run
@@ -352,18 +353,19 @@ def test_every_kind_of_bad_text_has_its_error_and_harms_no_other(tmp_path: Path,
     assert [row["text"] for row in rows[7:]] == good
 
 
-def test_a_text_that_breaks_its_batch_is_found_by_halves(
+def test_a_text_that_breaks_its_batch_is_found(
     tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be foreseen, as NaN from the model, costs the text that is to blame, not its neighbours."""
-    call = Explainer.__call__
+    method = type(find_method(METHOD))
+    explain = method.explain
 
-    def fragile(self: Explainer, inputs: Any, *others: Any) -> Any:
-        if any("superb" in example.text for example in inputs):
+    def fragile(self: Any, batch: Batch) -> Any:
+        if any("superb" in example.text for example in batch.examples):
             raise InputError("does not like superb")
-        return call(self, inputs, *others)
+        return explain(self, batch)
 
-    monkeypatch.setattr(Explainer, "__call__", fragile)
+    monkeypatch.setattr(method, "explain", fragile)
     lines = some_texts(12)
     explain_dataset(lines, tmp_path / "out", replace(SETTINGS, batch_size=8, rows_per_part=12), classifier=classifier)
     rows = rows_of(tmp_path / "out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -24,6 +24,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from narrows.explainer import Explainer
 from narrows.methods.captum import check_embeddings
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network
@@ -102,13 +103,15 @@ def piece_tokenizer(class_last: bool = False) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names)
 
 
-def probed(classifier: Classifier) -> Classifier:
-    """Have a model tried out as it is at its first use, for tests that count what is run after that."""
+def probed(classifier: Classifier, texts: Sequence[str] = ()) -> Classifier:
+    """Have a model tried out as it is at its first use, of these texts, for tests that count what is run after that."""
     sees_padding(*classifier)
     network = Network.of(classifier[0])
     for layer in range(len(network.blocks) + 1):
         check_cut(network, classifier[1], layer)
     check_embeddings(network, classifier[1])
+    if texts:
+        Explainer(*classifier, "random", "instance")(list(texts))
     return classifier
 
 
@@ -150,7 +153,7 @@ def electra(vocabulary: int) -> PreTrainedModel:
 
 def gpt2(vocabulary: int) -> PreTrainedModel:
     sizes = {"n_layer": BLOCKS, "n_embd": HIDDEN, "n_head": 2, "n_positions": 64}
-    config = GPT2Config(vocab_size=vocabulary, bos_token_id=0, eos_token_id=0, **sizes, **LABELS)
+    config = GPT2Config(vocab_size=vocabulary, bos_token_id=0, eos_token_id=0, pad_token_id=0, **sizes, **LABELS)
     return GPT2ForSequenceClassification(config)
 
 

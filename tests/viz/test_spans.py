@@ -70,6 +70,17 @@ def test_tokens_of_one_character_are_drawn_together() -> None:
     assert [span.rank for span in content(attribution)] == [4, 2, 1]  # the best of its tokens
 
 
+@pytest.mark.parametrize(
+    "text", ["\u1112\u1161\u11ab", "\U0001f468\u200d\U0001f469", "\U0001f1e9\U0001f1ea", "\u05e9\u05b8", "e\u0301"]
+)
+def test_tokens_of_one_character_of_several_signs_are_drawn_together(text: str) -> None:
+    tokens = [
+        TokenDict(token="x", start=place, end=place + 1, segment=0, special=False, score=1.0, rank=place + 1)
+        for place in range(len(text))
+    ]
+    assert [(span.text, span.score) for span in content(build(text, tokens, words=[]))] == [(text, len(text))]
+
+
 def test_white_space_at_the_ends_of_a_token_is_not_shaded() -> None:
     attribution = build("go  on\n\n", [token(0, 2, 1.0), token(2, 6, 2.0), token(6, 8, 3.0)], words=[])
     assert [(span.text, bool(span.tokens)) for span in cut(attribution, 0)] == [

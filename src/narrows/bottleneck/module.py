@@ -7,7 +7,7 @@ the layer's output. For transformers, `narrows.Explainer` does the same several 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from narrows.bottleneck.optimize import Optimization, optimize
 from narrows.bottleneck.prior import Gaussian, InstancePrior, Moments, floor_std
 from narrows.errors import InputError, ModelError, NumericsError, TargetError
 
+Output = Literal["logits", "probabilities"]
 Target = int | tuple[int, ...] | Tensor | Sequence[int] | Sequence[tuple[int, ...]] | None
 """As in captum: one class for all rows or one per row; a tuple picks from an output of more dimensions; or None."""
 
@@ -40,21 +41,31 @@ class LayerInformationBottleneck:
         layer: nn.Module,
         prior: Gaussian | None = None,
         optimization: Optimization = Optimization(),  # noqa: B008 - frozen
+        output: Output | None = None,
     ) -> None:
         """Prepare to attribute.
 
         Args:
-            forward_func: From the inputs to logits, (batch, ..., classes), or to probabilities, recognised by rows that
-                sum to 1. With target None, to log p of what is explained, (batch,).
+            forward_func: From the inputs to logits or log-probabilities, (batch, ..., classes), or to probabilities.
+                With target None, to log p of what is explained, (batch,).
             layer: A module that the function runs once; it returns (batch, features), (batch, tokens, features) or
                 (batch, channels, height, width).
             prior: From `estimate_layer_prior`; None = mean and deviation of each row over its own positions.
             optimization: Masks, steps, noise copies, beta, seed; the default is the paper's.
+            output: What ``forward_func`` returns, ``"logits"`` (log-probabilities are logits too) or
+                ``"probabilities"``; None = logits, and rows that might be either, none below 0 and the sum 1, are
+                refused.
+
+        Raises:
+            InputError: If there is no such output.
         """
+        if output not in (None, *get_args(Output)):
+            raise InputError(f"output must be one of {', '.join(get_args(Output))}, or None, not {output!r}")
         self.forward_func = forward_func
         self.layer = layer
         self.prior = prior
         self.optimization = optimization
+        self.output = output
 
     def attribute(
         self,
@@ -76,7 +87,8 @@ class LayerInformationBottleneck:
         Raises:
             ModelError: If the layer does not run exactly once, or returns another shape than those above.
             TargetError: If the target does not fit the output.
-            InputError: If there is no prior and a row has only one position, from which none can be estimated.
+            InputError: If there is no prior and a row has only one position, from which none can be estimated; or if
+                ``forward_func`` does not return what ``output`` says.
             NumericsError: If the result is not finite.
         """
         given = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -114,7 +126,9 @@ class LayerInformationBottleneck:
             put_in = _from_tokens(bottlenecked.flatten(0, 1), activation.shape)
             with _tapped(self.layer, at_input, put_in):
                 output = self.forward_func(*repeated)
-            losses = [_loss(own, wanted) for own, wanted in zip(output.split(samples), targets, strict=True)]
+            losses = [
+                _loss(own, wanted, self.output) for own, wanted in zip(output.split(samples), targets, strict=True)
+            ]
             return torch.stack(losses)
 
         seeds = [_row_seed(self.optimization.seed, args, row, rows) for row in range(rows)]
@@ -232,7 +246,7 @@ def _one_per_row(target: Target, rows: int) -> list[Any]:
     return list(target)
 
 
-def _loss(output: Tensor, target: Any) -> Tensor:
+def _loss(output: Tensor, target: Any, kind: Output | None) -> Tensor:
     """Return -log p(target) in nats for one row's copies: (samples, ...) -> (samples,)."""
     wide = output.to(torch.promote_types(output.dtype, torch.float32))
     if target is None:
@@ -246,12 +260,21 @@ def _loss(output: Tensor, target: Any) -> Tensor:
         raise TargetError(f"target {target!r} does not fit an output of {tuple(wide.shape[1:])} per row")
     for place in places:
         wide = wide[:, place]
-    return -_log_p(wide)[:, index]
+    return -_log_p(wide, kind)[:, index]
 
 
-def _log_p(wide: Tensor) -> Tensor:
-    sums = wide.detach().sum(dim=-1)
-    if bool((wide >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+def _log_p(wide: Tensor, kind: Output | None) -> Tensor:
+    """Compute log-probabilities, (samples, classes), of what a forward function returns."""
+    if kind != "logits":
+        sums = wide.detach().sum(dim=-1)
+        sum_to_one = bool((wide >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+        if kind is None and sum_to_one:
+            raise InputError("forward_func returns rows that sum to 1: say output='probabilities' or output='logits'")
+        if kind == "probabilities" and not sum_to_one:
+            raise InputError(
+                "output='probabilities', but forward_func returns rows that are below 0 or do not sum to 1"
+            )
+    if kind == "probabilities":
         return wide.clamp(min=torch.finfo(wide.dtype).tiny).log()
     return log_softmax(wide, dim=-1)
 

@@ -3,8 +3,9 @@
 import json
 import sys
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,8 @@ from rich.console import Console
 
 from narrows.cli import terminal
 from narrows.cli.terminal import say
-from narrows.data.example import Example, Item
-from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning, NumericsError, TargetError
+from narrows.data.example import Example
+from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning
 from narrows.models.heads.target import Contrast, Target
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 ALL = "all"
 PAGES = (".html", ".htm")
 WINDOW = 2  # batches that are explained together: long enough to sort by length, short enough to show progress
-OF_ONE_TEXT = (DataError, InputError, NumericsError, TargetError)  # errors that need not be those of the next text
 
 commands = typer.Typer()
 
@@ -176,22 +176,21 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target,
 def _explain_rows(
     explainer: "Explainer", examples: Iterable[Example], target: Target, batch_size: int
 ) -> "Iterator[tuple[Example, Attribution | NarrowsError]]":
-    """Explain texts in windows; where that fails, one by one, with the error in the place of a text that has one."""
-    rows = iter(examples)
-    sound = False  # nothing is wrong with the model and the options: a text could be explained
-    while window := list(islice(rows, WINDOW * batch_size)):
-        try:
-            found: list[Attribution | NarrowsError] = [*explainer(list[Item](window), target, batch_size)]
-        except OF_ONE_TEXT as error:
-            found = [_explain_row(explainer, example, target) for example in window]
-            if not sound and all(isinstance(one, NarrowsError) for one in found):
-                raise error
-        sound = True
-        yield from zip(window, found, strict=True)
+    """Explain texts, with the error in the place of a text that has one; raise it if all of the first have one."""
+    read: deque[Example] = deque()
 
+    def requests() -> "Iterator[tuple[Example, Target]]":
+        for example in examples:
+            read.append(example)
+            yield example, target
 
-def _explain_row(explainer: "Explainer", example: Example, target: Target) -> "Attribution | NarrowsError":
-    try:
-        return explainer(example, target)
-    except OF_ONE_TEXT as error:
-        return InputError(f"{example.text!r:.60}: {error}")
+    results = explainer.each(requests(), batch_size, WINDOW)
+    first = list(islice(results, WINDOW * batch_size))
+    errors = [error for error in first if isinstance(error, NarrowsError)]
+    if errors and len(errors) == len(first):  # something is wrong with the options, not with the texts
+        raise errors[0]
+    for found in chain(first, results):
+        example = read.popleft()
+        if isinstance(found, NarrowsError):
+            found.place = found.place or f"{example.text!r:.60}"
+        yield example, found

@@ -96,4 +96,9 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else value
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return value
+    try:
+        return value.__index__()
+    except (TypeError, ValueError):  # an array of several
+        return value

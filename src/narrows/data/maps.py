@@ -8,14 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data import parquet
+from narrows.data.example import Example
 from narrows.data.output import written_whole
-from narrows.data.schema import AttributionDict
+from narrows.data.schema import AttributionDict, FailedDict
+from narrows.data.source import Text
 from narrows.data.tables import read_rows, strict
-from narrows.errors import DataError, InputError
+from narrows.errors import DataError, InputError, NarrowsError
 
 SUFFIXES = (".jsonl", ".parquet")
 ROW_GROUP = 256  # texts that go to a Parquet file together
-Write = Callable[..., None]  # writes one explained text, an AttributionDict, with its gold label where it has one
+Write = Callable[..., None]  # writes one text, an AttributionDict or a FailedDict, with its gold label if it has one
+
+
+def failed_row(error: NarrowsError, text: Text | None = None) -> FailedDict:
+    """Make the row of a text that could not be explained; one that could not be read is an error itself."""
+    example = text if isinstance(text, Example) else None
+    pair = (None, None) if example is None else (example.text, example.text_pair)
+    return {"text": pair[0], "text_pair": pair[1], "error": " ".join(str(error).split())}
 
 
 def check_format(path: Path) -> None:
@@ -41,6 +50,8 @@ def read_maps(path: Path) -> Iterator[AttributionDict]:
         yield from (parquet.from_row(row) for row in parquet.read_rows(path) if row.get("error") is None)
         return
     for row in strict(read_rows(path)):
+        if row.values.get("error") is not None:
+            continue
         if missing := AttributionDict.__required_keys__ - row.values.keys():
             raise DataError(f"{path}, line {row.line}: not an explained text; it has no {', '.join(sorted(missing))}")
         yield {key: row.values[key] for key in AttributionDict.__annotations__}  # type: ignore[misc]
@@ -50,8 +61,8 @@ def read_maps(path: Path) -> Iterator[AttributionDict]:
 def _json_writer(path: Path) -> Iterator[Write]:
     with path.open("w", encoding="utf-8") as file:
 
-        def write(attribution: AttributionDict, gold: str | int | None = None) -> None:
-            row: dict[str, Any] = {**attribution} if gold is None else {**attribution, "gold": str(gold)}
+        def write(found: AttributionDict | FailedDict, gold: str | int | None = None) -> None:
+            row: dict[str, Any] = {**found} if gold is None else {**found, "gold": str(gold)}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             file.flush()
 
@@ -71,9 +82,9 @@ def _parquet_writer(path: Path) -> Iterator[Write]:
                 file.write_table(arrow.Table.from_pylist(held, schema=schema))
                 held.clear()
 
-        def write(attribution: AttributionDict, gold: str | int | None = None) -> None:
+        def write(found: AttributionDict | FailedDict, gold: str | int | None = None) -> None:
             known = {"id": next(numbers), "gold": None if gold is None else str(gold)}
-            held.append(parquet.to_row(attribution, known))
+            held.append({**found, **known} if "error" in found else parquet.to_row(found, known))
             if len(held) == ROW_GROUP:
                 flush()
 

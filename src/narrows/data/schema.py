@@ -74,6 +74,14 @@ class AttributionDict(TypedDict):
     narrows_version: str
 
 
+class FailedDict(TypedDict):
+    """One text that could not be explained, as a row of a file."""
+
+    text: str | None  # None where it could not be read
+    text_pair: str | None
+    error: str  # why, on one line
+
+
 class MethodSummary(TypedDict):
     """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap."""
 

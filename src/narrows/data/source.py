@@ -89,7 +89,8 @@ def read_items(items: Any, name: str = "texts") -> Iterator[Text]:
         try:
             yield check_label(Example.of(item))
         except InputError as error:
-            yield InputError(f"{name}[{position}]: {error}")
+            error.place = f"{name}[{position}]"
+            yield error
 
 
 def _file(path: Path) -> Iterator[Text]:

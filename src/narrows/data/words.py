@@ -2,13 +2,20 @@
 
 import math
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+
+import regex
 
 from narrows.data.schema import TokenDict, WordDict
 
 APOSTROPHES = "'\u2019"
 UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+_CHARACTER = regex.compile(r"\X")  # an extended grapheme cluster of Unicode
+_BLANK = regex.compile(r"[\s\p{Cc}\p{Default_Ignorable_Code_Point}]*")  # zero-width characters are as good as blank
+_PAUSE = regex.compile(r"[^\p{Default_Ignorable_Code_Point}]|\u200b")  # of zero-width ones the space alone ends a word
 
 
 @dataclass(frozen=True)
@@ -49,16 +56,17 @@ def make_words(text: str, text_pair: str | None, tokens: Sequence[TokenDict]) ->
 
 def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Group the tokens of one text, by their spans in it, into words: positions, every one in exactly one word."""
-    # A token that covers no visible character goes with the word that follows, or at the end with the one before.
+    # A token that covers no visible character goes with the word around it, else with the one that follows, or at the
+    # end with the one before.
     groups: list[list[int]] = []
     pending: list[int] = []
     end = 0  # of the last visible token
     for position, (start, stop) in enumerate(trim_span(text, *span) for span in spans):
         if start >= stop:
             pending.append(position)
-        elif groups and not pending and _touch(text, end, start):
-            groups[-1].append(position)
-            end = max(end, stop)
+        elif groups and _touch(text, end, start):
+            groups[-1].extend([*pending, position])
+            pending, end = [], max(end, stop)
         else:
             groups.append([*pending, position])
             pending, end = [], stop
@@ -72,31 +80,43 @@ def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]
 def word_span(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Give the span of what is visible of the tokens of one word: tokens of white space do not widen it."""
     trimmed = [trim_span(text, *span) for span in spans]
-    visible = [span for span in trimmed if span[0] < span[1]] or trimmed
+    visible = [span for span in trimmed if span[0] < span[1]] or [max(trimmed)]
     return min(start for start, _ in visible), max(end for _, end in visible)
 
 
 def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
-    """Take the white space off both ends of a span, and add the accents after it, which no token covers if stripped."""
-    covered = text[start:end]
-    start += len(covered) - len(covered.lstrip())
-    end = start + len(covered.strip())
-    while start < end < len(text) and unicodedata.category(text[end]).startswith("M"):
-        end += 1
-    return start, end
+    """Widen a span to whole characters as readers see them, accents included, and take off its ends what is blank."""
+    starts, ends = _characters(text)
+    first, after = bisect_right(ends, start), bisect_left(starts, end)
+    return (starts[first], ends[after - 1]) if start < end and first < after else (end, end)
+
+
+@lru_cache(maxsize=16)
+def _characters(text: str) -> tuple[list[int], list[int]]:
+    """Find where the characters start and where they end, as readers see them: an emoji of several signs is one."""
+    spans = [(found.end() - len(found[0].lstrip()), found.end()) for found in _CHARACTER.finditer(text)]
+    visible = [(start, end) for start, end in spans if not _BLANK.fullmatch(text, start, end)]
+    return [start for start, _ in visible], [end for _, end in visible]
 
 
 def _touch(text: str, end: int, start: int) -> bool:
     """Tell whether a token that begins at start continues the word that ends at end, in letters or by an apostrophe."""
-    if start != end:
-        return start < end  # they share a character: the bytes of an emoji
-    return any(_joins(text, place) for place in (end - 1, end)) or all(map(_of_spaced_word, text[end - 1 : end + 1]))
+    if start < end:
+        return True  # they share a character: the bytes of an emoji
+    if _PAUSE.search(text, end, start):
+        return False
+    last = bisect_left(_characters(text)[1], end)
+    between = _is_inner_apostrophe(text, last) or _is_inner_apostrophe(text, last + 1)
+    return between or all(map(_of_spaced_word, (text[_characters(text)[0][last]], text[start])))
 
 
-def _joins(text: str, position: int) -> bool:
-    """Tell whether there is an apostrophe between two letters at a position."""
-    inside = 0 < position < len(text) - 1
-    return text[position] in APOSTROPHES and inside and text[position - 1].isalpha() and text[position + 1].isalpha()
+def _is_inner_apostrophe(text: str, number: int) -> bool:
+    """Tell whether a character is an apostrophe between two letters."""
+    starts, ends = _characters(text)
+    if not 0 < number < len(starts) - 1 or text[starts[number]] not in APOSTROPHES:
+        return False
+    close = ends[number - 1] == starts[number] and ends[number] == starts[number + 1]
+    return close and text[starts[number - 1]].isalpha() and text[starts[number + 1]].isalpha()
 
 
 def _of_spaced_word(character: str) -> bool:

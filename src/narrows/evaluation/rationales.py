@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.attribution import Attribution
+from narrows.attribution import Attribution, Result
 from narrows.data.example import Example
-from narrows.data.tables import check_file
+from narrows.data.tables import check_file, strict
 from narrows.errors import DataError, InputError, need
 from narrows.evaluation.degradation import Array
 from narrows.models.text.encoding import Encoding
@@ -76,10 +76,10 @@ def token_f1(ranking: Sequence[int], truth: NDArray[np.bool_]) -> float:
     return float(truth[list(ranking[:marked])].sum() / marked) if marked else float("nan")
 
 
-def agreement(attributions: Sequence[Attribution], spans: Sequence[Sequence[Span]]) -> Agreement:
-    """Compare attributions with spans that people marked, in characters; NaN where all of them were cut off."""
+def agreement(attributions: Sequence[Result], spans: Sequence[Sequence[Span]]) -> Agreement:
+    """Compare attributions, none an error, with spans that people marked, in characters; NaN where all were cut off."""
     rows = []
-    for own, marked in zip(attributions, spans, strict=True):
+    for own, marked in zip(strict(attributions), spans, strict=True):
         truth, content = token_truth(own, marked), sorted(own.ranking)
         rows.append((auprc(own.scores[content], truth[content]), token_f1(own.ranking, truth)))
     both = np.array(rows).reshape(-1, 2)

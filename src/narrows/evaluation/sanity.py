@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution
+from narrows.attribution import Result
 from narrows.data.example import Example, Item
+from narrows.data.tables import strict
 from narrows.errors import InputError, ModelError
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.statistics import kendall_tau, mean_defined
@@ -71,9 +72,9 @@ def seed_stability(
     return np.array([mean_defined(pairs) for pairs in taus.T])
 
 
-def _taus(maps: Sequence[Attribution], others: Sequence[Attribution]) -> Array:
+def _taus(maps: Sequence[Result], others: Sequence[Result]) -> Array:
     """Compare two maps of each text over its content tokens, (texts,)."""
-    pairs = ((one, other, sorted(one.ranking)) for one, other in zip(maps, others, strict=True))
+    pairs = ((one, other, sorted(one.ranking)) for one, other in zip(strict(maps), strict(others), strict=True))
     return np.array([kendall_tau(one.scores[own], other.scores[own]) for one, other, own in pairs])
 
 

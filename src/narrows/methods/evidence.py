@@ -168,7 +168,6 @@ class Reading:
 
     content: Tensor  # True where a token is part of a text
     iteration: Tensor  # after which a token was picked; `OPEN` for those that never were
-    first: Tensor  # bits of log2 p in the first iteration
     total: Tensor  # bits of log2 p, summed over all points
     picked: Tensor  # bits of log2 p by which a token was picked, its mean until then
     evidence: Tensor  # bits of log-odds, summed over the points at which nothing of the text was masked
@@ -180,7 +179,7 @@ class Reading:
         """Start with nothing measured; content: True where a token is part of a text, (batch, tokens)."""
         zero = torch.zeros(content.shape, device=content.device)
         never = torch.full(content.shape, OPEN, device=content.device)
-        return cls(content, never, zero, zero, zero, zero, 0, zero[:, :1])
+        return cls(content, never, zero, zero, zero, 0, zero[:, :1])
 
     @property
     def masked(self) -> Tensor:
@@ -194,15 +193,14 @@ class Reading:
 
     @property
     def order(self) -> Tensor:
-        """What puts tokens in order: bits of log2 p, the mean of the first iteration and of all, (batch, tokens)."""
-        return torch.where(self.masked, self.picked, (self.first + self.total / self.points) / 2)
+        """What puts tokens in order: bits of log2 p, the mean until a token was picked, (batch, tokens)."""
+        return torch.where(self.masked, self.picked, self.total / self.points)
 
     def add(self, path: StraightPath, points: int) -> "Reading":
         """Add what an iteration of so many points measured."""
         clean = (~self.masked.any(dim=1, keepdim=True)).to(path.evidence) * points
         return replace(
             self,
-            first=self.first if self.points else path.log_p,
             total=self.total + path.log_p * points,
             evidence=self.evidence + path.evidence * clean,
             points=self.points + points,

@@ -36,6 +36,7 @@ from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, r
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved
+from narrows.models.plain import check_plain
 from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
@@ -113,6 +114,7 @@ class Batch:
             with self.reading():
                 self._prefix = run_prefix(self.cut.network, self.inputs, sorted(set(layers)))
             check_finite(self._prefix, self.real, self.examples)
+            check_plain(self.model, self.encodings, self._prefix.logits, lambda row: self.reading([row]))
         return self._prefix
 
     @property
@@ -223,6 +225,7 @@ class Batch:
         for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
             encoding, extra = question.encoding, dict(extras[row]) if extras else {}
             own = self._scores_of(row, scores[row], about["label"])
+            unread = {"unknown": encoding.unknown} if encoding.unknown else {}
             made.append(
                 Attribution(
                     text=question.example.text,
@@ -240,7 +243,7 @@ class Batch:
                     truncated=encoding.truncated,
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
-                    record={**record, **extra.pop("record", {})},
+                    record={**record, **unread, **extra.pop("record", {})},
                     **extra,
                 )
             )

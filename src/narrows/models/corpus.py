@@ -1,6 +1,7 @@
 """Estimating a corpus prior: one forward pass per batch serves every layer."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 
 from torch import Tensor
@@ -12,7 +13,9 @@ from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.hub.given import check_model
-from narrows.models.text.encoding import check_rows, collate, encode, padding_id, token_limit
+from narrows.models.memory import TokenBudget
+from narrows.models.padding import run_in_batches
+from narrows.models.text.encoding import Encoding, check_rows, collate, encode, padding_id, token_limit
 
 
 def estimate_prior(
@@ -34,15 +37,19 @@ def estimate_prior(
     """
     check_model(model, tokenizer)
     network = Network.of(model)
-    padding, limit = padding_id(model, tokenizer), token_limit(model, tokenizer)
+    padding, limit, budget = padding_id(model, tokenizer), token_limit(model, tokenizer), TokenBudget.of(model)
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
         stream = iter(examples)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
             check_rows(model, tokenizer, (token for encoding in chunk for token in encoding.features["input_ids"]))
-            inputs = collate(chunk, padding, model.device)
-            prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
-            yield [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
+            for _, states in run_in_batches((model, tokenizer), budget, chunk, batch_size, partial(states_of, chunk)):
+                yield states
+
+    def states_of(chunk: list[Encoding], rows: list[int]) -> tuple[list[Tensor], Tensor]:
+        inputs = collate([chunk[row] for row in rows], padding, model.device)
+        prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
+        return [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
 
     with borrowed(model, padding):
         return Prior.estimate(batches(), identify(model))

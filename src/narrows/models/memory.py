@@ -57,16 +57,21 @@ class TokenBudget:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                complaint = str(error).partition("\n")[0]
+                complaint = str(error)
             else:
                 yield rows, result
                 order = order[len(rows) :]
                 continue
             # The memory held by the exception's frames is free only from here on.
             if len(rows) == 1:
-                advice = f"no memory for a text of {longest} tokens, shorten it with max_tokens"
-                raise MemoryLimitError(f"{advice}: {complaint}")
+                raise no_memory(longest, complaint)
             self.tokens = len(rows) // 2 * longest * copies
+
+
+def no_memory(tokens: int, complaint: str) -> MemoryLimitError:
+    """Say that memory does not suffice for one text of so many tokens."""
+    first, _, _ = complaint.partition("\n")
+    return MemoryLimitError(f"no memory for a text of {tokens} tokens, shorten it with max_tokens: {first}")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

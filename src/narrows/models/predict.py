@@ -1,6 +1,7 @@
 """Predictions of a classifier for encoded texts."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
 from narrows.models.cut.split import borrowed, forward_head
-from narrows.models.heads.targets import count_labels, is_multi_label
+from narrows.models.heads.targets import count_labels, kind_of_outputs
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
+from narrows.models.plain import check_plain
 from narrows.models.text.encoding import Encoding, check_rows, collate, padding_id
 
 Floats = NDArray[np.float64]
@@ -26,7 +28,7 @@ BATCH_TOKENS = MOST_TOKENS["cpu"]  # at first; fewer once memory runs out
 def predict(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encodings: Sequence[Encoding]) -> Floats:
     """Compute the probabilities of all classes, (texts, classes); raise a ModelError unless they exclude each other."""
     called = type(model).__name__
-    if is_multi_label(model) or count_labels(model) == 1:
+    if kind_of_outputs(model) != "classes":
         why = "does not choose one class of several: it can be explained, but its predictions cannot be compared"
         raise ModelError(f"{called} {why}")
 
@@ -51,14 +53,16 @@ def map_logits(
     padding = padding_id(model, tokenizer)
     filled = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
     check_rows(model, tokenizer, (token for encoding in filled for token in encoding.features["input_ids"]))
-    lengths = [len(encoding) for encoding in filled]
     found: dict[int, Any] = {}
 
     def run(rows: list[int]) -> Floats:
-        return function(rows, forward_head(model, collate([filled[row] for row in rows], padding, model.device)))
+        some = [filled[row] for row in rows]
+        logits = forward_head(model, collate(some, padding, model.device))
+        check_plain(model, some, logits, lambda _: nullcontext())
+        return function(rows, logits)
 
     with borrowed(model, padding), torch.inference_mode():
-        for rows, values in run_in_batches((model, tokenizer), TokenBudget(BATCH_TOKENS), lengths, BATCH_SIZE, run):
+        for rows, values in run_in_batches((model, tokenizer), TokenBudget(BATCH_TOKENS), filled, BATCH_SIZE, run):
             found.update(zip(rows, values, strict=True))
     return np.array([found[row] for row in range(len(filled))])
 

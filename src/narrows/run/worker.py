@@ -1,5 +1,6 @@
 """Makes the parts of a run: from a chunk of texts to a file, the same bytes on every machine and at every time."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import torch
 from narrows.attribution import Attribution
 from narrows.bottleneck.optimize import text_seed
 from narrows.data.example import Example
+from narrows.data.maps import failed_row
 from narrows.data.output import write_json
 from narrows.data.parquet import Row, attribution_schema, to_row
-from narrows.errors import NarrowsError
+from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer
 from narrows.models.heads.targets import GOLD, class_labels, find_label
@@ -73,7 +75,8 @@ class Worker:
 
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""
-        with measured(self.classifier.model) as cost:
+        with measured(self.classifier.model) as cost, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NarrowsWarning)  # what there is to say of a text is in its row
             rows = self._rows(chunk, tick)
         spent: Json = {"texts": len(rows), "seconds": cost.seconds, "forward_equivalents": cost.forward_equivalents}
         spent["device"] = self.classifier.model.device.type
@@ -115,22 +118,15 @@ class Worker:
         return sum(len(question.encoding) for question in questions)
 
     def _explain(self, examples: Sequence[Example]) -> list[Attribution | NarrowsError]:
-        """Explain a batch; if that fails, its halves, down to the texts that cause the error."""
-        try:
-            return list(self.explainer(list(examples), self._target, len(examples)))
-        except NarrowsError as error:
-            if len(examples) == 1:
-                return [error]
-        half = len(examples) // 2
-        return [*self._explain(examples[:half]), *self._explain(examples[half:])]
+        """Explain a batch, with an error in the place of each text that has one."""
+        return list(self.explainer.each(((example, self._target) for example in examples), len(examples)))
 
     def _row(self, number: int, text: Example | NarrowsError, found: Attribution | NarrowsError) -> Row:
         """Make the row of a text: its number, its gold label, and the attribution or the error."""
         label = text.label if isinstance(text, Example) else None
         facts: dict[str, Any] = {"id": number, "gold": None if label is None else str(label)}
         if isinstance(found, NarrowsError):
-            own = {"text": text.text, "text_pair": text.text_pair} if isinstance(text, Example) else {}
-            return {**facts, **own, "error": " ".join(str(found).split())}
+            return {**facts, **failed_row(found, text)}
         if (seed := getattr(self.explainer.method, "seed", None)) is not None:
             facts["seed"] = text_seed(seed, found.text, found.text_pair)
         if found.features is not None:

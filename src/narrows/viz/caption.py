@@ -101,6 +101,13 @@ def truncation(attribution: AttributionDict) -> str | None:
     return said if count else None
 
 
+def unknown(attribution: AttributionDict) -> str | None:
+    """Return the sentence that says how many tokens the model's vocabulary lacks, or None if it lacks none."""
+    count, read = attribution["record"].get("unknown", 0), sum(not token["special"] for token in attribution["tokens"])
+    said = f"{count:,} of {read:,} tokens stand for what the model's vocabulary lacks: it cannot read what is there."
+    return said if count else None
+
+
 def explains_little(attribution: AttributionDict) -> bool:
     """Tell whether p(target) is within .05 of that of a typical text, so that there is little to explain."""
     p, typical = attribution["probabilities"].get(attribution["target"]), attribution["typical"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.data.schema import AttributionDict, TokenDict
+from narrows.data.words import trim_span
 from narrows.errors import InputError
 
 # These change the order of what follows them, so a text could make a map say something else than its scores do.
@@ -29,17 +30,16 @@ def segments(attribution: AttributionDict) -> list[str]:
 
 def cut(attribution: AttributionDict, segment: int) -> list[Span]:
     """Cut one text of a result into spans that, joined, are that text again."""
-    # Tokens that share characters (byte-level tokenizers cut one emoji into several) make one span. White space
-    # at the ends of a token belongs to the text between tokens, so that neighbours do not run into each other.
+    # Tokens that share characters, as readers see them (byte-level tokenizers cut one emoji into several), make one
+    # span. White space at the ends of a token belongs to the text between tokens, so that neighbours do not run into
+    # each other.
     text, done = segments(attribution)[segment], 0
     spans: list[Span] = []
-    for start, end, members in _clusters(attribution["tokens"], segment, len(text)):
-        covered = text[start:end].strip() or text[start:end]
-        first = text.index(covered, start)
-        if first > done:
-            spans.append(Span(text[done:first]))
-        spans.append(_span(attribution, covered, members))
-        done = first + len(covered)
+    for start, end, members in _clusters(attribution["tokens"], segment, text):
+        if start > done:
+            spans.append(Span(text[done:start]))
+        spans.append(_span(attribution, text[start:end], members))
+        done = end
     if done < len(text):
         spans.append(Span(text[done:]))
     return spans
@@ -108,11 +108,11 @@ def _hidden(character: str, encoding: str) -> bool:
     return not character.encode(encoding, "ignore")
 
 
-def _clusters(tokens: Sequence[TokenDict], segment: int, length: int) -> list[tuple[int, int, list[int]]]:
+def _clusters(tokens: Sequence[TokenDict], segment: int, text: str) -> list[tuple[int, int, list[int]]]:
     """Return (start, end, token positions) of the parts of one text that tokens cover, overlaps joined."""
     clusters: list[tuple[int, int, list[int]]] = []
     for start, end, position in sorted(
-        (max(0, token["start"]), min(length, token["end"]), position)
+        (*_covered(text, max(0, token["start"]), min(len(text), token["end"])), position)
         for position, token in enumerate(tokens)
         if token["segment"] == segment and not token["special"]
         if token["start"] is not None and token["end"] is not None
@@ -123,3 +123,9 @@ def _clusters(tokens: Sequence[TokenDict], segment: int, length: int) -> list[tu
         elif end > start:
             clusters.append((start, end, [position]))
     return clusters
+
+
+def _covered(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return what is visible of a span, or all of it where nothing is."""
+    first, last = trim_span(text, start, end)
+    return (first, last) if first < last else (start, end)

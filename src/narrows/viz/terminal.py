@@ -118,7 +118,8 @@ class _Canvas:
     def notes(self, sentences: Sequence[str]) -> Iterator[Text]:
         """Give the scale and the sentences below it."""
         little = caption.already(self.result) if self.scale.grey else None
-        bold = [Text(note, style="bold") for note in (little, caption.truncation(self.result)) if note]
+        unread = caption.truncation(self.result), caption.unknown(self.result)
+        bold = [Text(note, style="bold") for note in (little, *unread) if note]
         for part in (self.legend(), *bold, *map(Text, map(self.line, sentences))):
             yield from part.wrap(self.console, self.width)
 

@@ -125,7 +125,7 @@ def scores(classifier: Classifier, method: str = "fast") -> Any:
 
 
 @pytest.mark.parametrize("kind", [Activations8, Rounded, Unwritten])
-@pytest.mark.parametrize("only", ["", "attention.self.query", "attention.output", "intermediate", "layer.2.output"])
+@pytest.mark.parametrize("only", ["", "attention.self.query", "intermediate", "layer.2.output"])
 def test_a_part_without_a_gradient_is_named_also_beside_a_path_that_has_one(
     kind: Quantised, only: str, bert: Classifier
 ) -> None:
@@ -154,6 +154,8 @@ def test_rollout_refuses_a_head_without_a_gradient_and_takes_blocks_without_one(
         scores(bert, "rollout")
 
 
+# One step for the whole batch makes every text depend a little on its company, which is warned of.
+@pytest.mark.filterwarnings("ignore:.*in a batch with others:narrows.errors.NarrowsWarning")
 @pytest.mark.parametrize("method", sorted(WITHOUT))
 def test_methods_without_gradients_explain_it(method: str, bert: Classifier) -> None:
     exchange(bert[0], Activations8)

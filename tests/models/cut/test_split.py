@@ -310,11 +310,18 @@ def test_a_borrowed_model_is_evaluated_frozen_and_comes_back_as_it_was(
     assert model.config.to_dict() == config
 
 
-def test_a_decoder_without_padding_token_borrows_one(make_classifier: Callable[..., Classifier]) -> None:
-    model, _ = make_classifier("gpt2")
-    assert model.config.pad_token_id is None
-    with borrowed(model, 7):
-        assert model.config.pad_token_id == 7
+def test_a_decoder_without_padding_token_reads_the_last_token_of_each_row(
+    make_classifier: Callable[..., Classifier],
+) -> None:
+    """Several texts it refuses; but no token of theirs may count as padding, the end of text included."""
+    model, tokenizer = make_classifier("gpt2")
+    model.config.pad_token_id = None
+    ids = torch.tensor([[20, 21, tokenizer.eos_token_id], [22, 23, 24]])
+    with torch.no_grad():
+        alone = [model(input_ids=row.unsqueeze(0)).logits[0] for row in ids]
+        with borrowed(model, padding_id(model, tokenizer)):
+            together = model(input_ids=ids).logits
+    close(together, torch.stack(alone))
     assert model.config.pad_token_id is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ import reference
 from asking import negative_log_likelihood
 from narrows.data.example import Example
 from narrows.errors import TargetError
+from narrows.explainer import Explainer
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.heads.goals import OneOf
-from narrows.models.heads.targets import class_labels, count_labels, find_label, resolve_target
+from narrows.models.heads.target import Contrast
+from narrows.models.heads.targets import class_labels, count_labels, find_label, kind_of_outputs, resolve_target
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 
@@ -83,6 +86,14 @@ def test_the_exact_name_goes_before_the_same_in_another_case() -> None:
     assert find_label("us", ["US", "us", "uk"]) == 1
 
 
+@pytest.mark.parametrize("label", [1, np.int64(1)])
+def test_an_index_that_is_also_another_classs_name_is_refused(label: int) -> None:
+    with pytest.raises(TargetError, match=r"1 could be the label '1' or the one at index 1, '0'"):
+        find_label(label, ["1", "0"])
+    assert find_label(label, ["0", "1"]) == 1
+    assert find_label(2, ["1", "0", "x"]) == 2
+
+
 @given(labels=st.lists(st.text(st.characters(categories=["L"]), min_size=1), min_size=1, unique_by=str.casefold))
 def test_every_label_is_found_by_its_own_name(labels: list[str]) -> None:
     assert [find_label(label, labels) for label in labels] == list(range(len(labels)))
@@ -93,6 +104,30 @@ def test_labels_come_from_the_configuration_in_the_order_of_the_logits(bert: Cla
     assert class_labels(model, 3) == ("negative", "neutral", "positive")
     model.config.id2label = {2: "no", 0: "yes"}
     assert class_labels(model, 3) == ("yes", "LABEL_1", "no")
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        ({"0": "x", "1": "y", "2": "z"}, ("x", "y", "z")),
+        (["x", "y", "z"], ("x", "y", "z")),
+        ({0: "x"}, ("x", "LABEL_1", "LABEL_2")),
+        ({0: "x", 1: None, 2: ""}, ("x", "LABEL_1", "LABEL_2")),
+        ({0: 1, 1: 0, 2: -1}, ("1", "0", "-1")),
+        ({0: "x", 1: "x", 2: "z", 3: "w"}, ("x (0)", "x (1)", "z")),
+        (None, ("LABEL_0", "LABEL_1", "LABEL_2")),
+    ],
+    ids=str,
+)
+def test_labels_have_one_name_each_however_the_configuration_gives_them(
+    bert: Classifier, names: Any, labels: tuple[str, ...]
+) -> None:
+    model, tokenizer = bert
+    model.config.__dict__["id2label"] = names
+    assert class_labels(model, 3) == labels
+    explainer = Explainer(model, tokenizer, "random", "instance")
+    assert tuple(explainer("good").probabilities) == labels
+    assert [explainer("good", label).target for label in labels] == list(labels)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +150,54 @@ def test_a_gold_label_that_the_model_lacks_is_an_error() -> None:
         resolve_target("gold", Example("x", label="sarcasm"), 0, LABELS)
 
 
-def test_a_class_that_is_called_gold_is_a_class() -> None:
-    assert resolve_target("gold", Example("x"), 0, ["silver", "gold"]) == 1
+@pytest.mark.parametrize("name", ["gold", "Gold"])
+def test_a_class_that_is_called_gold_is_a_class_unless_the_text_has_another_label(name: str) -> None:
+    assert resolve_target("gold", Example("x"), 0, ["silver", name]) == 1
+    assert resolve_target("gold", Example("x", label="gold"), 0, ["silver", name]) == 1
+    with pytest.raises(TargetError, match=r"the class of that name or the text's own label, 'silver'.*1 or 0"):
+        resolve_target("gold", Example("x", label="silver"), 0, ["silver", name])
+
+
+@pytest.mark.parametrize(
+    ("problem", "outputs", "kind"),
+    [
+        (None, 3, "classes"),
+        ("single_label_classification", 3, "classes"),
+        ("multi_label_classification", 3, "labels"),
+        ("multi_label_classification", 1, "labels"),
+        ("single_label_classification", 1, "labels"),
+        ("regression", 3, "numbers"),
+        ("regression", 1, "numbers"),
+        (None, 1, "numbers"),
+    ],
+)
+def test_what_outputs_are_follows_from_the_problem_type(
+    bert: Classifier, problem: str | None, outputs: int, kind: str
+) -> None:
+    bert[0].config.problem_type = problem
+    assert kind_of_outputs(bert[0], outputs) == kind
+
+
+@pytest.mark.parametrize("target", [np.int64(2), np.array(2), torch.tensor(2), np.str_("positive"), "positive", 2])
+def test_numbers_and_names_of_other_libraries_are_indices_and_labels(bert: Classifier, target: Any) -> None:
+    explainer = Explainer(*bert, "random", "instance")
+    assert explainer("good", target).target == "positive"
+    assert explainer("good", Contrast(target, np.int32(0))).target == "positive rather than negative"
+    assert [found.target for found in explainer(["good", "bad"], np.array([2, 0]))] == ["positive", "negative"]
+    assert [found.target for found in explainer(["good", "bad"], torch.tensor([2, 0]))] == ["positive", "negative"]
+    assert explainer(Example("good", label=target), "gold").target == "positive"
+
+
+@pytest.mark.parametrize("target", [True, np.True_, torch.tensor(True), 1.0, np.float32(1), torch.tensor(1.0)])
+def test_truth_and_fractions_are_no_labels(bert: Classifier, target: Any) -> None:
+    explainer = Explainer(*bert, "random", "instance")
+    for asked in (target, Contrast(target, 0)):
+        with pytest.raises(TargetError, match=r"True|1\.0"):
+            explainer("good", asked)
+    with pytest.raises(TargetError, match=r"True|1\.0"):
+        explainer(["good", "bad"], [target, target])
+    with pytest.raises(TargetError, match="True"):
+        explainer(["good", "bad"], np.array([True, False]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import borrowed, run_prefix
 from narrows.models.heads.target import Answer, Blank, Contrast, Distribution, Tag, Target
+from narrows.models.predict import predict
 from narrows.models.text.encoding import collate, padding_id
 from narrows.models.text.reader import Reader
 from tiny import Classifier
@@ -95,8 +97,50 @@ def test_a_number() -> None:
     assert loss == pytest.approx(0, abs=1e-6)
     attribution = Explainer(*classifier, **QUICK)("a good film")
     assert float(attribution.predicted) == pytest.approx(float(logits[0]), rel=1e-4)
-    with pytest.raises(TargetError, match="one number, not classes"):
-        Explainer(*classifier, **QUICK)("a good film", 0)
+    for target in (0, "score", Distribution(), torch.tensor(0)):
+        assert Explainer(*classifier, **QUICK)("a good film", target).scores == pytest.approx(attribution.scores)
+    with pytest.raises(TargetError, match=r"numbers, not classes.*score"):
+        Explainer(*classifier, **QUICK)("a good film", Contrast(0, 1))
+    with pytest.raises(TargetError, match=r"no label 1.*score \(0\)"):
+        Explainer(*classifier, **QUICK)("a good film", 1)
+
+
+def test_several_numbers() -> None:
+    classifier = built("ForSequenceClassification", problem_type="regression")
+    _, logits, _ = loss_of(classifier, "a good film", None)
+    explainer = Explainer(*classifier, **QUICK)
+    for target, index in (("neutral", 1), (2, 2)):
+        found = explainer("a good film", target)
+        name = ("negative", "neutral", "positive")[index]
+        assert found.target.startswith(f"{name} = ")
+        assert float(found.target.partition("= ")[2]) == pytest.approx(float(logits[index]), rel=1e-4)
+        assert (found.probabilities, found.target in found.predicted) == ({}, True)
+        loss, _, _ = loss_of(classifier, "a good film", target)
+        assert loss == pytest.approx(0, abs=1e-6)
+    goal = Reader(*classifier, None, "truncate").task.resolve
+    question = Reader(*classifier, None, "truncate").ask("a good film", None).questions[0]
+    moved = logits.unsqueeze(0) + torch.tensor([[1.0, 2.0, 3.0]])
+    assert float(goal(question, logits).goal(moved)) == pytest.approx((1 + 4 + 9) / 2, rel=1e-5)
+    assert float(goal(replace(question, target="neutral"), logits).goal(moved)) == pytest.approx(2, rel=1e-5)
+    everything = explainer("a good film")
+    assert everything.target == everything.predicted == explainer("a good film", Distribution()).target
+    assert everything.target.count("=") == 3
+    with pytest.raises(TargetError, match="numbers, not classes"):
+        explainer("a good film", Contrast(0, 1))
+    with pytest.raises(ModelError, match="does not choose one class"):
+        predict(*classifier, [question.encoding])
+
+
+@pytest.mark.parametrize("problem", ["multi_label_classification", "single_label_classification"])
+def test_one_label_that_is_present_or_not(problem: str) -> None:
+    classifier = built("ForSequenceClassification", num_labels=1, id2label={0: "toxic"})
+    classifier[0].config.problem_type = problem
+    for target in ("toxic", 0, None):
+        loss, logits, _ = loss_of(classifier, "a good film", target)
+        assert loss == pytest.approx(-float(logsigmoid(logits[0])), rel=1e-4)
+        found = Explainer(*classifier, **QUICK)("a good film", target)
+        assert found.target == "toxic"
+        assert found.probabilities == pytest.approx({"toxic": float(torch.sigmoid(logits[0]))}, rel=1e-4)
 
 
 def test_one_words_tag() -> None:

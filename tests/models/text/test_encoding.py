@@ -160,6 +160,19 @@ def test_padding_is_the_models_then_the_tokenizers_then_its_end_of_text_then_zer
     assert padding_id(model, tokenizer) == 0
 
 
+def test_padding_has_a_row_in_the_embedding(make_classifier: Callable[..., Classifier]) -> None:
+    model, tokenizer = make_classifier("gpt2")
+    for unusable in (-1, model.config.vocab_size, 10**6):
+        model.config.pad_token_id = unusable
+        assert padding_id(model, tokenizer) == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("text", ["<s>good</s>", "<s>good", "good</s>"])
+def test_special_tokens_that_are_written_are_read_as_the_tokenizer_reads_them(text: str) -> None:
+    """A classifier's user gets both, those written and those put around them; only a decoder's start is not doubled."""
+    assert encode(BYTES, Example(text), None).features["input_ids"] == BYTES(text)["input_ids"]
+
+
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5), padding=st.integers(0, 9))
 def test_collating_pads_on_the_right_and_masks_it(lengths: list[int], padding: int) -> None:
     encodings = [

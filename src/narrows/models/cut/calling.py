@@ -14,30 +14,37 @@ from narrows.models.cut.layout import Inputs
 
 # The suffix skips blocks, which would otherwise have to fill a cache or return attentions and hidden states.
 OFF = {"use_cache": False, "output_attentions": False, "output_hidden_states": False}
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 WRAP = "wrap it in a module whose forward(input_ids, attention_mask) returns the logits"
 
 
 def call(model: nn.Module, inputs: Inputs) -> Any:
-    """Call a model with those of the inputs, (batch, tokens) each, that its forward takes, and return its output."""
-    parameters = inspect.signature(model.forward).parameters
-    called, kinds = type(model).__name__, {parameter.kind for parameter in parameters.values()}
-    off = {name: value for name, value in OFF.items() if name in parameters}
-    given: dict[str, Any] = {**inputs, "return_dict": True, **off}
-    if inspect.Parameter.VAR_KEYWORD not in kinds:
-        given = {name: value for name, value in given.items() if name in parameters}
-    if "input_ids" not in given:
-        raise ModelError(f"{called}.forward({', '.join(parameters)}) takes no input_ids: {WRAP}")
-    by_place = [name for name, own in parameters.items() if own.kind is inspect.Parameter.POSITIONAL_ONLY]
-    by_place = [name for name in by_place if name in given]
-    needed = [name for name, own in parameters.items() if own.default is own.empty and own.kind < own.VAR_POSITIONAL]
-    if lacking := [name for name in needed if name not in given]:
-        raise ModelError(f"{called}.forward needs {', '.join(lacking)}, which the tokenizer does not give: {WRAP}")
+    """Call a model on those of the inputs, (batch, tokens) each, that its forward takes, and return its output."""
+    named = inspect.signature(model.forward).parameters
+    off = {name: value for name, value in OFF.items() if name in named}
+    args, kwargs = arguments(model, {**inputs, "return_dict": True, **off})
     try:
-        return model(*[given.pop(name) for name in by_place], **given)
+        return model(*args, **kwargs)
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        raise ModelError(f"{called}.forward takes any keyword and hands on too many: {error}; {WRAP}") from error
+        called = f"{type(model).__name__}.forward"
+        raise ModelError(f"{called} takes any keyword and hands on too many: {error}; {WRAP}") from error
+
+
+def arguments(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Choose those of the inputs that a forward takes, by place and by name; a ModelError if they do not suffice."""
+    parameters = inspect.signature(model.forward).parameters
+    called, kinds = f"{type(model).__name__}.forward", {own.kind for own in parameters.values()}
+    every = inspect.Parameter.VAR_KEYWORD in kinds
+    given = {name: value for name, value in inputs.items() if every or name in parameters}
+    if "input_ids" not in given:
+        raise ModelError(f"{called}({', '.join(parameters)}) takes no input_ids: {WRAP}")
+    needed = [name for name, own in parameters.items() if own.default is own.empty and own.kind not in VARIADIC]
+    if lacking := [name for name in needed if name not in given]:
+        raise ModelError(f"{called} needs {', '.join(lacking)}, which the tokenizer does not give: {WRAP}")
+    by_place = [name for name, own in parameters.items() if own.kind is own.POSITIONAL_ONLY and name in given]
+    return [given.pop(name) for name in by_place], given
 
 
 def find_logits(model: nn.Module, output: Any) -> Tensor:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
@@ -19,14 +20,30 @@ FIRST_TOKEN = {
 }
 KEYS_AND_VALUES = 1 / 6  # of the products of a block, where the feed-forward part is four times as wide as the rest
 
-Hook = TypeVar("Hook", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
+_OBSERVED: ContextVar[bool] = ContextVar("observed", default=True)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def passive(hook: Hook) -> Hook:
+def passive(hook: Callable[P, T]) -> Callable[P, T | None]:
     """Mark a hook that only observes, so that the block may still compute less than it could."""
-    hook.passive = True  # type: ignore[attr-defined]
-    return hook
+
+    def observe(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        return hook(*args, **kwargs) if _OBSERVED.get() else None
+
+    observe.passive = True  # type: ignore[attr-defined]
+    return observe
+
+
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Run a model for a check of ours: what observes the blocks sees nothing of it, and no cost is counted."""
+    token = _OBSERVED.set(False)
+    try:
+        yield
+    finally:
+        _OBSERVED.reset(token)
 
 
 def share_computed(tokens: int, given: int) -> float:
@@ -79,8 +96,12 @@ def _prunable_block(model: nn.Module) -> Any:
 
 
 def _is_watched(block: nn.Module) -> bool:
-    """Tell whether a block or a part of it is hooked, patched, or part of a decoder."""
+    """Tell whether a block or a part of it is hooked, patched, no stock code, or part of a decoder."""
     hooks = [hook for module in block.modules() for name in _HOOKS for hook in getattr(module, name).values()]
     patched = any("forward" in module.__dict__ for module in block.modules())
     hooked = any(not getattr(hook, "passive", False) for hook in hooks)
-    return patched or hooked or bool(getattr(block, "is_decoder", False))
+    # Others may look at all tokens at once, as layers do that quantise activations by the largest of all.
+    stock = all(
+        type(module).__module__.startswith(("transformers.", "torch.nn.modules.")) for module in block.modules()
+    )
+    return patched or hooked or not stock or bool(getattr(block, "is_decoder", False))

@@ -18,6 +18,8 @@ from narrows.models.cut.network import Network, Place
 
 Forward = Callable[..., Any]
 
+NO_TOKEN = -1  # as padding token: no token of a text is mistaken for it, so that each row is read at its last position
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -39,9 +41,9 @@ def borrowed(model: nn.Module, padding_id: int) -> Iterator[None]:
         for parameter in model.parameters():
             undo.callback(parameter.requires_grad_, parameter.requires_grad)
             parameter.requires_grad_(False)
-        if getattr(config, "pad_token_id", None) is None:  # decoders need it to find a text's last token
+        if getattr(config, "pad_token_id", None) is None:  # decoders refuse several texts, but read their last token
             undo.callback(setattr, config, "pad_token_id", None)
-            config.pad_token_id = padding_id
+            config.pad_token_id = NO_TOKEN
         yield
 
 

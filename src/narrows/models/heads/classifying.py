@@ -5,40 +5,56 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from narrows.data.example import Example
 from narrows.errors import ModelError, TargetError
-from narrows.models.heads.goals import Goal, Near, Present, SameEach
+from narrows.models.heads.goals import Goal, Near, Present, SameEach, Together
 from narrows.models.heads.target import Contrast, Distribution
-from narrows.models.heads.targets import Label, class_labels, find_label, is_multi_label, resolve_target
+from narrows.models.heads.targets import Label, class_labels, find_label, kind_of_outputs, resolve_target
 from narrows.models.heads.task import Names, Question, Resolved, Task, choose, choose_between
 
 
 @dataclass(frozen=True)
 class Classifying(Task):
-    """Targets of a classification head: a label, `Contrast`, `Distribution`, or None."""
+    """Targets of a classification head: a label or a number by name, `Contrast`, `Distribution`, or None."""
 
     model: nn.Module
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        """Turn a target into a goal; logits are (classes,), or (1,) for a model that predicts a number."""
+        """Turn a target into a goal; logits are (classes,), (labels,) or (numbers,)."""
         if logits.ndim != 1:
             called = type(self.model).__name__
             raise ModelError(f"{called} has no classification head: it gives no logits of shape (batch, classes)")
-        if len(logits) == 1:
-            if question.target not in (None, Distribution()):
-                asked = f"explain it with target None, not {question.target!r}"
-                raise TargetError(f"the model predicts one number, not classes: {asked}")
-            value = float(logits[0])
-            return Resolved(Near(value), f"{value:.6g}", f"{value:.6g}", {})
-        labels, best = class_labels(self.model, len(logits)), int(logits.argmax())
-        names = name_classes(labels)
+        labels, kind = class_labels(self.model, len(logits)), kind_of_outputs(self.model, len(logits))
         target = _as_choice(question.target)
+        if kind == "numbers":
+            return _resolve_number(target, question.example, logits, labels)
+        best, names = int(logits.argmax()), name_classes(labels)
         if isinstance(target, str):
-            target = resolve_target(target, question.example, best, labels)
-        several = is_multi_label(self.model)
-        goal, described = _choose_labels(target, logits, names) if several else choose(target, logits, names)
+            target = labels[resolve_target(target, question.example, best, labels)]
+        goal, described = choose(target, logits, names) if kind == "classes" else _choose_labels(target, logits, names)
         wide = logits.cpu().double()  # Apple's GPUs have no float64
-        p = (torch.sigmoid(wide) if several else wide.softmax(dim=-1)).tolist()
+        p = (wide.softmax(dim=-1) if kind == "classes" else torch.sigmoid(wide)).tolist()
         return Resolved(goal, described, labels[best], dict(zip(labels, p, strict=True)))
+
+
+def _resolve_number(
+    target: Label | Contrast | Distribution, example: Example, logits: Tensor, labels: tuple[str, ...]
+) -> Resolved:
+    """Turn a target into one of the model's numbers, or all of them: logits are (numbers,), without probabilities."""
+    values = logits.tolist()
+    written = [f"{value:.6g}" for value in values]
+    if len(values) > 1:
+        written = [f"{label} = {value}" for label, value in zip(labels, written, strict=True)]
+    if isinstance(target, Contrast):
+        raise TargetError(
+            f"the model predicts numbers, not classes: there is no {target!r}; choose {', '.join(labels)}"
+        )
+    if target is None or isinstance(target, Distribution):
+        goals = tuple(Near(value, index) for index, value in enumerate(values))
+        said = ", ".join(written)
+        return Resolved(goals[0] if len(goals) == 1 else Together(goals), said, said, {})
+    index = resolve_target(target, example, 0, labels)
+    return Resolved(Near(values[index], index), written[index], ", ".join(written), {})
 
 
 def name_classes(labels: tuple[str, ...]) -> Names:
@@ -47,8 +63,8 @@ def name_classes(labels: tuple[str, ...]) -> Names:
 
 
 def _as_choice(target: object) -> Label | Contrast | Distribution:
-    if target is None or isinstance(target, (str, int, Contrast, Distribution)) or hasattr(target, "__index__"):
-        return target  # type: ignore[return-value]  # integers of numpy and torch are indices too
+    if target is None or isinstance(target, (str, int, Contrast, Distribution)):
+        return target
     raise TargetError(f"the target of a classifier is a label, a Contrast or the Distribution, not {target!r}")
 
 

@@ -105,13 +105,14 @@ class SameEach(Goal):
 
 @dataclass(frozen=True)
 class Near(Goal):
-    """A number: (output - value)^2 / 2, the divergence between Gaussians of deviation 1, outputs (samples, 1)."""
+    """A number: (output - value)^2 / 2, the divergence between Gaussians of deviation 1, outputs (samples, numbers)."""
 
     value: float
+    number: int = 0  # which
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Compute the divergence."""
-        return 0.5 * (logits[..., 0] - self.value).square()
+        return 0.5 * (logits[..., self.number] - self.value).square()
 
 
 @dataclass(frozen=True)

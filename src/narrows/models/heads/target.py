@@ -1,6 +1,29 @@
 """What to explain, where a label's name is not enough: plain descriptions, which `narrows.models` turns into losses."""
 
-from dataclasses import dataclass
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+def as_plain(value: Any) -> Any:
+    """Turn numbers, names and arrays of other libraries (numpy, torch, pandas) into Python's own; leave the rest."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(as_plain, value)) if type(value) in (list, tuple) else value
+    if callable(getattr(value, "tolist", None)):  # a single boolean is no index, though some libraries take it as one
+        return value.tolist()
+    try:
+        return value if isinstance(value, int) else operator.index(value)
+    except TypeError:
+        return value
+
+
+def _make_plain(described: Any) -> None:
+    """Let the fields of a description come from other libraries."""
+    for field in fields(described):
+        object.__setattr__(described, field.name, as_plain(getattr(described, field.name)))
 
 
 @dataclass(frozen=True)
@@ -14,6 +37,9 @@ class Contrast:
 
     label: str | int
     other: str | int
+
+    def __post_init__(self) -> None:
+        _make_plain(self)
 
 
 @dataclass(frozen=True)
@@ -36,6 +62,9 @@ class Tag:
     word: str | int
     label: Choice = None
 
+    def __post_init__(self) -> None:
+        _make_plain(self)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -48,6 +77,9 @@ class Answer:
 
     start: int
     end: int
+
+    def __post_init__(self) -> None:
+        _make_plain(self)
 
 
 @dataclass(frozen=True)
@@ -62,6 +94,10 @@ class Blank:
     index: int = 0
     word: Choice = None
 
+    def __post_init__(self) -> None:
+        _make_plain(self)
 
-# What to explain of one text; a string is a label, an answer, a filling or a continuation, as the model has it.
-Target = Choice | Tag | Answer | Blank
+
+# What to explain of one text; a string is a label, an answer, a filling or a continuation, as the model has it; token
+# ids are a continuation.
+Target = Choice | Tag | Answer | Blank | Sequence[int]

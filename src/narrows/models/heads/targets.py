@@ -1,6 +1,7 @@
 """Labels of a model, found by name and never by the order of a data set's labels."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import nn
 
@@ -9,6 +10,7 @@ from narrows.errors import TargetError
 from narrows.models.cut.blocks import own_config
 
 Label = str | int | None  # a label's name, its index, "gold" for the example's own label, or None for the predicted one
+Outputs = Literal["classes", "labels", "numbers"]  # one of several, several at once (or one, or none), or regression
 GOLD = "gold"
 
 
@@ -17,16 +19,22 @@ def count_labels(model: nn.Module) -> int:
     return int(getattr(own_config(model), "num_labels", None) or 0)
 
 
-def is_multi_label(model: nn.Module) -> bool:
-    """Tell whether several labels of a classifier may be present together."""
-    return bool(own_config(model).problem_type == "multi_label_classification")
+def kind_of_outputs(model: nn.Module, count: int | None = None) -> Outputs:
+    """Tell what so many outputs of a classifier are, by its problem type; without one, a single output is a number."""
+    outputs = count_labels(model) if count is None else count
+    problem = getattr(own_config(model), "problem_type", None)
+    if problem == "regression" or (problem is None and outputs == 1):
+        return "numbers"
+    return "labels" if problem == "multi_label_classification" or outputs == 1 else "classes"
 
 
 def class_labels(model: nn.Module, classes: int | None = None) -> tuple[str, ...]:
     """List the labels of so many logits in their order; LABEL_i without a name, and with the index where two agree."""
     known = getattr(own_config(model), "id2label", None) or {}
+    named = {str(index): name for index, name in (known.items() if isinstance(known, dict) else enumerate(known))}
     count = count_labels(model) if classes is None else classes
-    names = [str(known.get(index, f"LABEL_{index}")) for index in range(count)]
+    found = [named.get(str(index)) for index in range(count)]
+    names = [f"LABEL_{index}" if name in (None, "") else str(name) for index, name in enumerate(found)]
     return tuple(f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names))
 
 
@@ -39,7 +47,11 @@ def find_label(label: str | int, labels: Sequence[str]) -> int:
         if len(matches) == 1:
             return matches[0]
     if not isinstance(label, bool) and str(label).strip().isdecimal() and int(label) < len(labels):
-        return int(label)
+        index = int(label)
+        if str(index) in labels and labels[index] != str(index):
+            two = f"the label {str(index)!r} or the one at index {index}, {labels[index]!r}"
+            raise TargetError(f"{index} could be {two}: give the name, as a string")
+        return index
     listed = ", ".join(f"{name} ({index})" for index, name in enumerate(labels))
     raise TargetError(f"no label {label!r}: the model has {listed}")
 
@@ -48,8 +60,15 @@ def resolve_target(target: Label, example: Example, predicted: int, labels: Sequ
     """Return the index of a label, of the predicted class (None), or of the example's own label (`gold`)."""
     if target is None:
         return predicted
-    if target == GOLD and GOLD not in labels:
-        if example.label is None:
+    if target != GOLD:
+        return find_label(target, labels)
+    of_that_name = next((index for index, name in enumerate(labels) if name.casefold() == GOLD), None)
+    if example.label is None:
+        if of_that_name is None:
             raise TargetError(f"target 'gold' needs a label for every text; there is none for {example.text!r:.60}")
-        return find_label(example.label, labels)
-    return find_label(target, labels)
+        return of_that_name
+    own = find_label(example.label, labels)
+    if of_that_name not in (None, own):
+        two = f"the class of that name or the text's own label, {labels[own]!r}"
+        raise TargetError(f"target 'gold' could be {two}: give the index of one, {of_that_name} or {own}")
+    return own

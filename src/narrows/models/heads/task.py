@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from narrows.data.example import Example
 from narrows.errors import TargetError
+from narrows.models.heads.continuation import Continuation
 from narrows.models.heads.goals import Goal, OneOf, Rather, Same
 from narrows.models.heads.target import Choice, Contrast, Distribution, Target
 from narrows.models.text.encoding import Encoding
@@ -33,11 +35,13 @@ class Question:
 
     example: Example
     encoding: Encoding
-    target: Target
+    target: Target | Continuation
 
 
 class Task(ABC):
     """What can be explained of a model's head."""
+
+    takes_ids: ClassVar[bool] = False  # whether a list of token ids is one target
 
     def prepare(self, question: Question) -> Question:
         """Bring a text into the form that the head needs, and refuse targets that it does not have."""

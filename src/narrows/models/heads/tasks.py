@@ -1,7 +1,9 @@
 """The tasks of all heads, found by the name of the model's class; that of classifiers has its own module."""
 
+import math
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,19 +12,21 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.data.words import group_tokens, trim_span, word_span
-from narrows.errors import InputError, ModelError, TargetError
+from narrows.errors import InputError, ModelError, NarrowsWarning, TargetError
 from narrows.models.cut.blocks import text_config
 from narrows.models.heads.classifying import Classifying, name_classes
+from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
 from narrows.models.heads.goals import At, Span, Together
 from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
 from narrows.models.heads.targets import class_labels
 from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Task, choose, list_probabilities
-from narrows.models.text.encoding import Encoding, encode_plain, take
+from narrows.models.text.encoding import Encoding, take
 
 CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
 NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
 LONGEST_ANSWER = 30  # tokens, of a predicted answer
 MOST_WORDS = 8  # in a message
+MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
 
 
 def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Task:
@@ -141,8 +145,11 @@ def _written(question: Question, span: tuple[int, int]) -> str:
     return context[slice(*trim_span(context, first[0], last[1]))]
 
 
-def _name_tokens(tokenizer: PreTrainedTokenizerBase) -> Names:
-    """Name tokens as they appear in a text, with their leading space, and find the one that a word is."""
+def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
+    """Name tokens as they appear in a text, with their leading space, and find the one that a word is.
+
+    A word may be two tokens, with a space and without: the one that the model holds more likely there is meant.
+    """
 
     def name(index: int) -> str:
         spelled = tokenizer.convert_ids_to_tokens(index)
@@ -153,14 +160,14 @@ def _name_tokens(tokenizer: PreTrainedTokenizerBase) -> Names:
 
     def find(word: str | int) -> int:
         if isinstance(word, int):
-            if not 0 <= word < len(tokenizer):
-                raise TargetError(f"no token {word}: the vocabulary has {len(tokenizer)}")
+            if isinstance(word, bool) or not 0 <= word < len(tokenizer):
+                raise TargetError(f"no token {word!r}: the vocabulary has {len(tokenizer)}")
             return word
-        for spelling in (word, f" {word}"):
-            ids: list[int] = tokenizer(spelling, add_special_tokens=False)["input_ids"]
-            if len(ids) == 1 and ids[0] != tokenizer.unk_token_id:
-                return ids[0]
-        raise TargetError(f"{word!r} is not a single token of the vocabulary")
+        spelled = [tokenizer(own, add_special_tokens=False)["input_ids"] for own in (word, f" {word}")]
+        found: list[int] = [ids[0] for ids in spelled if len(ids) == 1 and ids[0] != tokenizer.unk_token_id]
+        if not found:
+            raise TargetError(f"{word!r} is not a single token of the vocabulary")
+        return max(found, key=lambda token: float(logits[token]))
 
     return Names(name, find)
 
@@ -180,7 +187,7 @@ class _Filling(Task):
         return _head_reading(self.model, [[_blank_of(question, self.tokenizer)[0]] for question in questions])
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        names = _name_tokens(self.tokenizer)
+        names = _name_tokens(self.tokenizer, logits[0])
         goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
         predicted = names.name(int(logits[0].argmax()))
         return Resolved(At(0, goal), described, predicted, list_probabilities(logits[0], names, goal))
@@ -212,31 +219,30 @@ class _Continuing(Task):
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
+    takes_ids = True
+
     def prepare(self, question: Question) -> Question:
         """Append a continuation to the text; it stays the target."""
         if question.example.text_pair is not None:
             raise InputError("a causal language model reads one text: give the continuation as target")
-        encoding, target = question.encoding, question.target
-        # Some tokenizers put the end of text after every text: nothing would follow it.
-        if encoding.features["input_ids"][-1] == self.tokenizer.eos_token_id and encoding.segments[-1] is None:
-            encoding = take(encoding, range(len(encoding) - 1))
+        target, tokenizer = question.target, self.tokenizer
+        encoding = without_end(tokenizer, question.example.text, question.encoding)
         if target is None or isinstance(target, (int, Contrast, Distribution)):
             return replace(question, encoding=encoding)
-        if not isinstance(target, str) or not target:
-            raise TargetError(f"the target of a causal language model is a continuation or a Contrast, not {target!r}")
-        given = encode_plain(self.tokenizer, target)
-        read = len(given) - 1  # nothing is predicted from the last token
-        if read == 0:
-            return replace(question, encoding=encoding)
-        ones, features = [1] * read, encoding.features.items()
-        joined = Encoding(
-            features={name: [*values, *given.features.get(name, ones)[:read]] for name, values in features},
-            tokens=(*encoding.tokens, *given.tokens[:read]),
-            offsets=(*encoding.offsets, *given.offsets[:read]),
-            segments=(*encoding.segments, *ones),
-            truncated=encoding.truncated,
-        )
-        return replace(question, example=replace(question.example, text_pair=target), encoding=joined)
+        if isinstance(target, str) and target:
+            found = given_as_text(tokenizer, question.example.text, encoding, target)
+        elif isinstance(target, (list, tuple)):
+            found = given_as_ids(tokenizer, encoding.features["input_ids"], target)
+        else:
+            kinds = "a continuation, as text or token ids, or a Contrast"
+            raise TargetError(f"the target of a causal language model is {kinds}, not {target!r:.60}")
+        read = len(found.ids) - 1  # nothing is predicted from the last token
+        example = question.example
+        if read:
+            encoding = append(tokenizer, encoding, found, read)
+            shown = found.text if found.text.strip() else "".join(encoding.tokens[-read:])  # no text is blank
+            example = replace(example, text_pair=shown)
+        return Question(example, encoding, found)
 
     def reading(self, questions: Sequence[Question]) -> Any:
         counts = [(len(question.encoding), len(self._wanted(question))) for question in questions]
@@ -245,19 +251,40 @@ class _Continuing(Task):
         return _head_reading(self.model, places)
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        names = _name_tokens(self.tokenizer)
+        names = _name_tokens(self.tokenizer, logits[0])
         chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
         goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
-        described = question.target if isinstance(question.target, str) else chosen[0][1]
+        described = chosen[0][1]
+        if isinstance(target := question.target, Continuation):
+            described = target.name
+            if target.name == target.text:
+                self._warn_of_spelling(question, target, logits[0])
         listed = list_probabilities(logits[0], names, chosen[0][0])
         predicted = names.name(int(logits[0].argmax()))
         return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed)
 
     def _wanted(self, question: Question) -> list[Choice]:
         """List what is asked for at each position, from the next token on."""
-        if isinstance(question.target, str):
-            return list(encode_plain(self.tokenizer, question.target).features["input_ids"])
+        if isinstance(question.target, Continuation):
+            return list(question.target.ids)
         return [question.target]  # type: ignore[list-item]  # `prepare` allows nothing else
+
+    def _warn_of_spelling(self, question: Question, target: Continuation, logits: Tensor) -> None:
+        """Warn if the continuation would be much more probable with a space in front, or without; logits (tokens,)."""
+        encoding, text = question.encoding, question.example.text
+        before = take(encoding, range(len(encoding) - len(target.ids) + 1))
+        other = target.text[1:] if target.text.startswith(" ") else f" {target.text}"
+        with suppress(TargetError):
+            first = given_as_text(self.tokenizer, text, before, other).ids[0] if other else target.ids[0]
+            log_p = logits.double().cpu().log_softmax(dim=-1)
+            own, better = float(log_p[target.ids[0]]), float(log_p[first])
+            if better - own > MUCH and better > LIKELY:
+                probable = (
+                    f"its first token has p = {math.exp(own):.2g}, that of {other!r:.60} p = {math.exp(better):.2g}"
+                )
+                warnings.warn(
+                    f"{target.text!r:.60} hardly follows {text[-30:]!r}: {probable}", NarrowsWarning, stacklevel=2
+                )
 
 
 @contextmanager

@@ -69,8 +69,11 @@ def find(name: str) -> BundledModel:
 
 def load_adapted(adapter: Path, base: Path | None = None) -> tuple[Any, Any]:
     """Load an adapter made by ``narrows finetune`` as an ordinary classifier: model and tokenizer."""
-    labels = ModelCard.load(adapter).labels
-    return merge(adapter, base or base_folder(), labels)
+    card = ModelCard.load(adapter)
+    model, tokenizer = merge(adapter, base or base_folder(), card.labels)
+    # As the scripts for GLUE write it: says whether the model was trained on single texts or on pairs.
+    model.config.finetuning_task = card.trained_on[0].dataset if card.trained_on else None
+    return model, tokenizer
 
 
 def merge(adapter: Path, base: Path, labels: Sequence[str]) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """From texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,9 +22,16 @@ class Encoding:
     offsets: tuple[tuple[int, int] | None, ...]  # in the text of the token's segment; None for a special token
     segments: tuple[int | None, ...]  # 0 for text, 1 for text_pair, None for a special token
     truncated: int  # tokens that were cut off
+    unknown_id: int | None = None  # of the token that stands for what the vocabulary lacks
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def unknown(self) -> int:
+        """How many tokens of the text the vocabulary lacks."""
+        pairs = zip(self.features["input_ids"], self.segments, strict=True)
+        return sum(index == self.unknown_id and segment is not None for index, segment in pairs)
 
 
 def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | None:
@@ -42,34 +49,30 @@ def token_limit(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int | N
     return min(limits, default=None)
 
 
-def encode_plain(tokenizer: PreTrainedTokenizerBase, text: str) -> Encoding:
-    """Tokenize a text without any special tokens."""
-    return encode(tokenizer, Example(text), None, special=False)
-
-
 def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
     """Keep only the tokens at these positions of an encoded text."""
     features = {name: [values[i] for i in positions] for name, values in encoding.features.items()}
     rows = [(encoding.tokens[i], encoding.offsets[i], encoding.segments[i]) for i in positions]
     tokens, offsets, segments = zip(*rows, strict=True) if rows else ((), (), ())
-    return Encoding(features, tokens, offsets, segments, encoding.truncated)
+    return replace(encoding, features=features, tokens=tokens, offsets=offsets, segments=segments)
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None, special: bool = True) -> Encoding:
+def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
     """Tokenize a text or a pair, with special tokens; one beyond the limit is cut, and the lost tokens are counted."""
     if not tokenizer.is_fast:
         advice = "load a fast tokenizer, as AutoTokenizer.from_pretrained does if there is one (a tokenizer.json)"
         lack = f"{type(tokenizer).__name__} has no offsets, so its tokens cannot be found in the text"
         raise ModelError(f"{lack}: {advice}")
     texts = (example.text, example.text_pair)
-    # A text that begins with its own first special token, as chat templates write it, gets no other special tokens.
-    add = special and not example.text.startswith(tuple(filter(None, (tokenizer.bos_token, tokenizer.cls_token))))
+    # A text that begins with its own start token, as chat templates of decoders write it, gets no second one.
+    begun = tokenizer.cls_token is None and example.text.startswith(tokenizer.bos_token or "\0")
+    own: dict[str, Any] = {"verbose": False, **({"add_special_tokens": False} if begun else {})}
     rust: Any = tokenizer.backend_tokenizer
     truncation, padding = rust.truncation, rust.padding  # every call overwrites them
     try:
-        cut = full = tokenizer(*texts, add_special_tokens=add, verbose=False)
+        cut = full = tokenizer(*texts, **own)
         if limit is not None and len(full["input_ids"]) > limit:
-            cut = tokenizer(*texts, add_special_tokens=add, truncation="longest_first", max_length=limit, verbose=False)
+            cut = tokenizer(*texts, truncation="longest_first", max_length=limit, **own)
     finally:
         rust.no_truncation()
         rust.no_padding()
@@ -90,7 +93,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     features = {name: list(values) for name, values in cut.items()}
     offsets = tuple(None if s is None else offset for s, offset in zip(segments, backend.offsets, strict=True))
     lost = len(full["input_ids"]) - len(cut["input_ids"])
-    return Encoding(features, tuple(backend.tokens), offsets, segments, lost)
+    return Encoding(features, tuple(backend.tokens), offsets, segments, lost, tokenizer.unk_token_id)
 
 
 def check_rows(model: nn.Module, tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> None:
@@ -106,11 +109,12 @@ def check_rows(model: nn.Module, tokenizer: PreTrainedTokenizerBase, ids: Iterab
 
 
 def padding_id(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the padding token of the model, else of the tokenizer, else the end of text, else 0."""
+    """Return the padding token of the model, else of the tokenizer, else the end of text, else 0: one with a row."""
     # Never attended, but decoders find a text's last token by the padding token of their configuration.
-    own = getattr(text_config(model), "pad_token_id", None)
-    candidates = (own, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
-    return next(candidate for candidate in candidates if candidate is not None)
+    config = text_config(model)
+    rows = getattr(config, "vocab_size", None) or len(tokenizer)
+    candidates = (getattr(config, "pad_token_id", None), tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(candidate for candidate in candidates if candidate is not None and 0 <= candidate < rows)
 
 
 def collate(encodings: Sequence[Encoding], padding: int, device: torch.device) -> dict[str, Tensor]:

@@ -75,6 +75,8 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
     features = [own.features for own in attributions if own.features is not None]
     p = {label: float(np.mean([own.probabilities[label] for own in attributions])) for label in first.probabilities}
     betas = [own.record["beta"] for own in attributions if "beta" in own.record]
+    record = {**first.record, "windows": len(attributions), **({"unknown": whole.unknown} if whole.unknown else {})}
+    record |= {"beta": float(np.mean(betas))} if betas else {}
     typical = [own.typical for own in attributions if own.typical is not None]
     return replace(
         first,
@@ -88,6 +90,6 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
         trace=(),  # the windows were optimised one by one
         typical=float(np.mean(typical)) if typical else None,
         rise=None,
-        record={**first.record, **({"beta": float(np.mean(betas))} if betas else {}), "windows": len(attributions)},
+        record=record,
         features=averaged(features).astype(np.float16) if features else None,
     )

@@ -1,22 +1,27 @@
 """From the texts of users to questions: encoded, divided if too long, and in the form that the head needs."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.data.example import Example, Item
-from narrows.errors import InputError, NarrowsWarning
+from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
+from narrows.models.cut.blocks import own_config
 from narrows.models.heads.classifying import Classifying
-from narrows.models.heads.target import Target
-from narrows.models.heads.targets import count_labels, is_multi_label
+from narrows.models.heads.target import Target, as_plain
+from narrows.models.heads.targets import GOLD, class_labels, count_labels, kind_of_outputs
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding, check_rows, token_limit
 from narrows.models.text.long_text import LongTexts, Pieces, divide
+
+# Data sets by what they hold, as `finetuning_task` of a configuration names them.
+PAIRS = ("mnli", "snli", "rte", "qnli", "wnli", "qqp", "mrpc", "stsb")
+SINGLES = ("sst2", "cola", "imdb", "ag_news")
 
 
 @dataclass(frozen=True)
@@ -42,29 +47,54 @@ class Reader:
         self._cuts_unasked = own is not None and (max_tokens is None or max_tokens > own)
         self._long_texts: LongTexts = long_texts
         self._model, self._tokenizer = model, tokenizer
+        self._pairs = _trained_on_pairs(model)
 
     def windows(
-        self, requests: Iterable[tuple[Item, Target]], most_rows: int, most_tokens: int
-    ) -> Iterator[list[Asked]]:
+        self, requests: Iterable[tuple[Item | NarrowsError, Target]], most_rows: int, most_tokens: int
+    ) -> Iterator[list[Asked | NarrowsError]]:
         """Split a stream into parts that end at so many pieces or tokens: enough to sort by length."""
-        window: list[Asked] = []
-        rows, tokens, warned = 0, 0, not self._cuts_unasked
-        for item, target in requests:
-            asked = self.ask(item, target)
-            if asked.pieces.whole.truncated and not warned:
-                warned = True
-                self._warn(asked.pieces)
+        window: list[Asked | NarrowsError] = []
+        source, warned = iter(requests), set[str]()
+        rows, tokens = 0, 0
+        while True:
+            try:
+                item, target = next(source)
+            except StopIteration:
+                break
+            except Exception:  # the source's own: what it gave before is explained first
+                if window:
+                    yield window
+                raise
+            asked = self._try(item, target)
             window.append(asked)
-            rows += len(asked.questions)
-            tokens += sum(len(question.encoding) for question in asked.questions)
+            rows += 1
+            if isinstance(asked, Asked):
+                self._warn(asked.pieces, warned)
+                rows += len(asked.questions) - 1
+                tokens += sum(len(question.encoding) for question in asked.questions)
             if rows >= most_rows or tokens >= most_tokens:
                 yield window
                 window, rows, tokens = [], 0, 0
         if window:
             yield window
 
+    def _try(self, item: Item | NarrowsError, target: Target) -> Asked | NarrowsError:
+        """Encode one text, or give what is wrong with it."""
+        try:
+            return item if isinstance(item, NarrowsError) else self.ask(item, target)
+        except OF_ONE_TEXT as error:
+            return forget(error)
+
+    def check(self, target: Target) -> None:
+        """Refuse a target that every text is to have, where no text can: a label that the classifier lacks."""
+        target = as_plain(target)
+        gold = target is None or (isinstance(target, str) and target == GOLD)
+        if isinstance(self.task, Classifying) and not gold and (count := count_labels(self._model)):
+            self.task.resolve(Question(Example("-"), Encoding({}, (), (), (), 0), target), torch.zeros(count))
+
     def ask(self, item: Item, target: Target) -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
+        target = as_plain(target)
         pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
@@ -79,12 +109,38 @@ class Reader:
     def _settle(self, encodings: Sequence[Encoding], target: Target) -> Target:
         """Fix one target for all windows of a text: the given one, or the class predicted on average."""
         model = self._model
-        if not isinstance(self.task, Classifying) or is_multi_label(model) or count_labels(model) <= 1:
+        if not isinstance(self.task, Classifying) or kind_of_outputs(model) != "classes" or not count_labels(model):
             raise InputError("long_texts='windows' works only with classifiers of one class of several")
-        return int(predict(model, self._tokenizer, encodings).mean(axis=0).argmax()) if target is None else target
+        if target is not None:
+            return target
+        p = predict(model, self._tokenizer, encodings).mean(axis=0)
+        return class_labels(model, len(p))[int(p.argmax())]
 
-    def _warn(self, pieces: Pieces) -> None:
-        cut = f"{pieces.whole.truncated} tokens were cut off {pieces.example.text[:60]!r}"
-        advice = "long_texts='windows' (Python, 'narrows run') explains all of them"
-        message = f"longer than the {self.limit} tokens that the model takes: {cut}; {advice}"
-        warnings.warn(message, NarrowsWarning, stacklevel=5)
+    def _warn(self, pieces: Pieces, warned: set[str]) -> None:
+        """Warn of a text that the model does not read as the user may think; once of each kind."""
+        for kind, message in self._remarks(pieces.example, pieces.whole):
+            if kind not in warned:
+                warned.add(kind)
+                warn(message)
+
+    def _remarks(self, example: Example, whole: Encoding) -> Iterator[tuple[str, str]]:
+        named = f"{example.text[:60]!r}"
+        if whole.truncated and self._cuts_unasked:
+            cut = f"{whole.truncated} tokens were cut off {named}"
+            advice = "long_texts='windows' (Python, 'narrows run') explains all of them"
+            yield "cut", f"longer than the {self.limit} tokens that the model takes: {cut}; {advice}"
+        read = len(whole) - whole.segments.count(None)
+        if 2 * whole.unknown > read:
+            shares = f"{whole.unknown} of the {read} tokens of {named}"
+            yield "unknown", f"the model cannot read {shares}: its vocabulary lacks them ({self._tokenizer.unk_token})"
+        if self._pairs is not None and self._pairs != (example.text_pair is not None):
+            trained, given = ("pairs of texts", "a single text") if self._pairs else ("single texts", "a pair")
+            yield "pair", f"the model was trained on {trained}, and {named} is {given}: what it says of it means little"
+
+
+def _trained_on_pairs(model: PreTrainedModel) -> bool | None:
+    """Tell whether a model was trained on pairs, by its task or by labels of entailment; None = not known."""
+    task = getattr(own_config(model), "finetuning_task", None)
+    if task in PAIRS or any("entail" in label.casefold() for label in class_labels(model)):
+        return True
+    return False if task in SINGLES else None
