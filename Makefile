@@ -6,7 +6,7 @@ OLDEST := .venv-oldest
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-oldest chromium lint bench reproduce dist models-page clean
+.PHONY: help demo serve test test-fast test-oldest fuzz chromium lint bench reproduce dist models-page clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
@@ -28,6 +28,18 @@ test-fast: $(VENV)/.installed-dev  ## run the tests without the slow ones and th
 test-oldest: $(OLDEST)/.installed  ## run the fast part of the suite against the oldest versions that are supported
 	$(OLDEST)/bin/python -m pytest -q -W 'ignore:`torch.jit:DeprecationWarning' \
 		tests/bottleneck tests/data tests/models tests/methods tests/cli tests/test_*.py
+
+# The cases of the suite 50 times over, other ones in each round. A round that ran clean is not run again: rm -r out/fuzz
+# starts anew. What failed is kept in out/fuzz/examples and tried first the next time.
+ROUNDS ?= 10
+fuzz: $(VENV)/.installed-dev  ## 10,000 random cases in 10 rounds; resumes [ROUNDS=10]
+	@mkdir -p out/fuzz; failed=0; \
+	for round in $$(seq $(ROUNDS)); do \
+		if [ -e out/fuzz/$$round.clean ]; then continue; fi; \
+		echo "round $$round of $(ROUNDS)"; \
+		if NARROWS_FUZZ=5 $(BIN)/python -m pytest -q tests/fuzz --hypothesis-seed=$$round; \
+		then touch out/fuzz/$$round.clean; else failed=1; fi; \
+	done; exit $$failed
 
 # The page is tested in a real browser. Without one those tests are skipped, and this says so; it never fails.
 chromium:

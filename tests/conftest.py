@@ -89,6 +89,7 @@ def _global_state() -> Iterator[None]:
 
 # Files of about three seconds and more: left out of `make test-fast`.
 SLOW = (
+    "app/test_attack",
     *("app/test_session", "cli/test_commands", "cli/test_evaluations", "cli/test_finetune", "cli/test_runs"),
     *("evaluation/test_cost", "methods/test_method", "methods/test_occlusion", "models/heads/test_tasks"),
     *(
@@ -98,7 +99,16 @@ SLOW = (
         "run/test_dataset",
         "run/test_evaluating",
     ),
-    *("run/test_flat_memory", "test_examples", "test_explainer", "test_heads", "viz/test_curves", "viz/test_figure"),
+    *(
+        "run/test_flat_memory",
+        "test_examples",
+        "test_explainer",
+        "test_heads",
+        "test_serving",
+        "test_threads",
+        "viz/test_curves",
+        "viz/test_figure",
+    ),
     *("evaluation/test_degradation", "methods/test_evidence", "methods/test_information", "models/cut/test_split"),
 )
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from narrows import __version__
 from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
 from narrows.data import maps
+from narrows.data.checking import misfit
 from narrows.data.output import written_whole
 from narrows.data.saved import read_saved, write_saved
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
@@ -212,7 +213,9 @@ class Attribution:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> "Attribution":
-        """Read what `to_dict` gives; an `InputError` if something is missing."""
+        """Read what `to_dict` gives; an `InputError` if something is missing, or is not what it should be."""
+        if wrong := misfit(saved, AttributionDict, "it"):
+            raise InputError(f"no saved attribution: {wrong}")
         try:
             tokens = saved["tokens"]
             return cls(

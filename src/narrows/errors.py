@@ -3,6 +3,7 @@
 Every class derives from `NarrowsError`, which the command line turns into exit code 2; anything else is a defect.
 """
 
+import re
 import sys
 import warnings
 from importlib import import_module
@@ -17,6 +18,10 @@ class NarrowsError(ValueError):
     """
 
     place: str = ""
+
+    def __init__(self, *said: Any) -> None:
+        """Take a message; it becomes one line that acts on no terminal, whatever text or name it quotes."""
+        super().__init__(*(_one_line(each) if isinstance(each, str) else each for each in said))
 
     def __str__(self) -> str:
         return f"{self.place}: {super().__str__()}" if self.place else super().__str__()
@@ -56,6 +61,11 @@ class MemoryLimitError(NarrowsError):
 
 class DependencyError(NarrowsError):
     """An optional package is missing; names the extra that installs it."""
+
+
+def _one_line(message: str) -> str:
+    line = re.sub(r"\s*[\r\n]+\s*", " ", message)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 # What need not be wrong with the next text too; every other error is one of the model, the method or the prior.

@@ -24,7 +24,7 @@ from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import find_method, spec
 from narrows.methods.settings import settings_of
-from narrows.models.cut.blocks import identify, text_config
+from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
 from narrows.models.heads.target import Target, as_plain
 from narrows.models.heads.task import Question
@@ -101,7 +101,7 @@ class Explainer:
             'nats of log p'
         """
         check_model(model, tokenizer)
-        self.model = model
+        self.model = model = unwrapped(model)
         self.tokenizer = tokenizer
         self.method: Method = find_method(method)
         self._reader = Reader(model, tokenizer, max_tokens, long_texts)
@@ -297,11 +297,10 @@ class Explainer:
         """Explain questions by some methods, in batches that fit into memory; an error for each that fails alone."""
 
         def explain(rows: list[int]) -> list[list[Attribution]]:
-            batch = Batch(self._cut, [questions[row] for row in rows])
-            with self._cut.lent():
-                if len(methods) > 1:
-                    batch.prefix(range(self.blocks + 1))
-                return [method.explain(batch) for method in methods]
+            batch = Batch(cut, [questions[row] for row in rows])
+            if len(methods) > 1:
+                batch.prefix(range(self.blocks + 1))
+            return [method.explain(batch) for method in methods]
 
         def explain_rows(rows: list[int]) -> list[list[Attribution] | NarrowsError]:
             try:
@@ -319,10 +318,10 @@ class Explainer:
         encodings = [question.encoding for question in questions]
         copies = max(method.copies for method in methods)
         found: dict[int, list[Attribution] | NarrowsError] = {}
-        for rows, explained in run_in_batches(
-            (self.model, self.tokenizer), self._budget, encodings, batch_size, explain_rows, copies
-        ):
-            found.update(zip(rows, explained, strict=True))
+        with self._cut.lent() as cut:
+            reader = (cut.model, self.tokenizer)
+            for rows, explained in run_in_batches(reader, self._budget, encodings, batch_size, explain_rows, copies):
+                found.update(zip(rows, explained, strict=True))
         return [found[row] for row in range(len(questions))]
 
 

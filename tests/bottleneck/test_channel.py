@@ -16,7 +16,8 @@ from asking import negative_log_likelihood
 from narrows.bottleneck.channel import direction, information, insert_noise, token_bits
 from narrows.data.example import Example
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.goals import OneOf
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
@@ -137,8 +138,8 @@ def test_gradient_of_the_whole_loss_equals_finite_differences(
     encodings = [encode(tokenizer, Example(text), None) for text in ("a good film", "bad")]
     inputs = collate(encodings, padding_id(model, tokenizer), model.device)
     real = inputs["attention_mask"].bool()
-    network = Network.of(model)
-    with borrowed(model, 0):
+    network = Network.of(borrowed(model))
+    with torch.enable_grad():
         prefix = run_prefix(network, inputs, [1])
         x = prefix.activations[1]
         nll = negative_log_likelihood(network, prefix, inputs, 1, [OneOf(0), OneOf(2)])

@@ -388,3 +388,19 @@ def test_every_command_has_help(run: Runner, command: str) -> None:
     result = run(*command.split(), "--help")
     assert result.code == 0
     assert "Usage" in result.out
+
+
+@pytest.mark.parametrize("name", ["[red]x.csv", "\x1b[31mred\u202e.csv"])
+def test_names_are_shown_as_they_stand_and_drive_no_terminal(
+    run: Runner, model: Path, tmp_path: Path, name: str
+) -> None:
+    texts = tmp_path / name
+    texts.write_text("text,label\na good film,positive\nnot,negative\n", encoding="utf-8")
+    out = tmp_path / "run"
+    missing = run("explain", "--model", model, "--file", tmp_path / f"no{name}", "--out", tmp_path / "maps.jsonl")
+    assert_one_line(missing, "no such file")
+    done = run("evaluate", "--model", model, "--dataset", texts, "--methods", "random", "--out", out)
+    assert done.code == 0, done.err
+    for said in (missing.err, done.out, done.err):
+        assert not set("\x1b\u202e") & set(said)
+    assert name.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e") in done.out

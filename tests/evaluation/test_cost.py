@@ -18,7 +18,8 @@ from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer
 from narrows.models.cut.blocks import find_blocks
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix, run_suffix
+from narrows.models.cut.split import run_prefix, run_suffix
+from narrows.models.cut.view import borrowed
 from narrows.models.predict import predict
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import BLOCKS, Classifier
@@ -76,14 +77,15 @@ def test_of_a_last_block_that_is_computed_in_part_that_part_counts(family: str, 
 
 
 def test_a_backward_to_the_embeddings_counts_every_text_once_more(any_classifier: Classifier) -> None:
-    model, tokenizer = any_classifier
+    model, _ = any_classifier
     inputs = inputs_of(any_classifier)
     kept: list[Tensor] = []
     handle = model.get_input_embeddings().register_forward_hook(
         lambda _, __, embedded: kept.append(embedded.requires_grad_())
     )
-    with borrowed(model, padding_id(model, tokenizer)), measured(model) as cost:
-        torch.autograd.grad(model(**inputs).logits[:, 0].sum(), kept)
+    view = borrowed(model)
+    with measured(view) as cost:
+        torch.autograd.grad(view(**inputs).logits[:, 0].sum(), kept)
     handle.remove()
     assert (cost.forwards, cost.backwards, cost.forward_equivalents) == (5, 5, 10)
 
@@ -111,9 +113,10 @@ def test_a_gradient_counts_only_the_blocks_that_it_goes_through(bert: Classifier
 
 @pytest.mark.parametrize("layer", range(BLOCKS + 1))
 def test_the_suffix_counts_the_blocks_after_the_cut_there_and_back(any_classifier: Classifier, layer: int) -> None:
-    model, tokenizer = any_classifier
+    model, _ = any_classifier
     inputs = inputs_of(any_classifier)
-    with watched(model), borrowed(model, padding_id(model, tokenizer)):
+    model = borrowed(model)
+    with watched(model):
         network = Network.of(model)
         prefix = run_prefix(network, inputs, range(BLOCKS + 1))
         activation = prefix.activations[layer].clone().requires_grad_()

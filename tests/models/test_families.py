@@ -20,7 +20,8 @@ from narrows.errors import ModelError, NarrowsError
 from narrows.explainer import Explainer
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, carry, repeat_inputs, run_prefix, run_suffix
+from narrows.models.cut.split import carry, repeat_inputs, run_prefix, run_suffix
+from narrows.models.cut.view import borrowed
 from narrows.models.padding import sees_padding
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
@@ -54,9 +55,9 @@ def inputs_of(classifier: Classifier, texts: tuple[str, ...]) -> dict[str, Tenso
 
 @contextmanager
 def lent(classifier: Classifier) -> Iterator[Network]:
-    model, tokenizer = classifier
-    with borrowed(model, padding_id(model, tokenizer)), torch.no_grad():
-        yield Network.of(model)
+    model, _ = classifier
+    with torch.no_grad():
+        yield Network.of(borrowed(model))
 
 
 def test_the_model_is_tiny_and_has_its_blocks(row: Family) -> None:
@@ -79,7 +80,7 @@ def test_the_suffix_gives_the_models_own_logits_from_every_layer(row: Family) ->
         model.set_attn_implementation(attention)
         with lent(classifier) as network:
             layers = range(row.blocks + 1)
-            expected = model(**inputs).logits
+            expected = network.model(**inputs).logits
             prefix = run_prefix(network, inputs, layers)
             torch.testing.assert_close(prefix.logits, expected, rtol=1e-5, atol=1e-5)
             for layer in layers:

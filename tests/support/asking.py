@@ -82,9 +82,9 @@ def lent_batch(
     reader = Reader(model, tokenizer, None, "truncate")
     cut = CutModel(Network.of(model), tokenizer, reader.task, prior, "tiny")
     asked = zip(items, targets or [None] * len(items), strict=True)
-    batch = Batch(cut, [question for item, target in asked for question in reader.ask(item, target).questions])
-    with cut.lent():
-        yield batch
+    questions = [question for item, target in asked for question in reader.ask(item, target).questions]
+    with cut.lent() as view:
+        yield Batch(view, questions)
 
 
 def state_of(model: nn.Module) -> list[Any]:

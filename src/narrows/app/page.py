@@ -11,6 +11,8 @@ from importlib.resources import files
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
+from gradio.utils import LRUCache
 
 from narrows.app import request
 from narrows.app.session import WITH_BETA, Report, Session, agreement
@@ -24,6 +26,7 @@ from narrows.viz.html import style_sheet
 LOG = logging.getLogger("narrows.app")
 PREDICTED, OWN_LAYERS = "predicted", "the method's own"
 WAITING = 64  # visitors in the queue; later ones see that it is full
+SESSIONS = 2 * WAITING  # whose maps are kept; who was idle for longer explains anew
 HINT = '<p class="narrows-empty">{}</p>'
 EMPTY = HINT.format("Type a text, or pick one, and press Explain.")
 LATER = HINT.format("This is computed when the tab is opened.")
@@ -52,6 +55,9 @@ def build_page(shelf: Shelf) -> gr.Blocks:
         gr.HTML(HEAD, apply_default_css=False)
         _Page(shelf).connect()
     page.queue(max_size=WAITING, default_concurrency_limit=1)
+    # What is kept of visitors: their maps, and results that they have not fetched. The oldest make room.
+    page.state_session_capacity = SESSIONS
+    page._queue.pending_messages_per_session = LRUCache(SESSIONS)
     return page
 
 
@@ -155,7 +161,7 @@ class _Page:
 
         def run(values: dict[Any, Any], happened: gr.EventData, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
             try:
-                given = Input(values, happened._data, lambda done, total: progress((done, total)))
+                given = Input(values, happened._data, _reporting(progress))
                 session, shown = handler(values[self.session], given)
                 return ["", session, *shown]
             except NarrowsError as error:
@@ -249,7 +255,10 @@ def _boxes(name: str) -> list[dict[str, Any]]:
 
 
 def _clicked(given: Input) -> tuple[int, ...]:
-    return tuple(map(int, str(given.event["tokens"]).split()))
+    places = str((given.event or {}).get("tokens")).split()
+    if not all(place.isdecimal() and len(place) < 9 for place in places):
+        raise InputError("only tokens of the text can be removed, each once")
+    return tuple(map(int, places))
 
 
 def _part(name: str, value: str = EMPTY) -> gr.HTML:
@@ -265,6 +274,19 @@ def _links(found: Mapping[str, bytes]) -> str:
         size = f"{max(1, round(len(content) / 1024)):,} kB"
         entries.append(f'<li><a download="{name}" href="{data}">{name} <small>{size}</small></a></li>')
     return f'<ul class="narrows-files">{"".join(entries)}</ul>'
+
+
+def _reporting(progress: gr.Progress) -> Report:
+    """Make a report of what is done, which ends the computation for a visitor who has left: others are waiting."""
+    blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+
+    def report(done: int, total: int) -> None:
+        asked = blocks and blocks._queue.event_ids_to_events.get(event)
+        if asked and not asked.alive:
+            raise InputError("the visitor has left")
+        progress((done, total))
+
+    return report
 
 
 def _started(session: Session | None) -> Session:

@@ -20,11 +20,13 @@ try:
 except ImportError as error:
     raise DependencyError('the page needs Gradio: pip install "narrows[app]"') from error
 
+from narrows.app.gate import gated
 from narrows.app.page import build_page, head
 from narrows.app.shelf import Shelf
 from narrows.viz.shade import SURFACE
 
 HOST = "127.0.0.1"
+CONNECTIONS = 600  # more get "503"; a browser holds at most six for each page
 # Gradio's scripts make functions out of strings and its widgets have inline styles; nothing may leave this machine.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -55,6 +57,7 @@ def make_app(shelf: Shelf) -> Any:
     options: Any = {"path": "/", "server_name": HOST, "footer_links": [], "ssr_mode": False, "show_error": False}
     options["max_file_size"] = 1  # byte: nothing is uploaded to the page
     mounted = gr.mount_gradio_app(app, build_page(shelf), theme=_theme(), head=head(), **options)
+    mounted.add_middleware(gated)
     # A page elsewhere whose name points to this machine gets no answer.
     mounted.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     mounted.add_middleware(with_headers)
@@ -66,7 +69,8 @@ def stoppable(shelf: Shelf, port: int, ready: Callable[[str], None]) -> tuple[Ca
     listener = _listen(port)
     try:
         # An open page holds its connection: the server does not wait for visitors to leave.
-        config = uvicorn.Config(make_app(shelf), log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+        limits: Any = {"timeout_graceful_shutdown": 1, "limit_concurrency": CONNECTIONS}
+        config = uvicorn.Config(make_app(shelf), log_level="warning", access_log=False, proxy_headers=False, **limits)
         server = uvicorn.Server(config)
     except BaseException:
         listener.close()

@@ -7,6 +7,7 @@ the layer's output. For transformers, `narrows.Explainer` does the same several 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any, Literal, get_args
 
 import torch
@@ -97,7 +98,7 @@ class LayerInformationBottleneck:
         targets = _one_per_row(target, rows)
         at_a_time = rows if internal_batch_size is None else max(internal_batch_size // self.optimization.samples, 1)
         parts = []
-        with torch.inference_mode(False), torch.enable_grad(), _frozen(self.forward_func, self.layer):
+        with torch.inference_mode(False), torch.enable_grad():
             for start in range(0, rows, at_a_time):
                 some = slice(start, min(start + at_a_time, rows))
                 args = tuple(_pick(value, some, rows) for value in (*given, *extra))
@@ -153,7 +154,7 @@ def estimate_layer_prior(
     """
     moments: Moments | None = None
     for batch in batches:
-        with torch.no_grad(), _frozen(forward_func, layer), _tapped(layer, False) as seen:
+        with torch.no_grad(), _tapped(layer, False) as seen:
             forward_func(*_as_tuple(batch))
         x = _to_tokens(_only(seen, layer)[0])
         moments = moments or Moments(x.shape[-1])
@@ -165,10 +166,13 @@ def estimate_layer_prior(
 
 @contextmanager
 def _tapped(layer: nn.Module, at_input: bool, put_in: Tensor | None = None) -> Iterator[list[Tensor]]:
-    """Collect what a layer returns or is given, or replace it."""
+    """Collect what a layer returns or is given, or replace it; in this thread only, others see nothing of it."""
     seen: list[Tensor] = []
+    thread = get_ident()
 
     def exchange(value: Any) -> Any:
+        if get_ident() != thread:
+            return None
         first = value[0] if isinstance(value, tuple) else value
         seen.append(first)
         if put_in is None:
@@ -181,20 +185,6 @@ def _tapped(layer: nn.Module, at_input: bool, put_in: Tensor | None = None) -> I
         yield seen
     finally:
         handle.remove()
-
-
-@contextmanager
-def _frozen(forward_func: Callable[..., Any], layer: nn.Module) -> Iterator[None]:
-    """Compute no gradients of weights inside; of a function, only the layer's own weights are known."""
-    model = forward_func if isinstance(forward_func, nn.Module) else layer
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    try:
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
 
 
 def _only(seen: list[Tensor], layer: nn.Module) -> list[Tensor]:

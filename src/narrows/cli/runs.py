@@ -63,9 +63,10 @@ def merge(
 def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")]) -> None:
     """Show what is in the folder of a run: texts, errors, settings, parts that are missing or damaged."""
     from narrows.run import finished
+    from narrows.viz.spans import visible
 
     for name, value in finished.facts(finished.inspect(folder)):
-        typer.echo(f"{name:14} {value}")
+        typer.echo(visible(f"{name:14} {value}"))
 
 
 @commands.command()
@@ -152,13 +153,18 @@ def _run(
 
 def _show(summary: "RunSummary") -> None:
     from rich.table import Table
+    from rich.text import Text
+
+    from narrows.viz.spans import visible
 
     about = f"{summary['dataset']}: {summary['instances']} texts, {summary['removal']}, target {summary['target']}"
-    table = Table("method", title=about, caption="drop: of p(target) without the first ninth, 95 % interval")
+    table = Table(
+        "method", title=Text(visible(about)), caption="drop: of p(target) without the first ninth, 95 % interval"
+    )
     for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):
         table.add_column(heading, justify="right", no_wrap=True)
     for method in summary["methods"].values():
         figures = [method["drop_11"], *method["drop_11_interval"], method["area_morf"], method["area_lerf"]]
         cells = [f"{figure:.3f}" for figure in (*figures, method["flips"])]
-        table.add_row(method["label"], *cells, f"{method['forward_equivalents']:.1f}")
+        table.add_row(Text(visible(method["label"])), *cells, f"{method['forward_equivalents']:.1f}")
     Console().print(table)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from narrows.data.example import Example
 from narrows.errors import DataError, NarrowsError
+from narrows.viz.spans import one_line
 
 if TYPE_CHECKING:
     from narrows.run import meter
@@ -26,25 +28,26 @@ Report = Callable[..., None]  # how much of how much (None = unknown) is done; o
 
 
 def say(kind: str, message: object) -> None:
-    """Print one line to stderr."""
-    typer.echo(f"narrows: {kind}: {' '.join(str(message).split())}", err=True)
+    """Print one line to stderr; what a text or a name holds must not drive the terminal."""
+    typer.echo(f"narrows: {kind}: {one_line(str(message))}", err=True)
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Report]:
     """Show progress with the time left on stderr; before the first report no bar, so that an error is one line."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
+    texts = (TextColumn(f"{{{field}}}", markup=False) for field in ("task.description", "task.fields[note]"))
+    columns = (next(texts), BarColumn(), TaskProgressColumn(), next(texts))
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     console = Console(stderr=True)
     bar = Progress(*columns, *times, console=console, speed_estimate_period=600)
-    with console.status(what) as waiting:
+    with console.status(Text(one_line(what))) as waiting:
 
         def report(done: float, total: float | None, what: str = what, note: str = "") -> None:
             if not bar.tasks:
                 waiting.stop()
                 bar.start()
-                bar.add_task(what, note=note)
-            bar.update(bar.task_ids[0], description=what, completed=done, total=total, note=note)
+                bar.add_task("", note=note)
+            bar.update(bar.task_ids[0], description=one_line(what), completed=done, total=total, note=note)
 
         try:
             yield report

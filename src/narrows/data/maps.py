@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data import parquet
+from narrows.data.checking import misfit
 from narrows.data.example import Example
 from narrows.data.output import written_whole
 from narrows.data.schema import AttributionDict, FailedDict
@@ -52,8 +53,8 @@ def read_maps(path: Path) -> Iterator[AttributionDict]:
     for row in strict(read_rows(path)):
         if row.values.get("error") is not None:
             continue
-        if missing := AttributionDict.__required_keys__ - row.values.keys():
-            raise DataError(f"{path}, line {row.line}: not an explained text; it has no {', '.join(sorted(missing))}")
+        if wrong := misfit(row.values, AttributionDict, "it"):
+            raise DataError(f"{path}, line {row.line}: not an explained text; {wrong}")
         yield {key: row.values[key] for key in AttributionDict.__annotations__}  # type: ignore[misc]
 
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from narrows.data.schema import AttributionDict
+from narrows.data.checking import misfit
+from narrows.data.schema import AttributionDict, MethodDict
 from narrows.data.words import make_words
 from narrows.errors import DataError, need
 
@@ -77,12 +78,15 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
         tokens: Any = [dict(zip(TOKEN, values, strict=True)) for values in zip(*columns, strict=True)]
         points = enumerate(zip(*(row[column] for column in TRACE.values()), strict=True))
         trace: Any = [{"step": step, **dict(zip(TRACE, point, strict=True))} for step, point in points]
+        method = json.loads(row["method"])
+        if wrong := misfit(method, MethodDict, "method"):
+            raise ValueError(wrong)
         return {
             **{name: row[name] for name in SAME},  # type: ignore[typeddict-item]
             "tokens": tokens,
             "words": make_words(row["text"], row["text_pair"], tokens),
             "probabilities": dict(zip(row["labels"], row["probabilities"], strict=True)),
-            "method": json.loads(row["method"]),
+            "method": method,
             "trace": trace,
             "record": json.loads(row["record"]) | {name: row[name] for name in OWN if row.get(name) is not None},
         }

@@ -26,13 +26,18 @@ class WordDict(TypedDict):
     rank: int
 
 
-class TraceDict(TypedDict):
+class ErrorDict(TypedDict, total=False):
+    """What files of older versions lack."""
+
+    error: float  # standard error of the cross-entropy over the noise draws, nats; 0 where it was not measured
+
+
+class TraceDict(ErrorDict):
     """One step of the optimisation, before that step's update, or one mask of a rate curve."""
 
     step: int
     cross_entropy: float  # nats, mean over the noise copies
     information: float  # bits, summed over the tokens
-    error: float  # standard error of the cross-entropy over the noise draws, nats; 0 where it was not measured
 
 
 class MethodDict(TypedDict):

@@ -20,7 +20,8 @@ from narrows.explainer import Explainer
 from narrows.methods import registry, settings
 from narrows.methods.method import Method
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, forward_logits
+from narrows.models.cut.split import forward_logits
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.target import Target
 from narrows.models.text.encoding import collate, encode, padding_id
 
@@ -94,10 +95,12 @@ def _untrained(model: PreTrainedModel, seed: int) -> dict[str, torch.nn.Paramete
 
 def _parts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Example) -> dict[str, list[str]]:
     """Divide the parameters of a model by name: its head, its blocks from the top, and what comes before them."""
-    network, padding = Network.of(model), padding_id(model, tokenizer)
+    padding = padding_id(model, tokenizer)
+    model = borrowed(model)
+    network = Network.of(model)
     names = {module: name for name, module in model.named_modules()}
     order: list[str] = []  # in which the modules run; those of the head do not run before the first block
-    with ExitStack() as hooks, borrowed(model, padding), torch.no_grad():
+    with ExitStack() as hooks, torch.no_grad():
         for module, name in names.items():
             hooks.callback(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)).remove)
         forward_logits(model, collate([encode(tokenizer, text, None)], padding, model.device))

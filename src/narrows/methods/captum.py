@@ -14,10 +14,11 @@ from narrows.methods.method import Batch, content_positions
 from narrows.models.cut.gradient import check_gradient
 from narrows.models.cut.leak import probe, sound_places
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, forward_head
+from narrows.models.cut.split import forward_head
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.goals import judge
 from narrows.models.predict import BATCH_TOKENS
-from narrows.models.text.encoding import check_rows, padding_id
+from narrows.models.text.encoding import check_rows
 
 EMBEDDINGS = -1  # where they are, among the layers
 Baseline = Literal["pad", "mask"]  # what replaces the content tokens; special tokens stay what they are
@@ -75,16 +76,15 @@ def from_embeddings(batch: Batch) -> LogP:
 
 def check_embeddings(network: Network, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise a ModelError unless the gradient passes through the whole model; it is tried out once."""
-    sound, model = sound_places(network.model), network.model
-    if EMBEDDINGS in sound:
+    if EMBEDDINGS in (sound := sound_places(network.model)):
         return
-    inputs = probe(network, tokenizer)
+    model, inputs = borrowed(network.model), probe(network, tokenizer)
 
     def run(embedded: Tensor) -> Tensor:
         with replaced_embeddings(model, inputs["input_ids"], embedded):
             return forward_head(model, inputs)
 
-    with borrowed(model, padding_id(model, tokenizer)), torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         check_gradient(model, run, _embedding(model)(inputs["input_ids"]))
     sound.add(EMBEDDINGS)
 

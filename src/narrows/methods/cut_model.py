@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from narrows.errors import LayerError
 from narrows.models.cut.blocks import check_layer, identify
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed
+from narrows.models.cut.view import borrowed, origin
 from narrows.models.heads.task import Task
 from narrows.models.text.encoding import padding_id
 
@@ -63,7 +63,10 @@ class CutModel:
 
     def state(self) -> tuple[Any, ...]:
         """Give what changes when weights, dtype or device do."""
-        return self.model.dtype, self.model.device, sum(weight._version for weight in self.model.parameters())
+        weights = list(origin(self.model).parameters())
+        if any(weight.is_inference() for weight in weights):  # they count no changes
+            return self.model.dtype, self.model.device, *identify(self.model).probe.tolist()
+        return self.model.dtype, self.model.device, sum(weight._version for weight in weights)
 
     def find_prior(self, name: str | None) -> AnyPrior:
         """Find the prior that a method's setting names; None = the model's."""
@@ -77,8 +80,7 @@ class CutModel:
         return self._priors[name]
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
-        """Use the model, with gradients, and leave it as it was."""
-        # the caller may have switched gradients off
-        with torch.inference_mode(False), torch.enable_grad(), borrowed(self.model, self.padding):
-            yield
+    def lent(self) -> Iterator["CutModel"]:
+        """Give a private view of the model, with gradients: nothing that is done to it is seen by anyone else."""
+        with torch.inference_mode(False), torch.enable_grad():  # the caller may have switched gradients off
+            yield replace(self, network=Network.of(borrowed(self.model)))

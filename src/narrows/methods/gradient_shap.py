@@ -1,7 +1,5 @@
 """GradientSHAP: integrated gradients at random points."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -32,7 +30,7 @@ class GradientShap(captum.FromBaseline):
         return f"Gradients at the input embeddings, at {self.samples} random points."
 
     def explain(self, batch: Batch) -> list[Attribution]:
-        """Explain one text after the other: captum draws for a batch as a whole."""
+        """Explain one text after the other: each draws its own points."""
         scores = [self._scores(batch.take([row]))[0] for row in range(len(batch))]
         return batch.attributions(self, [own.detach().cpu().double().numpy() for own in scores])
 
@@ -42,23 +40,14 @@ class GradientShap(captum.FromBaseline):
         end = captum.embed(text, text.inputs["input_ids"])
         together = max(BATCH_TOKENS // end.shape[1], 1)
         total = torch.zeros_like(end)
-        shap = captum.load().GradientShap(captum.from_embeddings(text))
-        options = {"baselines": start, "additional_forward_args": captum.arguments(text)}
-        with _seeded(int(text.generator(self.seed, 0).integers(2**32)), end.device):
-            for done in range(0, self.samples, together):
-                drawn = min(together, self.samples - done)
-                total += drawn * shap.attribute(end, n_samples=drawn, **options)
+        log_p, given = captum.from_embeddings(text), captum.arguments(text)
+        # As captum's GradientShap, which draws from numpy's global generator: all threads share that one.
+        random = np.random.RandomState(int(text.generator(self.seed, 0).integers(2**32)))
+        for done in range(0, self.samples, together):
+            drawn = min(together, self.samples - done)
+            share = torch.from_numpy(random.uniform(size=(drawn, 1, 1))).to(end)
+            points = (share * end + (1 - share) * start).requires_grad_()
+            value = log_p(points, *(argument.expand(drawn, *argument.shape[1:]) for argument in given))
+            (gradient,) = torch.autograd.grad(value.sum(), [points])
+            total += (gradient * (end - start)).sum(dim=0)
         return total.sum(dim=-1) / self.samples
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators that captum draws from, numpy's points and torch's noise (times 0); restore them."""
-    before = np.random.get_state()
-    devices, kind = ([], "cuda") if device.type == "cpu" else ([device], device.type)
-    try:
-        with torch.random.fork_rng(devices, device_type=kind):
-            np.random.seed(seed)
-            yield
-    finally:
-        np.random.set_state(before)

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from narrows.attribution import Attribution
-from narrows.methods.captum import load
 from narrows.methods.method import Batch, Names, Scores, content_positions, in_rows
-from narrows.methods.perturbation import VARIANTS, Removing, as_presence, check_batch, leave_one_out
+from narrows.methods.perturbation import VARIANTS, Removing, check_batch, leave_one_out, predict_present
 from narrows.models.text.removal import Removal
+
+ENDS = 1e6  # weight of the whole and the empty text, without end in theory
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,35 @@ class KernelShap(Removing):
         return f"A regression on {self.samples} perturbed texts; tokens removed by: {self.removal}."
 
     def explain(self, batch: Batch) -> list[Attribution]:
-        """Explain one text after the other: captum draws for a batch as a whole."""
+        """Explain one text after the other: each draws its own presences."""
         check_batch(batch, self.removal)
         scores = [self._scores(batch.take([row]))[0] for row in range(len(batch))]
         return batch.attributions(self, in_rows(batch, scores))
 
     def _scores(self, text: Batch) -> Scores:
         """Score the content tokens of a batch of one text, (1, content tokens)."""
-        if len(content_positions(text.encodings[0])) == 1:  # no distribution of sizes to draw from
+        tokens = len(content_positions(text.encodings[0]))
+        if tokens == 1:  # no distribution of sizes to draw from
             return leave_one_out(text, self.removal)
-        present, forward = as_presence(text, self.removal)
-        shap, which = load().KernelShap(forward), (torch.zeros(1, dtype=torch.long),)
-        options = {"n_samples": self.samples, "perturbations_per_eval": min(self.samples, VARIANTS)}
-        with torch.random.fork_rng(devices=[]):  # captum draws on the CPU, where the presence vector is
-            torch.default_generator.manual_seed(int(text.generator(self.seed, 0).integers(2**63)))
-            values: Tensor = shap.attribute(present, additional_forward_args=which, **options)
-        return values.detach().double().numpy()
+        seed = int(text.generator(self.seed, 0).integers(2**63))
+        present = _draw(self.samples, tokens, torch.Generator().manual_seed(seed))
+        parts = [present[start : start + VARIANTS] for start in range(0, len(present), VARIANTS)]
+        p = np.concatenate([predict_present(text, [0] * len(part), part, self.removal) for part in parts])
+        weight = np.where(present.all(axis=1) | ~present.any(axis=1), ENDS, 1.0)
+        x, y = (values - np.average(values, axis=0, weights=weight) for values in (present.astype(np.float64), p))
+        root = np.sqrt(weight)
+        slopes: Scores = np.linalg.lstsq(root[:, None] * x, root * y)[0]
+        return slopes[None]
+
+
+def _draw(samples: int, tokens: int, generator: torch.Generator) -> NDArray[np.bool_]:
+    """Draw presences, (samples, tokens): all, none, then as many as Shapley's kernel weighs, equally likely ones."""
+    # As captum's KernelShap, which draws from torch's global generator: all threads share that one.
+    counts = torch.arange(1, tokens, dtype=torch.float32)
+    kernel = torch.cat([torch.zeros(1), (tokens - 1) / (counts * (tokens - counts))])
+    rows = [torch.ones(tokens, dtype=torch.bool), torch.zeros(tokens, dtype=torch.bool)]
+    for _ in range(samples - 2):
+        count = int(torch.multinomial(kernel / kernel.sum(), 1, True, generator=generator))
+        values = torch.randn(tokens, generator=generator)
+        rows.append(values > torch.kthvalue(values, tokens - count).values)
+    return torch.stack(rows).numpy()

@@ -98,7 +98,8 @@ class Batch:
 
     def reading(self, rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
         """Let the head compute only what is asked of the texts that run: these rows; None = all, or copies of each."""
-        return self.cut.task.reading(self.questions if rows is None else [self.questions[row] for row in rows])
+        questions = self.questions if rows is None else [self.questions[row] for row in rows]
+        return self.cut.task.reading(self.model, questions)
 
     def generator(self, seed: int, row: int) -> np.random.Generator:
         """Make the source of randomness of one text, the same whatever batch it is in."""

@@ -1,8 +1,7 @@
 """Attention rollout: how much of each token attention alone carries to where the head reads."""
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,9 +16,6 @@ from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
 
 ATTENTION_TOKENS = 2_048  # per pass: every block keeps heads * tokens weights for each of them
-
-# What transformers leaves on modules whose attentions it has recorded: its own mark, or, in 5.0, their plain forward.
-LEFT_BEHIND = ("_output_capturing_hooks_installed", "forward")
 
 
 @dataclass(frozen=True)
@@ -37,11 +33,11 @@ class Rollout:
         _ = batch.answers  # before the attention is computed in the plain way
         together = max(ATTENTION_TOKENS // batch.real.shape[1], 1)
         flows = []
-        with _showing_attention(batch.model):
-            for start in range(0, len(batch), together):
-                inputs = {name: value[start : start + together] for name, value in batch.inputs.items()}
-                with batch.reading(range(len(batch))[start : start + together]):
-                    flows.append(_flow(*_look(batch.cut.network, inputs)))
+        _show_attention(batch.model)
+        for start in range(0, len(batch), together):
+            inputs = {name: value[start : start + together] for name, value in batch.inputs.items()}
+            with batch.reading(range(len(batch))[start : start + together]):
+                flows.append(_flow(*_look(batch.cut.network, inputs)))
         return batch.attributions(self, torch.cat(flows))
 
 
@@ -86,26 +82,9 @@ def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
     return means, read.float() / read.sum(dim=1, keepdim=True)
 
 
-@contextmanager
-def _showing_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Have a model show its attention weights; undo the hooks, or plain forwards, that transformers leaves."""
-    modules = list(model.modules())
-    held = [getattr(module, "config", None) for module in modules]
-    configs = list({id(config): config for config in held if isinstance(config, PretrainedConfig)}.values())
-    implementations = [config._attn_implementation for config in configs]
-    hooks = [set(module._forward_hooks) for module in modules]
-    left = [[name for name in LEFT_BEHIND if name not in module.__dict__] for module in modules]
-    try:
-        # Not by the public setter: it passes over some models that read their configuration at every call, and it
-        # cannot put back parts that differ from the whole.
-        for config in configs:
-            config._attn_implementation_internal = "eager"
-        yield
-    finally:
-        for config, implementation in zip(configs, implementations, strict=True):
-            config._attn_implementation_internal = implementation
-        for module, known, names in zip(modules, hooks, left, strict=True):
-            for key in set(module._forward_hooks) - known:
-                del module._forward_hooks[key]
-            for name in names:
-                module.__dict__.pop(name, None)
+def _show_attention(model: PreTrainedModel) -> None:
+    """Have a view show its attention weights: the fused kernels keep none."""
+    held = [getattr(module, "config", None) for module in model.modules()]
+    for config in {id(config): config for config in held if isinstance(config, PretrainedConfig)}.values():
+        # Not by the public setter: it passes over some models that read their configuration at every call.
+        config._attn_implementation_internal = "eager"

@@ -11,7 +11,8 @@ from narrows.bottleneck.prior import Prior
 from narrows.data.example import Example
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed
 from narrows.models.hub.given import check_model
 from narrows.models.memory import TokenBudget
 from narrows.models.padding import run_in_batches
@@ -36,20 +37,20 @@ def estimate_prior(
         >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
     check_model(model, tokenizer)
-    network = Network.of(model)
     padding, limit, budget = padding_id(model, tokenizer), token_limit(model, tokenizer), TokenBudget.of(model)
+    network = Network.of(borrowed(model))
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
         stream = iter(examples)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
             check_rows(model, tokenizer, (token for encoding in chunk for token in encoding.features["input_ids"]))
-            for _, states in run_in_batches((model, tokenizer), budget, chunk, batch_size, partial(states_of, chunk)):
+            reader = (network.model, tokenizer)
+            for _, states in run_in_batches(reader, budget, chunk, batch_size, partial(states_of, chunk)):
                 yield states
 
     def states_of(chunk: list[Encoding], rows: list[int]) -> tuple[list[Tensor], Tensor]:
-        inputs = collate([chunk[row] for row in rows], padding, model.device)
+        inputs = collate([chunk[row] for row in rows], padding, network.model.device)
         prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
         return [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
 
-    with borrowed(model, padding):
-        return Prior.estimate(batches(), identify(model))
+    return Prior.estimate(batches(), identify(network.model))

@@ -65,7 +65,7 @@ class TokenBudget:
             # The memory held by the exception's frames is free only from here on.
             if len(rows) == 1:
                 raise no_memory(longest, complaint)
-            self.tokens = len(rows) // 2 * longest * copies
+            self.tokens = min(self.tokens, len(rows) // 2 * longest * copies)  # another thread may have halved it more
 
 
 def no_memory(tokens: int, complaint: str) -> MemoryLimitError:

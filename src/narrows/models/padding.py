@@ -5,13 +5,15 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.data.example import Example
 from narrows.models.cut.blocks import text_config
+from narrows.models.cut.head import same
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed, origin
 from narrows.models.memory import TokenBudget
 from narrows.models.text.encoding import Encoding, collate, encode, padding_id
 
@@ -45,23 +47,23 @@ def run_in_batches(
 
 def sees_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Find out with two runs, once per model, whether padding changes what it computes by more than rounding."""
-    if model in _KNOWN:
-        return _KNOWN[model]
+    if (known := _KNOWN.get(origin(model))) is not None:
+        return known
     padding = padding_id(model, tokenizer)
     if padding == _counted_end(model):
-        return _KNOWN.setdefault(model, True)
+        return _KNOWN.setdefault(origin(model), True)
     short, long = (encode(tokenizer, Example(text, text), None) for text in PROBES)
-    network = Network.of(model)
+    network = Network.of(borrowed(model))
     layers = range(len(network.blocks) + 1)
-    with borrowed(model, padding), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         alone, padded = (
             run_prefix(network, collate(texts, padding, model.device), layers) for texts in ([short], [short, long])
         )
     # The logits alone may hide it, so every token is compared at every layer.
     pairs = [(alone.logits, padded.logits), *((alone.activations[i], padded.activations[i]) for i in layers)]
-    found = any(_differ(one[0], other[0][: len(one[0])]) for one, other in pairs)
+    found = not all(same(one[0], other[0][: len(one[0])]) for one, other in pairs)
     if found or not torch.equal(padded.logits[0], padded.logits[1]):  # a head of zeros tells nothing before training
-        _KNOWN[model] = found
+        _KNOWN[origin(model)] = found
     return found
 
 
@@ -78,8 +80,3 @@ def _counted_end(model: nn.Module) -> int | None:
     """Return the end of text of an encoder with a decoder: its classifiers refuse rows with different numbers of it."""
     config = text_config(model)
     return config.eos_token_id if getattr(config, "is_encoder_decoder", False) else None
-
-
-def _differ(one: Tensor, other: Tensor) -> bool:
-    eps = torch.finfo(one.dtype).eps
-    return bool((one - other).abs().max() > min(100 * eps, eps**0.5) * one.abs().max())

@@ -13,6 +13,7 @@ from narrows.errors import ModelError, NarrowsWarning
 from narrows.models.cut.blocks import text_config
 from narrows.models.cut.calling import arguments
 from narrows.models.cut.head import unobserved
+from narrows.models.cut.view import origin
 from narrows.models.text.encoding import Encoding
 
 Kind = tuple[bool, bool, bool]  # of a row of a batch: whether it has company, is padded, may end in padding of its own
@@ -31,7 +32,7 @@ def check_plain(
         ModelError: If they differ by more than rounding, unless only the company of texts of one length changes them,
             as in models that are quantised on the fly: that is a `NarrowsWarning`.
     """
-    agreed = _AGREED.setdefault(model, set())
+    agreed = _AGREED.setdefault(origin(model), set())
     config = text_config(model)
     ends = (getattr(config, "pad_token_id", None), getattr(config, "eos_token_id", None))
     longest = max(map(len, encodings))

@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
-from narrows.models.cut.split import borrowed, forward_head
+from narrows.models.cut.split import forward_head
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.targets import count_labels, kind_of_outputs
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
@@ -57,12 +58,13 @@ def map_logits(
 
     def run(rows: list[int]) -> Floats:
         some = [filled[row] for row in rows]
-        logits = forward_head(model, collate(some, padding, model.device))
-        check_plain(model, some, logits, lambda _: nullcontext())
+        logits = forward_head(view, collate(some, padding, view.device))
+        check_plain(view, some, logits, lambda _: nullcontext())
         return function(rows, logits)
 
-    with borrowed(model, padding), torch.inference_mode():
-        for rows, values in run_in_batches((model, tokenizer), TokenBudget(BATCH_TOKENS), filled, BATCH_SIZE, run):
+    view = borrowed(model)
+    with torch.inference_mode():
+        for rows, values in run_in_batches((view, tokenizer), TokenBudget(BATCH_TOKENS), filled, BATCH_SIZE, run):
             found.update(zip(rows, values, strict=True))
     return np.array([found[row] for row in range(len(filled))])
 

@@ -119,9 +119,9 @@ class _Sheet:
     def legend(self, attribution: AttributionDict, scale: Scale) -> None:
         """Set the scale: its quantity, its ends and its colours."""
         self.top += 1.9 * self.size
-        size, quantity = self.size - 1, canvas.printable(caption.quantity(attribution))
+        size, quantity = self.size - 1, canvas.short_name(caption.quantity(attribution), _LABEL)
         if not scale.largest:
-            text = f"{quantity}: {caption.amount(0, canvas.printable(attribution['method']['unit']))} everywhere"
+            text = f"{quantity}: {caption.amount(0, canvas.short_name(attribution['method']['unit']))} everywhere"
             self.put(1.0, text, size, _measure(text, size))
             return
         written = f"{quantity}: {caption.number(-scale.largest, True) if scale.signed else '0'}"

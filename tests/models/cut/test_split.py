@@ -16,8 +16,10 @@ import tiny
 from narrows.data.example import Example
 from narrows.errors import ModelError
 from narrows.explainer import Explainer
+from narrows.models.cut.blocks import find_blocks
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, forward_logits, repeat_inputs, run_prefix, run_suffix
+from narrows.models.cut.split import forward_logits, repeat_inputs, run_prefix, run_suffix
+from narrows.models.cut.view import borrowed
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 
@@ -33,9 +35,8 @@ def inputs_of(classifier: Classifier, texts: tuple[str, ...] = TEXTS) -> dict[st
 
 @contextmanager
 def lent(classifier: Classifier) -> Iterator[Network]:
-    model, tokenizer = classifier
-    with borrowed(model, padding_id(model, tokenizer)):
-        yield Network.of(model)
+    model, _ = classifier
+    yield Network.of(borrowed(model))
 
 
 def close(got: Tensor, expected: Tensor) -> None:
@@ -51,7 +52,7 @@ def test_the_suffix_on_the_activation_itself_gives_the_models_logits(
     model.set_attn_implementation(attention)
     inputs = inputs_of(any_classifier)
     with lent(any_classifier) as network, torch.no_grad():
-        expected = model(**inputs).logits
+        expected = network.model(**inputs).logits
         prefix = run_prefix(network, inputs, ALL)
         close(prefix.logits, expected)
         close(run_suffix(network, prefix, inputs, layer, prefix.activations[layer]), expected)
@@ -147,8 +148,8 @@ def test_a_configuration_that_collects_more_changes_nothing(any_classifier: Clas
     model, _ = any_classifier
     model.set_attn_implementation("eager")
     inputs = inputs_of(any_classifier)
-    with torch.no_grad(), lent(any_classifier):
-        expected = model(**inputs).logits
+    with torch.no_grad(), lent(any_classifier) as network:
+        expected = network.model(**inputs).logits
     setattr(model.config, switch, True)
     with lent(any_classifier) as network, torch.no_grad():
         prefix = run_prefix(network, inputs, ALL)
@@ -240,10 +241,11 @@ def test_hooks_of_the_users_own_on_a_block_act_once(any_classifier: Classifier) 
     model, _ = any_classifier
     inputs = inputs_of(any_classifier)
     steering = torch.randn(tiny.HIDDEN)
+    block = find_blocks(model)[1]
+    tiny.register_on_output(block, lambda output: output + steering)
+    block.register_forward_pre_hook(lambda _, args: (args[0] * 1.5, *args[1:]))
     with lent(any_classifier) as network, torch.no_grad():
-        tiny.register_on_output(network.blocks[1], lambda output: output + steering)
-        network.blocks[1].register_forward_pre_hook(lambda _, args: (args[0] * 1.5, *args[1:]))
-        expected = model(**inputs).logits
+        expected = network.model(**inputs).logits
         prefix = run_prefix(network, inputs, ALL)
         for layer in ALL:
             close(run_suffix(network, prefix, inputs, layer, prefix.activations[layer]), expected)
@@ -251,7 +253,7 @@ def test_hooks_of_the_users_own_on_a_block_act_once(any_classifier: Classifier) 
 
 def test_logits_of_another_shape_are_no_classification_head(any_classifier: Classifier) -> None:
     model, _ = any_classifier
-    with lent(any_classifier), pytest.raises(ModelError, match=r"no head that can be explained.*a classification"):
+    with pytest.raises(ModelError, match=r"no head that can be explained.*a classification"):
         forward_logits(model.base_model, inputs_of(any_classifier))
 
 
@@ -295,15 +297,16 @@ def mixed_up(model: nn.Module) -> None:
 def test_a_borrowed_model_is_evaluated_frozen_and_comes_back_as_it_was(
     any_classifier: Classifier, error: type[BaseException] | None
 ) -> None:
-    model, tokenizer = any_classifier
+    model, _ = any_classifier
     mixed_up(model)
     before, config = snapshot(model), model.config.to_dict()
     try:
-        with borrowed(model, padding_id(model, tokenizer)):
-            assert not any(module.training for module in model.modules())
-            assert not any(parameter.requires_grad for parameter in model.parameters())
-            if error:
-                raise error
+        view = borrowed(model)
+        assert not any(module.training for module in view.modules())
+        assert not any(parameter.requires_grad for parameter in view.parameters())
+        assert snapshot(model) == before
+        if error:
+            raise error
     except (RuntimeError, KeyboardInterrupt):
         pass
     assert snapshot(model) == before
@@ -319,8 +322,7 @@ def test_a_decoder_without_padding_token_reads_the_last_token_of_each_row(
     ids = torch.tensor([[20, 21, tokenizer.eos_token_id], [22, 23, 24]])
     with torch.no_grad():
         alone = [model(input_ids=row.unsqueeze(0)).logits[0] for row in ids]
-        with borrowed(model, padding_id(model, tokenizer)):
-            together = model(input_ids=ids).logits
+        together = borrowed(model)(input_ids=ids).logits
     close(together, torch.stack(alone))
     assert model.config.pad_token_id is None
 

@@ -18,7 +18,8 @@ from narrows.data.example import Example
 from narrows.errors import TargetError
 from narrows.explainer import Explainer
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.goals import OneOf
 from narrows.models.heads.target import Contrast
 from narrows.models.heads.targets import class_labels, count_labels, find_label, kind_of_outputs, resolve_target
@@ -208,8 +209,8 @@ def test_the_negative_log_likelihood_is_that_of_every_texts_own_target(
     model.to(dtype)
     encodings = [encode(tokenizer, Example(text), None) for text in ("a good film", "bad")]
     inputs = collate(encodings, padding_id(model, tokenizer), model.device)
-    network = Network.of(model)
-    with borrowed(model, 0), torch.no_grad():
+    network = Network.of(borrowed(model))
+    with torch.no_grad():
         prefix = run_prefix(network, inputs, [2])
         nll = negative_log_likelihood(network, prefix, inputs, 2, [OneOf(2), OneOf(0)])
         x = prefix.activations[2]

@@ -19,7 +19,8 @@ from narrows.errors import InputError, ModelError, NarrowsError, TargetError
 from narrows.explainer import Explainer
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix
+from narrows.models.cut.split import run_prefix
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.target import Answer, Blank, Contrast, Distribution, Tag, Target
 from narrows.models.predict import predict
 from narrows.models.text.encoding import collate, padding_id
@@ -41,17 +42,18 @@ def loss_of(classifier: Classifier, item: Any, target: Target, beside: Any = Non
     questions = [*reader.ask(item, target).questions]
     if beside is not None:  # a longer text in the same batch, so that there is padding
         questions += reader.ask(*beside).questions
-    network, padding = Network.of(model), padding_id(model, tokenizer)
+    padding = padding_id(model, tokenizer)
+    network = Network.of(borrowed(model))
     inputs = collate([question.encoding for question in questions], padding, model.device)
-    with borrowed(model, padding), torch.no_grad(), reader.task.reading(questions):
+    with torch.no_grad(), reader.task.reading(network.model, questions):
         prefix = run_prefix(network, inputs, [2])
         goals = [reader.task.resolve(q, logits).goal for q, logits in zip(questions, prefix.logits, strict=True)]
         nll = negative_log_likelihood(network, prefix, inputs, 2, goals)
         loss = nll(prefix.activations[2].unsqueeze(1).expand(-1, 3, -1, -1))
     assert loss.shape == (len(questions), 3)
     alone = collate([questions[0].encoding], padding, model.device)
-    with borrowed(model, padding), torch.no_grad():
-        output = model(**alone)
+    with torch.no_grad():
+        output = network.model(**alone)
     start = getattr(output, "start_logits", None)
     own = output.logits[0] if start is None else torch.stack([start[0], output.end_logits[0]], dim=-1)
     return float(loss[0, 0]), own, questions[0].encoding

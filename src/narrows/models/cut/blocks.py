@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from numbers import Integral
 from operator import itemgetter
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,25 @@ REFUSED = {
     "flaubert": "its blocks are not modules",
     "xlm": "its blocks are not modules",
 }
+Module = TypeVar("Module", bound=nn.Module)
 PROBED_WEIGHTS = 4  # per parameter: enough to distinguish two checkpoints of one architecture
+
+
+def unwrapped(model: Module) -> Module:
+    """Take off what torch.compile, DataParallel and DistributedDataParallel put around a module."""
+    while True:
+        inner = getattr(model, "_modules", {})
+        if type(model).__name__ == "OptimizedModule" and "_orig_mod" in inner:
+            model = inner["_orig_mod"]
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        else:
+            return model
 
 
 def own_config(model: nn.Module) -> PretrainedConfig:
     """Return the model's own configuration, which describes its head: labels, their number, the problem type."""
-    if isinstance(config := getattr(model, "config", None), PretrainedConfig):
+    if isinstance(config := getattr(unwrapped(model), "config", None), PretrainedConfig):
         return config
     raise ModelError(f"{type(model).__name__} is not a Hugging Face model: it has no config")
 

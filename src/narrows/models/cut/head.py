@@ -1,29 +1,39 @@
 """Compute the last block only at position 0, which BERT's heads read; keys and values are needed at all positions."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
 
-from narrows.models.cut.blocks import find_blocks
+from narrows.models.cut.blocks import find_blocks, text_config
+from narrows.models.cut.view import borrowed, is_view, origin
 
-# The model's class to the classes of its blocks and of the part that reads position 0. All are post-norm encoders whose
-# blocks have the same attributes. The names must match exactly, because a subclass may override any part.
+# The model's class to the class of its blocks, and the place and class of the part that reads position 0. All are
+# post-norm encoders whose blocks have the same attributes. Names must match exactly: a subclass may override any part.
 FIRST_TOKEN = {
-    "BertForSequenceClassification": ("BertLayer", "BertPooler"),
-    "RobertaForSequenceClassification": ("RobertaLayer", "RobertaClassificationHead"),
-    "XLMRobertaForSequenceClassification": ("XLMRobertaLayer", "XLMRobertaClassificationHead"),
-    "CamembertForSequenceClassification": ("CamembertLayer", "CamembertClassificationHead"),
-    "ElectraForSequenceClassification": ("ElectraLayer", "ElectraClassificationHead"),
+    "BertForSequenceClassification": ("BertLayer", "bert.pooler", "BertPooler"),
+    "RobertaForSequenceClassification": ("RobertaLayer", "classifier", "RobertaClassificationHead"),
+    "XLMRobertaForSequenceClassification": ("XLMRobertaLayer", "classifier", "XLMRobertaClassificationHead"),
+    "CamembertForSequenceClassification": ("CamembertLayer", "classifier", "CamembertClassificationHead"),
+    "ElectraForSequenceClassification": ("ElectraLayer", "classifier", "ElectraClassificationHead"),
 }
+STOCK = ("transformers.models.", "transformers.activations", "torch.nn.modules.")  # where code is as published
+PROBE = (2, 6)  # texts and tokens of the run that decides whether the logits agree
 KEYS_AND_VALUES = 1 / 6  # of the products of a block, where the feed-forward part is four times as wide as the rest
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _OBSERVED: ContextVar[bool] = ContextVar("observed", default=True)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_KEPT = "_narrows_tail"  # where a view keeps what was found out
+_AGREES: WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], bool]] = WeakKeyDictionary()
 
 
 def passive(hook: Callable[P, T]) -> Callable[P, T | None]:
@@ -57,7 +67,14 @@ def as_read_by_head(model: nn.Module) -> Iterator[None]:
     last = _prunable_block(model)
     if last is None:
         yield
-        return
+    else:
+        with _computing_first(last):
+            yield
+
+
+@contextmanager
+def _computing_first(last: nn.Module) -> Iterator[None]:
+    """Let a block compute only its first token."""
 
     def forward(hidden_states: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
         if attention_mask is not None and getattr(attention_mask, "ndim", None) != 4:
@@ -85,23 +102,68 @@ def _first_token(block: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     return output
 
 
-def _prunable_block(model: nn.Module) -> Any:
-    """Return the last block if the head reads only its first token and nothing else uses, hooks or patches it."""
-    if type(model).__name__ not in FIRST_TOKEN or not type(model).__module__.startswith("transformers."):
+@dataclass(frozen=True)
+class _Tail:
+    """The last block of a view, and everything that its output goes through or that holds it."""
+
+    last: nn.Module
+    parts: tuple[nn.Module, ...]
+
+
+def _prunable_block(model: nn.Module) -> nn.Module | None:
+    """Return the last block of a view if its head reads only the first token and nothing else uses, hooks, patches."""
+    if not is_view(model) or module_hooks._global_forward_hooks or module_hooks._global_forward_pre_hooks:
         return None
-    block, head = FIRST_TOKEN[type(model).__name__]
-    last = find_blocks(model)[-1]
-    reads_first = any(type(module).__name__ == head for module in model.modules())
-    return last if type(last).__name__ == block and reads_first and not _is_watched(last) else None
+    if _KEPT not in model.__dict__:
+        model.__dict__[_KEPT] = _find_tail(model)
+    tail: _Tail | None = model.__dict__[_KEPT]
+    return None if tail is None or any(map(_is_touched, tail.parts)) or not _agrees(model, tail) else tail.last
 
 
-def _is_watched(block: nn.Module) -> bool:
-    """Tell whether a block or a part of it is hooked, patched, no stock code, or part of a decoder."""
-    hooks = [hook for module in block.modules() for name in _HOOKS for hook in getattr(module, name).values()]
-    patched = any("forward" in module.__dict__ for module in block.modules())
-    hooked = any(not getattr(hook, "passive", False) for hook in hooks)
-    # Others may look at all tokens at once, as layers do that quantise activations by the largest of all.
-    stock = all(
-        type(module).__module__.startswith(("transformers.", "torch.nn.modules.")) for module in block.modules()
-    )
-    return patched or hooked or not stock or bool(getattr(block, "is_decoder", False))
+def _find_tail(model: nn.Module) -> _Tail | None:
+    """Find the last block if all code from there on is as published; what comes before it may be anything."""
+    if type(model).__name__ not in FIRST_TOKEN or not _is_stock(model):
+        return None
+    block, place, head = FIRST_TOKEN[type(model).__name__]
+    *others, last = find_blocks(model)
+    names = {name: type(module).__name__ for name, module in model.named_modules()}
+    if type(last).__name__ != block or names.get(place) != head or last in others:
+        return None
+    before = {part for module in (*others, model.base_model.embeddings) for part in module.modules()}  # type: ignore[union-attr]
+    parts = tuple(module for module in model.modules() if module not in before)
+    decodes = bool(getattr(last, "is_decoder", False))
+    return None if decodes or not all(map(_is_stock, parts)) else _Tail(last, parts)
+
+
+def _is_stock(module: nn.Module) -> bool:
+    return type(module).__module__.startswith(STOCK)
+
+
+def _is_touched(module: nn.Module) -> bool:
+    """Tell whether a module is patched, or has hooks that do more than observe."""
+    own = module.__dict__
+    hooks = [hook for name in _HOOKS if own[name] for hook in own[name].values()]
+    return "forward" in own or any(not getattr(hook, "passive", False) for hook in hooks)
+
+
+def _agrees(view: nn.Module, tail: _Tail) -> bool:
+    """Compare the logits of two texts with those of a plain run, once per model and again when its code changes."""
+    model: Any = origin(view)
+    code = tuple((type(part), type(part).forward) for part in tail.parts)
+    known = _AGREES.setdefault(model, {})
+    if (structure := (*code, text_config(model)._attn_implementation)) not in known:
+        fresh: Any = borrowed(model)
+        ids = torch.arange(3, 3 + math.prod(PROBE), device=model.device) % fresh.get_input_embeddings().num_embeddings
+        inputs = {"input_ids": ids.view(PROBE), "attention_mask": torch.ones(PROBE, dtype=torch.long).to(ids.device)}
+        inputs["attention_mask"][1, PROBE[1] // 2 :] = 0
+        with torch.inference_mode(False), torch.no_grad(), unobserved():
+            whole = fresh(**inputs).logits
+            with _computing_first(find_blocks(fresh)[-1]):
+                known[structure] = same(fresh(**inputs).logits, whole)
+    return known[structure]
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Tell whether tensors of one shape differ only by rounding; NaN differs from everything."""
+    eps = torch.finfo(one.dtype).eps
+    return bool((one - other).abs().max() <= min(100 * eps, eps**0.5) * one.abs().max())

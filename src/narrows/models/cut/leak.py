@@ -14,7 +14,8 @@ from narrows.data.example import Example
 from narrows.errors import ModelError
 from narrows.models.cut.gradient import architecture, check_gradient
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import borrowed, run_prefix, run_suffix
+from narrows.models.cut.split import run_prefix, run_suffix
+from narrows.models.cut.view import borrowed, origin
 from narrows.models.text.encoding import collate, encode, padding_id
 
 # A connection around the cut, for example from the embeddings to a later block, would carry the text past any noise:
@@ -29,23 +30,23 @@ def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layer: int) 
     sound = sound_places(network.model)
     if layer in sound:
         return
-    inputs = probe(network, tokenizer)
-    with borrowed(network.model, padding_id(network.model, tokenizer)):
-        prefix = run_prefix(network, inputs, [layer])
-        run = partial(run_suffix, network, prefix, inputs, layer)
-        with torch.inference_mode(False), torch.enable_grad():
-            with _followed_embeddings(network.model, inputs["input_ids"]):
-                logits = run(prefix.activations[layer].detach())
-            if logits.requires_grad:
-                leak = "information about the text also reaches its head around that layer; choose another layer"
-                raise ModelError(f"{type(network.model).__name__} cannot be explained at layer {layer}: {leak}")
-            if not any(place < layer for place in sound):  # the part after a deeper layer is a part of this one
-                check_gradient(network.model, run, prefix.activations[layer])
+    own, inputs = Network.of(borrowed(network.model)), probe(network, tokenizer)
+    prefix = run_prefix(own, inputs, [layer])
+    run = partial(run_suffix, own, prefix, inputs, layer)
+    with torch.inference_mode(False), torch.enable_grad():
+        with _followed_embeddings(own.model, inputs["input_ids"]):
+            logits = run(prefix.activations[layer].detach())
+        if logits.requires_grad:
+            leak = "information about the text also reaches its head around that layer; choose another layer"
+            raise ModelError(f"{type(own.model).__name__} cannot be explained at layer {layer}: {leak}")
+        if not any(place < layer for place in sound):  # the part after a deeper layer is a part of this one
+            check_gradient(own.model, run, prefix.activations[layer])
     sound.add(layer)
 
 
 def sound_places(model: nn.Module) -> set[int]:
     """Return the layers of a model that passed, to be added to; none once its architecture has changed."""
+    model = origin(model)
     now = architecture(model)
     if model not in _SOUND or _SOUND[model][0] != now:
         _SOUND[model] = now, set()

@@ -1,4 +1,4 @@
-"""Cut a model at a layer: the prefix runs once, the suffix at every step without its blocks; all is undone after."""
+"""Cut a model at a layer: the prefix runs once, the suffix at every step without its blocks, on a private view."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -10,15 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from narrows.errors import ModelError
-from narrows.models.cut.blocks import text_config
 from narrows.models.cut.calling import call, find_logits
 from narrows.models.cut.head import as_read_by_head, passive
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network, Place
 
 Forward = Callable[..., Any]
-
-NO_TOKEN = -1  # as padding token: no token of a text is mistaken for it, so that each row is read at its last position
 
 
 @dataclass(frozen=True)
@@ -28,23 +25,6 @@ class Prefix:
     activations: dict[int, Tensor]  # of each layer, (batch, tokens, hidden)
     logits: Tensor  # as `forward_head` returns them
     others: tuple[tuple[Any, ...] | None, ...]  # what each block returns beside the activation; None = nothing
-
-
-@contextmanager
-def borrowed(model: nn.Module, padding_id: int) -> Iterator[None]:
-    """Use a model as a guest: evaluation mode, frozen weights, a padding token; all restored at the end."""
-    config = text_config(model)
-    with ExitStack() as undo:
-        for module in model.modules():
-            undo.callback(setattr, module, "training", module.training)
-        model.eval()
-        for parameter in model.parameters():
-            undo.callback(parameter.requires_grad_, parameter.requires_grad)
-            parameter.requires_grad_(False)
-        if getattr(config, "pad_token_id", None) is None:  # decoders refuse several texts, but read their last token
-            undo.callback(setattr, config, "pad_token_id", None)
-            config.pad_token_id = NO_TOKEN
-        yield
 
 
 def forward_head(model: nn.Module, inputs: Inputs) -> Tensor:

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from narrows.data.example import Example
 from narrows.errors import TargetError
-from narrows.models.text.encoding import Encoding, encode, take
+from narrows.models.text.encoding import Encoding, encode, private_tokenizer, take
 
 # Tokenizers like SentencePiece put a space before a text: behind one of these characters a continuation has none.
 ANCHORS = ("\n", ".", "a", "0")
@@ -89,7 +89,8 @@ def _candidates(tokenizer: PreTrainedTokenizerBase, target: str) -> Iterator[lis
 
 
 def _plain(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    with private_tokenizer(tokenizer) as own:
+        return list(own(text, add_special_tokens=False)["input_ids"])
 
 
 def _read(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from narrows.data.example import Example
 from narrows.errors import TargetError
@@ -47,8 +48,8 @@ class Task(ABC):
         """Bring a text into the form that the head needs, and refuse targets that it does not have."""
         return question
 
-    def reading(self, questions: Sequence[Question]) -> AbstractContextManager[None]:
-        """Let the head compute only the logits that these questions need, if it has many."""
+    def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> AbstractContextManager[None]:
+        """Let the head of a model's view compute only the logits that these questions need, if it has many."""
         return nullcontext()
 
     @abstractmethod

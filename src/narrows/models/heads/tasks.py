@@ -20,7 +20,7 @@ from narrows.models.heads.goals import At, Span, Together
 from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
 from narrows.models.heads.targets import class_labels
 from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Task, choose, list_probabilities
-from narrows.models.text.encoding import Encoding, take
+from narrows.models.text.encoding import Encoding, private_tokenizer, take
 
 CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
 NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
@@ -163,7 +163,8 @@ def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
             if isinstance(word, bool) or not 0 <= word < len(tokenizer):
                 raise TargetError(f"no token {word!r}: the vocabulary has {len(tokenizer)}")
             return word
-        spelled = [tokenizer(own, add_special_tokens=False)["input_ids"] for own in (word, f" {word}")]
+        with private_tokenizer(tokenizer) as own:
+            spelled = [own(spelling, add_special_tokens=False)["input_ids"] for spelling in (word, f" {word}")]
         found: list[int] = [ids[0] for ids in spelled if len(ids) == 1 and ids[0] != tokenizer.unk_token_id]
         if not found:
             raise TargetError(f"{word!r} is not a single token of the vocabulary")
@@ -183,8 +184,8 @@ class _Filling(Task):
         _blank_of(question, self.tokenizer)
         return question
 
-    def reading(self, questions: Sequence[Question]) -> Any:
-        return _head_reading(self.model, [[_blank_of(question, self.tokenizer)[0]] for question in questions])
+    def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> Any:
+        return _head_reading(model, [[_blank_of(question, self.tokenizer)[0]] for question in questions])
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
         names = _name_tokens(self.tokenizer, logits[0])
@@ -244,11 +245,11 @@ class _Continuing(Task):
             example = replace(example, text_pair=shown)
         return Question(example, encoding, found)
 
-    def reading(self, questions: Sequence[Question]) -> Any:
+    def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> Any:
         counts = [(len(question.encoding), len(self._wanted(question))) for question in questions]
         most = max(wanted for _, wanted in counts)
         places = [[*range(end - wanted, end), *[end - 1] * (most - wanted)] for end, wanted in counts]
-        return _head_reading(self.model, places)
+        return _head_reading(model, places)
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
         names = _name_tokens(self.tokenizer, logits[0])

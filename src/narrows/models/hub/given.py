@@ -7,6 +7,7 @@ from torch import nn
 from transformers import Pipeline, PretrainedConfig, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
+from narrows.models.cut.blocks import unwrapped
 
 
 def check_model(model: Any, tokenizer: Any) -> None:
@@ -19,6 +20,7 @@ def check_model(model: Any, tokenizer: Any) -> None:
 
 def _instead(model: Any) -> str | None:
     """Say what to give in place of an object, by its attributes; None if it can be used as a model."""
+    model = unwrapped(model) if isinstance(model, nn.Module) else model
     config, inner = getattr(model, "config", None), getattr(model, "model", None)
     if isinstance(model, Pipeline):
         return "use Explainer.from_pipeline"
@@ -32,8 +34,6 @@ def _instead(model: Any) -> str | None:
         return "give its parts, Explainer(it.model, its tokenizer); what is explained are the logits of the model"
     if not isinstance(model, nn.Module):
         return "give a model of transformers, then its tokenizer"
-    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return "give its .module"
     if not isinstance(config, PretrainedConfig):
         has = "no config" if config is None else f"a config of class {type(config).__name__}"
         return f"it has {has}; derive its class from PreTrainedModel, with a PretrainedConfig"

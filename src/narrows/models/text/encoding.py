@@ -1,16 +1,24 @@
 """From texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
 
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from narrows.data.example import Example
 from narrows.errors import InputError, ModelError
 from narrows.models.cut.blocks import text_config
+
+_LOCKS: WeakKeyDictionary[PreTrainedTokenizerBase, Lock] = WeakKeyDictionary()
+_OWN: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[tuple[int, str], Tokenizer]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -66,20 +74,11 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     texts = (example.text, example.text_pair)
     # A text that begins with its own start token, as chat templates of decoders write it, gets no second one.
     begun = tokenizer.cls_token is None and example.text.startswith(tokenizer.bos_token or "\0")
-    own: dict[str, Any] = {"verbose": False, **({"add_special_tokens": False} if begun else {})}
-    rust: Any = tokenizer.backend_tokenizer
-    truncation, padding = rust.truncation, rust.padding  # every call overwrites them
-    try:
-        cut = full = tokenizer(*texts, **own)
+    options: dict[str, Any] = {"verbose": False, **({"add_special_tokens": False} if begun else {})}
+    with private_tokenizer(tokenizer) as own:
+        cut = full = own(*texts, **options)
         if limit is not None and len(full["input_ids"]) > limit:
-            cut = tokenizer(*texts, truncation="longest_first", max_length=limit, **own)
-    finally:
-        rust.no_truncation()
-        rust.no_padding()
-        if truncation is not None:
-            rust.enable_truncation(**truncation)
-        if padding is not None:
-            rust.enable_padding(**padding)
+            cut = own(*texts, truncation="longest_first", max_length=limit, **options)
     backend = (cut.encodings or [])[0]
     # Special tokens that are written in a text are special like any other, except the mask token.
     ordinary = (tokenizer.mask_token_id, tokenizer.unk_token_id)
@@ -106,6 +105,30 @@ def check_rows(model: nn.Module, tokenizer: PreTrainedTokenizerBase, ids: Iterab
         token = tokenizer.convert_ids_to_tokens(highest)
         lacks = f"{type(model).__name__} has {rows} embeddings, and none for the token {token!r} with id {highest}"
         raise InputError(f"{lacks}: it needs its own tokenizer, or model.resize_token_embeddings and training")
+
+
+@contextmanager
+def private_tokenizer(tokenizer: PreTrainedTokenizerBase) -> Iterator[Any]:
+    """Give a tokenizer of one's own: each call sets truncation and padding, which other callers would see or change."""
+    # Vocabulary and rules are shared with the user's and taken anew each time. Only tokens that were added are copied,
+    # when there are new ones: 6,000 take a tenth of a second. A thread waits while another one tokenizes.
+    shared: Any = tokenizer.backend_tokenizer
+    with _LOCKS.setdefault(tokenizer, Lock()):
+        state = shared.get_vocab_size(), str(shared.normalizer)
+        known, own = _OWN.get(tokenizer, (None, shared))
+        if known != state:
+            own, added = Tokenizer(shared.model), shared.get_added_tokens_decoder()
+            if shared.normalizer is not None:
+                own.normalizer = shared.normalizer
+            own.add_tokens([added[index] for index in sorted(added)])
+            if own.get_added_tokens_decoder() != added:  # numbered otherwise
+                own = copy.deepcopy(shared)
+            _OWN[tokenizer] = state, own
+        for part in ("pre_tokenizer", "post_processor", "decoder"):
+            setattr(own, part, getattr(shared, part))
+        twin: Any = object.__new__(type(tokenizer))
+        twin.__dict__.update(tokenizer.__dict__, _tokenizer=own)
+        yield twin
 
 
 def padding_id(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
