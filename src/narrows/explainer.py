@@ -29,6 +29,7 @@ from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
 from narrows.models.heads.target import Target, as_plain, list_targets
 from narrows.models.heads.task import Question
+from narrows.models.hub.given import check_model
 from narrows.models.hub.loading import load_classifier
 from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget, is_out_of_memory, no_memory
@@ -90,6 +91,7 @@ class Explainer:
                 by the memory that is free. Halved whenever memory runs out. No map depends on it.
 
         Raises:
+            ModelError: If this is no model of transformers, such as a wrapper around one.
             PriorError: If the prior belongs to another model.
             InputError: If there is no such method or setting.
 
@@ -99,6 +101,7 @@ class Explainer:
             >>> Explainer(model, tokenizer, method="ig:steps=20", prior="instance")("Superb.").unit
             'nats of log p'
         """
+        check_model(model, tokenizer)
         self.model = model = unwrapped(model)
         self.tokenizer = tokenizer
         self.method: Method = find_method(method)

@@ -45,7 +45,10 @@ def texts(tmp_path: Path) -> Path:
         (pandas.DataFrame(ROWS | {"idx": [5, 6]}, index=[7, 3]), [replace(TWO[0], id=5), replace(TWO[1], id=6)]),
         (pandas.Series(["good"], dtype="string"), [Example("good")]),
         (np.array(["good", "longer"]), [Example("good"), Example("longer")]),
-        (pandas.Series(["good", "bad"], index=["a", "a"], dtype="category"), [Example("good"), Example("bad")]),
+        (
+            pandas.Series(["good", "bad"], index=["a", "a"], dtype="category"),
+            [Example("good", id="a"), Example("bad", id="a")],
+        ),
         (pandas.DataFrame(PAIRS).convert_dtypes(dtype_backend="pyarrow"), [Example("a", "b", 1), Example("c")]),
         (pyarrow.table(PAIRS), [Example("a", "b", 1), Example("c")]),
         (pyarrow.table(PAIRS).to_batches()[0], [Example("a", "b", 1), Example("c")]),

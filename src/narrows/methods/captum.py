@@ -6,14 +6,21 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from narrows.bottleneck.optimize import check_counts, check_seed
 from narrows.errors import InputError, ModelError, need
 from narrows.methods.method import Batch, content_positions
+from narrows.models.cut.gradient import check_gradient
+from narrows.models.cut.leak import probe, sound_places
+from narrows.models.cut.network import Network
 from narrows.models.cut.split import forward_head
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.goals import judge
 from narrows.models.predict import BATCH_TOKENS
+from narrows.models.text.encoding import check_rows
 
+EMBEDDINGS = -1  # where they are, among the layers
 Baseline = Literal["pad", "mask"]  # what replaces the content tokens; special tokens stay what they are
 LogP = Callable[..., Tensor]
 """From activations (rows, tokens, features), the text of each row (rows,) and inputs to -loss in nats, (rows,)."""
@@ -57,7 +64,8 @@ def arguments(batch: Batch) -> tuple[Tensor, ...]:
 
 
 def from_embeddings(batch: Batch) -> LogP:
-    """Make the function from embeddings to the objective."""
+    """Make the function from embeddings to the objective; a `ModelError` if no gradient comes back to them."""
+    check_embeddings(batch.cut.network, batch.tokenizer)
 
     def log_p(embedded: Tensor, rows: Tensor, *values: Tensor) -> Tensor:
         inputs = dict(zip(batch.inputs, values, strict=True))
@@ -65,6 +73,21 @@ def from_embeddings(batch: Batch) -> LogP:
             return objective(batch, forward_head(batch.model, inputs), rows)
 
     return log_p
+
+
+def check_embeddings(network: Network, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise a ModelError unless the gradient passes through the whole model; it is tried out once."""
+    if EMBEDDINGS in (sound := sound_places(network.model)):
+        return
+    model, inputs = borrowed(network.model), probe(network, tokenizer)
+
+    def run(embedded: Tensor) -> Tensor:
+        with replaced_embeddings(model, inputs["input_ids"], embedded):
+            return forward_head(model, inputs)
+
+    with torch.inference_mode(False), torch.enable_grad():
+        check_gradient(model, run, _embedding(model)(inputs["input_ids"]))
+    sound.add(EMBEDDINGS)
 
 
 def objective(batch: Batch, logits: Tensor, rows: Tensor) -> Tensor:
@@ -97,6 +120,7 @@ def without_content(batch: Batch, baseline: Baseline) -> Tensor:
     token = batch.cut.padding if baseline == "pad" else batch.tokenizer.mask_token_id
     if token is None:
         raise ModelError(f"{type(batch.tokenizer).__name__} has no mask token: choose baseline=pad")
+    check_rows(batch.model, batch.tokenizer, [token])
     ids = batch.inputs["input_ids"].clone()
     for row, encoding in enumerate(batch.encodings):
         ids[row, content_positions(encoding)] = token

@@ -29,6 +29,7 @@ class Rollout:
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Multiply the attention of some texts at a time: every block keeps heads * tokens weights for each token."""
+        batch.cut.layers(batch.cut.blocks, ())  # what the head reads is found by its gradient
         _ = batch.answers  # before the attention is computed in the plain way
         together = max(ATTENTION_TOKENS // batch.real.shape[1], 1)
         flows = []
@@ -57,7 +58,10 @@ def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
         ends.append(end)
         return end if isinstance(output, Tensor) else (end, *output[1:])
 
-    options = {"use_cache": False} if "use_cache" in inspect.signature(network.model.forward).parameters else {}
+    parameters, name = inspect.signature(network.model.forward).parameters, type(network.model).__name__
+    if not ("output_attentions" in parameters or any(own.kind is own.VAR_KEYWORD for own in parameters.values())):
+        raise ModelError(f"{name} takes no output_attentions: rollout needs the attention weights of each block")
+    options = {"use_cache": False} if "use_cache" in parameters else {}
     handle = network.blocks[-1].register_forward_hook(cut)
     try:
         output = network.model(**inputs, **options, output_attentions=True, return_dict=True)
@@ -66,7 +70,6 @@ def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
     attentions = tuple(getattr(output, "attentions", None) or ())
     tokens = inputs["input_ids"].shape[1]
     square = all(isinstance(a, Tensor) and a.ndim == 4 and a.shape[2:] == (tokens, tokens) for a in attentions)
-    name = type(network.model).__name__
     if len(attentions) != len(network.blocks) or not square:
         raise ModelError(f"{name} gives no attention weights (tokens, tokens) of each block: rollout needs them")
     # Fixed weights that differ from class to class, for the plain sum of logits may not change where each does.

@@ -10,6 +10,7 @@ from narrows.attribution import Attribution
 from narrows.errors import LayerError
 from narrows.methods.cut_model import DEPTH
 from narrows.methods.method import Batch, Names
+from narrows.models.cut.blocks import check_layer
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class UpdateNorm:
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Compare two layers of one plain run."""
-        (place,) = batch.cut.layers(self.layer, [max(math.ceil(DEPTH * batch.cut.blocks), 1)])
+        usual = max(math.ceil(DEPTH * batch.cut.blocks), 1)
+        place = check_layer(usual if self.layer is None else self.layer, batch.cut.blocks)
         if place == 0:
             raise LayerError(f"update_norm needs a layer before: choose layer 1 to {batch.cut.blocks}")
         activations = batch.prefix([place - 1, place]).activations

@@ -15,9 +15,10 @@ from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_prefix
 from narrows.models.cut.view import borrowed
+from narrows.models.hub.given import check_model
 from narrows.models.memory import TokenBudget
 from narrows.models.padding import run_in_batches
-from narrows.models.text.encoding import Encoding, collate, encode, padding_id, token_limit
+from narrows.models.text.encoding import Encoding, check_rows, collate, encode, padding_id, token_limit
 
 
 def estimate_prior(
@@ -37,6 +38,7 @@ def estimate_prior(
     Example:
         >>> estimate_prior(model, tokenizer, ["a good film", "a bad film"]).save("p.safetensors")  # doctest: +SKIP
     """
+    check_model(model, tokenizer)
     if (texts := rows_of(examples)) is None:
         raise InputError(f"a corpus is a list, a stream or a table of texts, not {shown(examples)}")
     padding, limit, budget = padding_id(model, tokenizer), token_limit(model, tokenizer), TokenBudget.of(model)
@@ -45,6 +47,7 @@ def estimate_prior(
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
         stream = iter(texts)
         while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
+            check_rows(model, tokenizer, (token for encoding in chunk for token in encoding.features["input_ids"]))
             reader = (network.model, tokenizer)
             for _, states in run_in_batches(reader, budget, chunk, batch_size, partial(states_of, chunk)):
                 yield states

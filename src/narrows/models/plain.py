@@ -1,6 +1,5 @@
 """The prediction that is explained is the user's own: compared with a plain call of the model, once per kind of row."""
 
-import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,6 +11,7 @@ from transformers import PreTrainedModel
 
 from narrows.errors import ModelError, NarrowsWarning
 from narrows.models.cut.blocks import text_config
+from narrows.models.cut.calling import arguments
 from narrows.models.cut.head import unobserved
 from narrows.models.cut.view import origin
 from narrows.models.text.encoding import Encoding
@@ -50,13 +50,11 @@ def check_plain(
 
 def _call(model: nn.Module, encoding: Encoding) -> Tensor | None:
     """Call a model on one text, as users do, and return its logits without the batch; None if they have no name."""
-    accepted = inspect.signature(model.forward).parameters.values()
-    every = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted)
-    names = {parameter.name for parameter in accepted}
-    inputs = {name: values for name, values in encoding.features.items() if every or name in names}
     device = next(model.parameters()).device
+    features = {name: torch.tensor([values], device=device) for name, values in encoding.features.items()}
+    args, kwargs = arguments(model, features)
     with torch.no_grad(), unobserved():
-        output = model(**{name: torch.tensor([values], device=device) for name, values in inputs.items()})
+        output = model(*args, **kwargs)
     ends = [getattr(output, name, None) for name in ("start_logits", "end_logits")]
     answers = [logits for logits in ends if isinstance(logits, Tensor)]
     logits = torch.stack(answers, dim=-1) if answers else getattr(output, "logits", None)

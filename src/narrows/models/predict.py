@@ -18,7 +18,7 @@ from narrows.models.heads.targets import count_labels, kind_of_outputs
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
 from narrows.models.plain import check_plain
-from narrows.models.text.encoding import Encoding, collate, padding_id
+from narrows.models.text.encoding import Encoding, check_rows, collate, padding_id
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +53,7 @@ def map_logits(
     """Run a model on at least one text and stack `function(positions, logits)`, one row per text, in their order."""
     padding = padding_id(model, tokenizer)
     filled = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
+    check_rows(model, tokenizer, (token for encoding in filled for token in encoding.features["input_ids"]))
     found: dict[int, Any] = {}
 
     def run(rows: list[int]) -> Floats:

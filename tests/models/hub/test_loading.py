@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import transformers
 
+import tiny
 from narrows.errors import ModelError
 from narrows.models.hub.loading import load_classifier
 from tiny import Classifier
@@ -42,7 +45,82 @@ def test_a_folder_that_a_user_saved_loads_with_the_same_logits(any_classifier: C
 def test_a_model_without_a_classification_head_is_refused(bert: Classifier, tmp_path: Path) -> None:
     model, tokenizer = bert
     save((model.base_model, tokenizer), tmp_path)
+    with pytest.raises(ModelError, match="no trained classification head: it is a BertModel"):
+        load_classifier(str(tmp_path), "cpu")
+    edit_config(tmp_path, architectures=None)
     with pytest.raises(ModelError, match=r"no trained classification head: its weights lack .*classifier"):
+        load_classifier(str(tmp_path), "cpu")
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+LLAMA = {"vocab_size": 120, "num_key_value_heads": 1, "pad_token_id": 0, **tiny.ENCODER}
+BERT = {"vocab_size": 120, **tiny.ENCODER}
+OTHER_HEADS = [
+    # The first two have a head of the same name and shape as a classifier's, which it would be loaded into.
+    (transformers.LlamaForTokenClassification, transformers.LlamaConfig(**LLAMA, num_labels=3)),
+    (transformers.Qwen2ForTokenClassification, transformers.Qwen2Config(**LLAMA, num_labels=3)),
+    (transformers.LlamaForCausalLM, transformers.LlamaConfig(**LLAMA)),
+    (transformers.BertForTokenClassification, transformers.BertConfig(**BERT, num_labels=3)),
+    (transformers.BertForQuestionAnswering, transformers.BertConfig(**BERT)),
+    (transformers.BertForMaskedLM, transformers.BertConfig(**BERT)),
+    (transformers.BertForMultipleChoice, transformers.BertConfig(**BERT)),
+]
+
+
+@pytest.mark.parametrize(("kind", "config"), OTHER_HEADS, ids=[kind.__name__ for kind, _ in OTHER_HEADS])
+def test_a_checkpoint_with_another_head_is_not_loaded_as_a_classifier(
+    kind: Any, config: Any, bert: Classifier, tmp_path: Path
+) -> None:
+    save((kind(config), bert[1]), tmp_path)
+    with pytest.raises(ModelError, match=f"is a {kind.__name__}") as caught:
+        load_classifier(str(tmp_path), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_regression_is_loaded_with_its_head(bert: Classifier, tmp_path: Path) -> None:
+    config = transformers.BertConfig(**BERT, num_labels=1, problem_type="regression")
+    model = transformers.BertForSequenceClassification(config)
+    loaded: Any = load_classifier(str(save((model, bert[1]), tmp_path)), "cpu").model
+    assert torch.equal(loaded.classifier.weight, model.classifier.weight)
+    assert loaded.config.problem_type == "regression"
+
+
+def test_weights_that_the_loaded_class_has_no_place_for_are_missed(bert: Classifier, tmp_path: Path) -> None:
+    save(bert, tmp_path)
+    edit_config(tmp_path, num_hidden_layers=2)
+    with pytest.raises(ModelError, match=r"lacks some of the weights .*encoder\.layer\.2.*mend config\.json"):
+        load_classifier(str(tmp_path), "cpu")
+
+    class WithGate(transformers.BertForSequenceClassification):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.gate = torch.nn.Linear(2, 2)
+            self.post_init()
+
+    save((WithGate(bert[0].config), bert[1]), tmp_path / "own")
+    with pytest.raises(ModelError, match=r"lacks some .*gate\.weight.*its class WithGate"):
+        load_classifier(str(tmp_path / "own"), "cpu")
+
+
+@pytest.mark.parametrize("changes", [{"num_hidden_layers": 4}, {"vocab_size": 50}, {"id2label": {"0": "a", "1": "b"}}])
+def test_a_configuration_that_does_not_fit_the_weights_is_one_clear_line(
+    changes: dict[str, Any], bert: Classifier, tmp_path: Path
+) -> None:
+    save(bert, tmp_path)
+    edit_config(tmp_path, **changes)
+    with pytest.raises(ModelError, match=r"weights lack|other sizes than its config\.json") as caught:
+        load_classifier(str(tmp_path), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("base", ["as trained", "gone"])
+def test_an_adapter_of_another_tool_is_refused_with_the_way_named(base: str, bert: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    with pytest.raises(ModelError, match=r"peft\.AutoPeftModelForSequenceClassification"):
         load_classifier(str(tmp_path), "cpu")
 
 

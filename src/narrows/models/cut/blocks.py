@@ -1,10 +1,12 @@
 """Finding the blocks of a transformer by its structure, whatever its class is called."""
 
+from collections.abc import Iterator
 from numbers import Integral
+from operator import itemgetter
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from narrows.bottleneck.prior import PROBED_WEIGHTS, ModelIdentity
@@ -50,7 +52,7 @@ def find_stacks(model: nn.Module) -> list[list[nn.Module]]:
     # in groups (ALBERT), one module is listed for each block of its group.
     config = text_config(model)
     called = type(model).__name__
-    if any(parameter.is_meta for parameter in model.parameters()):
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         advice = "load it without offloading, for example with device_map={'': 'cpu'}"
         raise ModelError(f"weights of {called} are not in memory: {advice}")
     reason = REFUSED.get(config.model_type)
@@ -109,10 +111,28 @@ def check_layer(layer: int, blocks: int) -> int:
 def identify(model: nn.Module) -> ModelIdentity:
     """Describe a model well enough to recognise it: its name, sizes and a few of its weights."""
     config, stacks = text_config(model), find_stacks(model)
-    probes = []
-    for _, parameter in sorted(model.named_parameters()):
-        flat = parameter.detach().reshape(-1)
-        last = flat.numel() - 1
-        probes.append(flat[[step * last // (PROBED_WEIGHTS - 1) for step in range(PROBED_WEIGHTS)]].float().cpu())
+    probes = [_probe(weight) for _, weight in sorted(_weights(model), key=itemgetter(0))]
     name, hidden = config._name_or_path or type(model).__name__, config.hidden_size * len(stacks)
     return ModelIdentity(name=name, hidden=hidden, blocks=sum(map(len, stacks)), probe=torch.cat(probes))
+
+
+def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield names and weights, also those that are no parameters: quantised ones in buffers, or packed by torch."""
+    yield from model.named_parameters()
+    for name, part in model.named_modules():
+        for own, buffer in part.named_buffers(recurse=False):
+            if buffer.dtype.itemsize == 1 and buffer.dtype != torch.bool:
+                yield f"{name}.{own}", buffer
+        if callable(packed := getattr(part, "weight", None)):
+            yield f"{name}.weight", packed()
+
+
+def _probe(weight: Tensor) -> Tensor:
+    """Pick a few numbers of a weight, (weights,), in float32."""
+    try:
+        flat = weight.detach().reshape(-1)
+    except (NotImplementedError, RuntimeError):  # tensors of torchao cannot be reshaped
+        flat = weight.detach().dequantize().reshape(-1)
+    last = flat.numel() - 1
+    picked = flat[[step * last // (PROBED_WEIGHTS - 1) for step in range(PROBED_WEIGHTS)]]
+    return (picked.dequantize() if picked.is_quantized else picked).float().cpu()

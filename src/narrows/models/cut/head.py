@@ -77,7 +77,7 @@ def _computing_first(last: nn.Module) -> Iterator[None]:
     """Let a block compute only its first token."""
 
     def forward(hidden_states: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-        if attention_mask is not None and attention_mask.ndim != 4:
+        if attention_mask is not None and getattr(attention_mask, "ndim", None) != 4:
             whole: Tensor = type(last).forward(last, hidden_states, attention_mask, *args, **kwargs)
             return whole  # the mask has the format of a special kernel
         return _first_token(last, hidden_states, attention_mask)

@@ -1,6 +1,5 @@
 """Cut a model at a layer: the prefix runs once, the suffix at every step without its blocks, on a private view."""
 
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.errors import ModelError
+from narrows.models.cut.calling import call, find_logits
 from narrows.models.cut.head import as_read_by_head, passive
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network, Place
@@ -29,17 +29,8 @@ class Prefix:
 
 def forward_head(model: nn.Module, inputs: Inputs) -> Tensor:
     """Return the logits of any head: (batch, classes), or (batch, tokens, classes); start and end as classes."""
-    # The suffix skips blocks, which would otherwise have to fill a cache or return attentions and hidden states.
-    accepted = inspect.signature(model.forward).parameters
-    off = {name: False for name in ("use_cache", "output_attentions", "output_hidden_states") if name in accepted}
     with as_read_by_head(model):
-        output = model(**inputs, return_dict=True, **off)
-    start, end = getattr(output, "start_logits", None), getattr(output, "end_logits", None)
-    logits = getattr(output, "logits", None) if start is None or end is None else torch.stack([start, end], dim=-1)
-    if not isinstance(logits, Tensor):
-        wanted = "it gives no logits (a classification head gives (batch, classes))"
-        raise ModelError(f"{type(model).__name__} has no head that can be explained: {wanted}")
-    return logits
+        return find_logits(model, call(model, inputs))
 
 
 def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:

@@ -1,7 +1,7 @@
 """From texts to tokens: offsets into the original string, the model's true limit, padding that changes nothing."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -93,6 +93,18 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     offsets = tuple(None if s is None else offset for s, offset in zip(segments, backend.offsets, strict=True))
     lost = len(full["input_ids"]) - len(cut["input_ids"])
     return Encoding(features, tuple(backend.tokens), offsets, segments, lost, tokenizer.unk_token_id)
+
+
+def check_rows(model: nn.Module, tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> None:
+    """Raise an InputError if the model has no embedding for one of these tokens, on which a GPU would abort."""
+    try:
+        rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    except (NotImplementedError, AttributeError):
+        return
+    if (highest := max(ids, default=0)) >= rows:
+        token = tokenizer.convert_ids_to_tokens(highest)
+        lacks = f"{type(model).__name__} has {rows} embeddings, and none for the token {token!r} with id {highest}"
+        raise InputError(f"{lacks}: it needs its own tokenizer, or model.resize_token_embeddings and training")
 
 
 @contextmanager

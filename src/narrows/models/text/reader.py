@@ -16,7 +16,7 @@ from narrows.models.heads.targets import GOLD, class_labels, count_labels, kind_
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
-from narrows.models.text.encoding import Encoding, token_limit
+from narrows.models.text.encoding import Encoding, check_rows, token_limit
 from narrows.models.text.long_text import LongTexts, Pieces, divide
 
 # Data sets by what they hold, as `finetuning_task` of a configuration names them.
@@ -99,6 +99,8 @@ class Reader:
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
         questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
+        for question in questions:
+            check_rows(self._model, self._tokenizer, question.encoding.features["input_ids"])
         longest = max(len(question.encoding) for question in questions)
         if self.limit is not None and longest > self.limit:
             raise InputError(f"text and continuation have {longest} tokens, but the model takes {self.limit}")
