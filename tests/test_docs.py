@@ -45,3 +45,11 @@ def test_the_methods_of_the_readme_and_of_the_how_to_exist() -> None:
     how_to = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     missing = [name for name in method_names() if f"`{name}" not in how_to]
     assert not missing
+
+
+def test_every_guarantee_names_a_test_that_is_there() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 30
+    missing = [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")]
+    assert not missing
