@@ -18,8 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
-from narrows.data.example import Item
-from narrows.data.source import rows_of
+from narrows.data.example import Item, known_of
+from narrows.data.source import class_names, rows_of
 from narrows.errors import OF_ONE_TEXT, InputError, LayerError, ModelError, NarrowsError, count, forget, shown, warn
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
@@ -28,6 +28,7 @@ from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
 from narrows.models.heads.target import Target, as_plain, list_targets
+from narrows.models.heads.targets import GOLD, check_order, class_labels
 from narrows.models.heads.task import Question
 from narrows.models.hub.given import check_model
 from narrows.models.hub.loading import load_classifier
@@ -255,6 +256,8 @@ class Explainer:
             return _sound(next(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
         if targets is None:
             self._reader.check(cast("Target", target))
+        if isinstance(target, str) and target == GOLD:
+            check_order(class_names(inputs), class_labels(self.model))
         if not isinstance(inputs, Sized):
             if targets is not None:
                 raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
@@ -321,7 +324,8 @@ class Explainer:
                     yield asked
                     continue
                 own = list(islice(finished, len(asked.questions)))
-                error = next((found for found in own if isinstance(found, NarrowsError)), None)
+                if (error := next((found for found in own if isinstance(found, NarrowsError)), None)) is not None:
+                    error.row = known_of(asked.pieces.example)
                 yield error or merge(asked.pieces, [found[0] for found in own if not isinstance(found, NarrowsError)])
 
     def _in_batches(

@@ -7,7 +7,7 @@ from typing import get_args
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.data.example import Example, Item
+from narrows.data.example import Example, Item, known_of
 from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
 from narrows.models.cut.blocks import own_config
 from narrows.models.heads.classifying import Classifying
@@ -48,6 +48,7 @@ class Reader:
         self._long_texts: LongTexts = long_texts
         self._model, self._tokenizer = model, tokenizer
         self._pairs = _trained_on_pairs(model)
+        self._labels = set(class_labels(model))
 
     def windows(
         self, requests: Iterable[tuple[Item | NarrowsError, Target]], most_rows: int, most_tokens: int
@@ -83,6 +84,7 @@ class Reader:
         try:
             return item if isinstance(item, NarrowsError) else self.ask(item, target)
         except OF_ONE_TEXT as error:
+            error.row = known_of(item)
             return forget(error)
 
     def check(self, target: Target) -> None:
@@ -133,6 +135,9 @@ class Reader:
         if 2 * whole.unknown > read:
             shares = f"{whole.unknown} of the {read} tokens of {named}"
             yield "unknown", f"the model cannot read {shares}: its vocabulary lacks them ({self._tokenizer.unk_token})"
+        if example.text_pair is not None and example.text_pair in self._labels:
+            told = f"the second text of {named} is {example.text_pair!r}, a label of the model"
+            yield "label", f"{told}: a text with its label is {{'text': ..., 'label': ...}}, not a tuple"
         if self._pairs is not None and self._pairs != (example.text_pair is not None):
             trained, given = ("pairs of texts", "a single text") if self._pairs else ("single texts", "a pair")
             yield "pair", f"the model was trained on {trained}, and {named} is {given}: what it says of it means little"
