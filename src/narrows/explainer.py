@@ -106,8 +106,6 @@ class Explainer:
         self.model = model = unwrapped(model)
         self.tokenizer = tokenizer
         self.method: Method = find_method(method)
-        if not isinstance(tokenizer, PreTrainedTokenizerBase):
-            raise ModelError(f"expected the model's tokenizer, not {type(tokenizer).__name__}")
         limit = None if max_tokens is None else count("max_tokens", max_tokens)
         if limit is not None and limit <= (special := tokenizer.num_special_tokens_to_add()):
             raise InputError(f"max_tokens={limit} leaves no room for a text beside {special} special tokens")
