@@ -28,7 +28,6 @@ from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
 from narrows.models.heads.target import Target, as_plain, list_targets
-from narrows.models.heads.targets import GOLD, check_order, class_labels
 from narrows.models.heads.task import Question
 from narrows.models.hub.given import check_model
 from narrows.models.hub.loading import load_classifier
@@ -246,16 +245,13 @@ class Explainer:
             MemoryLimitError: If memory does not suffice for the one text that is given.
         """
         batch_size = count("batch_size", batch_size)
-        targets, rows = list_targets(target), rows_of(inputs)
-        target = as_plain(target)
+        targets, rows, target = list_targets(target), rows_of(inputs), as_plain(target)
         if rows is None:
             if targets is not None and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
             return _sound(next(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
         if targets is None:
-            self._reader.check(cast("Target", target))
-        if isinstance(target, str) and target == GOLD:
-            check_order(class_names(inputs), class_labels(self.model))
+            self._reader.check(cast("Target", target), class_names(inputs))
         if not isinstance(inputs, Sized):
             if targets is not None:
                 raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
@@ -322,7 +318,7 @@ class Explainer:
                     yield asked
                     continue
                 own = list(islice(finished, len(asked.questions)))
-                if (error := next((found for found in own if isinstance(found, NarrowsError)), None)) is not None:
+                if error := next((found for found in own if isinstance(found, NarrowsError)), None):
                     error.row = known_of(asked.pieces.example)
                 yield error or merge(asked.pieces, [found[0] for found in own if not isinstance(found, NarrowsError)])
 

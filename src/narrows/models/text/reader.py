@@ -12,7 +12,7 @@ from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
 from narrows.models.cut.blocks import own_config
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.target import Target, as_plain
-from narrows.models.heads.targets import GOLD, class_labels, count_labels, kind_of_outputs
+from narrows.models.heads.targets import GOLD, check_order, class_labels, count_labels, kind_of_outputs
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
@@ -87,11 +87,15 @@ class Reader:
             error.row = known_of(item)
             return forget(error)
 
-    def check(self, target: Target) -> None:
-        """Refuse a target that every text is to have, where no text can: a label that the classifier lacks."""
+    def check(self, target: Target, names: Sequence[str] = ()) -> None:
+        """Refuse a target of every text that none can have: a label that the classifier lacks.
+
+        `names` are what the data calls its numbered labels, which are not those of a model in another order.
+        """
         target = as_plain(target)
-        gold = target is None or (isinstance(target, str) and target == GOLD)
-        if isinstance(self.task, Classifying) and not gold and (count := count_labels(self._model)):
+        if isinstance(target, str) and target == GOLD:
+            check_order(names, class_labels(self._model))
+        elif target is not None and isinstance(self.task, Classifying) and (count := count_labels(self._model)):
             self.task.resolve(Question(Example("-"), Encoding({}, (), (), (), 0), target), torch.zeros(count))
 
     def ask(self, item: Item, target: Target) -> Asked:
