@@ -19,7 +19,15 @@ from transformers import pipeline
 import narrows
 from narrows.attribution import Attribution, Attributions
 from narrows.data.example import Example
-from narrows.errors import InputError, LayerError, ModelError, NarrowsError, PriorError, TargetError
+from narrows.errors import (
+    InputError,
+    LayerError,
+    ModelError,
+    NarrowsError,
+    NarrowsWarning,
+    PriorError,
+    TargetError,
+)
 from narrows.explainer import Explainer
 from narrows.models.corpus import estimate_prior
 from tiny import Classifier
@@ -258,3 +266,32 @@ def test_every_public_object_says_in_one_line_what_it_is(bert: Classifier) -> No
         assert repr(each).startswith(type(each).__name__ + "(")
         assert "\n" not in repr(each)
         assert len(repr(each)) < 250
+
+
+def test_what_a_frame_or_a_series_is_indexed_by_is_the_id(explainer: Explainer) -> None:
+    assert [one.id for one in explainer(FRAME)] == [10, 20, 20]
+    assert [one.id for one in explainer(FRAME["text"])] == [10, 20, 20]
+    assert [one.id for one in explainer(FRAME.assign(id=["a", "b", "c"]))] == ["a", "b", "c"]
+    assert [one.id for one in explainer(FRAME.reset_index(drop=True))] == [None] * 3
+    pairs = explainer(pandas.Series([("a good film", "bad"), {"text": "bad", "id": 3}], index=["x", "y"]))
+    assert [(one.id, one.text_pair) for one in pairs] == [("x", "bad"), (3, None)]
+
+
+def test_labels_that_are_read_as_second_texts_are_warned_of(explainer: Explainer) -> None:
+    with pytest.warns(NarrowsWarning, match="'positive', a label of the model"):
+        explainer(list(zip(TEXTS, LABELS, strict=True)))
+
+
+def test_data_that_numbers_the_models_classes_in_another_order_is_refused(explainer: Explainer) -> None:
+    numbered = library.Dataset.from_dict({"text": TEXTS, "label": [0, 1, 2]})
+    model = ["negative", "neutral", "positive"]
+    for names, wrong in ((model, False), (["bad", "so-so", "good"], False), (model[::-1], True)):
+        rows = numbered.cast_column("label", library.ClassLabel(names=names))
+        if wrong:
+            with pytest.raises(TargetError, match="label 0 'positive', which is the model's label 2"):
+                explainer(rows, target="gold")
+            named = explainer(rows, target=[rows.features["label"].names[n] for n in rows["label"]])
+            assert [one.target for one in named] == model[::-1]
+        else:
+            assert [one.target for one in explainer(rows, target="gold")] == model
+        assert len(explainer(rows)) == 3

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -237,7 +238,8 @@ def test_pictures_leave_errors_out_and_say_so(
     page = mixed._repr_html_()
     assert "1 of 3 texts could not be explained" in page
     assert "<b>z" not in page
-    mixed.export(tmp_path / "maps.json")
+    with pytest.warns(NarrowsWarning, match="leaves out .* 1 of 3 texts could not be explained"):
+        mixed.export(tmp_path / "maps.json")
     assert len(json.loads((tmp_path / "maps.json").read_text())) == 2
     nothing = Attributions([mixed[1]])
     nothing.show()
@@ -251,11 +253,34 @@ def test_results_are_saved_with_a_row_for_each_text(mixed: Attributions, tmp_pat
         mixed.save(tmp_path / f"maps{suffix}")
         assert [Attribution.from_dict(saved).text for saved in read_maps(tmp_path / f"maps{suffix}")] == GOOD[:2]
     lines = [json.loads(line) for line in (tmp_path / "maps.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert lines[1] == {"text": None, "text_pair": None, "error": str(mixed[1]), "row": 1}
+    known = {"text": "<b>z</b>", "text_pair": None, "id": None, "gold": None}
+    assert lines[1] == {**known, "error": str(mixed[1]), "row": 1}
     rows = list(read_rows(tmp_path / "maps.parquet"))
     assert [row["error"] for row in rows] == [None, str(mixed[1]), None]
     assert [row["row"] for row in rows] == [0, 1, 2]
     assert rows[1].keys() == COLUMNS.keys() and rows[1]["scores"] is None
+
+
+ROWS = [
+    {"text": "a good film", "id": 7, "label": "positive"},
+    {"text": "", "id": 8, "label": "negative"},
+    {"text": "z", "idx": "x", "label": 1},
+]
+
+
+@pytest.mark.parametrize("rows", [ROWS, pandas.DataFrame({"text": ["a good film", "", "z"], "id": [7, 8, "x"]})])
+def test_a_saved_row_of_an_error_keeps_what_the_data_says_of_its_text(
+    poisoned: Classifier, tmp_path: Path, rows: Any
+) -> None:
+    with pytest.warns(NarrowsWarning, match="2 of 3 texts"):
+        found = Explainer(*poisoned, QUICK, "instance")(rows)
+    found.save(tmp_path / "maps.jsonl")
+    saved = [json.loads(line) for line in (tmp_path / "maps.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["id"], row["text"]) for row in saved] == [(7, "a good film"), (8, None), ("x", "z")]
+    if rows is ROWS:
+        assert [row["gold"] for row in saved] == ["positive", "negative", "1"]
+    found.save(tmp_path / "maps.parquet")
+    assert [row["id"] for row in read_rows(tmp_path / "maps.parquet")] == ["7", "8", "x"]
 
 
 # Runs and files.

@@ -18,7 +18,7 @@ from narrows.data.output import written_whole
 from narrows.data.saved import read_saved, write_saved
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
 from narrows.data.words import Word, find_words, make_words
-from narrows.errors import InputError, NarrowsError
+from narrows.errors import InputError, NarrowsError, warn
 from narrows.viz.figure import plot_map
 from narrows.viz.files import are_layers, render_file
 from narrows.viz.fragments import render_list
@@ -336,8 +336,14 @@ class Attributions(list[Result]):
                 write(maps.failed_row(result) if isinstance(result, NarrowsError) else result.to_dict())
 
     def export(self, path: str | Path) -> None:
-        """Draw the maps to a file, as `Attribution.export` does; an `InputError` if there is none."""
+        """Draw the maps to a file, as `Attribution.export` does; a `NarrowsWarning` says which texts have none.
+
+        Raises:
+            InputError: If there is no map at all.
+        """
         _export(self.to_dicts(), Path(path))
+        if failed := self.failures():
+            warn(f"{path} leaves out what has no map: {failed}")
 
     def _repr_html_(self) -> str:
         """Let notebooks show the maps."""

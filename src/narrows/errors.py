@@ -7,8 +7,10 @@ are also what Python itself raises in such a case, so that ``except OSError`` or
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from importlib import import_module
 from numbers import Integral
+from types import MappingProxyType
 from typing import Any
 
 
@@ -17,9 +19,11 @@ class NarrowsError(ValueError):
 
     Attributes:
         place: Which of several texts it is about, such as ``texts[3]``; empty for one that was explained by itself.
+        row: What is known of that text, for files of results: text, text_pair, id, gold.
     """
 
     place: str = ""
+    row: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, *said: Any) -> None:
         """Take a message; it becomes one line that acts on no terminal, whatever text or name it quotes."""

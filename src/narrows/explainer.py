@@ -18,8 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
-from narrows.data.example import Item
-from narrows.data.source import rows_of
+from narrows.data.example import Item, known_of
+from narrows.data.source import class_names, rows_of
 from narrows.errors import OF_ONE_TEXT, InputError, LayerError, ModelError, NarrowsError, count, forget, shown, warn
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
@@ -245,14 +245,13 @@ class Explainer:
             MemoryLimitError: If memory does not suffice for the one text that is given.
         """
         batch_size = count("batch_size", batch_size)
-        targets, rows = list_targets(target), rows_of(inputs)
-        target = as_plain(target)
+        targets, rows, target = list_targets(target), rows_of(inputs), as_plain(target)
         if rows is None:
             if targets is not None and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
             return _sound(next(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
         if targets is None:
-            self._reader.check(cast("Target", target))
+            self._reader.check(cast("Target", target), class_names(inputs))
         if not isinstance(inputs, Sized):
             if targets is not None:
                 raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
@@ -319,7 +318,8 @@ class Explainer:
                     yield asked
                     continue
                 own = list(islice(finished, len(asked.questions)))
-                error = next((found for found in own if isinstance(found, NarrowsError)), None)
+                if error := next((found for found in own if isinstance(found, NarrowsError)), None):
+                    error.row = known_of(asked.pieces.example)
                 yield error or merge(asked.pieces, [found[0] for found in own if not isinstance(found, NarrowsError)])
 
     def _in_batches(

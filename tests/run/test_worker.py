@@ -75,7 +75,7 @@ def test_ids_and_labels_come_out_as_they_went_in(classifier: Classifier, tmp_pat
     known = [(row["row"], row["id"], row["gold"], row["error"] is None) for row in rows]
     assert known == [
         (0, "007", "positive", True),
-        (1, None, None, False),
+        (1, "x", "negative", False),
         (2, "007", None, True),
         (3, None, "neutral", False),
     ]

@@ -114,6 +114,22 @@ def as_row(item: Any) -> Mapping[str, Any] | None:
     return {name: item[name] for name in item.keys()} if callable(getattr(item, "keys", None)) else None  # noqa: SIM118
 
 
+def known_of(item: Any) -> dict[str, Any]:
+    """Give what the row of an error tells of an item, so far as it can be read: text, text_pair, id, gold label."""
+    try:
+        example = Example.of(item)
+        texts = {"text": example.text, "text_pair": example.text_pair}
+    except InputError:
+        row, texts = as_row(item) or {}, {}
+        own_id, label = (next((row[c] for c in columns if c in row), None) for columns in (ID_COLUMNS, LABEL_COLUMNS))
+        try:
+            example = Example("-", label=label, id=own_id)
+        except InputError:  # half a character in one of them
+            return {}
+    gold = None if example.label is None else str(example.label)
+    return {**texts, "id": example.id, "gold": gold}
+
+
 def is_chat(item: Any) -> bool:
     """Tell whether an item is a message of a chat."""
     return isinstance(item, Mapping) and "role" in item and "content" in item

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from narrows.data import parquet
 from narrows.data.checking import misfit
-from narrows.data.example import Example
 from narrows.data.output import written_whole
 from narrows.data.schema import AttributionDict, FailedDict
-from narrows.data.source import Text
 from narrows.data.tables import read_rows, strict
 from narrows.errors import DataError, InputError, NarrowsError
 
@@ -20,13 +19,10 @@ ROW_GROUP = 256  # texts that go to a Parquet file together
 Write = Callable[..., None]  # writes one text, an AttributionDict or a FailedDict, and the number of its row (the next)
 
 
-def failed_row(error: NarrowsError, text: Text | None = None) -> FailedDict:
-    """Make the row of a text that could not be explained; one that could not be read is an error itself."""
-    told: FailedDict = {"text": None, "text_pair": None, "error": " ".join(str(error).split())}
-    if isinstance(text, Example):
-        gold = None if text.label is None else str(text.label)
-        told |= {"text": text.text, "text_pair": text.text_pair, "id": text.id, "gold": gold}
-    return told
+def failed_row(error: NarrowsError) -> FailedDict:
+    """Make the row of a text that could not be explained."""
+    told: Any = {"text": None, "text_pair": None, "id": None, "gold": None, **error.row}
+    return {**told, "error": " ".join(str(error).split())}  # type: ignore[typeddict-item]
 
 
 def check_format(path: Path) -> None:

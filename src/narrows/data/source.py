@@ -1,10 +1,10 @@
 """Texts from a benchmark, files, the Hub or the caller; a row that cannot be read is given as an error in its place."""
 
 import os
-from collections.abc import ItemsView, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count, repeat
+from itertools import count
 from operator import ne
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from narrows.data.example import (
     CHAT,
     COLUMNS,
     ID_COLUMNS,
+    LABEL_COLUMNS,
     Example,
     check_columns,
     check_label,
     is_chat,
     is_missing,
+    known_of,
     sample,
 )
 from narrows.data.tables import SUFFIXES, read_examples, strict
@@ -138,7 +140,16 @@ def rows_of(items: Any) -> Iterable[Any] | None:
         raise InputError(f"expected a text, a pair, a row, a table or an iterable of these, not {type(items).__name__}")
     if len(shape := getattr(items, "shape", ())) > 1:
         raise InputError(f"an array of shape {tuple(shape)}: give one of texts, or a frame with named columns")
+    if (index := _index(items)) is not None:
+        return map(_as_row, listed(items), index)
     return listed(items) if hasattr(items, "notna") or hasattr(items, "to_pylist") else items
+
+
+def class_names(items: Any) -> Sequence[str]:
+    """List the names that a `datasets.Dataset` gives its numbered labels; none for anything else."""
+    features = getattr(items, "features", None)
+    columns = [features[name] for name in LABEL_COLUMNS if name in features] if isinstance(features, Mapping) else []
+    return getattr(columns[0], "names", None) or () if columns else ()
 
 
 def listed(values: Any) -> list[Any]:
@@ -156,10 +167,26 @@ def _rows_of_columns(names: list[Any], table: Any) -> Iterator[dict[str, Any]]:
         columns = [listed(table[name]) for name in known]
     except TypeError as error:  # a relation of duckdb, whose columns are relations again
         raise InputError(f"the columns of {type(table).__name__} cannot be read: give a frame of pandas") from error
+    if (index := _index(table)) is not None and not any(name in ID_COLUMNS for name in known):
+        known, columns = [*known, ID_COLUMNS[0]], [*columns, list(index)]
     if len({len(column) for column in columns}) > 1:
         lengths = ", ".join(f"{name} {len(column)}" for name, column in zip(known, columns, strict=True))
         raise InputError(f"columns of different lengths: {lengths}")
     return (dict(zip(known, row, strict=True)) for row in zip(*columns, strict=True))
+
+
+def _index(items: Any) -> Any:
+    """Give the index of a data frame or a Series, which names its texts; None if it just counts them."""
+    return items.index if hasattr(items, "notna") and any(map(ne, items.index, count())) else None
+
+
+def _as_row(text: Any, own_id: Any) -> Any:
+    """Make a row with an id of what a Series holds."""
+    if isinstance(text, Mapping):
+        return text if any(name in text for name in ID_COLUMNS) else {**text, ID_COLUMNS[0]: own_id}
+    if isinstance(text, tuple) and len(text) == 2:
+        return {"text": text[0], "text_pair": text[1], ID_COLUMNS[0]: own_id}
+    return {"text": text, ID_COLUMNS[0]: own_id} if isinstance(text, str) or is_missing(text) else text
 
 
 def _is_column(value: Any) -> bool:
@@ -178,19 +205,20 @@ def read_items(items: Any, name: str = "texts") -> Iterator[Text]:
     rows = rows_of(items)
     if rows is None:
         raise InputError("expected a list or a table of texts, not a single one")
-    ids: Any = repeat(None)
-    if hasattr(items, "notna") and any(map(ne, items.index, count())):
-        ids = items.index  # of a data frame or a Series, unless it just counts the rows
-    for position, (item, row_id) in enumerate(zip(rows, ids, strict=False)):
+    for position, item in enumerate(rows):
         try:
-            example = check_label(Example.of(item))
-            yield example if example.id is not None else replace(example, id=row_id)
+            yield check_label(Example.of(item))
         except InputError as error:
-            error.place = f"{name}[{position}]"
+            error.place, error.row = f"{name}[{position}]", known_of(item)
             yield error
 
 
 def _file(path: Path) -> Iterator[Text]:
     """Read a file; errors name it without its folder, so that they are the same wherever the file is."""
-    rows = read_examples(path)
-    return (DataError(str(row).replace(str(path), path.name, 1)) if isinstance(row, DataError) else row for row in rows)
+    return (_without_folder(row, path) if isinstance(row, DataError) else row for row in read_examples(path))
+
+
+def _without_folder(error: DataError, path: Path) -> DataError:
+    named = DataError(str(error).replace(str(path), path.name, 1))
+    named.row = error.row
+    return named

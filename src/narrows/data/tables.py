@@ -17,6 +17,7 @@ from narrows.data.example import (
     Example,
     check_columns,
     check_label,
+    known_of,
 )
 from narrows.errors import DataError, InputError, NarrowsError
 
@@ -110,7 +111,9 @@ def _example(path: Path, row: Row) -> Example | DataError:
     try:
         return check_label(Example.of(values))
     except InputError as error:
-        return DataError(f"{path}, line {row.line}: {error}")
+        wrong = DataError(f"{path}, line {row.line}: {error}")
+        wrong.row = known_of(values)
+        return wrong
 
 
 def _lines(path: Path, newline: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ import torch
 
 from narrows.attribution import Attribution
 from narrows.bottleneck.optimize import text_seed
-from narrows.data.example import Example
+from narrows.data.example import Example, known_of
 from narrows.data.maps import failed_row
 from narrows.data.output import write_json
 from narrows.data.parquet import Row, attribution_schema, of_data, to_row
@@ -150,7 +150,9 @@ class Worker:
         """Make the row of a text: its number, and the attribution, or the error with what is known of the text."""
         facts: dict[str, Any] = {"row": number}
         if isinstance(found, NarrowsError):
-            failed = failed_row(found, text)
+            if isinstance(text, Example):
+                found.row = known_of(text)
+            failed = failed_row(found)
             return {**facts, **failed, **of_data(failed)}
         if (seed := getattr(self.explainer.method, "seed", None)) is not None:
             facts["seed"] = text_seed(seed, found.text, found.text_pair)

@@ -56,6 +56,15 @@ def find_label(label: str | int, labels: Sequence[str]) -> int:
     raise TargetError(f"no label {label!r}: the model has {listed}")
 
 
+def check_order(names: Sequence[str], labels: Sequence[str]) -> None:
+    """Raise a TargetError if data numbers classes by the same names as the model, but in another order."""
+    places = {label.casefold(): index for index, label in enumerate(labels)}
+    for number, name in enumerate(names):
+        if (index := places.get(name.casefold(), number)) != number:
+            counts = f"the data calls label {number} {name!r}, which is the model's label {index}"
+            raise TargetError(f"{counts}: give names, target=[data.features['label'].names[n] for n in data['label']]")
+
+
 def resolve_target(target: Label, example: Example, predicted: int, labels: Sequence[str]) -> int:
     """Return the index of a label, of the predicted class (None), or of the example's own label (`gold`)."""
     if target is None:

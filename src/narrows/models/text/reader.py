@@ -7,12 +7,12 @@ from typing import get_args
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.data.example import Example, Item
+from narrows.data.example import Example, Item, known_of
 from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
 from narrows.models.cut.blocks import own_config
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.target import Target, as_plain
-from narrows.models.heads.targets import GOLD, class_labels, count_labels, kind_of_outputs
+from narrows.models.heads.targets import GOLD, check_order, class_labels, count_labels, kind_of_outputs
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
@@ -48,6 +48,7 @@ class Reader:
         self._long_texts: LongTexts = long_texts
         self._model, self._tokenizer = model, tokenizer
         self._pairs = _trained_on_pairs(model)
+        self._labels = set(class_labels(model))
 
     def windows(
         self, requests: Iterable[tuple[Item | NarrowsError, Target]], most_rows: int, most_tokens: int
@@ -83,13 +84,18 @@ class Reader:
         try:
             return item if isinstance(item, NarrowsError) else self.ask(item, target)
         except OF_ONE_TEXT as error:
+            error.row = known_of(item)
             return forget(error)
 
-    def check(self, target: Target) -> None:
-        """Refuse a target that every text is to have, where no text can: a label that the classifier lacks."""
+    def check(self, target: Target, names: Sequence[str] = ()) -> None:
+        """Refuse a target of every text that none can have: a label that the classifier lacks.
+
+        `names` are what the data calls its numbered labels, which are not those of a model in another order.
+        """
         target = as_plain(target)
-        gold = target is None or (isinstance(target, str) and target == GOLD)
-        if isinstance(self.task, Classifying) and not gold and (count := count_labels(self._model)):
+        if isinstance(target, str) and target == GOLD:
+            check_order(names, class_labels(self._model))
+        elif target is not None and isinstance(self.task, Classifying) and (count := count_labels(self._model)):
             self.task.resolve(Question(Example("-"), Encoding({}, (), (), (), 0), target), torch.zeros(count))
 
     def ask(self, item: Item, target: Target) -> Asked:
@@ -133,6 +139,9 @@ class Reader:
         if 2 * whole.unknown > read:
             shares = f"{whole.unknown} of the {read} tokens of {named}"
             yield "unknown", f"the model cannot read {shares}: its vocabulary lacks them ({self._tokenizer.unk_token})"
+        if example.text_pair is not None and example.text_pair in self._labels:
+            told = f"the second text of {named} is {example.text_pair!r}, a label of the model"
+            yield "label", f"{told}: a text with its label is {{'text': ..., 'label': ...}}, not a tuple"
         if self._pairs is not None and self._pairs != (example.text_pair is not None):
             trained, given = ("pairs of texts", "a single text") if self._pairs else ("single texts", "a pair")
             yield "pair", f"the model was trained on {trained}, and {named} is {given}: what it says of it means little"
