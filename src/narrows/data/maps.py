@@ -12,8 +12,8 @@ from narrows.data.example import Example
 from narrows.data.output import written_whole
 from narrows.data.schema import AttributionDict, FailedDict
 from narrows.data.source import Text
-from narrows.data.tables import read_rows, strict
-from narrows.errors import DataError, InputError, NarrowsError
+from narrows.data.tables import read_rows
+from narrows.errors import DataError, InputError, NarrowsError, strict
 
 SUFFIXES = (".jsonl", ".parquet")
 ROW_GROUP = 256  # texts that go to a Parquet file together

@@ -2,10 +2,10 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from narrows.data import parquet
 from narrows.data.example import (
@@ -18,9 +18,8 @@ from narrows.data.example import (
     check_columns,
     check_label,
 )
-from narrows.errors import DataError, InputError, NarrowsError
+from narrows.errors import DataError, InputError, strict
 
-T = TypeVar("T")
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
 _OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | {*LABEL_COLUMNS, *ID_COLUMNS}
 
@@ -42,14 +41,6 @@ def read_examples(path: str | Path) -> Iterator[Example | DataError]:
     """Stream the texts of a file, found by the names of columns as in `Example.of`; a ``.tsv`` file has no quoting."""
     path = Path(path)
     return (row if isinstance(row, DataError) else _example(path, row) for row in read_rows(path))
-
-
-def strict(rows: Iterable[T | NarrowsError]) -> Iterator[T]:
-    """Pass rows on and raise the first error among them."""
-    for row in rows:
-        if isinstance(row, NarrowsError):
-            raise row
-        yield row
 
 
 def read_rows(path: Path) -> Iterator[Row | DataError]:

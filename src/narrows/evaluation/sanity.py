@@ -12,8 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Result
 from narrows.data.example import Example, Item
-from narrows.data.tables import strict
-from narrows.errors import InputError, ModelError
+from narrows.errors import InputError, ModelError, strict
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.statistics import kendall_tau, mean_defined
 from narrows.explainer import Explainer

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.bottleneck.optimize import MOST, check_seed
-from narrows.errors import InputError, ModelError, NumericsError
+from narrows.errors import InputError, ModelError, NumericsError, count
 from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores, content_positions
 from narrows.models.heads.classifying import Classifying
@@ -29,12 +29,10 @@ class Removing:
     quantity, signed, additive, copies = "score", True, False, 1  # additive: not to the rise from a typical text
 
     def __post_init__(self) -> None:
-        samples = getattr(self, "samples", 2)
         check_seed(getattr(self, "seed", 0))
         if self.removal not in get_args(Removal):
             raise InputError(f"removal must be one of {', '.join(get_args(Removal))}, not {self.removal!r}")
-        if isinstance(samples, bool) or not isinstance(samples, int) or not 2 <= samples <= MOST:
-            raise InputError(f"samples must be a whole number of at least 2 and at most {MOST:,}, not {samples!r:.60}")
+        count("samples", getattr(self, "samples", 2), 2, MOST)
         load(self.package)
 
 

@@ -69,7 +69,7 @@ def write_setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
-def as_plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give settings as JSON has them: tuples are lists, functions their names."""
     listed = {name: [*map(plain, v)] if isinstance(v, tuple) else plain(v) for name, v in values.items()}
     return {name: getattr(value, "__qualname__", value) for name, value in listed.items()}

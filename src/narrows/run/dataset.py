@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import torch
 from narrows.data.example import Example, Item
 from narrows.data.output import read_json, write_json
 from narrows.data.source import Source
-from narrows.errors import DataError, DependencyError, InputError, LayerError, ModelError, NarrowsWarning, PriorError
+from narrows.errors import DataError, DependencyError, InputError, LayerError, ModelError, PriorError, warn
 from narrows.models.hub.loading import Classifier
 from narrows.run.meter import Meter, Report
 from narrows.run.parts import Chunk, Made, Receipt, Survey, check_part, clean_folder, cut, part_file, present_parts
@@ -163,7 +162,7 @@ def _check(job: Job, chunk: Chunk) -> Made | None:
     try:
         receipt, sha256 = check_part(path)
     except DataError as error:
-        warnings.warn(f"{error}; it is made again", NarrowsWarning, stacklevel=2)
+        warn(f"{error}; it is made again")
         return None
     if receipt.run_sha256 != job.run_sha256:
         raise InputError(f"{path} was made with other settings, another model or version: give another folder")

@@ -18,15 +18,8 @@ from narrows.errors import ModelError
 
 INSTEAD = "methods without gradients (occlusion, lime, kernel_shap) explain it as it is, all others its float model"
 
-STEPS = (
-    "Round",
-    "Floor",
-    "Ceil",
-    "Trunc",
-    "Sign",
-    "NotImplemented",
-    "WarnNotImplemented",
-)  # no gradient, by their nature
+# Steps that by their nature have no gradient.
+STEPS = ("Round", "Floor", "Ceil", "Trunc", "Sign", "NotImplemented", "WarnNotImplemented")
 STEP = 0.01  # of the activation's deviation
 
 

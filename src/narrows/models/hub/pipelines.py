@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError, shown
-from narrows.models.heads.targets import count_labels
+from narrows.models.heads.targets import count_labels, kind_of_outputs
 from narrows.models.text.encoding import token_limit
 from narrows.models.text.long_text import LongTexts
 
@@ -137,17 +137,13 @@ def _is_stock(function: Any) -> bool:
 
 
 def _function(model: PreTrainedModel) -> str:
-    """Name what Narrows makes of a classifier's logits, as pipelines call it: a single one is a number by itself."""
-    alone = model.config.problem_type is None and count_labels(model) == 1
-    return "none" if alone else _usual_function(model)
+    """Name what Narrows makes of a classifier's logits, as pipelines call it."""
+    return {"numbers": "none", "labels": "sigmoid", "classes": "softmax"}[kind_of_outputs(model)]
 
 
 def _usual_function(model: PreTrainedModel) -> str:
-    """Name what a pipeline makes of a classifier's logits unless it is told otherwise."""
-    problem = model.config.problem_type
-    if problem == "regression":
-        return "none"
-    return "sigmoid" if problem == "multi_label_classification" or count_labels(model) == 1 else "softmax"
+    """Name what a pipeline makes of a classifier's logits by itself: a single one is no number for it."""
+    return "sigmoid" if model.config.problem_type is None and count_labels(model) == 1 else _function(model)
 
 
 def _advice(name: str, pipe: Any) -> str:

@@ -88,9 +88,13 @@ class Reader:
     def check(self, target: Target) -> None:
         """Refuse a target that every text is to have, where no text can: a label that the classifier lacks."""
         target = as_plain(target)
-        gold = target is None or (isinstance(target, str) and target == GOLD)
-        if isinstance(self.task, Classifying) and not gold and (count := count_labels(self._model)):
-            self.task.resolve(Question(Example("-"), Encoding({}, (), (), (), 0), target), torch.zeros(count))
+        if target is not None and not _is_gold(target):
+            self._check_label(Question(Example("-"), Encoding({}, (), (), (), 0), target))
+
+    def _check_label(self, question: Question) -> None:
+        """Refuse a target that the classifier lacks, before the model runs."""
+        if isinstance(self.task, Classifying) and (count := count_labels(self._model)):
+            self.task.resolve(question, torch.zeros(count))
 
     def ask(self, item: Item, target: Target) -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
@@ -99,6 +103,8 @@ class Reader:
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
         questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
+        if _is_gold(target):
+            self._check_label(questions[0])
         for question in questions:
             check_rows(self._model, self._tokenizer, question.encoding.features["input_ids"])
         longest = max(len(question.encoding) for question in questions)
@@ -136,6 +142,10 @@ class Reader:
         if self._pairs is not None and self._pairs != (example.text_pair is not None):
             trained, given = ("pairs of texts", "a single text") if self._pairs else ("single texts", "a pair")
             yield "pair", f"the model was trained on {trained}, and {named} is {given}: what it says of it means little"
+
+
+def _is_gold(target: Target) -> bool:
+    return isinstance(target, str) and target == GOLD
 
 
 def _trained_on_pairs(model: PreTrainedModel) -> bool | None:
