@@ -55,9 +55,7 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--file takes neither --pair, --html, --json nor --layer all; the file holds the pairs")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
-    text, pair, target, against = (
-        None if one is None else terminal.decoded(one) for one in (text, pair, target, against)
-    )
+    text, pair, target, against = map(terminal.decoded, (text, pair, target, against))
     asked = Contrast(target, against) if target is not None and against is not None else target
     _check(html, file, out)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)

@@ -1,7 +1,7 @@
 """What the methods that remove tokens share: p(target) of perturbed texts, each distinct one computed once."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -72,18 +72,12 @@ def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool
 
 def leave_one_out(batch: Batch, removal: Removal) -> Scores:
     """Leave out one token at a time, of all texts together: (texts, content tokens of the longest)."""
-    present, forward = as_presence(batch, removal)
-    options = {"additional_forward_args": (torch.arange(len(batch)),)}
-    ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
-    values: Tensor = ablation.attribute(present, perturbations_per_eval=together, **options)
-    return values.detach().double().numpy()
-
-
-def as_presence(batch: Batch, removal: Removal) -> tuple[Tensor, Any]:
-    """Make presences, all 1, (texts, content tokens of the longest), and a function of rows of them and their texts."""
-    longest = max(len(content_positions(encoding)) for encoding in batch.encodings)
 
     def forward(present: Tensor, texts: Tensor) -> Tensor:
         return torch.from_numpy(predict_present(batch, texts.tolist(), present.numpy() > 0.5, removal))
 
-    return torch.ones(len(batch), longest, dtype=torch.float64), forward
+    longest = max(len(content_positions(encoding)) for encoding in batch.encodings)
+    present, texts = torch.ones(len(batch), longest, dtype=torch.float64), (torch.arange(len(batch)),)
+    ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
+    values: Tensor = ablation.attribute(present, perturbations_per_eval=together, additional_forward_args=texts)
+    return values.detach().double().numpy()

@@ -1,8 +1,7 @@
 """Makes the parts of a run: from a chunk of texts to a file, the same bytes on every machine and at every time."""
 
 import warnings
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer, Tick
 from narrows.models.heads.targets import GOLD, class_labels, find_label
-from narrows.models.heads.task import Question
 from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE
 from narrows.models.padding import sees_padding
-from narrows.models.text.reader import Reader
+from narrows.models.text.reader import Asked, Reader
 from narrows.run.parts import Chunk, Made, Receipt, cost_file, part_file, save_part
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json, identify_method, identify_model, versions
@@ -75,16 +73,9 @@ class Worker:
     def check(self, texts: Iterable[Text]) -> None:
         """Let a method that looks texts up, such as a file of scores, look for all of them that can be read."""
         if (check := getattr(self.explainer.method, "check", None)) is not None:
-            readable = (text for text in texts if isinstance(text, Example))
-            questions = chain.from_iterable(map(self._questions, readable))
+            read = (self._reader.read(text, self._target) for text in texts)
+            questions = (question for one in read if isinstance(one, Asked) for question in one.questions)
             check((question.example, question.encoding) for question in questions)
-
-    def _questions(self, text: Example) -> Sequence[Question]:
-        """Encode a text, as one question or several windows; none if it is wrong, which its row will say."""
-        try:
-            return self._reader.ask(text, self._target).questions
-        except NarrowsError:
-            return ()
 
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""

@@ -65,7 +65,7 @@ class Reader:
                 if window:
                     yield window
                 raise
-            asked = self._try(item, target)
+            asked = self.read(item, target)
             window.append(asked)
             rows += 1
             if isinstance(asked, Asked):
@@ -78,7 +78,7 @@ class Reader:
         if window:
             yield window
 
-    def _try(self, item: Item | NarrowsError, target: Target) -> Asked | NarrowsError:
+    def read(self, item: Item | NarrowsError, target: Target) -> Asked | NarrowsError:
         """Encode one text, or give what is wrong with it."""
         try:
             return item if isinstance(item, NarrowsError) else self.ask(item, target)
