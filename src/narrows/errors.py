@@ -108,6 +108,11 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     return int(value)
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of another library says, or its class if it says nothing."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
+
+
 def shown(value: Any) -> str:
     """Write any value in one short line, for a message; the text of a model or a table has many."""
     return " ".join(repr(value).split())[:60]

@@ -360,7 +360,7 @@ class Explainer:
             except Exception as error:
                 if len(rows) > 1 or not is_out_of_memory(error):
                     raise
-                return [no_memory(len(questions[rows[0]].encoding), str(error))]
+                return [no_memory(len(questions[rows[0]].encoding), error)]
             # One of them is the cause, which its halves find out.
             return [*explain_rows(rows[: len(rows) // 2]), *explain_rows(rows[len(rows) // 2 :])]
 

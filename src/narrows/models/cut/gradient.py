@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
-from narrows.errors import ModelError
+from narrows.errors import ModelError, first_line
 
 INSTEAD = "methods without gradients (occlusion, lime, kernel_shap) explain it as it is, all others its float model"
 
@@ -173,7 +173,7 @@ def _refusal(model: nn.Module, name: str) -> ModelError:
 
 
 def _failure(model: nn.Module, name: str, error: RuntimeError) -> ModelError:
-    reason = str(error).partition("\n")[0].rstrip(".")
+    reason = first_line(error).rstrip(".")
     return ModelError(f"{_called(model, name)} cannot run with a gradient ({reason}): {INSTEAD}")
 
 
