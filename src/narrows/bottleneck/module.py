@@ -131,10 +131,8 @@ class LayerInformationBottleneck:
             put_in = _from_tokens(bottlenecked.flatten(0, 1), activation.shape)
             with _tapped(self.layer, at_input, put_in):
                 output = self.forward_func(*repeated)
-            losses = [
-                _loss(own, wanted, self.output) for own, wanted in zip(output.split(samples), targets, strict=True)
-            ]
-            return torch.stack(losses)
+            pairs = zip(output.split(samples), targets, strict=True)
+            return torch.stack([_loss(own, wanted, self.output) for own, wanted in pairs])
 
         seeds = [_row_seed(self.optimization.seed, args, row, rows) for row in range(rows)]
         nats = optimize(nll, x, prior, real, self.optimization, seeds).nats

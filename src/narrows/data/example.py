@@ -13,6 +13,10 @@ PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("questio
 SINGLE_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label", "gold_label")
 ID_COLUMNS = ("id", "idx")
+OPTIONAL_COLUMNS = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | {
+    *LABEL_COLUMNS,
+    *ID_COLUMNS,
+}
 COLUMNS = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
 
 
@@ -48,7 +52,7 @@ class Example:
         """Read a string, a tuple of two or a row with the column names above; or raise an `InputError`."""
         if isinstance(item, Example):
             return item
-        check_no_chat(item)
+        refuse_chat(item)
         row = as_row(item)
         if row is None:
             if isinstance(item, tuple) and len(item) == 2:
@@ -109,7 +113,7 @@ def as_row(item: Any) -> Mapping[str, Any] | None:
     return {name: item[name] for name in item.keys()} if callable(getattr(item, "keys", None)) else None  # noqa: SIM118
 
 
-def check_no_chat(item: Any) -> None:
+def refuse_chat(item: Any) -> None:
     """Raise an `InputError` for a message of a chat, or a list of them."""
     first = item[0] if isinstance(item, (list, tuple)) and item else item
     if isinstance(first, Mapping) and "role" in first and "content" in first:

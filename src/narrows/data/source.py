@@ -16,8 +16,8 @@ from narrows.data.example import (
     Example,
     check_columns,
     check_label,
-    check_no_chat,
     is_missing,
+    refuse_chat,
     sample,
 )
 from narrows.data.tables import SUFFIXES, read_examples
@@ -110,7 +110,7 @@ def rows_of(items: Any) -> Iterable[Any] | None:
     if isinstance(items, ItemsView):
         raise InputError("items() of a dictionary are keys with values, which would be read as pairs: give values()")
     if isinstance(items, (list, tuple)):
-        check_no_chat(items)
+        refuse_chat(items)
     if isinstance(items, (str, Example)) or getattr(items, "ndim", None) == 0 or _is_pair(items):
         return None
     if hasattr(items, "with_format") and hasattr(items, "column_names"):  # of the datasets library: rows, when needed

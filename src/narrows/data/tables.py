@@ -8,20 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data import parquet
-from narrows.data.example import (
-    COLUMNS,
-    ID_COLUMNS,
-    LABEL_COLUMNS,
-    PAIR_COLUMNS,
-    SINGLE_COLUMNS,
-    Example,
-    check_columns,
-    check_label,
-)
+from narrows.data.example import COLUMNS, OPTIONAL_COLUMNS, Example, check_columns, check_label
 from narrows.errors import DataError, InputError, strict
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
-_OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | {*LABEL_COLUMNS, *ID_COLUMNS}
 
 # While a row is cut into fields, a byte that is not UTF-8 (surrogateescape) and a NUL byte are half characters: the csv
 # module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
@@ -97,7 +87,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 
 def _example(path: Path, row: Row) -> Example | DataError:
     """Make an example of a row: an empty second text, label or id of a table means that there is none."""
-    values = {name: value for name, value in row.values.items() if not (name in _OPTIONAL and value == "")}
+    values = {name: value for name, value in row.values.items() if not (name in OPTIONAL_COLUMNS and value == "")}
     try:
         return check_label(Example.of(values))
     except InputError as error:

@@ -277,10 +277,8 @@ class _Continuing(Task):
             log_p = logits.double().cpu().log_softmax(dim=-1)
             own, better = float(log_p[target.ids[0]]), float(log_p[first])
             if better - own > MUCH and better > LIKELY:
-                probable = (
-                    f"its first token has p = {math.exp(own):.2g}, that of {other!r:.60} p = {math.exp(better):.2g}"
-                )
-                warn(f"{target.text!r:.60} hardly follows {text[-30:]!r}: {probable}")
+                said = f"{target.text!r:.60} hardly follows {text[-30:]!r}: its first token has p = {math.exp(own):.2g}"
+                warn(f"{said}, that of {other!r:.60} p = {math.exp(better):.2g}")
 
 
 @contextmanager
