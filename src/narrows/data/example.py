@@ -13,10 +13,7 @@ PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("questio
 SINGLE_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label", "gold_label")
 ID_COLUMNS = ("id", "idx")
-OPTIONAL_COLUMNS = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | {
-    *LABEL_COLUMNS,
-    *ID_COLUMNS,
-}
+OPTIONAL_COLUMNS = {second for _, second in PAIR_COLUMNS}.difference(SINGLE_COLUMNS).union(LABEL_COLUMNS, ID_COLUMNS)
 COLUMNS = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
 
 

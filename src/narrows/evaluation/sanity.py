@@ -67,10 +67,8 @@ def seed_stability(
     if "seed" not in settings.settings_of(type(own)):
         raise InputError(f"the method {registry.spec(own)} has no seed")
     model, tokenizer, prior = explainer.model, explainer.tokenizer, explainer.prior
-    maps = [
-        Explainer(model, tokenizer, registry.changed(own, {"seed": seed}), prior)(list(texts), targets)
-        for seed in seeds
-    ]
+    seeded = [registry.changed(own, {"seed": seed}) for seed in seeds]
+    maps = [Explainer(model, tokenizer, each, prior)(list(texts), targets) for each in seeded]
     taus = np.stack([_taus(one, other) for one, other in combinations(maps, 2)])  # (pairs, texts)
     return np.array([mean_defined(pairs) for pairs in taus.T])
 

@@ -15,7 +15,6 @@ from narrows.data.source import Text
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer, Tick
-from narrows.models.heads.targets import GOLD, class_labels, find_label
 from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE
 from narrows.models.padding import sees_padding
@@ -38,9 +37,8 @@ class Worker:
         self.classifier = classifier or load_classifier(settings.model, device)
         model, tokenizer = self.classifier.model, self.classifier.tokenizer
         self._target = None if settings.target == "predicted" else settings.target
-        if self._target not in (None, GOLD):
-            find_label(str(self._target), class_labels(model))
         self._reader = Reader(model, tokenizer, settings.max_tokens, settings.long_texts)
+        self._reader.check(self._target)
         self.limit = self._reader.limit  # most tokens of a text; None = any number
         sees_padding(model, tokenizer)  # found out once per model, and here it does not count as a cost
         # Most tokens in a pass: which texts share one must not depend on the memory that is free now.
@@ -65,7 +63,7 @@ class Worker:
         return _size(example) if whole else min(_size(example), CHARACTERS * self.limit)  # type: ignore[operator]
 
     def rehearse(self, examples: Iterable[Example]) -> NarrowsError | None:
-        """Explain the shortest of some texts, and return what is wrong."""
+        """Explain the shortest of some texts, and return what is wrong with it; an error of the model is raised."""
         shortest = min(examples, key=_size, default=None)
         found = None if shortest is None else next(self.explainer.each([(shortest, self._target)], 1))
         return found if isinstance(found, NarrowsError) else None
