@@ -182,11 +182,8 @@ def _tapped(layer: nn.Module, at_input: bool, put_in: Tensor | None = None) -> I
         return (put_in, *value[1:]) if isinstance(value, tuple) else put_in
 
     register = layer.register_forward_pre_hook if at_input else layer.register_forward_hook
-    handle = register(lambda _, *values: exchange(values[-1]))
-    try:
+    with register(lambda _, *values: exchange(values[-1])):
         yield seen
-    finally:
-        handle.remove()
 
 
 def _only(seen: list[Tensor], layer: nn.Module) -> list[Tensor]:

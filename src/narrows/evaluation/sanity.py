@@ -102,7 +102,7 @@ def _parts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Exa
     order: list[str] = []  # in which the modules run; those of the head do not run before the first block
     with ExitStack() as hooks, torch.no_grad():
         for module, name in names.items():
-            hooks.callback(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)).remove)
+            hooks.enter_context(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)))
         forward_logits(model, collate([encode(tokenizer, text, None)], padding, model.device))
     before = order[: order.index(names[network.blocks[0]])]
     head = set(order).difference(before)

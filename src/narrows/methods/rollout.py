@@ -58,11 +58,8 @@ def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
         ends.append(end)
         return end if isinstance(output, Tensor) else (end, *output[1:])
 
-    handle = network.blocks[-1].register_forward_hook(cut)
-    try:
+    with network.blocks[-1].register_forward_hook(cut):
         output = call(network.model, inputs, output_attentions=True)
-    finally:
-        handle.remove()
     attentions = tuple(getattr(output, "attentions", None) or ())
     tokens = inputs["input_ids"].shape[1]
     square = all(isinstance(a, Tensor) and a.ndim == 4 and a.shape[2:] == (tokens, tokens) for a in attentions)

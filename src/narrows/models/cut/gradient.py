@@ -81,8 +81,8 @@ class _Recorder:
             with ExitStack() as hooks:
                 for name, part in self._model.named_modules():
                     before, after = partial(self._before, name), self._after
-                    hooks.callback(part.register_forward_pre_hook(before, with_kwargs=True).remove)
-                    hooks.callback(part.register_forward_hook(after).remove)
+                    hooks.enter_context(part.register_forward_pre_hook(before, with_kwargs=True))
+                    hooks.enter_context(part.register_forward_hook(after))
                 logits = run(self._start)
         except RuntimeError as error:
             raise _failure(self._model, self._begun[-1][0] if self._begun else "", error) from error

@@ -294,8 +294,5 @@ def _head_reading(model: PreTrainedModel, places: Sequence[Sequence[int]]) -> It
         rows = wanted.to(hidden.device).repeat_interleave(len(hidden) // len(wanted), dim=0)
         return (hidden.gather(1, rows.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])), *args[1:])
 
-    handle = head.register_forward_pre_hook(gather)
-    try:
+    with head.register_forward_pre_hook(gather):
         yield
-    finally:
-        handle.remove()
