@@ -14,7 +14,7 @@ from narrows.models.text.long_text import LongTexts
 
 EXPLAINED = ("text-classification", "token-classification", "fill-mask", "text-generation")
 MODEL = "explain its model, with Explainer(pipe.model, pipe.tokenizer),"
-INSTEAD = {
+WAYS = {
     "zero-shot-classification": f"{MODEL} on the pair of the text and {{hypothesis!r}}, target='entailment'",
     "question-answering": f"{MODEL} on {{{{'question': ..., 'context': ...}}}}",
 }
@@ -79,7 +79,7 @@ def unpack_pipeline(pipe: Any) -> Unpacked:
     task, reading = getattr(pipe, "task", type(pipe).__name__), _parameters(pipe, "preprocess_params")
     if task not in EXPLAINED:
         hypothesis = reading.get("hypothesis_template", "This example is {}.")
-        instead = INSTEAD.get(str(task), f"those for {', '.join(EXPLAINED)} can")
+        instead = WAYS.get(str(task), f"those for {', '.join(EXPLAINED)} can")
         raise ModelError(f"a pipeline for {task!r} cannot be explained: {instead.format(hypothesis=hypothesis)}")
     if pipe.tokenizer is None:
         raise ModelError("the pipeline has no tokenizer")
