@@ -219,7 +219,7 @@ def test_a_model_is_loaded_by_a_name(name: Any) -> None:
 
 @pytest.mark.parametrize("tokenizer", [None, "sentiment", torch.nn.Linear(2, 2)])
 def test_a_tokenizer_is_one(bert: Classifier, tokenizer: Any) -> None:
-    with pytest.raises(ModelError, match="expected the model's tokenizer, not "):
+    with pytest.raises(ModelError, match="a tokenizer of transformers is needed beside the model, not "):
         Explainer(bert[0], tokenizer, "saliency")
 
 

@@ -55,7 +55,7 @@ def test_a_visitor_names_no_files(method: str) -> None:
 
 def test_what_is_typed_becomes_a_method() -> None:
     assert write_method("fast", {}, None) == "fast"
-    assert write_method("fast", {"points": "12", "iterations": "4"}, 3) == "best:layer=3"
+    assert write_method("fast", {"points": "12", "iterations": "4"}, 3) == "fast:layer=3:points=12:iterations=4"
     assert find_method(write_method("fast", {"interval": "0, 1"}, None)).interval == (0, 1)
     assert write_method("lime", {"samples": "50"}, 3) == "lime:samples=50"  # it looks at no layer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_without_a_layer_it_looks_at_a_sixth_a_half_and_five_sixths_of_the_depth
 @pytest.mark.parametrize("method", NAMES)
 def test_it_does_not_depend_on_the_seed(bert: Classifier, method: str) -> None:
     base = find_method(method)
-    one, other = (explain(bert, Evidence(**{**base.__dict__, "seed": seed}), [LONG])[0] for seed in (0, 1))
+    one, other = (explain(bert, replace(base, seed=seed), [LONG])[0] for seed in (0, 1))
     assert one.scores.tolist() == other.scores.tolist() and one.ranking == other.ranking
     assert one.scores.std() > 0
 

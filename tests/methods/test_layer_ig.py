@@ -10,7 +10,7 @@ import pytest
 
 from asking import explain, scores
 from by_hand import EXAMPLES, encoded, inputs_of, log_p_of, padded_ids, widened
-from narrows.errors import LayerError
+from narrows.errors import InputError, LayerError
 from narrows.methods.layer_ig import LayerIntegratedGradients
 from tiny import Classifier
 
@@ -41,7 +41,13 @@ def test_at_the_embeddings_it_is_integrated_gradients_up_to_the_layer_norm(bert:
     assert layer.sum() == pytest.approx(plain.sum(), abs=0.05 * np.abs(plain).sum())
 
 
-@pytest.mark.parametrize("layer", [-1, 4, "2", (1, 4)])
-def test_a_layer_out_of_range_is_refused(bert: Classifier, layer: Any) -> None:
+@pytest.mark.parametrize("layer", [-1, 4])
+def test_a_layer_out_of_range_is_refused(bert: Classifier, layer: int) -> None:
     with pytest.raises(LayerError, match="3"):
+        scores(bert, LayerIntegratedGradients(layer=layer), EXAMPLES[:1])
+
+
+@pytest.mark.parametrize("layer", ["2", (1, 4)])
+def test_what_is_no_layer_is_refused(bert: Classifier, layer: Any) -> None:
+    with pytest.raises(InputError, match="layer must be a whole number or none"):
         scores(bert, LayerIntegratedGradients(layer=layer), EXAMPLES[:1])

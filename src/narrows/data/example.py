@@ -23,7 +23,7 @@ class Example:
 
     Example:
         >>> Example.of({"premise": "It rains.", "hypothesis": "It is dry.", "label": "contradiction"})
-        Example(text='It rains.', text_pair='It is dry.', label='contradiction')
+        Example(text='It rains.', text_pair='It is dry.', label='contradiction', id=None)
     """
 
     text: str

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import tiny
 from narrows.data.example import Example
-from narrows.errors import InputError
+from narrows.errors import InputError, ModelError
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding, encode
 from narrows.models.text.removal import check_removal, remove
@@ -137,7 +137,7 @@ def test_what_was_out_of_sight_stays_so() -> None:
 
 def test_ways_that_there_are_not_and_missing_mask_tokens_are_refused() -> None:
     without = tiny.byte_tokenizer(roberta=False)
-    with pytest.raises(InputError, match="no mask token: remove tokens by 'delete' or 'attention'"):
+    with pytest.raises(ModelError, match="no mask token: remove tokens by 'delete' or 'attention'"):
         remove(encode(without, Example("good"), None), [0], "mask", without)
     with pytest.raises(InputError, match="delete, mask, attention, not 'blur'"):
         check_removal("blur", WORDPIECE)
