@@ -15,7 +15,7 @@ def check_model(model: Any, tokenizer: Any) -> None:
     if way := _instead(model):
         raise ModelError(f"{type(model).__name__} cannot be explained as it is: {way}")
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
-        raise ModelError(f"expected the model's tokenizer, not {type(tokenizer).__name__}")
+        raise ModelError(f"a tokenizer of transformers is needed beside the model, not {type(tokenizer).__name__}")
 
 
 def _instead(model: Any) -> str | None:
