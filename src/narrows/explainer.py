@@ -21,18 +21,7 @@ from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
 from narrows.data.example import Item
 from narrows.data.source import rows_of
-from narrows.errors import (
-    OF_ONE_TEXT,
-    InputError,
-    LayerError,
-    ModelError,
-    NarrowsError,
-    count,
-    forget,
-    shown,
-    strict,
-    warn,
-)
+from narrows.errors import OF_ONE_TEXT, InputError, LayerError, ModelError, NarrowsError, count, forget, strict, warn
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import changed, find_method, spec
@@ -153,7 +142,7 @@ class Explainer:
             ModelError: If there is no such model or it has no classification head.
         """
         if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-            raise ModelError(f"a model is loaded by its name or folder, not by {shown(name)}")
+            raise ModelError(f"a model is loaded by its name or folder, not by {name!r:.60}")
         loaded = load_classifier(os.fspath(name), device)
         return cls(
             loaded.model,
@@ -296,7 +285,7 @@ class Explainer:
         first = 1 if own == PRIORS["residual"] else 0
         chosen = range(first, self.blocks + 1) if layers is None else layers
         if not isinstance(chosen, Iterable) or not (by_layer := [changed(self.method, {"layer": i}) for i in chosen]):
-            raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {shown(layers)}")
+            raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {layers!r:.60}")
         (asked,) = strict(next(self._reader.windows([(item, target)], 1, 1)))
         explained = strict(self._in_batches(asked.questions, by_layer, 1))
         return Attributions(merge(asked.pieces, attributions) for attributions in zip(*explained, strict=True))
@@ -381,6 +370,7 @@ class Explainer:
                     tick(sum(len(questions[row].encoding) for row in found) / total)
                 sound = [row for row in left if not isinstance(found[row], NarrowsError)]
                 left = sound if len(sound) < len(left) else []
+        explain_rows.cache_clear()  # it refers to itself, so its results would wait for the garbage collector
         return [found[row] for row in range(len(questions))]
 
 

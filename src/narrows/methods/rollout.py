@@ -59,12 +59,11 @@ def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
         return end if isinstance(output, Tensor) else (end, *output[1:])
 
     with network.blocks[-1].register_forward_hook(cut):
-        output = call(network.model, inputs, output_attentions=True)
+        output = call(network.model, inputs, ["output_attentions"])
     attentions = tuple(getattr(output, "attentions", None) or ())
-    tokens = inputs["input_ids"].shape[1]
+    tokens, name = inputs["input_ids"].shape[1], type(network.model).__name__
     square = all(isinstance(a, Tensor) and a.ndim == 4 and a.shape[2:] == (tokens, tokens) for a in attentions)
     if len(attentions) != len(network.blocks) or not square:
-        name = type(network.model).__name__
         raise ModelError(f"{name} gives no attention weights (tokens, tokens) of each block: rollout needs them")
     # Fixed weights that differ from class to class, for the plain sum of logits may not change where each does.
     classes = torch.arange(1, output.logits.shape[-1] + 1, device=output.logits.device)

@@ -1,7 +1,7 @@
 """Calling a model of any signature on the inputs that it takes, and finding the logits in whatever it returns."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,13 +19,13 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 WRAP = "wrap it in a module whose forward(input_ids, attention_mask) returns the logits"
 
 
-def call(model: nn.Module, inputs: Inputs, **options: Any) -> Any:
-    """Call a model on those of the inputs, (batch, tokens) each, that its forward takes, with options that it needs."""
+def call(model: nn.Module, inputs: Inputs, needed: Sequence[str] = ()) -> Any:
+    """Call a model on those of the inputs, (batch, tokens) each, that its forward takes, with some switches on."""
     named = inspect.signature(model.forward).parameters
     off = {name: value for name, value in OFF.items() if name in named}
-    args, kwargs = arguments(model, {**inputs, "return_dict": True, **off, **options})
+    args, kwargs = arguments(model, {**inputs, "return_dict": True, **off, **dict.fromkeys(needed, True)})
     called = f"{type(model).__name__}.forward"
-    if lacking := [name for name in options if name not in kwargs]:
+    if lacking := [name for name in needed if name not in kwargs]:
         raise ModelError(f"{called} takes no {', '.join(lacking)}, which this method needs")
     try:
         return model(*args, **kwargs)
