@@ -7,11 +7,13 @@ are also what Python itself raises in such a case, so that ``except OSError`` or
 import re
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from numbers import Integral
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class NarrowsError(ValueError):
@@ -92,11 +94,26 @@ def need(module: str, message: str) -> Any:
         raise DependencyError(message) from error
 
 
-def count(name: str, value: Any, least: int = 1) -> int:
-    """Return a whole number of Python's or numpy's, or raise an `InputError` if it is none or too small."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least:
-        return int(value)
-    raise InputError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
+def strict(results: Iterable[T | NarrowsError]) -> Iterator[T]:
+    """Pass results on, and raise the first error that stands in the place of one."""
+    for result in results:
+        if isinstance(result, NarrowsError):
+            raise result
+        yield result
+
+
+def count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number of Python's or numpy's, or raise an `InputError` if it is none, or out of bounds."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise InputError(f"{name} must be a whole number of at least {least}, not {shown(value)}")
+    if most is not None and int(value) > most:
+        raise InputError(f"{name} must be at most {most:,}, not {shown(value)}")
+    return int(value)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of another library says, or its class if it says nothing."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def shown(value: Any) -> str:

@@ -9,10 +9,11 @@ A text that cannot be read or explained is an error in its place, and costs no o
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
+from functools import cache
 from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast, overload
+from typing import TYPE_CHECKING, cast, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -20,7 +21,17 @@ from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
 from narrows.data.example import Item, known_of
 from narrows.data.source import class_names, rows_of
-from narrows.errors import OF_ONE_TEXT, InputError, LayerError, ModelError, NarrowsError, count, forget, shown, warn
+from narrows.errors import (
+    OF_ONE_TEXT,
+    InputError,
+    LayerError,
+    ModelError,
+    NarrowsError,
+    count,
+    forget,
+    strict,
+    warn,
+)
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
 from narrows.methods.registry import changed, find_method, spec
@@ -40,8 +51,8 @@ from narrows.models.text.reader import Asked, Reader
 if TYPE_CHECKING:
     from transformers import Pipeline
 
-T = TypeVar("T")
 PriorChoice = AnyPrior | str | Path | None
+Tick = Callable[[float], None]  # takes the share that is done, 0 to 1
 
 WINDOW = 4  # batches of a stream that are sorted by length together, and come out together; a list is one window
 
@@ -141,7 +152,7 @@ class Explainer:
             ModelError: If there is no such model or it has no classification head.
         """
         if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-            raise ModelError(f"a model is loaded by its name or folder, not by {shown(name)}")
+            raise ModelError(f"a model is loaded by its name or folder, not by {name!r:.60}")
         loaded = load_classifier(os.fspath(name), device)
         return cls(
             loaded.model,
@@ -249,7 +260,7 @@ class Explainer:
         if rows is None:
             if targets is not None and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
-            return _sound(next(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
+            return next(strict(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
         if targets is None:
             self._reader.check(cast("Target", target), class_names(inputs))
         if not isinstance(inputs, Sized):
@@ -282,18 +293,19 @@ class Explainer:
         own = self._cut.find_prior(getattr(self.method, "prior", None))
         first = 1 if own == PRIORS["residual"] else 0
         chosen = range(first, self.blocks + 1) if layers is None else layers
-        if not isinstance(chosen, Iterable) or not (chosen := list(chosen)):
-            raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {shown(layers)}")
-        by_layer = [changed(self.method, {"layer": layer}) for layer in chosen]
-        (asked,) = next(self._reader.windows([(item, target)], 1, 1))
-        pieces, questions = _sound(asked).pieces, _sound(asked).questions
-        explained = [_sound(found) for found in self._in_batches(questions, by_layer, 1)]
-        return Attributions(merge(pieces, attributions) for attributions in zip(*explained, strict=True))
+        if not isinstance(chosen, Iterable) or not (by_layer := [changed(self.method, {"layer": i}) for i in chosen]):
+            raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {layers!r:.60}")
+        (asked,) = strict(next(self._reader.windows([(item, target)], 1, 1)))
+        explained = strict(self._in_batches(asked.questions, by_layer, 1))
+        return Attributions(merge(asked.pieces, attributions) for attributions in zip(*explained, strict=True))
 
     def _choose_prior(self, prior: PriorChoice) -> AnyPrior:
         if prior is None:
             if "prior" in settings_of(type(self.method)) and self.method.prior is None:  # type: ignore[attr-defined]
-                _warn_of_instance()
+                warn(
+                    "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
+                    "a corpus prior, made with 'narrows prior', gives better maps"
+                )
             return PRIORS["instance"]
         chosen = find_prior(prior)
         if isinstance(chosen, Prior):
@@ -301,18 +313,22 @@ class Explainer:
         return chosen
 
     def each(
-        self, requests: Iterable[tuple[Item | NarrowsError, Target]], batch_size: int = 32, batches: int = WINDOW
+        self,
+        requests: Iterable[tuple[Item | NarrowsError, Target]],
+        batch_size: int = 32,
+        batches: int = WINDOW,
+        tick: Tick = lambda _: None,
     ) -> Iterator[Attribution | NarrowsError]:
         """Explain a stream of texts, each with its target; an error stays, or comes, in the place of its text.
 
         Lists, streams, runs and files are explained by this. So many batches are explained at a time, in which texts of
-        like length share one.
+        like length share one; `tick` is called with the share of them that is done.
         """
         batch_size = count("batch_size", batch_size)
         tokens = self._budget.tokens // self.method.copies
         for window in self._reader.windows(requests, batches * batch_size, batches * max(tokens, 1)):
             questions = [question for asked in window if isinstance(asked, Asked) for question in asked.questions]
-            finished = iter(self._in_batches(questions, [self.method], batch_size))
+            finished = iter(self._in_batches(questions, [self.method], batch_size, tick))
             for asked in window:
                 if isinstance(asked, NarrowsError):
                     yield asked
@@ -323,17 +339,18 @@ class Explainer:
                 yield error or merge(asked.pieces, [found[0] for found in own if not isinstance(found, NarrowsError)])
 
     def _in_batches(
-        self, questions: Sequence[Question], methods: Sequence[Method], batch_size: int
+        self, questions: Sequence[Question], methods: Sequence[Method], batch_size: int, tick: Tick = lambda _: None
     ) -> list[list[Attribution] | NarrowsError]:
         """Explain questions by some methods, in batches that fit into memory; an error for each that fails alone."""
 
-        def explain(rows: list[int]) -> list[list[Attribution]]:
+        def explain(rows: Sequence[int]) -> list[list[Attribution]]:
             batch = Batch(cut, [questions[row] for row in rows])
             if len(methods) > 1:
                 batch.prefix(range(self.blocks + 1))
             return [method.explain(batch) for method in methods]
 
-        def explain_rows(rows: list[int]) -> list[list[Attribution] | NarrowsError]:
+        @cache
+        def explain_rows(rows: tuple[int, ...]) -> list[list[Attribution] | NarrowsError]:
             try:
                 return [list(maps) for maps in zip(*explain(rows), strict=True)]
             except OF_ONE_TEXT as error:
@@ -342,39 +359,29 @@ class Explainer:
             except Exception as error:
                 if len(rows) > 1 or not is_out_of_memory(error):
                     raise
-                return [no_memory(len(questions[rows[0]].encoding), str(error))]
+                return [no_memory(len(questions[rows[0]].encoding), error)]
             # One of them is the cause, which its halves find out.
             return [*explain_rows(rows[: len(rows) // 2]), *explain_rows(rows[len(rows) // 2 :])]
 
         copies = max(method.copies for method in methods)
         found: dict[int, list[Attribution] | NarrowsError] = {}
-        made: dict[tuple[int, ...], list[list[Attribution] | NarrowsError]] = {}
-        left = list(range(len(questions)))
+        left, total = list(range(len(questions))), sum(len(question.encoding) for question in questions)
         with self._cut.lent() as cut:
             reader = (cut.model, self.tokenizer)
             while left:  # again without those that failed, so that the others share passes as if these were not there
 
                 def explain_left(rows: list[int], left: list[int] = left) -> list[list[Attribution] | NarrowsError]:
-                    batch = tuple(left[row] for row in rows)
-                    if batch not in made:
-                        made[batch] = explain_rows(list(batch))
-                    return made[batch]
+                    return explain_rows(tuple(left[row] for row in rows))
 
                 encodings = [questions[row].encoding for row in left]
-                for rows, explained in run_in_batches(
-                    reader, self._budget, encodings, batch_size, explain_left, copies
-                ):
+                batches = run_in_batches(reader, self._budget, encodings, batch_size, explain_left, copies)
+                for rows, explained in batches:
                     found.update(zip([left[row] for row in rows], explained, strict=True))
+                    tick(sum(len(questions[row].encoding) for row in found) / total)
                 sound = [row for row in left if not isinstance(found[row], NarrowsError)]
                 left = sound if len(sound) < len(left) else []
+        explain_rows.cache_clear()  # it refers to itself, so its results would wait for the garbage collector
         return [found[row] for row in range(len(questions))]
-
-
-def _sound(result: T | NarrowsError) -> T:
-    """Pass a result on, or raise the error that stands in its place."""
-    if isinstance(result, NarrowsError):
-        raise result
-    return result
 
 
 def _placed(results: Iterable[Attribution | NarrowsError]) -> Iterator[Result]:
@@ -391,10 +398,3 @@ def _warned(results: Iterable[Result]) -> Iterator[Result]:
         if isinstance(result, NarrowsError):
             warn(f"not explained: {result}")
         yield result
-
-
-def _warn_of_instance() -> None:
-    warn(
-        "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
-        "a corpus prior, made with 'narrows prior', gives better maps"
-    )

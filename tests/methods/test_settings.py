@@ -16,7 +16,7 @@ from narrows.methods.information import InformationBottleneck
 from narrows.methods.registry import find_method
 from narrows.methods.settings import (
     Setting,
-    as_plain,
+    as_json,
     check_settings,
     is_required,
     parse_setting,
@@ -123,7 +123,7 @@ def test_settings_are_the_fields_with_their_types_defaults_and_help() -> None:
 
 
 def test_json_has_lists_for_tuples_and_names_for_functions() -> None:
-    assert as_plain({"a": (1, 2), "b": read, "c": None, "d": 0.5}) == {"a": [1, 2], "b": "read", "c": None, "d": 0.5}
+    assert as_json({"a": (1, 2), "b": read, "c": None, "d": 0.5}) == {"a": [1, 2], "b": "read", "c": None, "d": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_evidence_refuses_a_setting_of_another_type_at_once(values: dict[str, An
 def test_numbers_of_numpy_are_numbers_and_are_recorded_as_those_of_python() -> None:
     method = Evidence(points=np.int64(6), layer=(np.int64(1), 2), interval=[0.0, np.float64(1)])  # type: ignore[arg-type]
     check_settings(method)
-    plain = as_plain({"points": method.points, "layer": method.layer})
+    plain = as_json({"points": method.points, "layer": method.layer})
     assert plain == {"points": 6, "layer": [1, 2]}
     assert [type(value) for value in (plain["points"], *plain["layer"])] == [int, int, int]
 

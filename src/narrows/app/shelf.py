@@ -13,7 +13,7 @@ from narrows.models.hub.loading import Classifier, load_classifier
 
 
 class Shelf:
-    """Classifiers by name, and no others; a computation sets hooks in its model, so that a second waits for it."""
+    """Classifiers by name, and no others; one computation runs at a time, and a second waits for its memory."""
 
     def __init__(self, names: Sequence[str], device: str | None = None, max_tokens: int = MAX_TOKENS) -> None:
         """Name the models, where they run, and the most tokens of a text; raises an `InputError`."""

@@ -131,10 +131,8 @@ class LayerInformationBottleneck:
             put_in = _from_tokens(bottlenecked.flatten(0, 1), activation.shape)
             with _tapped(self.layer, at_input, put_in):
                 output = self.forward_func(*repeated)
-            losses = [
-                _loss(own, wanted, self.output) for own, wanted in zip(output.split(samples), targets, strict=True)
-            ]
-            return torch.stack(losses)
+            pairs = zip(output.split(samples), targets, strict=True)
+            return torch.stack([_loss(own, wanted, self.output) for own, wanted in pairs])
 
         seeds = [_row_seed(self.optimization.seed, args, row, rows) for row in range(rows)]
         nats = optimize(nll, x, prior, real, self.optimization, seeds).nats
@@ -184,11 +182,8 @@ def _tapped(layer: nn.Module, at_input: bool, put_in: Tensor | None = None) -> I
         return (put_in, *value[1:]) if isinstance(value, tuple) else put_in
 
     register = layer.register_forward_pre_hook if at_input else layer.register_forward_hook
-    handle = register(lambda _, *values: exchange(values[-1]))
-    try:
+    with register(lambda _, *values: exchange(values[-1])):
         yield seen
-    finally:
-        handle.remove()
 
 
 def _only(seen: list[Tensor], layer: nn.Module) -> list[Tensor]:
@@ -257,18 +252,19 @@ def _loss(output: Tensor, target: Any, kind: Output | None) -> Tensor:
     return -_log_p(wide, kind)[:, index]
 
 
+def are_probabilities(values: Tensor) -> bool:
+    """Tell whether the rows of an output, (..., classes), are nowhere below 0 and sum to 1."""
+    sums = values.detach().sum(dim=-1)
+    return bool((values >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+
+
 def _log_p(wide: Tensor, kind: Output | None) -> Tensor:
     """Compute log-probabilities, (samples, classes), of what a forward function returns."""
-    if kind != "logits":
-        sums = wide.detach().sum(dim=-1)
-        sum_to_one = bool((wide >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
-        if kind is None and sum_to_one:
-            raise InputError("forward_func returns rows that sum to 1: say output='probabilities' or output='logits'")
-        if kind == "probabilities" and not sum_to_one:
-            raise InputError(
-                "output='probabilities', but forward_func returns rows that are below 0 or do not sum to 1"
-            )
+    if kind is None and are_probabilities(wide):
+        raise InputError("forward_func returns rows that sum to 1: say output='probabilities' or output='logits'")
     if kind == "probabilities":
+        if not are_probabilities(wide):
+            raise InputError("forward_func returns rows that are below 0 or do not sum to 1: they are no probabilities")
         return wide.clamp(min=torch.finfo(wide.dtype).tiny).log()
     return log_softmax(wide, dim=-1)
 

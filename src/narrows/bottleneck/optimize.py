@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Annotated, Literal
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from narrows.bottleneck.channel import information, insert_noise
 from narrows.bottleneck.prior import Gaussian
-from narrows.errors import InputError
+from narrows.errors import InputError, count
 
 AUTO_BETA_RATIO = 10.0  # the paper's rule: beta = 10 * cross-entropy / information at the first step
 AUTO_BETA_FLOOR = 0.1  # the largest beta at which predictions were measured to survive
@@ -63,18 +63,13 @@ class Optimization:
 
 def check_seed(seed: object) -> None:
     """Raise an `InputError` unless a seed is a whole number from 0 to 2**63 - 1, which every generator takes."""
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63:
-        raise InputError(f"seed must be a whole number of at least 0 and below 2**63, not {seed!r:.60}")
+    count("seed", seed, 0, 2**63 - 1)
 
 
 def check_counts(settings: object, *names: str) -> None:
-    """Raise an `InputError` unless these settings are whole numbers of at least 1, and no memory's worth of them."""
+    """Raise an `InputError` unless these settings are whole numbers from 1 to `MOST`."""
     for name in names:
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, not {value!r:.60}")
-        if int(value) > MOST:
-            raise InputError(f"{name} must be at most {MOST:,}, not {value!r:.60}")
+        count(name, getattr(settings, name), most=MOST)
 
 
 def check_numbers(settings: object, *names: str, above_zero: bool) -> None:

@@ -150,9 +150,8 @@ class Prior:
         return cls(mean.float(), std.float(), moments[0].count, model)
 
     def __repr__(self) -> str:
-        return (
-            f"Prior({self.name!r}, {self.count:,} tokens, {self.model.blocks} blocks of {self.model.hidden} features)"
-        )
+        sizes = f"{self.model.blocks} blocks of {self.model.hidden} features"
+        return f"Prior({self.name!r}, {self.count:,} tokens, {sizes})"
 
     @property
     def name(self) -> str:

@@ -23,13 +23,8 @@ app = typer.Typer(
 for module in (explain, runs, models):
     app.add_typer(module.commands)
 
-LOST = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EIO,
-    errno.EPIPE,
-}  # of stdout; files say themselves what is wrong
+# Errors of stdout; files say themselves what is wrong.
+LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE}
 INTERRUPTED = 130  # what shells give a program that was stopped by Ctrl-C
 
 

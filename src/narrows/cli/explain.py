@@ -3,7 +3,6 @@
 import json
 import sys
 import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, tee
 from pathlib import Path
@@ -56,9 +55,7 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--file takes neither --pair, --html, --json nor --layer all; the file holds the pairs")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
-    text, pair, target, against = (
-        None if one is None else terminal.decoded(one) for one in (text, pair, target, against)
-    )
+    text, pair, target, against = map(terminal.decoded, (text, pair, target, against))
     asked = Contrast(target, against) if target is not None and against is not None else target
     _check(html, file, out)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
@@ -151,19 +148,17 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target,
 
     faults: list[NarrowsError] = []
     written = cut = 0
-    total = sum(isinstance(row, Example) for row in tables.read_examples(file))
-    if total == 0:
+    readable = [isinstance(row, Example) for row in tables.read_examples(file)]
+    if not any(readable):
         terminal.report_faults([row for row in tables.read_examples(file) if isinstance(row, DataError)])
         raise InputError(f"{file} holds no text to explain")
     try:
         with maps.map_writer(out) as write, terminal.progress_bar("Explaining") as report, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*tokens that the model takes", NarrowsWarning)  # they are counted
-            report(0, total)
-            read, waiting = tee(enumerate(tables.read_examples(file)))
-            numbers = (number for number, row in waiting if isinstance(row, Example))
-            rows = _explain_rows(explainer, terminal.texts((row for _, row in read), faults), target, batch_size)
-            for done, (found, number) in enumerate(zip(rows, numbers, strict=True), start=1):
-                report(done, total)
+            report(0, len(readable))
+            rows = _explain_rows(explainer, tables.read_examples(file), target, batch_size)
+            for number, found in enumerate(rows):
+                report(number + 1, len(readable))
                 if isinstance(found, NarrowsError):
                     faults.append(found)
                     continue
@@ -175,29 +170,24 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target,
             say("warning", f"stopped; what was done is in {partial}")
         raise
     if cut:
-        say("warning", f"{cut} of {total} texts are longer than the model takes; 'truncated' counts the tokens cut off")
+        texts = f"{cut} of {sum(readable)} texts"
+        say("warning", f"{texts} are longer than the model takes; 'truncated' counts the tokens cut off")
     typer.echo(f"narrows: wrote {out}: {written:,} texts", err=True)
     terminal.report_faults(faults)
 
 
 def _explain_rows(
-    explainer: "Explainer", examples: Iterable[Example], target: Target, batch_size: int
+    explainer: "Explainer", rows: "Iterable[Example | DataError]", target: Target, batch_size: int
 ) -> "Iterator[Attribution | NarrowsError]":
     """Explain texts, with the error in the place of a text that has one; raise it if all of the first have one."""
-    read: deque[Example] = deque()
-
-    def requests() -> "Iterator[tuple[Example, Target]]":
-        for example in examples:
-            read.append(example)
-            yield example, target
-
-    results = explainer.each(requests(), batch_size, WINDOW)
+    read, waiting = tee(rows)
+    results = zip(explainer.each(((row, target) for row in read), batch_size, WINDOW), waiting, strict=True)
     first = list(islice(results, WINDOW * batch_size))
-    errors = [error for error in first if isinstance(error, NarrowsError)]
-    if errors and len(errors) == len(first):  # something is wrong with the options, not with the texts
+    explained = [found for found, row in first if isinstance(row, Example)]
+    errors = [found for found in explained if isinstance(found, NarrowsError)]
+    if errors and len(errors) == len(explained):  # something is wrong with the options, not with the texts
         raise errors[0]
-    for found in chain(first, results):
-        example = read.popleft()
-        if isinstance(found, NarrowsError):
-            found.place = found.place or f"{example.text!r:.60}"
+    for found, row in chain(first, results):
+        if isinstance(row, Example) and isinstance(found, NarrowsError):
+            found.place = found.place or f"{row.text!r:.60}"
         yield found

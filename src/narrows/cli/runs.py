@@ -14,6 +14,7 @@ from narrows.run.settings import BetaSettings, DatasetSettings, EvaluateSettings
 
 if TYPE_CHECKING:
     from narrows.data.schema import RunSummary
+    from narrows.data.source import Source
     from narrows.models.hub.loading import Classifier
     from narrows.run.dataset import Engine
 
@@ -25,22 +26,13 @@ sweep = typer.Typer(help="Run the degradation test over the layers, or over beta
 @takes_settings(DatasetSettings)
 def run(config: DatasetSettings) -> None:
     """Explain a whole data set into Parquet files; an interrupted run resumes, to the same bytes."""
-    from narrows.bottleneck.prior import find_prior
-    from narrows.data.output import check_folder
     from narrows.data.source import Source
-    from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_classifier
     from narrows.models.memory import MOST_TOKENS_ELSEWHERE
     from narrows.run.dataset import explain_dataset, threads
-    from narrows.run.store import load_packages
 
-    load_packages()
-    check_folder(config.out)
-    find_method(config.method)  # a wrong method, and wrong data, is an error before a model is loaded
-    if config.prior is not None:
-        find_prior(config.prior)
     source = Source(config.data, config.split, config.data_dir, config.limit, config.seed)
-    next(iter(source), None)
+    _check(config, [config.method], source)
     if config.gpus_per_worker and config.tokens_per_batch is None:  # this process may have no GPU itself
         config = replace(config, tokens_per_batch=MOST_TOKENS_ELSEWHERE)
     how: Any = {"engine": _engine(config), "share": Share.parse(config.shard), "strict": config.strict}
@@ -137,25 +129,15 @@ def _run(
     config: RunSettings, names: Sequence[str], of_model: "Callable[[Classifier], Sequence[str]] | None" = None
 ) -> None:
     """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
-    from narrows.bottleneck.prior import find_prior
-    from narrows.data.output import check_folder
     from narrows.data.source import Source
     from narrows.evaluation.statistics import load_scipy
-    from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_classifier
     from narrows.run.evaluating import Plan, evaluate
     from narrows.run.results import write_summary
-    from narrows.run.store import load_packages
 
-    load_packages()
     load_scipy()
-    check_folder(config.out)
-    for name in names:
-        find_method(name)  # a wrong method, and a wrong prior, is an error before a model is loaded
-    if config.prior is not None:
-        find_prior(config.prior)
     source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
-    next(iter(source), None)  # wrong data, too
+    _check(config, names, source)
     classifier = load_classifier(config.model, config.device)
     same = ("target", "prior", "max_tokens", "rows_per_part", "batch_size")
     how: Any = {"removals": config.removal_names, **{name: getattr(config, name) for name in same}}
@@ -168,6 +150,22 @@ def _run(
     typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)
 
 
+def _check(config: DatasetSettings | RunSettings, names: Sequence[str], source: "Source") -> None:
+    """Find out what is wrong with packages, folder, methods, prior and data before a model is loaded."""
+    from narrows.bottleneck.prior import find_prior
+    from narrows.data.output import check_folder
+    from narrows.methods.registry import find_method
+    from narrows.run.store import load_packages
+
+    load_packages()
+    check_folder(config.out)
+    for name in names:
+        find_method(name)
+    if config.prior is not None:
+        find_prior(config.prior)
+    next(iter(source), None)
+
+
 def _show(summary: "RunSummary") -> None:
     from rich.table import Table
     from rich.text import Text
@@ -175,9 +173,8 @@ def _show(summary: "RunSummary") -> None:
     from narrows.viz.spans import visible
 
     about = f"{summary['dataset']}: {summary['instances']} texts, {summary['removal']}, target {summary['target']}"
-    table = Table(
-        "method", title=Text(visible(about)), caption="drop: of p(target) without the first ninth, 95 % interval"
-    )
+    drop = "drop: of p(target) without the first ninth, 95 % interval"
+    table = Table("method", title=Text(visible(about)), caption=drop)
     for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):
         table.add_column(heading, justify="right", no_wrap=True)
     for method in summary["methods"].values():

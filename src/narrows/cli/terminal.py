@@ -33,16 +33,14 @@ def say(kind: str, message: object) -> None:
     typer.echo(f"narrows: {kind}: {one_line(str(message))}", err=True)
 
 
-def decoded(argument: str) -> str:
+def decoded(argument: str | None) -> str | None:
     """Read an argument as UTF-8 where the console cannot hold it: Python then gets half characters."""
+    if argument is None or not any("\ud800" <= character <= "\udfff" for character in argument):
+        return argument
     try:
-        argument.encode()
-    except UnicodeEncodeError:
-        try:
-            return os.fsencode(argument).decode()
-        except UnicodeError:
-            raise InputError("a text on the command line is not UTF-8") from None
-    return argument
+        return os.fsencode(argument).decode()
+    except UnicodeError:
+        raise InputError("a text on the command line is not UTF-8") from None
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data.example import Example
-from narrows.data.tables import check_file, strict, table_rows
-from narrows.errors import DataError, InputError, need
+from narrows.data.tables import check_file, table_rows
+from narrows.errors import DataError, InputError, need, strict
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("questio
 SINGLE_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label", "gold_label")
 ID_COLUMNS = ("id", "idx")
+OPTIONAL_COLUMNS = {second for _, second in PAIR_COLUMNS}.difference(SINGLE_COLUMNS).union(LABEL_COLUMNS, ID_COLUMNS)
 COLUMNS = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
-_ONE_TEXT = "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
-CHAT = f"messages of a chat are explained as the one text that the model reads: {_ONE_TEXT}"
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,7 @@ class Example:
         """Read a string, a tuple of two or a row with the column names above; or raise an `InputError`."""
         if isinstance(item, Example):
             return item
-        if is_chat(item) or (isinstance(item, list) and item and is_chat(item[0])):
-            raise InputError(CHAT)
+        refuse_chat(item)
         row = as_row(item)
         if row is None:
             if isinstance(item, tuple) and len(item) == 2:
@@ -78,9 +76,7 @@ def check_columns(names: Iterable[Any]) -> None:
     listed = list(names)
     if twice := [name for name in COLUMNS if listed.count(name) > 1]:
         raise InputError(f"two columns are named {twice[0]!r}")
-    if not any(name in listed for name in SINGLE_COLUMNS) and not any(
-        set(pair) <= set(listed) for pair in PAIR_COLUMNS
-    ):
+    if not any(set(columns) <= set(listed) for columns in (*zip(SINGLE_COLUMNS), *PAIR_COLUMNS)):
         pairs = "; ".join("/".join(pair) for pair in PAIR_COLUMNS)
         named = ", ".join(map(str, listed)) or "none"
         raise InputError(f"no text column among {named}; name one 'text' (or a pair: {pairs})")
@@ -130,9 +126,12 @@ def known_of(item: Any) -> dict[str, Any]:
     return {**texts, "id": example.id, "gold": gold}
 
 
-def is_chat(item: Any) -> bool:
-    """Tell whether an item is a message of a chat."""
-    return isinstance(item, Mapping) and "role" in item and "content" in item
+def refuse_chat(item: Any) -> None:
+    """Raise an `InputError` for a message of a chat, or a list of them."""
+    first = item[0] if isinstance(item, (list, tuple)) and item else item
+    if isinstance(first, Mapping) and "role" in first and "content" in first:
+        template = "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
+        raise InputError(f"messages of a chat are explained as the one text that the model reads: {template}")
 
 
 def is_missing(value: Any) -> bool:

@@ -11,8 +11,8 @@ from narrows.data import parquet
 from narrows.data.checking import misfit
 from narrows.data.output import written_whole
 from narrows.data.schema import AttributionDict, FailedDict
-from narrows.data.tables import read_rows, strict
-from narrows.errors import DataError, InputError, NarrowsError
+from narrows.data.tables import read_rows
+from narrows.errors import DataError, InputError, NarrowsError, strict
 
 SUFFIXES = (".jsonl", ".parquet")
 ROW_GROUP = 256  # texts that go to a Parquet file together
@@ -38,7 +38,12 @@ def map_writer(path: Path) -> Iterator[Write]:
     """Open a file for explained texts, which appears when all are written; until then it ends in ``.partial``."""
     check_format(path)
     writer = _parquet_writer if path.suffix == ".parquet" else _json_writer
-    with written_whole(path, keep_partial=True) as partial, writer(partial) as write:
+    numbers = count()
+    with written_whole(path, keep_partial=True) as partial, writer(partial) as add:
+
+        def write(found: AttributionDict | FailedDict, row: int | None = None) -> None:
+            add(found, next(numbers) if row is None else row)
+
         yield write
 
 
@@ -57,15 +62,13 @@ def read_maps(path: Path) -> Iterator[AttributionDict]:
 
 @contextmanager
 def _json_writer(path: Path) -> Iterator[Write]:
-    numbers = count()
     with path.open("w", encoding="utf-8") as file:
 
-        def write(found: AttributionDict | FailedDict, row: int | None = None) -> None:
-            number = next(numbers) if row is None else row
-            file.write(json.dumps({**found, "row": number}, ensure_ascii=False) + "\n")
+        def add(found: AttributionDict | FailedDict, row: int) -> None:
+            file.write(json.dumps({**found, "row": row}, ensure_ascii=False) + "\n")
             file.flush()
 
-        yield write
+        yield add
 
 
 @contextmanager
@@ -73,7 +76,6 @@ def _parquet_writer(path: Path) -> Iterator[Write]:
     arrow, arrow_parquet = parquet.load_arrow()
     schema = parquet.attribution_schema()
     held: list[parquet.Row] = []
-    numbers = count()
     with arrow_parquet.ParquetWriter(path, schema, **parquet.FORMAT) as file:
 
         def flush() -> None:
@@ -81,15 +83,15 @@ def _parquet_writer(path: Path) -> Iterator[Write]:
                 file.write_table(arrow.Table.from_pylist(held, schema=schema))
                 held.clear()
 
-        def write(found: AttributionDict | FailedDict, row: int | None = None) -> None:
-            known = {"row": next(numbers) if row is None else row}
-            held.append(
-                {**found, **parquet.of_data(found), **known} if "error" in found else parquet.to_row(found, known)
-            )
+        def add(found: AttributionDict | FailedDict, row: int) -> None:
+            if "error" in found:
+                held.append({**found, **parquet.of_data(found), "row": row})
+            else:
+                held.append(parquet.to_row(found, {"row": row}))
             if len(held) == ROW_GROUP:
                 flush()
 
         try:
-            yield write
+            yield add
         finally:
             flush()

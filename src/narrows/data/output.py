@@ -31,9 +31,8 @@ def check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise InputError(f"cannot write into {path}: it is not a folder")
     if path.suffix.lower() in FILES and not path.exists():
-        raise InputError(
-            f"cannot write {path}: the results are a folder, and its name ends in {path.suffix} like a file"
-        )
+        why = f"the results are a folder, and its name ends in {path.suffix} like a file"
+        raise InputError(f"cannot write {path}: {why}")
 
 
 def partial_path(path: Path) -> Path:

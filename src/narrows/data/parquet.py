@@ -9,7 +9,7 @@ from typing import Any
 from narrows.data.checking import misfit
 from narrows.data.schema import AttributionDict, MethodDict
 from narrows.data.words import make_words
-from narrows.errors import DataError, need
+from narrows.errors import DataError, first_line, need
 
 # The names are those of pyarrow's types; brackets make a list. docs/scale.md says what each column is.
 _WRITTEN = (
@@ -99,7 +99,7 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
             "record": json.loads(row["record"]) | {name: row[name] for name in OWN if row.get(name) is not None},
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"text {row.get('row')} is no explained text: {_first_line(error)}") from error
+        raise DataError(f"text {row.get('row')} is no explained text: {first_line(error):.200}") from error
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except Exception as error:  # the library's own errors have no base that covers all
-        raise DataError(f"{path} is damaged, or not a Parquet file: {_first_line(error)}") from error
+        raise DataError(f"{path} is damaged, or not a Parquet file: {first_line(error):.200}") from error
     with file:
         yield file
 
@@ -131,14 +131,10 @@ def read_rows(path: Path, columns: Sequence[str] | None = None, size: int = 256)
                 yield from batch.to_pylist()
                 number += len(batch)
         except Exception as error:  # as above
-            raise DataError(f"{path} is damaged after row {number}: {_first_line(error)}") from error
+            raise DataError(f"{path} is damaged after row {number}: {first_line(error):.200}") from error
 
 
 def write_rows(where: Any, rows: Iterable[Mapping[str, Any]], schema: Any) -> None:
     """Write rows (what is missing is null) as one Parquet file, by path or open for writing, with checksums."""
     arrow, parquet = load_arrow()
     parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), where, **FORMAT)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{(str(error).splitlines() or [''])[0] or type(error).__name__:.200}"

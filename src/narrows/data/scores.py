@@ -28,6 +28,7 @@ SPACES = "\u0120\u010a\u2581"  # before a token: a space and a line break in byt
 _SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _BYTES = {chr(byte): byte for byte in _SEEN}
 _BYTES |= {chr(0x100 + i): byte for i, byte in enumerate(byte for byte in range(256) if byte not in _SEEN)}
+SHOWN = 3  # faults that a message names
 Span = tuple[int, int, int]  # segment, start, end
 Character = tuple[int, int]  # segment and offset
 Placed = tuple[list[Character], float]  # what a token covers, and its score
@@ -44,8 +45,6 @@ class ScoredText:
     spans: tuple[Span | None, ...] | None = None  # None for a special token, and where the file does not say
     ranks: tuple[int | None, ...] | None = None  # the order of removal, 1 = first; None as above
 
-
-SHOWN = 3  # faults that a message names
 
 Find = Callable[[Example], ScoredText | None]
 

@@ -11,20 +11,19 @@ from typing import Any
 
 from narrows.data import datasets
 from narrows.data.example import (
-    CHAT,
     COLUMNS,
     ID_COLUMNS,
     LABEL_COLUMNS,
     Example,
     check_columns,
     check_label,
-    is_chat,
     is_missing,
     known_of,
+    refuse_chat,
     sample,
 )
-from narrows.data.tables import SUFFIXES, read_examples, strict
-from narrows.errors import DataError, InputError, NarrowsError, shown
+from narrows.data.tables import SUFFIXES, read_examples
+from narrows.errors import DataError, InputError, NarrowsError, shown, strict
 
 Text = Example | NarrowsError
 _held = lru_cache(maxsize=1)(datasets.load)  # benchmarks are small; an archive is not unpacked each time it is read
@@ -106,15 +105,14 @@ def rows_of(items: Any) -> Iterable[Any] | None:
     if isinstance(items, (bytes, bytearray)):
         raise InputError("bytes are not text yet: decode them, as in data.decode('utf-8')")
     if isinstance(items, os.PathLike):
-        raise InputError(
-            f"{shown(os.fspath(items))} is a path, not a text: give the text or the rows that the file holds"
-        )
+        path = shown(os.fspath(items))
+        raise InputError(f"{path} is a path, not a text: give the text or the rows that the file holds")
     if isinstance(items, (set, frozenset)):
         raise InputError(f"a {type(items).__name__} has no order, so no result could be told from another: give a list")
     if isinstance(items, ItemsView):
         raise InputError("items() of a dictionary are keys with values, which would be read as pairs: give values()")
-    if isinstance(items, (list, tuple)) and items and is_chat(items[0]):
-        raise InputError(CHAT)
+    if isinstance(items, (list, tuple)):
+        refuse_chat(items)
     if isinstance(items, (str, Example)) or getattr(items, "ndim", None) == 0 or _is_pair(items):
         return None
     if hasattr(items, "with_format") and hasattr(items, "column_names"):  # of the datasets library: rows, when needed
@@ -128,9 +126,8 @@ def rows_of(items: Any) -> Iterable[Any] | None:
     names = getattr(items, "column_names", getattr(items, "columns", None))
     if names is not None and hasattr(items, "__len__"):
         return _rows_of_columns(list(names), items)
-    if callable(
-        getattr(items, "keys", None)
-    ):  # a row, by column; a mapping of columns; or a Series, by whatever its index holds
+    # A row, by column; a mapping of columns; or a Series, by whatever its index holds.
+    if callable(getattr(items, "keys", None)):
         known = [name for name in COLUMNS.difference(ID_COLUMNS) if name in items.keys()]  # noqa: SIM118
         if isinstance(items, Mapping) and known and all(_is_column(items[name]) for name in known):
             return _rows_of_columns(list(items), items)

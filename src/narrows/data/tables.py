@@ -2,28 +2,16 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from narrows.data import parquet
-from narrows.data.example import (
-    COLUMNS,
-    ID_COLUMNS,
-    LABEL_COLUMNS,
-    PAIR_COLUMNS,
-    SINGLE_COLUMNS,
-    Example,
-    check_columns,
-    check_label,
-    known_of,
-)
-from narrows.errors import DataError, InputError, NarrowsError
+from narrows.data.example import COLUMNS, OPTIONAL_COLUMNS, Example, check_columns, check_label, known_of
+from narrows.errors import DataError, InputError, strict
 
-T = TypeVar("T")
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
-_OPTIONAL = {second for _, second in PAIR_COLUMNS if second not in SINGLE_COLUMNS} | {*LABEL_COLUMNS, *ID_COLUMNS}
 
 # While a row is cut into fields, a byte that is not UTF-8 (surrogateescape) and a NUL byte are half characters: the csv
 # module of Python 3.10 refuses NUL, and a wrong byte must spoil its own row only.
@@ -43,14 +31,6 @@ def read_examples(path: str | Path) -> Iterator[Example | DataError]:
     """Stream the texts of a file, found by the names of columns as in `Example.of`; a ``.tsv`` file has no quoting."""
     path = Path(path)
     return (row if isinstance(row, DataError) else _example(path, row) for row in read_rows(path))
-
-
-def strict(rows: Iterable[T | NarrowsError]) -> Iterator[T]:
-    """Pass rows on and raise the first error among them."""
-    for row in rows:
-        if isinstance(row, NarrowsError):
-            raise row
-        yield row
 
 
 def read_rows(path: Path) -> Iterator[Row | DataError]:
@@ -107,7 +87,7 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
 
 def _example(path: Path, row: Row) -> Example | DataError:
     """Make an example of a row: an empty second text, label or id of a table means that there is none."""
-    values = {name: value for name, value in row.values.items() if not (name in _OPTIONAL and value == "")}
+    values = {name: value for name, value in row.values.items() if not (name in OPTIONAL_COLUMNS and value == "")}
     try:
         return check_label(Example.of(values))
     except InputError as error:

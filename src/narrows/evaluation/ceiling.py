@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.errors import InputError
+from narrows.errors import count
 from narrows.evaluation.degradation import removal_counts
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding
@@ -45,8 +45,7 @@ def find_worst_removals(
         >>> [encoding.tokens[position] for position in worst.positions]
         ['superb']
     """
-    if width < 1:
-        raise InputError(f"the width of the beam must be at least 1, not {width}")
+    count("width", width)
     check_removal(removal, tokenizer)
 
     def best(encoding: Encoding, target: int, sets: Sequence[frozenset[int]]) -> list[tuple[float, frozenset[int]]]:

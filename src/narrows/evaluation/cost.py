@@ -46,7 +46,7 @@ def measured(model: nn.Module) -> Iterator[Cost]:
     cost = Cost()
     with ExitStack() as cleanup:
         for block in dict.fromkeys(blocks):  # one hook per module, also for one that stands for several blocks
-            cleanup.callback(block.register_forward_hook(passive(after_block)).remove)
+            cleanup.enter_context(block.register_forward_hook(passive(after_block)))
         start = _now(model)
         try:
             yield cost

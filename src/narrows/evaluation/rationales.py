@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from narrows.attribution import Attribution, Result
 from narrows.data.example import Example
-from narrows.data.tables import check_file, strict
-from narrows.errors import DataError, InputError, need
+from narrows.data.tables import check_file
+from narrows.errors import DataError, InputError, need, strict
 from narrows.evaluation.degradation import Array
 from narrows.models.text.encoding import Encoding
 

@@ -12,8 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Result
 from narrows.data.example import Example, Item
-from narrows.data.tables import strict
-from narrows.errors import InputError, ModelError
+from narrows.errors import InputError, ModelError, strict
 from narrows.evaluation.degradation import Array
 from narrows.evaluation.statistics import kendall_tau, mean_defined
 from narrows.explainer import Explainer
@@ -68,10 +67,8 @@ def seed_stability(
     if "seed" not in settings.settings_of(type(own)):
         raise InputError(f"the method {registry.spec(own)} has no seed")
     model, tokenizer, prior = explainer.model, explainer.tokenizer, explainer.prior
-    maps = [
-        Explainer(model, tokenizer, registry.changed(own, {"seed": seed}), prior)(list(texts), targets)
-        for seed in seeds
-    ]
+    seeded = [registry.changed(own, {"seed": seed}) for seed in seeds]
+    maps = [Explainer(model, tokenizer, each, prior)(list(texts), targets) for each in seeded]
     taus = np.stack([_taus(one, other) for one, other in combinations(maps, 2)])  # (pairs, texts)
     return np.array([mean_defined(pairs) for pairs in taus.T])
 
@@ -105,7 +102,7 @@ def _parts(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: Exa
     order: list[str] = []  # in which the modules run; those of the head do not run before the first block
     with ExitStack() as hooks, torch.no_grad():
         for module, name in names.items():
-            hooks.callback(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)).remove)
+            hooks.enter_context(module.register_forward_pre_hook(lambda *_, name=name: order.append(name)))
         forward_logits(model, collate([encode(tokenizer, text, None)], padding, model.device))
     before = order[: order.index(names[network.blocks[0]])]
     head = set(order).difference(before)

@@ -138,11 +138,8 @@ def replaced_embeddings(model: nn.Module, ids: Tensor, embedded: Tensor) -> Iter
             raise ModelError(f"{name} rearranges its tokens before it embeds them: no gradient fits them")
         return embedded.to(output.dtype)
 
-    handle = _embedding(model).register_forward_hook(hook)
-    try:
+    with _embedding(model).register_forward_hook(hook):
         yield
-    finally:
-        handle.remove()
     if not calls:
         raise ModelError(f"{name} does not call its input embedding: there is no gradient at it")
 

@@ -39,14 +39,9 @@ class FromFile:
 
     def check(self, texts: Iterable[tuple[Example, Encoding]]) -> None:
         """Make sure that the file scores all texts, before hours of work; else a `DataError` on what it lacks."""
-        faults, count = [], 0
-        for count, (example, encoding) in enumerate(texts, start=1):  # noqa: B007 - counts
-            try:
-                self._scores(example, encoding)
-            except DataError as error:
-                faults.append(str(error))
-        if faults:
-            raise DataError(f"{len(faults):,} of {count:,} texts have no scores: {first_of(faults)}")
+        faults = [self._fault(example, encoding) for example, encoding in texts]
+        if found := [fault for fault in faults if fault is not None]:
+            raise DataError(f"{len(found):,} of {len(faults):,} texts have no scores: {first_of(found)}")
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Look up the scores of texts; a `DataError` names one without a row, or a row whose tokens are not in it."""
@@ -56,6 +51,13 @@ class FromFile:
             scores.append(own)
             rankings.append(ranking_of(row, encoding) or by_score(scores[-1], encoding.segments))
         return batch.attributions(self, scores, rankings=rankings)
+
+    def _fault(self, example: Example, encoding: Encoding) -> str | None:
+        try:
+            self._scores(example, encoding)
+        except DataError as error:
+            return str(error)
+        return None
 
     def _scores(self, example: Example, encoding: Encoding) -> tuple[ScoredText, Scores]:
         """Find the row of a text, and its scores on our tokens, (tokens,)."""

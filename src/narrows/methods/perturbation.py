@@ -1,7 +1,7 @@
 """What the methods that remove tokens share: p(target) of perturbed texts, each distinct one computed once."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.bottleneck.optimize import MOST, check_seed
-from narrows.errors import InputError, ModelError, NumericsError
+from narrows.errors import InputError, ModelError, NumericsError, count
 from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores, content_positions
 from narrows.models.heads.classifying import Classifying
@@ -29,12 +29,10 @@ class Removing:
     quantity, signed, additive, copies = "score", True, False, 1  # additive: not to the rise from a typical text
 
     def __post_init__(self) -> None:
-        samples = getattr(self, "samples", 2)
         check_seed(getattr(self, "seed", 0))
         if self.removal not in get_args(Removal):
             raise InputError(f"removal must be one of {', '.join(get_args(Removal))}, not {self.removal!r}")
-        if isinstance(samples, bool) or not isinstance(samples, int) or not 2 <= samples <= MOST:
-            raise InputError(f"samples must be a whole number of at least 2 and at most {MOST:,}, not {samples!r:.60}")
+        count("samples", getattr(self, "samples", 2), 2, MOST)
         load(self.package)
 
 
@@ -74,18 +72,12 @@ def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool
 
 def leave_one_out(batch: Batch, removal: Removal) -> Scores:
     """Leave out one token at a time, of all texts together: (texts, content tokens of the longest)."""
-    present, forward = as_presence(batch, removal)
-    options = {"additional_forward_args": (torch.arange(len(batch)),)}
-    ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
-    values: Tensor = ablation.attribute(present, perturbations_per_eval=together, **options)
-    return values.detach().double().numpy()
-
-
-def as_presence(batch: Batch, removal: Removal) -> tuple[Tensor, Any]:
-    """Make presences, all 1, (texts, content tokens of the longest), and a function of rows of them and their texts."""
-    longest = max(len(content_positions(encoding)) for encoding in batch.encodings)
 
     def forward(present: Tensor, texts: Tensor) -> Tensor:
         return torch.from_numpy(predict_present(batch, texts.tolist(), present.numpy() > 0.5, removal))
 
-    return torch.ones(len(batch), longest, dtype=torch.float64), forward
+    longest = max(len(content_positions(encoding)) for encoding in batch.encodings)
+    present, texts = torch.ones(len(batch), longest, dtype=torch.float64), (torch.arange(len(batch)),)
+    ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
+    values: Tensor = ablation.attribute(present, perturbations_per_eval=together, additional_forward_args=texts)
+    return values.detach().double().numpy()

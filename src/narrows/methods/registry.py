@@ -15,7 +15,7 @@ from narrows.data.schema import MethodDict
 from narrows.errors import InputError, shown
 from narrows.methods.settings import (
     Setting,
-    as_plain,
+    as_json,
     check_settings,
     is_required,
     parse_setting,
@@ -162,7 +162,7 @@ def describe(method: Described) -> MethodDict:
     label = ", ".join([shown, *(f"{key} {write_setting(value)}" for key, value in said.items())])
     return {
         "name": name,
-        "settings": as_plain({key: getattr(method, key) for key in known}),
+        "settings": as_json({key: getattr(method, key) for key in known}),
         "label": label,
         "quantity": method.quantity,
         "unit": method.unit,

@@ -1,6 +1,5 @@
 """Attention rollout: how much of each token attention alone carries to where the head reads."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from narrows.attribution import Attribution
 from narrows.errors import ModelError
 from narrows.methods.method import Batch, Names
+from narrows.models.cut.calling import call
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
 
@@ -58,17 +58,10 @@ def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
         ends.append(end)
         return end if isinstance(output, Tensor) else (end, *output[1:])
 
-    parameters, name = inspect.signature(network.model.forward).parameters, type(network.model).__name__
-    if not ("output_attentions" in parameters or any(own.kind is own.VAR_KEYWORD for own in parameters.values())):
-        raise ModelError(f"{name} takes no output_attentions: rollout needs the attention weights of each block")
-    options = {"use_cache": False} if "use_cache" in parameters else {}
-    handle = network.blocks[-1].register_forward_hook(cut)
-    try:
-        output = network.model(**inputs, **options, output_attentions=True, return_dict=True)
-    finally:
-        handle.remove()
+    with network.blocks[-1].register_forward_hook(cut):
+        output = call(network.model, inputs, ["output_attentions"])
     attentions = tuple(getattr(output, "attentions", None) or ())
-    tokens = inputs["input_ids"].shape[1]
+    tokens, name = inputs["input_ids"].shape[1], type(network.model).__name__
     square = all(isinstance(a, Tensor) and a.ndim == 4 and a.shape[2:] == (tokens, tokens) for a in attentions)
     if len(attentions) != len(network.blocks) or not square:
         raise ModelError(f"{name} gives no attention weights (tokens, tokens) of each block: rollout needs them")

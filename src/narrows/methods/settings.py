@@ -13,7 +13,7 @@ from narrows.data.example import plain
 from narrows.errors import InputError, shown
 
 YES, NO = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
-MOST_LISTED = 10_000  # numbers that a range such as 0-6 may stand for: more than any model has layers
+LONGEST_RANGE = 10_000  # numbers that a range such as 0-6 may stand for: more than any model has layers
 NAMED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "none"}
 
 
@@ -69,7 +69,7 @@ def write_setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
-def as_plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give settings as JSON has them: tuples are lists, functions their names."""
     listed = {name: [*map(plain, v)] if isinstance(v, tuple) else plain(v) for name, v in values.items()}
     return {name: getattr(value, "__qualname__", value) for name, value in listed.items()}
@@ -108,7 +108,7 @@ def _parse_tuple(members: tuple[Any, ...], text: str) -> tuple[Any, ...]:
         cut = [part.partition("-") for part in parts]
         ranges = [range(int(first), int(last if dash else first) + 1) for first, dash, last in cut]
         counted = [own.stop - own.start for own in ranges]
-        return tuple(chain(*ranges)) if ranges and min(counted) > 0 and sum(counted) <= MOST_LISTED else _wrong()
+        return tuple(chain(*ranges)) if ranges and min(counted) > 0 and sum(counted) <= LONGEST_RANGE else _wrong()
     return tuple(_parse(member, part) for member, part in zip(members, parts, strict=True))  # or a ValueError
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from narrows.errors import MemoryLimitError, count
+from narrows.errors import MemoryLimitError, count, first_line
 from narrows.models.cut.blocks import block_count, text_config
 
 Result = TypeVar("Result")
@@ -55,21 +55,21 @@ class TokenBudget:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                complaint = str(error)
+                lack = no_memory(longest, error)
             else:
                 yield rows, result
                 order = order[len(rows) :]
                 continue
             # The memory held by the exception's frames is free only from here on.
             if len(rows) == 1:
-                raise no_memory(longest, complaint)
+                raise lack
             self.tokens = min(self.tokens, len(rows) // 2 * longest * copies)  # another thread may have halved it more
 
 
-def no_memory(tokens: int, complaint: str) -> MemoryLimitError:
+def no_memory(tokens: int, error: Exception) -> MemoryLimitError:
     """Say that memory does not suffice for one text of so many tokens."""
-    first, _, _ = complaint.partition("\n")
-    return MemoryLimitError(f"no memory for a text of {tokens} tokens, shorten it with max_tokens: {first}")
+    complaint = first_line(error)
+    return MemoryLimitError(f"no memory for a text of {tokens} tokens, shorten it with max_tokens: {complaint}")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

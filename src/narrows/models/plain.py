@@ -1,6 +1,5 @@
 """The prediction that is explained is the user's own: compared with a plain call of the model, once per kind of row."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from weakref import WeakKeyDictionary
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from narrows.errors import ModelError, NarrowsWarning
+from narrows.errors import ModelError, warn
 from narrows.models.cut.blocks import text_config
 from narrows.models.cut.calling import arguments
 from narrows.models.cut.head import unobserved
@@ -71,6 +70,6 @@ def _compare(called: str, encoding: Encoding, found: Tensor, plain: Tensor, kind
     how = "in a batch with longer texts" if padded else "in a batch with others" if company else "here"
     message = f"{called} gives other logits for {' '.join(encoding.tokens)!r:.60} {how} than alone: off by {off:.2g}"
     if company and not padded:
-        warnings.warn(f"{message}; batch_size=1 explains each text alone", NarrowsWarning, stacklevel=2)
+        warn(f"{message}; batch_size=1 explains each text alone")
         return
     raise ModelError(f"{message}, so its prediction cannot be explained{'; use batch_size=1' if company else ''}")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from narrows import errors
-from narrows.errors import InputError, NarrowsError
+from narrows.errors import InputError, NarrowsError, first_line
 from narrows.run.dataset import Job, Tick
 from narrows.run.parts import Chunk, Made, Receipt, cut
 from narrows.run.settings import ExplainSettings
@@ -67,7 +67,7 @@ class RayEngine:
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
         except (ConnectionError, ValueError) as error:
-            raise InputError(f"no Ray cluster at {where['address']}: {str(error).splitlines()[0]}") from error
+            raise InputError(f"no Ray cluster at {where['address']}: {first_line(error)}") from error
         return True
 
     def _pipeline(self, ray: Any, job: Job, wanted: frozenset[int]) -> Any:

@@ -36,9 +36,8 @@ def written(value: Any, known: set[Any] | None = None) -> Any:
     used = (function.__globals__.get(name) for name in function.__code__.co_names)
     own = [one for one in used if isinstance(one, PLAIN) or getattr(one, "__module__", 0) == function.__module__]
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    return [
-        written(part, known) for part in (function.__code__, function.__defaults__, function.__kwdefaults__, cells, own)
-    ]
+    parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells, own)
+    return [written(part, known) for part in parts]
 
 
 def own_code(thing: Any) -> Iterator[Any]:
@@ -46,6 +45,5 @@ def own_code(thing: Any) -> Iterator[Any]:
     yield from (value for value in vars(thing).values() if callable(value))
     for kind in type(thing).__mro__:
         if kind.__module__.partition(".")[0] not in FOREIGN:
-            yield from (
-                value for name, value in vars(kind).items() if not name.startswith("__") or name == "__post_init__"
-            )
+            own = vars(kind).items()
+            yield from (value for name, value in own if not name.startswith("__") or name == "__post_init__")

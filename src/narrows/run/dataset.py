@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import torch
 from narrows.data.example import Example, Item
 from narrows.data.output import read_json, write_json
 from narrows.data.source import Source
-from narrows.errors import DataError, DependencyError, InputError, LayerError, ModelError, NarrowsWarning, PriorError
+from narrows.errors import DataError, InputError, warn
 from narrows.models.hub.loading import Classifier
 from narrows.run.meter import Meter, Report
 from narrows.run.parts import Chunk, Made, Receipt, Survey, check_part, clean_folder, cut, part_file, present_parts
@@ -27,7 +26,6 @@ from narrows.run.worker import Worker
 LOG = "log.jsonl"
 FORMAT = 3
 REHEARSED = 200  # texts of which the shortest is explained before a run starts
-NOT_OF_A_TEXT = (LayerError, PriorError, ModelError, DependencyError)  # errors that every text would have
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,7 @@ def prepare(texts: Source, out: Path, worker: Worker, share: Share | None = None
     """Read the texts once, unless a survey is given, and check that the method works with the model and the texts."""
     if not texts.once:
         first = [text for text in islice(iter(texts), REHEARSED) if isinstance(text, Example)]
-        if isinstance(error := worker.rehearse(first), NOT_OF_A_TEXT):
-            raise error
+        worker.rehearse(first)
         worker.check(texts)
         survey = survey or Survey.of(texts, worker.settings.rows_per_part, worker.work)
     survey, share = survey or Survey(), share or Share()
@@ -163,7 +160,7 @@ def _check(job: Job, chunk: Chunk) -> Made | None:
     try:
         receipt, sha256 = check_part(path)
     except DataError as error:
-        warnings.warn(f"{error}; it is made again", NarrowsWarning, stacklevel=2)
+        warn(f"{error}; it is made again")
         return None
     if receipt.run_sha256 != job.run_sha256:
         raise InputError(f"{path} was made with other settings, another model or version: give another folder")

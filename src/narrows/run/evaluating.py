@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from narrows.data.example import Example
 from narrows.data.output import read_json, write_json
 from narrows.data.parquet import read_rows, schema_of
 from narrows.data.source import Source
-from narrows.errors import DataError, InputError, NarrowsWarning, TargetError
+from narrows.errors import DataError, InputError, TargetError, warn
 from narrows.evaluation.degradation import degrade
 from narrows.methods.method import Method
 from narrows.methods.registry import describe, find_method, spec
@@ -142,7 +141,7 @@ def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str,
     if prior is None and own:
         what = f"the model has no corpus prior: {', '.join(own)} will take mean and deviation from each text itself "
         what += "(prior 'instance'); make one with 'narrows prior' and give it with --prior"
-        warnings.warn(what, NarrowsWarning, stacklevel=3)  # once, and not for each method as an `Explainer` would
+        warn(what)  # once, and not for each method as an `Explainer` would
     jobs: dict[str, Job] = {}
     survey = None
     for name, method in methods.items():
@@ -161,7 +160,7 @@ def _degrade_part(job: Job, made: Made, removal: Removal, path: Path) -> None:
             if check_part(path)[0].run_sha256 == identity:
                 return
         except DataError as error:
-            warnings.warn(f"{error}; it is made again", NarrowsWarning, stacklevel=3)
+            warn(f"{error}; it is made again")
     model, tokenizer = job.worker.classifier.model, job.worker.classifier.tokenizer
     rows = list(read_rows(part_file(job.out, receipt.part), READ))
     encodings = [encode(tokenizer, Example(row["text"], row["text_pair"]), job.worker.limit) for row in rows]

@@ -22,14 +22,9 @@ from narrows.run.parts import Made, check_part, clean_folder, cost_file, part_fi
 from narrows.run.settings import Share
 from narrows.run.store import MANIFEST, Json, claim, locked
 
-SHAPE: dict[str, Any] = {
-    "shard": str,
-    "versions": dict,
-    "config.rows_per_part": int,
-    "method.spec": str,
-    "prior": (str, NoneType),
-}
-SHAPE |= {"model.name": str, "model.sha256": str, "source.rows": (int, NoneType), "source.name": (str, NoneType)}
+SHAPE: dict[str, Any] = {"shard": str, "versions": dict, "config.rows_per_part": int, "prior": (str, NoneType)}
+SHAPE |= dict.fromkeys(("method.spec", "model.name", "model.sha256"), str)
+SHAPE |= {"source.rows": (int, NoneType), "source.name": (str, NoneType)}
 QUANTILES = (0, 25, 50, 75, 100)
 
 

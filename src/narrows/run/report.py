@@ -2,7 +2,6 @@
 
 import heapq
 import json
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from narrows.data.output import read_json, written_whole
 from narrows.data.parquet import COLUMNS, from_row, read_rows
 from narrows.data.schema import AttributionDict, RunSummary
-from narrows.errors import DataError, InputError, NarrowsWarning
+from narrows.errors import DataError, InputError, warn
 from narrows.evaluation.metrics import drop
 from narrows.run.parts import part_file, present_parts
 from narrows.run.results import Results, summarize, unfinished, write_summary
@@ -187,10 +186,10 @@ def _read_finished(folder: Path, removal: str | None) -> tuple[list[Results], li
         except DataError as error:
             if run == runs[-1] and not found:
                 raise
-            warnings.warn(f"left out: {error}", NarrowsWarning, stacklevel=3)
+            warn(f"left out: {error}")
             continue
         if pending := unfinished(each, summary):
-            warnings.warn(f"{run}: left out, not finished: {', '.join(pending)}", NarrowsWarning, stacklevel=3)
+            warn(f"{run}: left out, not finished: {', '.join(pending)}")
         found.append((each, summary))
     return [each for each, _ in found], [summary for _, summary in found]
 

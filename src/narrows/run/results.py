@@ -23,6 +23,7 @@ from narrows.run.store import MANIFEST, Json
 
 SUMMARY = "summary.json"
 SHAPE = {"dataset": str, "split": str, "instances": int, "target": str, "rows_per_part": int, "model.name": str}
+METHOD_SHAPE = ("method.spec", "method.label", "method.unit")
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,7 @@ class Results:
         check_content(folder / MANIFEST, manifest, SHAPE)
         check_content(folder / METHODS, entered, {"methods": list, "removals": list})
         for method in entered["methods"]:
-            check_content(
-                folder / METHODS, {"method": method}, {f"method.{key}": str for key in ("spec", "label", "unit")}
-            )
+            check_content(folder / METHODS, {"method": method}, dict.fromkeys(METHOD_SHAPE, str))
         methods = {entry["spec"]: entry for entry in entered["methods"]}
         return cls(folder, manifest, methods, tuple(entered["removals"]))
 

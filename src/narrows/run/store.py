@@ -40,8 +40,6 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except TimeoutError:
         raise InputError(f"{folder} is in use by another run: wait for it, or give another folder") from None
-    except FileExistsError:
-        raise InputError(f"cannot write into {folder}: it is not a folder") from None
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from error
     try:

@@ -1,12 +1,9 @@
 """Makes the parts of a run: from a chunk of texts to a file, the same bytes on every machine and at every time."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from narrows.attribution import Attribution
 from narrows.bottleneck.optimize import text_seed
@@ -17,20 +14,16 @@ from narrows.data.parquet import Row, attribution_schema, of_data, to_row
 from narrows.data.source import Text
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
-from narrows.explainer import Explainer
-from narrows.models.heads.targets import GOLD, class_labels, find_label
-from narrows.models.heads.task import Question
+from narrows.explainer import Explainer, Tick
 from narrows.models.hub.loading import Classifier, load_classifier
-from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE, TokenBudget
+from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE
 from narrows.models.padding import sees_padding
-from narrows.models.text.reader import Reader
+from narrows.models.text.reader import Asked, Reader
 from narrows.run.parts import Chunk, Made, Receipt, cost_file, part_file, save_part
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json, identify_method, identify_model, versions
 
 CHARACTERS = 5  # per token, about: to estimate work
-
-Tick = Callable[[float], None]  # is called with the share of a chunk that is done, 0 to 1
 
 
 class Worker:
@@ -44,9 +37,8 @@ class Worker:
         self.classifier = classifier or load_classifier(settings.model, device)
         model, tokenizer = self.classifier.model, self.classifier.tokenizer
         self._target = None if settings.target == "predicted" else settings.target
-        if self._target not in (None, GOLD):
-            find_label(str(self._target), class_labels(model))
         self._reader = Reader(model, tokenizer, settings.max_tokens, settings.long_texts)
+        self._reader.check(self._target)
         self.limit = self._reader.limit  # most tokens of a text; None = any number
         sees_padding(model, tokenizer)  # found out once per model, and here it does not count as a cost
         # Most tokens in a pass: which texts share one must not depend on the memory that is free now.
@@ -71,30 +63,26 @@ class Worker:
         return _size(example) if whole else min(_size(example), CHARACTERS * self.limit)  # type: ignore[operator]
 
     def rehearse(self, examples: Iterable[Example]) -> NarrowsError | None:
-        """Explain the shortest of some texts, and return what is wrong."""
+        """Explain the shortest of some texts, and return what is wrong with it; an error of the model is raised."""
         shortest = min(examples, key=_size, default=None)
-        found = None if shortest is None else self._explain([shortest])[0]
+        found = None if shortest is None else next(self.explainer.each([(shortest, self._target)], 1))
         return found if isinstance(found, NarrowsError) else None
 
     def check(self, texts: Iterable[Text]) -> None:
         """Let a method that looks texts up, such as a file of scores, look for all of them that can be read."""
         if (check := getattr(self.explainer.method, "check", None)) is not None:
-            readable = (text for text in texts if isinstance(text, Example))
-            questions = chain.from_iterable(map(self._questions, readable))
+            read = (self._reader.read(text, self._target) for text in texts)
+            questions = (question for one in read if isinstance(one, Asked) for question in one.questions)
             check((question.example, question.encoding) for question in questions)
-
-    def _questions(self, text: Example) -> "Sequence[Question]":
-        """Encode a text, as one question or several windows; none if it is wrong, which its row will say."""
-        try:
-            return self._reader.ask(text, self._target).questions
-        except NarrowsError:
-            return ()
 
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""
+        requests, size = ((text, self._target) for text in chunk.rows), self.settings.batch_size
         with measured(self.classifier.model) as cost, warnings.catch_warnings():
             warnings.simplefilter("ignore", NarrowsWarning)  # what there is to say of a text is in its row
-            rows = self._rows(chunk, tick)
+            found = list(self.explainer.each(requests, size, len(chunk.rows), tick))
+        texts = enumerate(zip(chunk.rows, found, strict=True), start=chunk.first)
+        rows = [self._row(number, text, own) for number, (text, own) in texts]
         spent: Json = {"texts": len(rows), "seconds": cost.seconds, "forward_equivalents": cost.forward_equivalents}
         spent["device"] = self.classifier.model.device.type
         write_json(cost_file(out, chunk.part), spent)  # first: every part has one
@@ -103,48 +91,6 @@ class Worker:
         receipt = Receipt(chunk.part, len(rows), len(failed), tokens, chunk.digest, run_sha256, *failed[:1])
         schema = attribution_schema(bool(getattr(self.explainer.method, "features", False)))
         return save_part(part_file(out, chunk.part), rows, schema, receipt)
-
-    def _rows(self, chunk: Chunk, tick: Tick) -> list[Row]:
-        """Explain the texts of a chunk: one row per text, in their order, with the error of each that failed."""
-        found: dict[int, Attribution | NarrowsError] = {}
-        lengths: dict[int, int] = {}
-        for place, text in enumerate(chunk.rows):
-            try:
-                lengths[place] = self._length(text)
-            except NarrowsError as error:
-                found[place] = error
-        made: dict[tuple[int, ...], list[Attribution | NarrowsError]] = {}
-        while lengths:  # again without those that failed, so that the others share passes as if these were not there
-            places, total, done = list(lengths), sum(lengths.values()), 0
-
-            def explain(rows: list[int], places: list[int] = places) -> list[Attribution | NarrowsError]:
-                batch = tuple(places[row] for row in rows)
-                if batch not in made:
-                    made[batch] = self._explain([chunk.rows[place] for place in batch])  # type: ignore[misc]
-                return made[batch]
-
-            budget, copies = TokenBudget(self.tokens), self.explainer.method.copies
-            for rows, explained in budget.run(list(lengths.values()), self.settings.batch_size, explain, copies):
-                found.update(zip([places[row] for row in rows], explained, strict=True))
-                done += sum(lengths[places[row]] for row in rows)
-                tick(done / total)
-            lengths = {place: own for place, own in lengths.items() if not isinstance(found[place], NarrowsError)}
-            if len(lengths) == len(places):
-                break
-        return [self._row(chunk.first + place, text, found[place]) for place, text in enumerate(chunk.rows)]
-
-    def _length(self, text: Example | NarrowsError) -> int:
-        """Count the tokens of a text; raise what its tokens and its label show to be wrong with it."""
-        if isinstance(text, NarrowsError):
-            raise text
-        questions = self._reader.ask(text, self._target).questions
-        if self._target == GOLD:
-            self._reader.task.resolve(questions[0], torch.zeros(len(self.about["model"]["labels"])))
-        return sum(len(question.encoding) for question in questions)
-
-    def _explain(self, examples: Sequence[Example]) -> list[Attribution | NarrowsError]:
-        """Explain a batch, with an error in the place of each text that has one."""
-        return list(self.explainer.each(((example, self._target) for example in examples), len(examples)))
 
     def _row(self, number: int, text: Example | NarrowsError, found: Attribution | NarrowsError) -> Row:
         """Make the row of a text: its number, and the attribution, or the error with what is known of the text."""

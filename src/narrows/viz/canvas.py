@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from narrows.data.output import written_whole
-from narrows.errors import DependencyError, InputError
+from narrows.errors import InputError, need
 from narrows.viz.spans import visible
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def paper_style() -> Iterator[None]:
 
 def check_matplotlib() -> None:
     """Raise `DependencyError` if matplotlib is not installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise DependencyError("figures need matplotlib; install it with: pip install 'narrows[plot]'") from error
+    need("matplotlib", 'figures need matplotlib: pip install "narrows[plot]"')
 
 
 def new_figure(width: float, height: float) -> "Figure":

@@ -84,9 +84,9 @@ def check_same_tokens(attributions: Sequence[AttributionDict]) -> None:
             raise InputError(f"the picture needs one text; number {place} is of a different text or other tokens")
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, encoding: str = "utf-8") -> str:
     """Return a text on one line, safe to print."""
-    return " ".join(visible(text).split())
+    return " ".join(visible(text, encoding).split())
 
 
 def visible(text: str, encoding: str = "utf-8") -> str:

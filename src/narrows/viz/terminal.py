@@ -15,7 +15,7 @@ from rich.text import Text
 from narrows.data.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.shade import LEVELS, Scale, Theme, scale_of_all, scales_of
-from narrows.viz.spans import check_same_tokens, cut, labels, segments, unplaced, visible
+from narrows.viz.spans import check_same_tokens, cut, labels, one_line, segments, unplaced, visible
 
 _BARS, _ASCII_BARS = ("▁▂▃▄▅▆▇█", "░▒▓"), ("12345678", "abc")  # for and against
 _LEVEL = "narrows_level"  # key in the style of a token: how strong it is, for the bars of a terminal without colour
@@ -71,7 +71,7 @@ class _Canvas:
 
     def line(self, text: str) -> str:
         """Return a text that is safe to print, on one line."""
-        return " ".join(visible(text, self.encoding).split())
+        return one_line(text, self.encoding)
 
     def number(self, score: float) -> str:
         return caption.number(score, self.scale.signed)

@@ -1,13 +1,14 @@
 """Calling a model of any signature on the inputs that it takes, and finding the logits in whatever it returns."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
+from narrows.bottleneck.module import are_probabilities
 from narrows.errors import ModelError
 from narrows.models.cut.blocks import own_config
 from narrows.models.cut.layout import Inputs
@@ -18,17 +19,19 @@ VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 WRAP = "wrap it in a module whose forward(input_ids, attention_mask) returns the logits"
 
 
-def call(model: nn.Module, inputs: Inputs) -> Any:
-    """Call a model on those of the inputs, (batch, tokens) each, that its forward takes, and return its output."""
+def call(model: nn.Module, inputs: Inputs, needed: Sequence[str] = ()) -> Any:
+    """Call a model on those of the inputs, (batch, tokens) each, that its forward takes, with some switches on."""
     named = inspect.signature(model.forward).parameters
     off = {name: value for name, value in OFF.items() if name in named}
-    args, kwargs = arguments(model, {**inputs, "return_dict": True, **off})
+    args, kwargs = arguments(model, {**inputs, "return_dict": True, **off, **dict.fromkeys(needed, True)})
+    called = f"{type(model).__name__}.forward"
+    if lacking := [name for name in needed if name not in kwargs]:
+        raise ModelError(f"{called} takes no {', '.join(lacking)}, which this method needs")
     try:
         return model(*args, **kwargs)
     except TypeError as error:
         if "unexpected keyword argument" not in str(error):
             raise
-        called = f"{type(model).__name__}.forward"
         raise ModelError(f"{called} takes any keyword and hands on too many: {error}; {WRAP}") from error
 
 
@@ -67,16 +70,7 @@ def find_logits(model: nn.Module, output: Any) -> Tensor:
     if not isinstance(found, Tensor):
         wanted = "it gives no logits (a classification head gives (batch, classes))"
         raise ModelError(f"{called} has no head that can be explained: {wanted}")
-    if not isinstance(output, ModelOutput) and _are_probabilities(found):
-        raise ModelError(
-            f"{called} returns probabilities in place of logits: have it return what goes into its softmax"
-        )
+    if not isinstance(output, ModelOutput) and found.ndim > 1 and found.shape[-1] > 1 and are_probabilities(found):
+        instead = "have it return what goes into its softmax"
+        raise ModelError(f"{called} returns probabilities in place of logits: {instead}")
     return found
-
-
-def _are_probabilities(values: Tensor) -> bool:
-    """Tell whether all rows of at least two numbers are at least 0 and add up to 1."""
-    if values.ndim < 2 or values.shape[-1] < 2:
-        return False
-    sums, detached = values.detach().sum(dim=-1), values.detach()
-    return bool((detached >= 0).all() & torch.isclose(sums, torch.ones_like(sums), atol=1e-3).all())

@@ -14,19 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
-from narrows.errors import ModelError
+from narrows.errors import ModelError, first_line
 
 INSTEAD = "methods without gradients (occlusion, lime, kernel_shap) explain it as it is, all others its float model"
 
-STEPS = (
-    "Round",
-    "Floor",
-    "Ceil",
-    "Trunc",
-    "Sign",
-    "NotImplemented",
-    "WarnNotImplemented",
-)  # no gradient, by their nature
+# Steps that by their nature have no gradient.
+STEPS = ("Round", "Floor", "Ceil", "Trunc", "Sign", "NotImplemented", "WarnNotImplemented")
 STEP = 0.01  # of the activation's deviation
 
 
@@ -88,8 +81,8 @@ class _Recorder:
             with ExitStack() as hooks:
                 for name, part in self._model.named_modules():
                     before, after = partial(self._before, name), self._after
-                    hooks.callback(part.register_forward_pre_hook(before, with_kwargs=True).remove)
-                    hooks.callback(part.register_forward_hook(after).remove)
+                    hooks.enter_context(part.register_forward_pre_hook(before, with_kwargs=True))
+                    hooks.enter_context(part.register_forward_hook(after))
                 logits = run(self._start)
         except RuntimeError as error:
             raise _failure(self._model, self._begun[-1][0] if self._begun else "", error) from error
@@ -180,7 +173,7 @@ def _refusal(model: nn.Module, name: str) -> ModelError:
 
 
 def _failure(model: nn.Module, name: str, error: RuntimeError) -> ModelError:
-    reason = str(error).partition("\n")[0].rstrip(".")
+    reason = first_line(error).rstrip(".")
     return ModelError(f"{_called(model, name)} cannot run with a gradient ({reason}): {INSTEAD}")
 
 

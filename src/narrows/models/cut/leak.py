@@ -76,5 +76,5 @@ def _followed_embeddings(model: Any, ids: Tensor) -> Iterator[None]:
     with ExitStack() as hooks:
         for module in model.modules():
             if isinstance(module, nn.Embedding):
-                hooks.callback(module.register_forward_hook(follow).remove)
+                hooks.enter_context(module.register_forward_hook(follow))
         yield

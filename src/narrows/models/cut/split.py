@@ -70,8 +70,8 @@ def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, act
                 patches.enter_context(_replaced_forward(block, [stand_ins.get(index) for index in indices]))
         for place, hidden in put_in.items():
             if place.given:
-                put_once = network.blocks[place.block].register_forward_pre_hook(_putting(hidden), with_kwargs=True)
-                patches.callback(put_once.remove)
+                register = network.blocks[place.block].register_forward_pre_hook
+                patches.enter_context(register(_putting(hidden), with_kwargs=True))
         return forward_head(network.model, inputs)
 
 
@@ -123,7 +123,7 @@ def _watched(
     with ExitStack() as hooks:
         for block, indices in network.runs().items():
             for handle in watch(block, [index for index in indices if index not in passed]):
-                hooks.callback(handle.remove)
+                hooks.enter_context(handle)
         yield kept, others
 
 

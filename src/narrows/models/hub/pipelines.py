@@ -8,13 +8,13 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError, shown
-from narrows.models.heads.targets import count_labels
+from narrows.models.heads.targets import count_labels, kind_of_outputs
 from narrows.models.text.encoding import token_limit
 from narrows.models.text.long_text import LongTexts
 
 EXPLAINED = ("text-classification", "token-classification", "fill-mask", "text-generation")
 MODEL = "explain its model, with Explainer(pipe.model, pipe.tokenizer),"
-INSTEAD = {
+WAYS = {
     "zero-shot-classification": f"{MODEL} on the pair of the text and {{hypothesis!r}}, target='entailment'",
     "question-answering": f"{MODEL} on {{{{'question': ..., 'context': ...}}}}",
 }
@@ -79,7 +79,7 @@ def unpack_pipeline(pipe: Any) -> Unpacked:
     task, reading = getattr(pipe, "task", type(pipe).__name__), _parameters(pipe, "preprocess_params")
     if task not in EXPLAINED:
         hypothesis = reading.get("hypothesis_template", "This example is {}.")
-        instead = INSTEAD.get(str(task), f"those for {', '.join(EXPLAINED)} can")
+        instead = WAYS.get(str(task), f"those for {', '.join(EXPLAINED)} can")
         raise ModelError(f"a pipeline for {task!r} cannot be explained: {instead.format(hypothesis=hypothesis)}")
     if pipe.tokenizer is None:
         raise ModelError("the pipeline has no tokenizer")
@@ -137,17 +137,13 @@ def _is_stock(function: Any) -> bool:
 
 
 def _function(model: PreTrainedModel) -> str:
-    """Name what Narrows makes of a classifier's logits, as pipelines call it: a single one is a number by itself."""
-    alone = model.config.problem_type is None and count_labels(model) == 1
-    return "none" if alone else _usual_function(model)
+    """Name what Narrows makes of a classifier's logits, as pipelines call it."""
+    return {"numbers": "none", "labels": "sigmoid", "classes": "softmax"}[kind_of_outputs(model)]
 
 
 def _usual_function(model: PreTrainedModel) -> str:
-    """Name what a pipeline makes of a classifier's logits unless it is told otherwise."""
-    problem = model.config.problem_type
-    if problem == "regression":
-        return "none"
-    return "sigmoid" if problem == "multi_label_classification" or count_labels(model) == 1 else "softmax"
+    """Name what a pipeline makes of a classifier's logits by itself: a single one is no number for it."""
+    return "sigmoid" if model.config.problem_type is None and count_labels(model) == 1 else _function(model)
 
 
 def _advice(name: str, pipe: Any) -> str:

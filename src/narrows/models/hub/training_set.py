@@ -1,7 +1,6 @@
 """What a fine-tuning run reads: data sets by name and files of texts with labels, for training and for testing."""
 
 import random
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -10,7 +9,7 @@ from pathlib import Path
 from narrows.data import datasets
 from narrows.data.example import Example, sample
 from narrows.data.tables import read_examples
-from narrows.errors import DataError, InputError, NarrowsWarning
+from narrows.errors import DataError, InputError, warn
 from narrows.models.hub.card import TrainingData
 from narrows.models.hub.finetune_settings import FinetuneSettings
 
@@ -83,7 +82,7 @@ def _named_tests(names: Iterable[str], settings: FinetuneSettings) -> list[Part]
         except DataError as error:
             if settings.evaluate:
                 raise
-            warnings.warn(f"no accuracy will be measured on {name}: {error}", NarrowsWarning, stacklevel=3)
+            warn(f"no accuracy will be measured on {name}: {error}")
     return parts
 
 

@@ -66,7 +66,7 @@ class Reader:
                 if window:
                     yield window
                 raise
-            asked = self._try(item, target)
+            asked = self.read(item, target)
             window.append(asked)
             rows += 1
             if isinstance(asked, Asked):
@@ -79,7 +79,7 @@ class Reader:
         if window:
             yield window
 
-    def _try(self, item: Item | NarrowsError, target: Target) -> Asked | NarrowsError:
+    def read(self, item: Item | NarrowsError, target: Target) -> Asked | NarrowsError:
         """Encode one text, or give what is wrong with it."""
         try:
             return item if isinstance(item, NarrowsError) else self.ask(item, target)
@@ -93,10 +93,15 @@ class Reader:
         `names` are what the data calls its numbered labels, which are not those of a model in another order.
         """
         target = as_plain(target)
-        if isinstance(target, str) and target == GOLD:
+        if _is_gold(target):
             check_order(names, class_labels(self._model))
-        elif target is not None and isinstance(self.task, Classifying) and (count := count_labels(self._model)):
-            self.task.resolve(Question(Example("-"), Encoding({}, (), (), (), 0), target), torch.zeros(count))
+        elif target is not None:
+            self._check_label(Question(Example("-"), Encoding({}, (), (), (), 0), target))
+
+    def _check_label(self, question: Question) -> None:
+        """Refuse a target that the classifier lacks, before the model runs."""
+        if isinstance(self.task, Classifying) and (count := count_labels(self._model)):
+            self.task.resolve(question, torch.zeros(count))
 
     def ask(self, item: Item, target: Target) -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
@@ -105,6 +110,8 @@ class Reader:
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
         questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
+        if _is_gold(target):
+            self._check_label(questions[0])
         for question in questions:
             check_rows(self._model, self._tokenizer, question.encoding.features["input_ids"])
         longest = max(len(question.encoding) for question in questions)
@@ -145,6 +152,10 @@ class Reader:
         if self._pairs is not None and self._pairs != (example.text_pair is not None):
             trained, given = ("pairs of texts", "a single text") if self._pairs else ("single texts", "a pair")
             yield "pair", f"the model was trained on {trained}, and {named} is {given}: what it says of it means little"
+
+
+def _is_gold(target: Target) -> bool:
+    return isinstance(target, str) and target == GOLD
 
 
 def _trained_on_pairs(model: PreTrainedModel) -> bool | None:
