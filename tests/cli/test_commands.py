@@ -188,7 +188,12 @@ def test_rows_that_cannot_be_read_or_explained_are_errors_at_the_end(
     result = run("explain", "--file", source, "--out", out, "--target", "gold", *options)
     assert result.code == 2
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    assert [(row["text"], row["gold"]) for row in rows] == [("good film", "negative"), ("a film", "neutral")]
+    assert [(row["text"], row["gold"]) for row in rows if not row.get("error")] == [
+        ("good film", "negative"),
+        ("a film", "neutral"),
+    ]
+    assert [bool(row.get("error")) for row in rows] == [False, True, True, False]  # a row for each text, as in a run
+    assert rows[2]["text"] == "bad film" and "no label 'none such'" in rows[2]["error"]
     errors = [line for line in result.err.splitlines() if line.startswith("narrows: error")]
     assert len(errors) == 2
     assert f"{source}, line 3" in errors[0]

@@ -91,6 +91,11 @@ def test_a_text_longer_than_the_model_takes_does_not_stop_it(bert: Classifier) -
     assert estimate_prior(*bert, ["good " * 500]).count == 64
 
 
+def test_a_text_of_a_corpus_that_cannot_be_read_is_named(bert: Classifier) -> None:
+    with pytest.raises(InputError, match=r"^texts\[1\]: text is empty"):
+        estimate_prior(*bert, ["good", " ", "bad"])
+
+
 def test_an_empty_corpus_is_refused(bert: Classifier) -> None:
     with pytest.raises(PriorError, match="corpus is empty"):
         estimate_prior(*bert, [])

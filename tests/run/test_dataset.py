@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets as library
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -66,6 +67,13 @@ def texts(tmp_path: Path) -> Path:
 def classifier(make_classifier: Callable[..., tiny.Classifier]) -> Classifier:
     model, tokenizer = make_classifier("bert")
     return Classifier(model, tokenizer, "tiny", None)
+
+
+def test_labels_numbered_in_another_order_than_the_models_are_refused(classifier: Classifier, tmp_path: Path) -> None:
+    rows = library.Dataset.from_dict({"text": ["good", "bad"], "label": [0, 1]})
+    rows = rows.cast_column("label", library.ClassLabel(names=["positive", "neutral", "negative"]))
+    with pytest.raises(TargetError, match="label 0 'positive', which is the model's label 2"):
+        explain_dataset(rows, tmp_path / "out", ExplainSettings(method="random", target="gold"), classifier=classifier)
 
 
 def files_of(out: Path) -> dict[str, bytes]:

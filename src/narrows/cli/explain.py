@@ -161,6 +161,7 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target,
                 report(number + 1, len(readable))
                 if isinstance(found, NarrowsError):
                     faults.append(found)
+                    write(maps.failed_row(found), number)
                     continue
                 write(found.to_dict(), number)
                 written += 1

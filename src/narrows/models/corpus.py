@@ -9,8 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.bottleneck.prior import Prior
 from narrows.data.example import Example
-from narrows.data.source import rows_of
-from narrows.errors import InputError, shown
+from narrows.data.source import read_items, rows_of
+from narrows.errors import InputError, shown, strict
 from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_prefix
@@ -45,8 +45,8 @@ def estimate_prior(
     network = Network.of(borrowed(model))
 
     def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
-        stream = iter(texts)
-        while chunk := [encode(tokenizer, Example.of(item), limit) for item in islice(stream, batch_size)]:
+        stream = strict(read_items(texts))
+        while chunk := [encode(tokenizer, example, limit) for example in islice(stream, batch_size)]:
             check_rows(model, tokenizer, (token for encoding in chunk for token in encoding.features["input_ids"]))
             reader = (network.model, tokenizer)
             for _, states in run_in_batches(reader, budget, chunk, batch_size, partial(states_of, chunk)):

@@ -3,12 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from transformers import PreTrainedModel
 
 from narrows.data import datasets
 from narrows.data.example import Example
@@ -21,6 +18,7 @@ from narrows.methods.method import Method
 from narrows.methods.registry import describe, find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import own_config
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.targets import class_labels, resolve_target
 from narrows.models.hub.loading import Classifier
 from narrows.models.text.encoding import encode
@@ -84,7 +82,8 @@ def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report
         check_removal(removal, classifier.tokenizer)
     examples = plan.source.read()
     texts = Source(items=examples) if plan.source.once else plan.source
-    with locked(out), _renamed(classifier.model, plan.labels):
+    classifier = _renamed(classifier, plan.labels)
+    with locked(out):
         _check_targets(plan.target, examples, class_labels(classifier.model))
         jobs = _prepare(classifier, plan, texts, methods, out)
         identity = _identity(plan, examples, next(iter(jobs.values())))
@@ -224,15 +223,12 @@ def _check_targets(target: str, examples: Sequence[Example], names: Sequence[str
             raise TargetError(f"text {number}: {what}: {hint}")
 
 
-@contextmanager
-def _renamed(model: PreTrainedModel, labels: Sequence[str] | None) -> Iterator[None]:
-    """Give the classes of a model other names for a while."""
-    config, count = own_config(model), len(class_labels(model))
-    if labels is not None and len(labels) != count:
+def _renamed(classifier: Classifier, labels: Sequence[str] | None) -> Classifier:
+    """Give the classes other names, on a view: the model keeps its own."""
+    if labels is None:
+        return classifier
+    if len(labels) != (count := len(class_labels(classifier.model))):
         raise InputError(f"{len(labels)} names of labels for the {count} classes of the model")
-    before = config.id2label
-    try:
-        config.id2label = before if labels is None else dict(enumerate(labels))
-        yield
-    finally:
-        config.id2label = before
+    view = borrowed(classifier.model)
+    own_config(view).id2label = dict(enumerate(labels))
+    return replace(classifier, model=view)

@@ -11,7 +11,7 @@ from narrows.data.example import Example, known_of
 from narrows.data.maps import failed_row
 from narrows.data.output import write_json
 from narrows.data.parquet import Row, attribution_schema, of_data, to_row
-from narrows.data.source import Text
+from narrows.data.source import Source, class_names
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer, Tick
@@ -68,8 +68,9 @@ class Worker:
         found = None if shortest is None else next(self.explainer.each([(shortest, self._target)], 1))
         return found if isinstance(found, NarrowsError) else None
 
-    def check(self, texts: Iterable[Text]) -> None:
-        """Let a method that looks texts up, such as a file of scores, look for all of them that can be read."""
+    def check(self, texts: Source) -> None:
+        """Check the labels' order, and let a method that looks texts up, as a file of scores does, look for all."""
+        self._reader.check(self._target, class_names(texts.items))
         if (check := getattr(self.explainer.method, "check", None)) is not None:
             read = (self._reader.read(text, self._target) for text in texts)
             questions = (question for one in read if isinstance(one, Asked) for question in one.questions)
