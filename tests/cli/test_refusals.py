@@ -126,7 +126,8 @@ def test_ids_and_labels_come_out_of_a_file(run: Runner, model: Path, tmp_path: P
         assert done.code == 2  # one text is empty
         assert [(row["id"], row["gold"]) for row in read_maps(out)] == [("007", "positive"), ("007", None)]
     lines = [json.loads(line) for line in (tmp_path / "maps.jsonl").read_text().splitlines()]
-    assert [line["row"] for line in lines] == [0, 2]
+    assert [(line["row"], line["id"], line["gold"]) for line in lines if line.get("error")] == [(1, "x", "negative")]
+    assert [line["row"] for line in lines] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("place", [0, 2, 5])
