@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_BODY = 600_000  # bytes; two texts of the most characters, each written as \u escapes, and the settings
+MAX_SENT = 10 * MAX_BODY  # what is still read of a longer one, and dropped: who sends might not read the answer
 MAX_DEPTH = 16  # of the JSON of a body; the page itself sends 4
 PATIENCE = 30.0  # seconds until a body must have arrived
 # What a visitor's browser asks for, and nothing else; a session is a name of letters that the browser draws.
@@ -31,6 +32,7 @@ def gated(app: App) -> App:
             await send({"type": "websocket.close", "code": 1008})
             return
         if refused := _refuse(scope):
+            await _read(receive, of_session=False)  # who still sends might lose the answer with the connection
             await _say(send, *refused)
         elif scope["method"] != "POST":
             await app(scope, receive, send)
@@ -60,16 +62,17 @@ def _refuse(scope: Any) -> tuple[int, str] | None:
 
 async def _read(receive: Any, of_session: bool) -> bytes | tuple[int, str]:
     """Read the body of a request whole, which names its session if it is `of_session`; or tell status and reason."""
-    body, more = bytearray(), True
+    body, size, more = bytearray(), 0, True
     try:
-        while more:
+        while more and size <= MAX_SENT:
             message = await asyncio.wait_for(receive(), PATIENCE)
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > MAX_BODY:
-                return 413, f"more than {MAX_BODY:,} bytes"
+            part = message.get("body", b"")
+            size, more = size + len(part), message.get("more_body", False)
+            body += part if size <= MAX_BODY else b""
     except asyncio.TimeoutError:
         return 408, f"the request did not arrive within {PATIENCE:.0f} seconds"
+    if size > MAX_BODY:
+        return 413, f"more than {MAX_BODY:,} bytes"
     try:
         content = json.loads(bytes(body))
     except (ValueError, RecursionError):
