@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from browser import ARGUMENTS, LOWEST_CONTRAST, PATIENCE, find_chromium, watch
 from narrows.app.shelf import Shelf
+from visiting import served
 
 pytest.importorskip("gradio", reason="the page needs the extra app")
 playwright = pytest.importorskip("playwright.sync_api", reason="driving a browser needs playwright")
@@ -36,23 +36,9 @@ TEXT = "a very good film, not bad acting"
 @pytest.fixture(scope="module")
 def address(shelf: Shelf) -> Iterator[str]:
     """Where the page is served, by a thread of this process."""
-    from narrows.app.server import stoppable
-
-    ready, told = threading.Event(), []
-
-    def say(url: str) -> None:
-        told.append(url)
-        ready.set()
-
-    run, stop = stoppable(shelf, 0, say)
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert ready.wait(PATIENCE / 1000)
-    gc.collect()  # what was left open, while it is forgiven
-    yield told[0]
-    stop()
-    thread.join(60)
-    assert not thread.is_alive()
+    with served(shelf) as found:
+        gc.collect()  # what was left open, while it is forgiven
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Files of one's own: hostile text survives, and what is malformed costs its own row and no other."""
+"""The user's own files: hostile text survives, and what is malformed costs its own row and no other."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ METHODS = ("fast", "ig", "occlusion")
 
 
 class Wrapped(BertPreTrainedModel):
-    """A classifier of one's own around a known one."""
+    """A user's own classifier around a known one."""
 
     def __init__(self, inner: Any) -> None:
         super().__init__(inner.config)

@@ -109,7 +109,7 @@ def check_rows(model: nn.Module, tokenizer: PreTrainedTokenizerBase, ids: Iterab
 
 @contextmanager
 def private_tokenizer(tokenizer: PreTrainedTokenizerBase) -> Iterator[Any]:
-    """Give a tokenizer of one's own: each call sets truncation and padding, which other callers would see or change."""
+    """Give a private tokenizer: each call sets truncation and padding, which other callers would see or change."""
     # Vocabulary and rules are shared with the user's and taken anew each time. Only tokens that were added are copied,
     # when there are new ones: 6,000 take a tenth of a second. A thread waits while another one tokenizes.
     shared: Any = tokenizer.backend_tokenizer
