@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -17,13 +18,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from narrows.bottleneck.sinks import Sinks, find_sinks, outliers_of_each
 from narrows.data.output import written_whole
 from narrows.errors import LayerError, PriorError, shown
 
 RELATIVE_STD_FLOOR = 0.01  # a feature that hardly varies must not count as infinitely surprising
 ABSOLUTE_STD_FLOOR = 1e-6  # for a text of one token, where nothing varies at all
 RESIDUAL_STD = math.sqrt(1e-5)  # what the authors' released code divides by (a variance of 0 plus its epsilon)
-FORMAT = "narrows-prior-1"
+FORMAT, OLDER = "narrows-prior-2", "narrows-prior-1"
+LOOKED_AT = 16  # texts in which sinks are found, at least
 PROBED_WEIGHTS = 4  # per parameter: enough to distinguish two checkpoints of one architecture
 
 
@@ -33,6 +36,7 @@ class Gaussian:
 
     mean: Tensor
     std: Tensor
+    held: Tensor | None = None  # True where a token is left as it is, (batch, tokens); None = nowhere
 
 
 class AnyPrior(Protocol):
@@ -112,16 +116,18 @@ class Prior:
     """The corpus prior of every layer of one model; a `PriorError` if shapes or numbers cannot be those of one.
 
     Attributes:
-        mean: (blocks + 1, hidden), float32; row 0 belongs to the output of the embeddings.
-        std: (blocks + 1, hidden), float32, above zero.
+        mean: (blocks + 1, hidden), float32; row 0 belongs to the output of the embeddings. Sinks are left out.
+        std: (blocks + 1, hidden), float32, above zero; likewise.
         count: Number of real tokens it was estimated from.
         model: The model that it belongs to.
+        sinks: What tells sinks from other tokens; they are held open.
     """
 
     mean: Tensor
     std: Tensor
     count: int
     model: "ModelIdentity"
+    sinks: Sinks
 
     def __post_init__(self) -> None:
         expected = (self.model.blocks + 1, self.model.hidden)
@@ -132,22 +138,32 @@ class Prior:
                 raise PriorError(f"{name} of the prior holds NaN or infinity")
         if not (self.std > 0).all():
             raise PriorError("a standard deviation of the prior is not above zero")
+        if self.sinks.norms.shape != expected[:1] or not (self.sinks.norms > 0).all():
+            raise PriorError("the prior does not have the usual norm of every layer, each above zero")
 
     @classmethod
     def estimate(cls, batches: Iterable[tuple[Sequence[Tensor], Tensor]], model: "ModelIdentity") -> "Prior":
         """Estimate all layers at once, from pairs of their activations, (batch, tokens, hidden) each, and real tokens.
 
-        Without a real token: a `PriorError`.
+        Sinks are found in the first texts, and left out of all. Without a real token: a `PriorError`.
         """
         moments = [Moments(model.hidden) for _ in range(model.blocks + 1)]
-        for activations, real in batches:
-            for layer_moments, activation in zip(moments, activations, strict=True):
-                layer_moments.update(activation[real])
-        if moments[0].count == 0:
+        stream, first = iter(batches), list[tuple[Sequence[Tensor], Tensor]]()
+        for batch in stream:
+            first.append(batch)
+            if sum(len(real) for _, real in first) >= LOOKED_AT:
+                break
+        if not any(real.any() for _, real in first):
             raise PriorError("no text to estimate a prior from: the corpus is empty")
+        sinks, count = find_sinks(first), 0
+        for activations, real in chain(first, stream):
+            count += int(real.sum())
+            for layer, (layer_moments, activation) in enumerate(zip(moments, activations, strict=True)):
+                held = sinks.of(layer, activation, real)
+                layer_moments.update(activation[real if held is None else real & ~held])
         mean = torch.stack([layer_moments.mean for layer_moments in moments])
         std = torch.stack([floor_std(layer_moments.variance.sqrt()) for layer_moments in moments])
-        return cls(mean.float(), std.float(), moments[0].count, model)
+        return cls(mean.float(), std.float(), count, model, sinks)
 
     def __repr__(self) -> str:
         sizes = f"{self.model.blocks} blocks of {self.model.hidden} features"
@@ -164,15 +180,15 @@ class Prior:
         return False
 
     def needs(self, layer: int) -> tuple[int, ...]:
-        """No activations; a `LayerError` if the layer is out of range."""
+        """The layer itself, in which sinks are found; a `LayerError` if it is out of range."""
         if not 0 <= layer <= self.model.blocks:
             raise LayerError(f"layer {layer} is out of range: the prior has layers 0 to {self.model.blocks}")
-        return ()
+        return (layer,)
 
-    def at(self, layer: int, activations: Mapping[int, Tensor] | None = None, real: Tensor | None = None) -> "Gaussian":
-        """Give mean and deviation of a layer, (hidden,) each, from 0, the embeddings; it needs nothing else."""
+    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
+        """Give mean and deviation of a layer, (hidden,) each, from 0, the embeddings, and the sinks of these texts."""
         self.needs(layer)
-        return Gaussian(self.mean[layer], self.std[layer])
+        return Gaussian(self.mean[layer], self.std[layer], self.sinks.of(layer, activations[layer], real))
 
     def check_model(self, model: "ModelIdentity") -> None:
         """Raise a `PriorError` if the prior was estimated on another model."""
@@ -184,14 +200,15 @@ class Prior:
     def digest(self) -> str:
         """Twelve hexadecimal digits that identify the numbers of this prior."""
         digest = hashlib.blake2b(digest_size=6)
-        for value in (self.mean, self.std):
+        for value in (self.mean, self.std, self.sinks.norms):
             digest.update(value.contiguous().numpy().tobytes())
+        digest.update(repr(self.sinks.positions).encode())
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, which replaces an existing one; an `InputError` if it cannot be written."""
-        header = {"name": self.model.name, "count": self.count}
-        tensors = {"mean": self.mean, "std": self.std, "probe": self.model.probe}
+        header = {"name": self.model.name, "count": self.count, "sinks": self.sinks.positions}
+        tensors = {"mean": self.mean, "std": self.std, "norms": self.sinks.norms, "probe": self.model.probe}
         metadata = {"format": FORMAT, "prior": json.dumps(header)}
         content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
         with written_whole(Path(path)) as partial:
@@ -205,13 +222,16 @@ class Prior:
         try:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
+                if metadata.get("format") == OLDER:
+                    raise PriorError("was made before sinks were left out of priors: make it again, 'narrows prior'")
                 if metadata.get("format") != FORMAT:
                     raise PriorError("is no prior saved by narrows")
                 # Copied: a tensor of safetensors is a view of the file, and changes with it.
-                mean, std, probe = (file.get_tensor(name).clone() for name in ("mean", "std", "probe"))
+                names = ("mean", "std", "norms", "probe")
+                mean, std, norms, probe = (file.get_tensor(name).clone() for name in names)
             header = json.loads(metadata["prior"])
-            blocks, hidden = mean.shape[0] - 1, mean.shape[1]
-            return cls(mean, std, int(header["count"]), ModelIdentity(str(header["name"]), hidden, blocks, probe))
+            identity = ModelIdentity(str(header["name"]), mean.shape[1], mean.shape[0] - 1, probe)
+            return cls(mean, std, int(header["count"]), identity, Sinks(norms, tuple(map(int, header["sinks"]))))
         except SafetensorError as error:
             raise PriorError(f"{path} is no readable prior: {error}") from error
         except OSError as error:
@@ -224,7 +244,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class InstancePrior:
-    """Mean and deviation over the tokens of each text itself: for use where there is no corpus."""
+    """Mean and deviation over the tokens of each text itself, without sinks: for use where there is no corpus."""
 
     name: ClassVar[str] = "instance"
     per_text: ClassVar[bool] = True
@@ -237,10 +257,12 @@ class InstancePrior:
         """Give a Gaussian per text, (batch, 1, hidden)."""
         wide = activations[layer].to(torch.promote_types(activations[layer].dtype, torch.float32))
         activation = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
-        weight = (real / real.sum(dim=1, keepdim=True)).unsqueeze(-1).to(activation.dtype)
+        held = outliers_of_each(activation, real)
+        taken = real if held is None else real & ~held
+        weight = (taken / taken.sum(dim=1, keepdim=True)).unsqueeze(-1).to(activation.dtype)
         mean = (activation * weight).sum(dim=1, keepdim=True)
         variance = ((activation - mean).square() * weight).sum(dim=1, keepdim=True)
-        return Gaussian(mean, floor_std(variance.sqrt()))
+        return Gaussian(mean, floor_std(variance.sqrt()), held)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Evidence:
         """Average the evidence over the layers, at the points of one iteration."""
         once, part = self.iterations == 1, self.interval
         points = gauss_legendre(self.points, part) if once else van_der_corput(self._points(iteration), part)
-        paths = [follow_path(site.log_odds, site.activation, site.prior, batch.real, points) for site in sites]
+        paths = [follow_path(site.log_odds, site.activation, site.prior, site.real, points) for site in sites]
         parts = {name: average([getattr(path, name) for path in paths]) for name in ("evidence", "log_p", "features")}
         return StraightPath(**parts)
 
@@ -157,7 +157,7 @@ class Evidence:
         alphas, seeds = even_alphas(WIDEST), batch.seeds(self.seed)
         nats, bits = [], []
         for site in sites:
-            at = (site.activation, site.prior, batch.real, alphas)
+            at = (site.activation, site.prior, site.real, alphas)
             nats.append(measure_distortion(site.nll, *at, seeds, self.draws))
             bits.append(measure_rate(*at))
         pairs = average(nats)  # (draws / 2, masks, batch)

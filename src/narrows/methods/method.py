@@ -56,14 +56,29 @@ class Method(Described, Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """One layer at which a batch of texts is narrowed or explained."""
+    """One layer at which a batch of texts is narrowed or explained; what the prior holds open stays as it is."""
 
     layer: int  # 0 = after the embeddings, n = after the n-th block
-    nll: NegativeLogLikelihood  # -log p(target) of activations (batch, samples, tokens, hidden), nats, (batch, samples)
-    log_odds: LogOdds  # likewise
+    suffix: Callable[[Tensor], Tensor]  # from activations (batch, samples, tokens, hidden) to logits
     carry: Callable[[Tensor, Sequence[int]], Mapping[int, Tensor]]  # from activation and layers to those deeper down
+    goals: Sequence[Goal]  # what is explained of each text
     activation: Tensor  # X, (batch, tokens, hidden)
     prior: Gaussian  # mean and deviation, broadcastable to X
+    real: Tensor  # True where a token is narrowed: neither padding nor held open, (batch, tokens)
+
+    def nll(self, activation: Tensor) -> Tensor:
+        """Compute -log p(target) of activations (batch, samples, tokens, hidden): nats, (batch, samples)."""
+        return judge(self.goals, self.suffix(self._held_open(activation)))
+
+    def log_odds(self, activation: Tensor) -> Tensor:
+        """Compute log-odds of the target of activations (batch, samples, tokens, hidden): nats, (batch, samples)."""
+        return judge_odds(self.goals, self.suffix(self._held_open(activation)))
+
+    def _held_open(self, activation: Tensor) -> Tensor:
+        """Put X back where the prior holds tokens open."""
+        if self.prior.held is None:
+            return activation
+        return torch.where(self.prior.held[:, None, :, None], self.activation.unsqueeze(1), activation)
 
 
 class Batch:
@@ -152,14 +167,15 @@ class Batch:
         """Cut the model after a layer: the activations there, the prior (None = the model's), and what comes after."""
         chosen = prior or self.cut.prior
         prefix = self.prefix([layer, *chosen.needs(layer)])
-        suffix = partial(self._suffix, layer, prefix)
+        gaussian = chosen.at(layer, prefix.activations, self.real)
         return Site(
             layer=layer,
-            nll=lambda activation: judge(self.goals, suffix(activation)),
-            log_odds=lambda activation: judge_odds(self.goals, suffix(activation)),
+            suffix=partial(self._suffix, layer, prefix),
             carry=partial(self._carry, layer, prefix),
+            goals=self.goals,
             activation=prefix.activations[layer],
-            prior=chosen.at(layer, prefix.activations, self.real),
+            prior=gaussian,
+            real=self.real if gaussian.held is None else self.real & ~gaussian.held,
         )
 
     def sites(self, layers: Sequence[int], prior: AnyPrior | None = None) -> "list[Site]":
