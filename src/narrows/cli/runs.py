@@ -139,7 +139,7 @@ def _run(
     source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
     _check(config, names, source)
     classifier = load_classifier(config.model, config.device)
-    same = ("target", "prior", "max_tokens", "rows_per_part", "batch_size")
+    same = ("target", "prior", "max_tokens", "rows_per_part", "batch_size", "keep_read")
     how: Any = {"removals": config.removal_names, **{name: getattr(config, name) for name in same}}
     chosen = tuple(names if of_model is None else of_model(classifier))
     plan = Plan(source, chosen, labels=config.label_names, **how)
@@ -172,7 +172,8 @@ def _show(summary: "RunSummary") -> None:
 
     from narrows.viz.spans import visible
 
-    about = f"{summary['dataset']}: {summary['instances']} texts, {summary['removal']}, target {summary['target']}"
+    left_out = f" ({count} left out)" if (count := summary.get("left_out", 0)) else ""
+    about = f"{summary['dataset']}: {summary['instances']} texts{left_out}, {summary['removal']}, target {summary['target']}"
     drop = "drop: of p(target) without the first ninth, 95 % interval"
     table = Table("method", title=Text(visible(about)), caption=drop)
     for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):

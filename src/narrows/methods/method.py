@@ -242,7 +242,9 @@ class Batch:
         for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
             encoding, extra = question.encoding, dict(extras[row]) if extras else {}
             own = self._scores_of(row, scores[row], about["label"])
-            unread = {"unknown": encoding.unknown} if encoding.unknown else {}
+            facts: dict[str, Any] = {"unknown": encoding.unknown} if encoding.unknown else {}
+            if answer.ids:
+                facts["target_ids"] = list(answer.ids)
             made.append(
                 Attribution(
                     text=question.example.text,
@@ -262,7 +264,7 @@ class Batch:
                     gold=None if question.example.label is None else str(question.example.label),
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
-                    record={**record, **unread, **extra.pop("record", {})},
+                    record={**record, **facts, **extra.pop("record", {})},
                     **extra,
                 )
             )
@@ -311,15 +313,6 @@ class FunctionMethod:
 def content_positions(encoding: Encoding) -> list[int]:
     """List the positions of the tokens that are not special."""
     return [position for position, segment in enumerate(encoding.segments) if segment is not None]
-
-
-def in_rows(batch: "Batch", values: Sequence[Scores] | Scores) -> list[Scores]:
-    """Put values of the content tokens of each text, perhaps padded, among special tokens, which get 0."""
-    rows = [np.zeros(len(encoding)) for encoding in batch.encodings]
-    for row, encoding, own in zip(rows, batch.encodings, values, strict=True):
-        positions = content_positions(encoding)
-        row[positions] = own[: len(positions)]
-    return rows
 
 
 def average(parts: Sequence[Tensor]) -> Tensor:

@@ -12,6 +12,7 @@ from narrows.methods.settings import Setting, parse_setting
 
 LongTexts = Literal["truncate", "windows", "error"]
 Engine = Literal["local", "ray"]
+TARGETS = "'gold', 'predicted', a label or continuation; default: gold, for language models without labels predicted."
 BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 
 
@@ -21,7 +22,7 @@ class ExplainSettings:
 
     model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
     method: Annotated[str | Described, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
-    target: Annotated[str, "What is explained: 'predicted', 'gold' or a label."] = "predicted"
+    target: Annotated[str, "What is explained: 'predicted', 'gold', a label or a continuation."] = "predicted"
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     max_tokens: Annotated[int | None, "Most tokens of a text; default: the model's limit."] = None
     long_texts: Annotated[LongTexts, "Cut longer texts, explain them in windows, or record an error."] = "truncate"
@@ -75,8 +76,9 @@ class RunSettings:
     model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     labels: Annotated[str, "Names of the model's classes in its order, with commas, if it calls them LABEL_0, ..."] = ""
-    target: Annotated[str, "What is explained: 'gold', 'predicted' or a label."] = "gold"
-    removal: Annotated[str, "How tokens are removed: delete, mask, attention; several with commas."] = "delete"
+    target: Annotated[str | None, TARGETS] = None
+    removal: Annotated[str, "How tokens are removed: delete, mask, attention, replace; several with commas."] = "delete"
+    keep_read: Annotated[bool, "Never remove the token at which a decoder's answer is read: the last one."] = False
     max_tokens: Annotated[int | None, "Cut longer texts; default: the model's limit."] = None
     rows_per_part: Annotated[int, "Texts per file: the most that a crash loses."] = 128
     batch_size: Annotated[int, "Most texts in a forward pass."] = 32
@@ -86,7 +88,7 @@ class RunSettings:
         _check_least(self, 1, "limit", "max_tokens", "rows_per_part", "batch_size")
         _check_least(self, 0, "seed")
         if not self.removal_names:
-            raise InputError("name at least one way to remove tokens: delete, mask or attention")
+            raise InputError("name at least one way to remove tokens: delete, mask, attention or replace")
 
     @property
     def removal_names(self) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from narrows.data.source import Source, class_names
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer, Tick
+from narrows.models.heads.target import Target
+from narrows.models.heads.task import Question, Task
 from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE
 from narrows.models.padding import sees_padding
@@ -23,6 +25,7 @@ from narrows.run.parts import Chunk, Made, Receipt, cost_file, part_file, save_p
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json, identify_method, identify_model, versions
 
+TRIED = 5  # texts, before a method is found not to work
 CHARACTERS = 5  # per token, about: to estimate work
 
 
@@ -63,18 +66,35 @@ class Worker:
         return _size(example) if whole else min(_size(example), CHARACTERS * self.limit)  # type: ignore[operator]
 
     def rehearse(self, examples: Iterable[Example]) -> NarrowsError | None:
-        """Explain the shortest of some texts, and return what is wrong with it; an error of the model is raised."""
-        shortest = min(examples, key=_size, default=None)
-        found = None if shortest is None else next(self.explainer.each([(shortest, self._target)], 1))
-        return found if isinstance(found, NarrowsError) else None
+        """Explain the shortest of some texts, and return what is wrong with it; an error of the model is raised.
+
+        A text that cannot be explained may be the exception: then the next one is tried, and the first error returned
+        if none of a few can be.
+        """
+        errors = []
+        for example in sorted(examples, key=_size)[:TRIED]:
+            found = next(self.explainer.each([(example, self._target)], 1))
+            if not isinstance(found, NarrowsError):
+                return None
+            errors.append(found)
+        return next(iter(errors), None)
+
+    @property
+    def task(self) -> Task:
+        """What the model's head is for."""
+        return self._reader.task
+
+    def ask(self, example: Example, target: Target) -> Question:
+        """Encode one text with a target, as it was explained; for texts that are not read in windows."""
+        (question,) = self._reader.ask(example, target).questions
+        return question
 
     def check(self, texts: Source) -> None:
         """Check the labels' order, and let a method that looks texts up, as a file of scores does, look for all."""
         self._reader.check(self._target, class_names(texts.items))
         if (check := getattr(self.explainer.method, "check", None)) is not None:
             read = (self._reader.read(text, self._target) for text in texts)
-            questions = (question for one in read if isinstance(one, Asked) for question in one.questions)
-            check((question.example, question.encoding) for question in questions)
+            check(question for one in read if isinstance(one, Asked) for question in one.questions)
 
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -28,6 +28,7 @@ class Resolved:
     target: str
     predicted: str
     probabilities: Mapping[str, float]  # of, at least, the most probable alternatives
+    ids: tuple[int, ...] = ()  # the target as tokens, of a language model: two of them may read the same
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,15 @@ class Question:
     example: Example
     encoding: Encoding
     target: Target | Continuation
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A text without some of its tokens, and the same asked of it."""
+
+    question: Question
+    goal: Goal
+    places: tuple[int, ...]  # where its tokens stand in the whole text
 
 
 class Task(ABC):
@@ -51,6 +61,33 @@ class Task(ABC):
     def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> AbstractContextManager[None]:
         """Let the head of a model's view compute only the logits that these questions need, if it has many."""
         return nullcontext()
+
+    def gold(self, example: Example) -> Target:
+        """Turn the label that came with a text into the target ``gold``; raise a TargetError if it is none."""
+        if isinstance(example.label, str):
+            return example.label
+        label = "there is none" if example.label is None else f"{example.label!r} is none"
+        raise TargetError(f"target 'gold' needs a label in words for every text; {label} for {example.text!r:.60}")
+
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """List positions of tokens that are never removed: what is asked is about them."""
+        return frozenset()
+
+    def read_at(self, question: Question) -> int | None:
+        """Return the position at which the answer is read, if it is one that might be removed."""
+        return None
+
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Ask the same of what is left of a text, whose tokens stood at these places of the whole."""
+        return Variant(replace(question, encoding=left), goal, tuple(places))
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number what the model predicts of a variant; the logits are one row of `forward_head`."""
+        return int(logits.argmax())
+
+    def count_logits(self, model: PreTrainedModel, question: Question) -> int:
+        """Count the logits that are computed of a text, where they are many: of a vocabulary."""
+        return 0
 
     @abstractmethod
     def resolve(self, question: Question, logits: Tensor) -> Resolved:

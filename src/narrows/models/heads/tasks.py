@@ -15,16 +15,26 @@ from narrows.errors import InputError, ModelError, TargetError, warn
 from narrows.models.cut.blocks import text_config
 from narrows.models.heads.classifying import Classifying, name_classes
 from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
-from narrows.models.heads.goals import At, Span, Together
+from narrows.models.heads.goals import At, Goal, OneOf, Span, Together
 from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
 from narrows.models.heads.targets import class_labels
-from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Task, choose, list_probabilities
-from narrows.models.text.encoding import Encoding, private_tokenizer, take
+from narrows.models.heads.task import (
+    MOST_LISTED,
+    Names,
+    Question,
+    Resolved,
+    Task,
+    Variant,
+    choose,
+    list_probabilities,
+)
+from narrows.models.text.encoding import Encoding, join, nothing, padding_id, private_tokenizer, take
 
 CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
 NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
 LONGEST_ANSWER = 30  # tokens, of a predicted answer
 MOST_WORDS = 8  # in a message
+MOST_PLACES = 2**24  # in a text
 MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
 
 
@@ -38,7 +48,7 @@ def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tas
     if name.endswith("ForMaskedLM"):
         return _Filling(tokenizer)
     if name.endswith(CAUSAL) and text_config(model).model_type not in NOT_CAUSAL:
-        return _Continuing(tokenizer)
+        return _Continuing(tokenizer, padding_id(model, tokenizer))
     if name.endswith((*CAUSAL, "ForConditionalGeneration", "WithLMHeadModel", "ForMultipleChoice", "ForPreTraining")):
         can = "classifiers, taggers, masked and causal language models and models that answer questions can"
         raise ModelError(f"the output of {name} cannot be explained; {can}")
@@ -56,16 +66,29 @@ class _Tagging(Task):
         return question
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        place, word, tag = _tagged(question)
+        (place, *_), word, tag = _tagged(question)
         own = logits[place]
         names = name_classes(class_labels(self.model, len(own)))
         goal, described = choose(tag.label, own, names)
         listed = list_probabilities(own, names, goal)
         return Resolved(At(place, goal), f"{described} of {word!r}", names.name(int(own.argmax())), listed)
 
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep the word that is asked for."""
+        return frozenset(_tagged(question)[0])
 
-def _tagged(question: Question) -> tuple[int, str, Tag]:
-    """Find the first token of the word that is asked for, the word, and its tag."""
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Look where the word is now."""
+        moved = replace(goal, place=places.index(goal.place)) if isinstance(goal, At) else goal
+        return super().vary(question, moved, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the word's tag."""
+        return int(logits[variant.goal.place].argmax())  # type: ignore[attr-defined]
+
+
+def _tagged(question: Question) -> tuple[list[int], str, Tag]:
+    """Find the tokens of the word that is asked for, of which the first is tagged, the word, and its tag."""
     encoding, text, target = question.encoding, question.example.text, question.target
     positions = [position for position, segment in enumerate(encoding.segments) if segment == 0]
     spans = [offset for position in positions if (offset := encoding.offsets[position]) is not None]
@@ -84,7 +107,7 @@ def _tagged(question: Question) -> tuple[int, str, Tag]:
         number = found[0]
     if not 0 <= number < len(words):
         raise TargetError(f"no word {number}: the text has words 0 to {len(words) - 1}, {listed}")
-    return positions[groups[number][0]], words[number], target
+    return [positions[token] for token in groups[number]], words[number], target
 
 
 class _Answering(Task):
@@ -107,6 +130,22 @@ class _Answering(Task):
         for span in sorted(described, key=lambda span: -p[span]):
             probabilities.setdefault(described[span], p[span])
         return Resolved(Span(*chosen, length), described[chosen], described[best[0]], probabilities)
+
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep the answer."""
+        return frozenset(range(goal.start, goal.end + 1)) if isinstance(goal, Span) else frozenset()
+
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Look where the answer is now."""
+        if isinstance(goal, Span):
+            goal = Span(places.index(goal.start), places.index(goal.end), len(places))
+        return super().vary(question, goal, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the best answer by where it stands in the whole text."""
+        encoding, places = variant.question.encoding, variant.places
+        best = _best_spans(encoding, logits[: len(encoding)].cpu().double().log_softmax(dim=0))
+        return places[best[0][0]] * MOST_PLACES + places[best[0][1]] if best else -1
 
 
 def _best_spans(encoding: Encoding, log_p: Tensor) -> list[tuple[int, int]]:
@@ -189,7 +228,26 @@ class _Filling(Task):
         names = _name_tokens(self.tokenizer, logits[0])
         goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
         predicted = names.name(int(logits[0].argmax()))
-        return Resolved(At(0, goal), described, predicted, list_probabilities(logits[0], names, goal))
+        listed = list_probabilities(logits[0], names, goal)
+        return Resolved(At(0, goal), described, predicted, listed, _ids_of(goal))
+
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep the blank."""
+        return frozenset([_blank_of(question, self.tokenizer)[0]])
+
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Count which blank it is now: others may be gone, and removed tokens may be masks."""
+        place, choice = _blank_of(question, self.tokenizer)
+        before = left.features["input_ids"][: places.index(place)].count(self.tokenizer.mask_token_id)
+        return super().vary(replace(question, target=Blank(before, choice)), goal, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the most probable filling."""
+        return int(logits[0].argmax())
+
+    def count_logits(self, model: PreTrainedModel, question: Question) -> int:
+        """Count those of one position."""
+        return _vocabulary(model)
 
 
 def _blank_of(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[int, Choice]:
@@ -216,6 +274,7 @@ class _Continuing(Task):
     # The model reads a given continuation, except its last token, so it is explained too, as the second text of the
     # example. Without a mask of their own, its tokens would carry the text past the bottleneck.
     tokenizer: PreTrainedTokenizerBase
+    padding: int
 
     takes_ids = True
 
@@ -245,8 +304,38 @@ class _Continuing(Task):
     def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> Any:
         counts = [(len(question.encoding), len(self._wanted(question))) for question in questions]
         most = max(wanted for _, wanted in counts)
-        places = [[*range(end - wanted, end), *[end - 1] * (most - wanted)] for end, wanted in counts]
+        firsts = [self.read_at(question) for question in questions]
+        rows = zip(firsts, counts, strict=True)
+        places = [[first, *range(end - wanted + 1, end), *[end - 1] * (most - wanted)] for first, (end, wanted) in rows]
         return _head_reading(model, places)
+
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep a continuation that is the target whole: the model reads it as it would have written it."""
+        end = len(question.encoding)
+        return frozenset(range(end - len(self._wanted(question)) + 1, end))
+
+    def read_at(self, question: Question) -> int:
+        """Return the last position of the prompt, of those that other tokens see."""
+        last = len(question.encoding) - len(self._wanted(question))
+        seen = question.encoding.features.get("attention_mask", [1] * (last + 1))
+        return next((place for place in range(last, 0, -1) if seen[place]), 0)
+
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Put padding where no token of a prompt is left to read at: decoders need not have special ones."""
+        read = len(self._wanted(question)) - 1
+        prompt = len(left) - read
+        if not any(left.features.get("attention_mask", [1] * len(left))[:prompt]):
+            kept = range(prompt, len(left))
+            left, places = join(nothing(left, self.padding), take(left, kept)), [-1, *(places[at] for at in kept)]
+        return super().vary(question, goal, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the most probable next token."""
+        return int(logits[0].argmax())
+
+    def count_logits(self, model: PreTrainedModel, question: Question) -> int:
+        """Count those of the positions that are read."""
+        return len(self._wanted(question)) * _vocabulary(model)
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
         names = _name_tokens(self.tokenizer, logits[0])
@@ -259,7 +348,8 @@ class _Continuing(Task):
                 self._warn_of_spelling(question, target, logits[0])
         listed = list_probabilities(logits[0], names, chosen[0][0])
         predicted = names.name(int(logits[0].argmax()))
-        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed)
+        ids = target.ids if isinstance(target, Continuation) else _ids_of(chosen[0][0])
+        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed, ids)
 
     def _wanted(self, question: Question) -> list[Choice]:
         """List what is asked for at each position, from the next token on."""
@@ -279,6 +369,15 @@ class _Continuing(Task):
             if better - own > MUCH and better > LIKELY:
                 said = f"{target.text!r:.60} hardly follows {text[-30:]!r}: its first token has p = {math.exp(own):.2g}"
                 warn(f"{said}, that of {other!r:.60} p = {math.exp(better):.2g}")
+
+
+def _ids_of(goal: Goal) -> tuple[int, ...]:
+    """Give the token that is the goal, if it is one."""
+    return (goal.index,) if isinstance(goal, OneOf) else ()
+
+
+def _vocabulary(model: PreTrainedModel) -> int:
+    return int(text_config(model).vocab_size)
 
 
 @contextmanager

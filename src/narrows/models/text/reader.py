@@ -106,6 +106,8 @@ class Reader:
     def ask(self, item: Item, target: Target) -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
         target = as_plain(target)
+        if _is_gold(target):
+            target = self.task.gold(Example.of(item))
         pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
