@@ -7,8 +7,8 @@ take them from the text that is explained. All are an `AnyPrior`; a new one is a
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from narrows.bottleneck.sinks import Sinks, find_sinks, outliers_of_each
+from narrows.bottleneck.sinks import Run, Sinks, find_sinks
 from narrows.data.output import written_whole
 from narrows.errors import LayerError, PriorError, shown
 
@@ -36,7 +36,6 @@ class Gaussian:
 
     mean: Tensor
     std: Tensor
-    held: Tensor | None = None  # True where a token is left as it is, (batch, tokens); None = nowhere
 
 
 class AnyPrior(Protocol):
@@ -50,11 +49,15 @@ class AnyPrior(Protocol):
     def per_text(self) -> bool:
         """Whether it differs from text to text."""
 
+    @property
+    def sinks(self) -> Sinks | None:
+        """Which tokens are held open; None = those that a few texts of our own show."""
+
     def needs(self, layer: int) -> tuple[int, ...]:
         """Layers whose activations it looks at, for the Gaussian of a layer; a `LayerError` if it has none there."""
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
-        """Give the Gaussian of a layer, from 0, the embeddings; real: no padding, (batch, tokens)."""
+    def at(self, layer: int, activations: Mapping[int, Tensor], narrowed: Tensor) -> "Gaussian":
+        """Give the Gaussian of a layer, from 0, the embeddings; narrowed: neither padding nor held, (batch, tokens)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +123,7 @@ class Prior:
         std: (blocks + 1, hidden), float32, above zero; likewise.
         count: Number of real tokens it was estimated from.
         model: The model that it belongs to.
-        sinks: What tells sinks from other tokens; they are held open.
+        sinks: Which tokens were left out of it, and are held open.
     """
 
     mean: Tensor
@@ -138,29 +141,26 @@ class Prior:
                 raise PriorError(f"{name} of the prior holds NaN or infinity")
         if not (self.std > 0).all():
             raise PriorError("a standard deviation of the prior is not above zero")
-        if self.sinks.norms.shape != expected[:1] or not (self.sinks.norms > 0).all():
-            raise PriorError("the prior does not have the usual norm of every layer, each above zero")
 
     @classmethod
-    def estimate(cls, batches: Iterable[tuple[Sequence[Tensor], Tensor]], model: "ModelIdentity") -> "Prior":
-        """Estimate all layers at once, from pairs of their activations, (batch, tokens, hidden) each, and real tokens.
+    def estimate(cls, runs: Iterable[Run], model: "ModelIdentity") -> "Prior":
+        """Estimate all layers at once, from runs of the model: activations of each layer, token ids, real tokens.
 
         Sinks are found in the first texts, and left out of all. Without a real token: a `PriorError`.
         """
         moments = [Moments(model.hidden) for _ in range(model.blocks + 1)]
-        stream, first = iter(batches), list[tuple[Sequence[Tensor], Tensor]]()
-        for batch in stream:
-            first.append(batch)
-            if sum(len(real) for _, real in first) >= LOOKED_AT:
-                break
-        if not any(real.any() for _, real in first):
+        stream, first = iter(runs), list[Run]()
+        while sum(len(real) for *_, real in first) < LOOKED_AT and (run := next(stream, None)) is not None:
+            first.append(run)
+        if not any(real.any() for *_, real in first):
             raise PriorError("no text to estimate a prior from: the corpus is empty")
         sinks, count = find_sinks(first), 0
-        for activations, real in chain(first, stream):
+        for activations, ids, real in chain(first, stream):
             count += int(real.sum())
-            for layer, (layer_moments, activation) in enumerate(zip(moments, activations, strict=True)):
-                held = sinks.of(layer, activation, real)
-                layer_moments.update(activation[real if held is None else real & ~held])
+            held = sinks.of(ids, real)
+            taken = real if held is None else real & ~held
+            for layer_moments, activation in zip(moments, activations, strict=True):
+                layer_moments.update(activation[taken])
         mean = torch.stack([layer_moments.mean for layer_moments in moments])
         std = torch.stack([floor_std(layer_moments.variance.sqrt()) for layer_moments in moments])
         return cls(mean.float(), std.float(), count, model, sinks)
@@ -180,15 +180,17 @@ class Prior:
         return False
 
     def needs(self, layer: int) -> tuple[int, ...]:
-        """The layer itself, in which sinks are found; a `LayerError` if it is out of range."""
+        """No activations; a `LayerError` if the layer is out of range."""
         if not 0 <= layer <= self.model.blocks:
             raise LayerError(f"layer {layer} is out of range: the prior has layers 0 to {self.model.blocks}")
-        return (layer,)
+        return ()
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
-        """Give mean and deviation of a layer, (hidden,) each, from 0, the embeddings, and the sinks of these texts."""
+    def at(
+        self, layer: int, activations: Mapping[int, Tensor] | None = None, narrowed: Tensor | None = None
+    ) -> "Gaussian":
+        """Give mean and deviation of a layer, (hidden,) each, from 0, the embeddings; it needs nothing else."""
         self.needs(layer)
-        return Gaussian(self.mean[layer], self.std[layer], self.sinks.of(layer, activations[layer], real))
+        return Gaussian(self.mean[layer], self.std[layer])
 
     def check_model(self, model: "ModelIdentity") -> None:
         """Raise a `PriorError` if the prior was estimated on another model."""
@@ -200,15 +202,15 @@ class Prior:
     def digest(self) -> str:
         """Twelve hexadecimal digits that identify the numbers of this prior."""
         digest = hashlib.blake2b(digest_size=6)
-        for value in (self.mean, self.std, self.sinks.norms):
+        for value in (self.mean, self.std):
             digest.update(value.contiguous().numpy().tobytes())
-        digest.update(repr(self.sinks.positions).encode())
+        digest.update(repr(self.sinks).encode())
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, which replaces an existing one; an `InputError` if it cannot be written."""
-        header = {"name": self.model.name, "count": self.count, "sinks": self.sinks.positions}
-        tensors = {"mean": self.mean, "std": self.std, "norms": self.sinks.norms, "probe": self.model.probe}
+        header = {"name": self.model.name, "count": self.count, "sinks": asdict(self.sinks)}
+        tensors = {"mean": self.mean, "std": self.std, "probe": self.model.probe}
         metadata = {"format": FORMAT, "prior": json.dumps(header)}
         content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
         with written_whole(Path(path)) as partial:
@@ -227,11 +229,11 @@ class Prior:
                 if metadata.get("format") != FORMAT:
                     raise PriorError("is no prior saved by narrows")
                 # Copied: a tensor of safetensors is a view of the file, and changes with it.
-                names = ("mean", "std", "norms", "probe")
-                mean, std, norms, probe = (file.get_tensor(name).clone() for name in names)
+                mean, std, probe = (file.get_tensor(name).clone() for name in ("mean", "std", "probe"))
             header = json.loads(metadata["prior"])
+            sinks = Sinks(**{name: tuple(map(int, found)) for name, found in header["sinks"].items()})
             identity = ModelIdentity(str(header["name"]), mean.shape[1], mean.shape[0] - 1, probe)
-            return cls(mean, std, int(header["count"]), identity, Sinks(norms, tuple(map(int, header["sinks"]))))
+            return cls(mean, std, int(header["count"]), identity, sinks)
         except SafetensorError as error:
             raise PriorError(f"{path} is no readable prior: {error}") from error
         except OSError as error:
@@ -248,21 +250,25 @@ class InstancePrior:
 
     name: ClassVar[str] = "instance"
     per_text: ClassVar[bool] = True
+    sinks: ClassVar[Sinks | None] = None
 
     def needs(self, layer: int) -> tuple[int, ...]:
         """The layer itself."""
         return (layer,)
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
+    def at(self, layer: int, activations: Mapping[int, Tensor], narrowed: Tensor) -> "Gaussian":
         """Give a Gaussian per text, (batch, 1, hidden)."""
-        wide = activations[layer].to(torch.promote_types(activations[layer].dtype, torch.float32))
-        activation = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
-        held = outliers_of_each(activation, real)
-        taken = real if held is None else real & ~held
-        weight = (taken / taken.sum(dim=1, keepdim=True)).unsqueeze(-1).to(activation.dtype)
-        mean = (activation * weight).sum(dim=1, keepdim=True)
-        variance = ((activation - mean).square() * weight).sum(dim=1, keepdim=True)
-        return Gaussian(mean, floor_std(variance.sqrt()), held)
+        return gaussian_of_each(activations[layer], narrowed)
+
+
+def gaussian_of_each(activation: Tensor, taken: Tensor) -> Gaussian:
+    """Give mean and deviation over some tokens of each text, (batch, tokens): (batch, 1, hidden) each."""
+    wide = activation.to(torch.promote_types(activation.dtype, torch.float32))
+    wide = torch.where(taken.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
+    weight = (taken / taken.sum(dim=1, keepdim=True)).unsqueeze(-1).to(wide.dtype)
+    mean = (wide * weight).sum(dim=1, keepdim=True)
+    variance = ((wide - mean).square() * weight).sum(dim=1, keepdim=True)
+    return Gaussian(mean, floor_std(variance.sqrt()))
 
 
 @dataclass(frozen=True)
@@ -274,6 +280,7 @@ class ResidualPrior:
 
     name: ClassVar[str] = "residual"
     per_text: ClassVar[bool] = True
+    sinks: ClassVar[Sinks | None] = Sinks()
 
     def needs(self, layer: int) -> tuple[int, ...]:
         """The layer before; there is none before layer 0."""
@@ -281,7 +288,7 @@ class ResidualPrior:
             raise LayerError("the residual prior needs a layer before: choose layer 1 or above")
         return (layer - 1,)
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
+    def at(self, layer: int, activations: Mapping[int, Tensor], narrowed: Tensor) -> "Gaussian":
         """Give a Gaussian per token, (batch, tokens, hidden)."""
         previous = activations[layer - 1]
         mean = previous.to(torch.promote_types(previous.dtype, torch.float32))

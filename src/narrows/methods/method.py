@@ -15,7 +15,7 @@ a plain function of a batch in `FunctionMethod`.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Annotated, Any, Protocol
 
@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.attribution import Attribution, by_score
-from narrows.bottleneck.optimize import NegativeLogLikelihood, text_seed
-from narrows.bottleneck.path import LogOdds
+from narrows.bottleneck.optimize import text_seed
 from narrows.bottleneck.prior import AnyPrior, Gaussian
 from narrows.errors import InputError, NumericsError
 from narrows.methods.cut_model import CutModel
@@ -56,7 +55,7 @@ class Method(Described, Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """One layer at which a batch of texts is narrowed or explained; what the prior holds open stays as it is."""
+    """One layer at which a batch of texts is narrowed or explained; what is held open stays as it is."""
 
     layer: int  # 0 = after the embeddings, n = after the n-th block
     suffix: Callable[[Tensor], Tensor]  # from activations (batch, samples, tokens, hidden) to logits
@@ -64,7 +63,8 @@ class Site:
     goals: Sequence[Goal]  # what is explained of each text
     activation: Tensor  # X, (batch, tokens, hidden)
     prior: Gaussian  # mean and deviation, broadcastable to X
-    real: Tensor  # True where a token is narrowed: neither padding nor held open, (batch, tokens)
+    narrowed: Tensor  # True where a token is neither padding nor held open, (batch, tokens)
+    held: Tensor | None  # True where a token is left as it is, (batch, tokens); None = nowhere
 
     def nll(self, activation: Tensor) -> Tensor:
         """Compute -log p(target) of activations (batch, samples, tokens, hidden): nats, (batch, samples)."""
@@ -74,11 +74,16 @@ class Site:
         """Compute log-odds of the target of activations (batch, samples, tokens, hidden): nats, (batch, samples)."""
         return judge_odds(self.goals, self.suffix(self._held_open(activation)))
 
+    def holding(self, tokens: Tensor) -> "Site":
+        """Hold further tokens open, (batch, tokens)."""
+        held = tokens if self.held is None else self.held | tokens
+        return replace(self, held=held, narrowed=self.narrowed & ~tokens)
+
     def _held_open(self, activation: Tensor) -> Tensor:
         """Put X back where the prior holds tokens open."""
-        if self.prior.held is None:
+        if self.held is None:
             return activation
-        return torch.where(self.prior.held[:, None, :, None], self.activation.unsqueeze(1), activation)
+        return torch.where(self.held[:, None, :, None], self.activation.unsqueeze(1), activation)
 
 
 class Batch:
@@ -159,6 +164,16 @@ class Batch:
         return [goal.index for goal in self.goals]  # type: ignore[attr-defined]
 
     @cached_property
+    def read(self) -> Tensor:
+        """True at the token of a text at which a decoder's answer is read, if the text has others, (batch, tokens)."""
+        found = torch.zeros_like(self.real)
+        for row, question in enumerate(self.questions):
+            place = self.cut.task.read_at(question)
+            if place is not None and len(question.encoding) > 1:
+                found[row, place] = True
+        return found
+
+    @cached_property
     def log_odds(self) -> Tensor:
         """Log-odds of the targets of the texts as they are, nats, (batch,)."""
         return judge_odds(self.goals, self.logits.unsqueeze(1)).squeeze(1).detach()
@@ -167,15 +182,18 @@ class Batch:
         """Cut the model after a layer: the activations there, the prior (None = the model's), and what comes after."""
         chosen = prior or self.cut.prior
         prefix = self.prefix([layer, *chosen.needs(layer)])
-        gaussian = chosen.at(layer, prefix.activations, self.real)
+        sinks = self.cut.sinks if chosen.sinks is None else chosen.sinks
+        held = sinks.of(self.inputs["input_ids"], self.real)
+        narrowed = self.real if held is None else self.real & ~held
         return Site(
             layer=layer,
             suffix=partial(self._suffix, layer, prefix),
             carry=partial(self._carry, layer, prefix),
             goals=self.goals,
             activation=prefix.activations[layer],
-            prior=gaussian,
-            real=self.real if gaussian.held is None else self.real & ~gaussian.held,
+            prior=chosen.at(layer, prefix.activations, narrowed),
+            narrowed=narrowed,
+            held=held,
         )
 
     def sites(self, layers: Sequence[int], prior: AnyPrior | None = None) -> "list[Site]":
@@ -201,7 +219,7 @@ class Batch:
         """Compute log-odds with all tokens at the prior's mean, nats, (batch,); after embeddings once per length."""
         mean = site.prior.mean.to(site.activation).expand_as(site.activation)
         with torch.no_grad():
-            if prior.per_text or not isinstance(self.cut.task, Classifying):
+            if prior.per_text or site.held is not None or not isinstance(self.cut.task, Classifying):
                 return site.log_odds(mean.unsqueeze(1)).squeeze(1)
             keys = [(prior.name, site.layer, len(encoding), *self.cut.state()) for encoding in self.encodings]
             known = self.cut.typical_logits

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.models.heads.goals import Goal, judge
+from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved, Task, Variant
 from narrows.models.predict import BATCH_SIZE, Floats, map_logits
 from narrows.models.text.removal import Removal, remove
@@ -50,6 +50,14 @@ def p_target(variants: Sequence[Variant], logits: Tensor) -> Floats:
     wide = logits.cpu().double().unsqueeze(1)  # Apple's GPUs have no float64
     p: Floats = judge([variant.goal for variant in variants], wide).squeeze(1).neg().exp().numpy()
     return p
+
+
+def odds_of_target(variants: Sequence[Variant], logits: Tensor) -> Floats:
+    """Compute log-odds of the target, or minus the loss of one without a probability: nats, (variants,)."""
+    odds: Floats = (
+        judge_odds([variant.goal for variant in variants], logits.cpu().double().unsqueeze(1)).squeeze(1).numpy()
+    )
+    return odds
 
 
 def resolve(
