@@ -13,7 +13,7 @@ import tiny
 
 SIGN, LETTER = "!", "y"
 TEXTS = ("the film is! not bad", "!it is a film", "a good film!", "a!")
-NOISE = 0.01
+NOISE = 0.002
 
 
 def planted_decoder(seed: int = 0) -> tiny.Classifier:
@@ -32,6 +32,6 @@ def planted_decoder(seed: int = 0) -> tiny.Classifier:
         embeddings[sign] *= 0.1
         embeddings[sign, 0] += 4.0
         last.v_proj.weight[0, 0] += 1.0
-        last.o_proj.weight[1, 0] += 40.0
+        last.o_proj.weight[1, 0] += 12.0
         model.lm_head.weight[letter, 1] += 5.0
     return model, tokenizer
