@@ -1,4 +1,4 @@
-"""The degradation test of classes, as the tests of classifiers ask for it; and any head's by one plain pass each."""
+"""The degradation test of classes, as the tests of classifiers ask for it."""
 
 from __future__ import annotations
 

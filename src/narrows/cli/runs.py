@@ -173,7 +173,8 @@ def _show(summary: "RunSummary") -> None:
     from narrows.viz.spans import visible
 
     left_out = f" ({count} left out)" if (count := summary.get("left_out", 0)) else ""
-    about = f"{summary['dataset']}: {summary['instances']} texts{left_out}, {summary['removal']}, target {summary['target']}"
+    texts = f"{summary['dataset']}: {summary['instances']} texts{left_out}"
+    about = f"{texts}, {summary['removal']}, target {summary['target']}"
     drop = "drop: of p(target) without the first ninth, 95 % interval"
     table = Table("method", title=Text(visible(about)), caption=drop)
     for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):
