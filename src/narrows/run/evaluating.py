@@ -20,7 +20,7 @@ from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import own_config
 from narrows.models.cut.view import borrowed
 from narrows.models.heads.targets import class_labels, resolve_target
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.models.text.encoding import encode
 from narrows.models.text.removal import Removal, check_removal
 from narrows.run.dataset import FORMAT, Job, make_parts, prepare
@@ -51,13 +51,13 @@ class Plan:
     batch_size: int = 32  # most texts in a forward pass
 
 
-def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report | None = None) -> None:
+def evaluate(loaded: LoadedModel, plan: Plan, out: str | Path, report: Report | None = None) -> None:
     """Run the degradation test for several methods; an interrupted evaluation is resumed, new methods are added.
 
     `narrows.run.write_summary` sums the results up, and `narrows.run.write_report` draws them.
 
     Args:
-        classifier: The model; left unchanged.
+        loaded: The model; left unchanged.
         plan: What to evaluate.
         out: Folder of the results.
         report: Called with the progress.
@@ -69,23 +69,23 @@ def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report
 
     Example:
         >>> import tempfile
-        >>> from narrows.models.hub.loading import load_classifier
+        >>> from narrows.models.hub.loading import load_model
         >>> from narrows.run import write_summary
         >>> folder = tempfile.mkdtemp()
         >>> plan = Plan(Source(items=["A gorgeous film.", "A dull one."]), ("fast", "random"), target="predicted")
-        >>> evaluate(load_classifier("sentiment"), plan, folder)
+        >>> evaluate(load_model("sentiment"), plan, folder)
         >>> list(write_summary(folder)["methods"])
         ['fast', 'random']
     """
     out, methods = Path(out), _by_spec(plan.methods)
     for removal in plan.removals:
-        check_removal(removal, classifier.tokenizer)
+        check_removal(removal, loaded.tokenizer)
     examples = plan.source.read()
     texts = Source(items=examples) if plan.source.once else plan.source
-    classifier = _renamed(classifier, plan.labels)
+    loaded = _renamed(loaded, plan.labels)
     with locked(out):
-        _check_targets(plan.target, examples, class_labels(classifier.model))
-        jobs = _prepare(classifier, plan, texts, methods, out)
+        _check_targets(plan.target, examples, class_labels(loaded.model))
+        jobs = _prepare(loaded, plan, texts, methods, out)
         identity = _identity(plan, examples, next(iter(jobs.values())))
         check_claim(out, identity)
         entered = _enter_methods(out, plan, methods)
@@ -132,7 +132,7 @@ def _by_spec(methods: Sequence[str | Method]) -> dict[str, Method]:
     return found
 
 
-def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str, Method], out: Path) -> dict[str, Job]:
+def _prepare(model: LoadedModel, plan: Plan, texts: Source, methods: Mapping[str, Method], out: Path) -> dict[str, Job]:
     """Prepare the run of each method; the texts are surveyed once."""
     same = {name: getattr(plan, name) for name in ("target", "max_tokens", "rows_per_part", "batch_size")}
     prior = plan.prior or model.prior
@@ -145,7 +145,7 @@ def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str,
     survey = None
     for name, method in methods.items():
         settings = ExplainSettings(model=model.name, method=method, prior=str(prior or "instance"), **same)
-        jobs[name] = prepare(texts, maps_folder(out, name), Worker(settings, classifier=model), survey=survey)
+        jobs[name] = prepare(texts, maps_folder(out, name), Worker(settings, loaded=model), survey=survey)
         survey = jobs[name].survey
     return jobs
 
@@ -160,7 +160,7 @@ def _degrade_part(job: Job, made: Made, removal: Removal, path: Path) -> None:
                 return
         except DataError as error:
             warn(f"{error}; it is made again")
-    model, tokenizer = job.worker.classifier.model, job.worker.classifier.tokenizer
+    model, tokenizer = job.worker.loaded.model, job.worker.loaded.tokenizer
     rows = list(read_rows(part_file(job.out, receipt.part), READ))
     encodings = [encode(tokenizer, Example(row["text"], row["text_pair"]), job.worker.limit) for row in rows]
     for row, encoding in zip(rows, encodings, strict=True):
@@ -223,12 +223,12 @@ def _check_targets(target: str, examples: Sequence[Example], names: Sequence[str
             raise TargetError(f"text {number}: {what}: {hint}")
 
 
-def _renamed(classifier: Classifier, labels: Sequence[str] | None) -> Classifier:
+def _renamed(loaded: LoadedModel, labels: Sequence[str] | None) -> LoadedModel:
     """Give the classes other names, on a view: the model keeps its own."""
     if labels is None:
-        return classifier
-    if len(labels) != (count := len(class_labels(classifier.model))):
+        return loaded
+    if len(labels) != (count := len(class_labels(loaded.model))):
         raise InputError(f"{len(labels)} names of labels for the {count} classes of the model")
-    view = borrowed(classifier.model)
+    view = borrowed(loaded.model)
     own_config(view).id2label = dict(enumerate(labels))
-    return replace(classifier, model=view)
+    return replace(loaded, model=view)

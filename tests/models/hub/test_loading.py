@@ -12,7 +12,7 @@ import transformers
 
 import tiny
 from narrows.errors import ModelError
-from narrows.models.hub.loading import load_classifier
+from narrows.models.hub.loading import load_model
 from tiny import Classifier
 
 
@@ -31,7 +31,7 @@ def save(classifier: Classifier, folder: Path) -> Path:
 
 def test_a_folder_that_a_user_saved_loads_with_the_same_logits(any_classifier: Classifier, tmp_path: Path) -> None:
     model, tokenizer = any_classifier
-    loaded = load_classifier(str(save(any_classifier, tmp_path)), "cpu")
+    loaded = load_model(str(save(any_classifier, tmp_path)), "cpu")
     assert type(loaded.model) is type(model)
     assert not loaded.model.training
     assert (loaded.name, loaded.prior) == (str(tmp_path), None)
@@ -46,10 +46,10 @@ def test_a_model_without_a_classification_head_is_refused(bert: Classifier, tmp_
     model, tokenizer = bert
     save((model.base_model, tokenizer), tmp_path)
     with pytest.raises(ModelError, match="no trained classification head: it is a BertModel"):
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
     edit_config(tmp_path, architectures=None)
     with pytest.raises(ModelError, match=r"no trained classification head: its weights lack .*classifier"):
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
 
 
 def edit_config(folder: Path, **changes: object) -> None:
@@ -77,14 +77,14 @@ def test_a_checkpoint_with_another_head_is_not_loaded_as_a_classifier(
 ) -> None:
     save((kind(config), bert[1]), tmp_path)
     with pytest.raises(ModelError, match=f"is a {kind.__name__}") as caught:
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
     assert "\n" not in str(caught.value)
 
 
 def test_a_regression_is_loaded_with_its_head(bert: Classifier, tmp_path: Path) -> None:
     config = transformers.BertConfig(**BERT, num_labels=1, problem_type="regression")
     model = transformers.BertForSequenceClassification(config)
-    loaded: Any = load_classifier(str(save((model, bert[1]), tmp_path)), "cpu").model
+    loaded: Any = load_model(str(save((model, bert[1]), tmp_path)), "cpu").model
     assert torch.equal(loaded.classifier.weight, model.classifier.weight)
     assert loaded.config.problem_type == "regression"
 
@@ -93,7 +93,7 @@ def test_weights_that_the_loaded_class_has_no_place_for_are_missed(bert: Classif
     save(bert, tmp_path)
     edit_config(tmp_path, num_hidden_layers=2)
     with pytest.raises(ModelError, match=r"lacks some of the weights .*encoder\.layer\.2.*mend config\.json"):
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
 
     class WithGate(transformers.BertForSequenceClassification):
         def __init__(self, config: Any) -> None:
@@ -103,7 +103,7 @@ def test_weights_that_the_loaded_class_has_no_place_for_are_missed(bert: Classif
 
     save((WithGate(bert[0].config), bert[1]), tmp_path / "own")
     with pytest.raises(ModelError, match=r"lacks some .*gate\.weight.*its class WithGate"):
-        load_classifier(str(tmp_path / "own"), "cpu")
+        load_model(str(tmp_path / "own"), "cpu")
 
 
 @pytest.mark.parametrize("changes", [{"num_hidden_layers": 4}, {"vocab_size": 50}, {"id2label": {"0": "a", "1": "b"}}])
@@ -113,7 +113,7 @@ def test_a_configuration_that_does_not_fit_the_weights_is_one_clear_line(
     save(bert, tmp_path)
     edit_config(tmp_path, **changes)
     with pytest.raises(ModelError, match=r"weights lack|other sizes than its config\.json") as caught:
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
     assert "\n" not in str(caught.value)
 
 
@@ -121,20 +121,20 @@ def test_a_configuration_that_does_not_fit_the_weights_is_one_clear_line(
 def test_an_adapter_of_another_tool_is_refused_with_the_way_named(base: str, bert: Classifier, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
     with pytest.raises(ModelError, match=r"peft\.AutoPeftModelForSequenceClassification"):
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
 
 
 @pytest.mark.parametrize("name", ["no/such-model", "./nowhere", "no such name", "/nowhere/at/all"])
 def test_a_model_that_does_not_exist_is_one_clear_line(name: str) -> None:
     with pytest.raises(ModelError, match="no such model") as caught:
-        load_classifier(name, "cpu")
+        load_model(name, "cpu")
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_an_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds no classifier that can be loaded") as caught:
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
     assert "\n" not in str(caught.value)
 
 
@@ -142,14 +142,14 @@ def test_a_folder_with_a_broken_configuration_is_one_clear_line(bert: Classifier
     save(bert, tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ModelError, match="holds no classifier that can be loaded"):
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
 
 
 def test_a_folder_with_cut_off_weights_is_one_clear_line(bert: Classifier, tmp_path: Path) -> None:
     weights = save(bert, tmp_path) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(ModelError, match="holds no classifier that can be loaded") as caught:
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
     assert "\n" not in str(caught.value)
 
 
@@ -160,7 +160,7 @@ def test_weights_of_another_shape_than_the_configuration_says_are_one_clear_line
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
     with pytest.raises(ModelError) as caught:
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
     assert "\n" not in str(caught.value)
 
 
@@ -180,10 +180,10 @@ def test_a_folder_with_only_a_pickle_is_refused_and_the_pickle_not_opened(
     torch.save({**model.state_dict(), "boom": Boom()}, tmp_path / "pytorch_model.bin")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="safetensors"):
-        load_classifier(str(tmp_path), "cpu")
+        load_model(str(tmp_path), "cpu")
     assert not (tmp_path / "unpickled").exists()
 
 
 def test_an_unknown_device_is_one_clear_line(bert: Classifier, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot use device 'quantum'"):
-        load_classifier(str(save(bert, tmp_path)), "quantum")
+        load_model(str(save(bert, tmp_path)), "quantum")

@@ -16,13 +16,12 @@ from narrows.models.cut.blocks import text_config
 from narrows.models.heads.classifying import Classifying, name_classes
 from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
 from narrows.models.heads.goals import At, Span, Together
+from narrows.models.heads.names import cannot_explain, find_head
 from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
 from narrows.models.heads.targets import class_labels
 from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Task, choose, list_probabilities
 from narrows.models.text.encoding import Encoding, private_tokenizer, take
 
-CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
-NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
 LONGEST_ANSWER = 30  # tokens, of a predicted answer
 MOST_WORDS = 8  # in a message
 MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
@@ -30,18 +29,18 @@ MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
 
 def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Task:
     """Return the task of a model; a class with a name of the user's own counts as a classifier."""
-    name = type(model).__name__
-    if name.endswith("ForTokenClassification"):
-        return _Tagging(model)
-    if name.endswith("ForQuestionAnswering"):
-        return _Answering()
-    if name.endswith("ForMaskedLM"):
-        return _Filling(tokenizer)
-    if name.endswith(CAUSAL) and text_config(model).model_type not in NOT_CAUSAL:
-        return _Continuing(tokenizer)
-    if name.endswith((*CAUSAL, "ForConditionalGeneration", "WithLMHeadModel", "ForMultipleChoice", "ForPreTraining")):
-        can = "classifiers, taggers, masked and causal language models and models that answer questions can"
-        raise ModelError(f"the output of {name} cannot be explained; {can}")
+    called, kind = type(model).__name__, text_config(model).model_type
+    if refused := cannot_explain(called, kind):
+        raise ModelError(refused)
+    match find_head(called, kind):
+        case "token-classification":
+            return _Tagging(model)
+        case "question-answering":
+            return _Answering()
+        case "fill-mask":
+            return _Filling(tokenizer)
+        case "text-generation":
+            return _Continuing(tokenizer)
     return Classifying(model)
 
 
