@@ -25,7 +25,6 @@ from narrows.errors import (
     OF_ONE_TEXT,
     InputError,
     LayerError,
-    ModelError,
     NarrowsError,
     count,
     forget,
@@ -142,12 +141,10 @@ class Explainer:
         """Load a model with its head and prepare to explain it.
 
         Args:
-            name: A demo model (``narrows models`` lists them), an id on the Hub, a folder, or a GGUF file:
-                ``FOLDER/FILE.gguf``, or ``OWNER/NAME/FILE.gguf`` on the Hub.
+            name: A demo model (``narrows models`` lists them), a folder, a ``.gguf`` file, or an id on the Hub.
             method: As for `Explainer`.
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
-            task: What the head is for, where the checkpoint does not say so: ``"text-classification"``,
-                ``"token-classification"``, ``"question-answering"``, ``"fill-mask"`` or ``"text-generation"``.
+            task: What its head is for, where the checkpoint does not say so, in a pipeline's words: ``"fill-mask"``.
             device: Where to run; None = the first GPU if there is one, else the CPU.
             max_tokens: As for `Explainer`.
             long_texts: As for `Explainer`.
@@ -156,9 +153,7 @@ class Explainer:
         Raises:
             ModelError: If there is no such model, or its head is missing or cannot be explained.
         """
-        if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-            raise ModelError(f"a model is loaded by its name or folder, not by {name!r:.60}")
-        loaded = load_model(os.fspath(name), device, task)
+        loaded = load_model(name, device, task)
         return cls(
             loaded.model,
             loaded.tokenizer,

@@ -246,7 +246,7 @@ class Batch:
                     gold=None if question.example.label is None else str(question.example.label),
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
-                    record={**record, **unread, **extra.pop("record", {})},
+                    record={**record, **unread, **answer.record, **extra.pop("record", {})},
                     **extra,
                 )
             )

@@ -19,7 +19,17 @@ from narrows.models.heads.goals import At, Span, Together
 from narrows.models.heads.names import cannot_explain, find_head
 from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
 from narrows.models.heads.targets import class_labels
-from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Task, choose, list_probabilities
+from narrows.models.heads.task import (
+    MOST_LISTED,
+    Names,
+    Question,
+    Resolved,
+    TargetTokens,
+    Task,
+    choose,
+    list_probabilities,
+    spell_goal,
+)
 from narrows.models.text.encoding import Encoding, private_tokenizer, take
 
 LONGEST_ANSWER = 30  # tokens, of a predicted answer
@@ -188,7 +198,8 @@ class _Filling(Task):
         names = _name_tokens(self.tokenizer, logits[0])
         goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
         predicted = names.name(int(logits[0].argmax()))
-        return Resolved(At(0, goal), described, predicted, list_probabilities(logits[0], names, goal))
+        listed = list_probabilities(logits[0], names, goal)
+        return Resolved(At(0, goal), described, predicted, listed, spell_goal(goal, names))
 
 
 def _blank_of(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[int, Choice]:
@@ -251,14 +262,14 @@ class _Continuing(Task):
         names = _name_tokens(self.tokenizer, logits[0])
         chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
         goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
-        described = chosen[0][1]
+        described, tokens = chosen[0][1], spell_goal(chosen[0][0], names)
         if isinstance(target := question.target, Continuation):
-            described = target.name
+            described, tokens = target.name, (TargetTokens(target.text, list(target.ids)),)
             if target.name == target.text:
                 self._warn_of_spelling(question, target, logits[0])
         listed = list_probabilities(logits[0], names, chosen[0][0])
         predicted = names.name(int(logits[0].argmax()))
-        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed)
+        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed, tokens)
 
     def _wanted(self, question: Question) -> list[Choice]:
         """List what is asked for at each position, from the next token on."""

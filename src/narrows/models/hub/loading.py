@@ -1,5 +1,6 @@
 """Loading a model by name: a demo model, an adapter, a folder, a GGUF file, or an id on the Hub."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ class LoadedModel:
     prior: Path | None  # file of the corpus prior that ships with it
 
 
-def load_model(name: str, device: str | None = None, task: TaskName | None = None) -> LoadedModel:
+def load_model(name: str | os.PathLike[str], device: str | None = None, task: TaskName | None = None) -> LoadedModel:
     """Load a model with its head: only safetensors or GGUF and no remote code; device None = a GPU.
 
     The task says what the head is for where the checkpoint does not.
     """
+    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
+        raise ModelError(f"a model is loaded by its name or folder, not by {name!r:.60}")
     check_task(task)
+    name = os.fspath(name)
     is_adapter = (Path(name) / bundled.ADAPTER_CONFIG).is_file()
     if is_adapter and not (Path(name) / CARD_FILE).is_file():
         way = "load it with peft.AutoPeftModelForSequenceClassification and give Explainer(model, tokenizer)"
