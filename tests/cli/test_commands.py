@@ -358,7 +358,7 @@ def test_a_broken_model_gets_one_line(run: Runner, model: Path, tmp_path: Path) 
 def test_models_lists_the_demo_models(run: Runner) -> None:
     result = run("models")
     assert result.code == 0
-    for name in ("sentiment", "topic", "nli", "rte"):
+    for name in ("sentiment", "topic", "nli", "rte", "lm", "text-generation", "Apache-2.0"):
         assert name in result.out
 
 

@@ -1,5 +1,6 @@
 """Reading a checkpoint by its own architecture: a folder, a GGUF file, or an id on the Hub; all of it, or an error."""
 
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
@@ -47,7 +48,7 @@ def read_checkpoint(name: str, task: TaskName | None = None) -> tuple[PreTrained
             model, report = kind.from_pretrained(**source, **weights, output_loading_info=True)
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, SafetensorError, struct.error) as error:
         raise ModelError(_why_not(name, error)) from error
     _check_whole(name, saved, task, model, report)
     model = gguf_file.plain_copy(model) if "gguf_file" in source else model.eval()

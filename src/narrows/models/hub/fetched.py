@@ -16,6 +16,7 @@ from narrows.models.hub.bundled import PRIOR_FILE
 from narrows.models.hub.cache import VARIABLE, cache_folder, file_sha256, is_intact, write_checksums
 from narrows.models.hub.checkpoint import read_checkpoint
 from narrows.models.hub.gguf_file import check_packages
+from narrows.models.hub.quiet import quiet
 
 PRIORS = Path(__file__).parent  # holds NAME/prior.safetensors
 
@@ -73,8 +74,9 @@ class FetchedModel:
         _tell(f"converting {self.name}, once: about half a minute")
         model, tokenizer = read_checkpoint(str(weights), self.task)
         whole = work / "whole"
-        model.save_pretrained(whole)
-        tokenizer.save_pretrained(whole)
+        with quiet():
+            model.save_pretrained(whole)
+            tokenizer.save_pretrained(whole)
         write_checksums(whole)
         return whole
 
