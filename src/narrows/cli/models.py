@@ -83,9 +83,11 @@ def models() -> None:
             "\n".join(f"{result.dataset} {result.split}: {result.accuracy:.3f}" for result in card.accuracy),
         )
     Console().print(table)
-    table = Table("model", "task", "size", "licence", "weights", title="Fetched when first used", title_justify="left")
+    table = Table(title="Fetched when first used", title_justify="left")
+    for heading in ("model", "task", "weights", "size", "licence"):
+        table.add_column(heading, overflow="fold")
     for model in FETCHED:
-        table.add_row(model.name, model.task, model.size, model.licence, f"{model.hub}, from {model.requirement}")
+        table.add_row(model.name, model.task, f"{model.hub}, from {model.requirement}", model.size, model.licence)
     Console().print(table)
 
 
