@@ -25,7 +25,6 @@ from narrows.errors import (
     OF_ONE_TEXT,
     InputError,
     LayerError,
-    ModelError,
     NarrowsError,
     count,
     forget,
@@ -38,10 +37,11 @@ from narrows.methods.registry import changed, find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
+from narrows.models.heads.names import TaskName
 from narrows.models.heads.target import Target, as_plain, list_targets
 from narrows.models.heads.task import Question
 from narrows.models.hub.given import check_model
-from narrows.models.hub.loading import load_classifier
+from narrows.models.hub.loading import load_model
 from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget, is_out_of_memory, no_memory
 from narrows.models.padding import run_in_batches
@@ -132,28 +132,28 @@ class Explainer:
         method: str | Method = "fast",
         prior: PriorChoice = None,
         *,
+        task: TaskName | None = None,
         device: str | None = None,
         max_tokens: int | None = None,
         long_texts: LongTexts = "truncate",
         max_tokens_per_batch: int | None = None,
     ) -> "Explainer":
-        """Load a model and prepare to explain it.
+        """Load a model with its head and prepare to explain it.
 
         Args:
-            name: A demo model (``narrows models`` lists them), an id on the Hub, or a folder.
+            name: A demo model (``narrows models`` lists them), a folder, a ``.gguf`` file, or an id on the Hub.
             method: As for `Explainer`.
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
+            task: What its head is for, where the checkpoint does not say so, in a pipeline's words: ``"fill-mask"``.
             device: Where to run; None = the first GPU if there is one, else the CPU.
             max_tokens: As for `Explainer`.
             long_texts: As for `Explainer`.
             max_tokens_per_batch: As for `Explainer`.
 
         Raises:
-            ModelError: If there is no such model or it has no classification head.
+            ModelError: If there is no such model, or its head is missing or cannot be explained.
         """
-        if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-            raise ModelError(f"a model is loaded by its name or folder, not by {name!r:.60}")
-        loaded = load_classifier(os.fspath(name), device)
+        loaded = load_model(name, device, task)
         return cls(
             loaded.model,
             loaded.tokenizer,

@@ -47,7 +47,8 @@ def find_sinks(runs: Sequence[Run]) -> Sinks:
     """Find the positions and the tokens that are outliers in norm in most texts, at `PART` of the layers or more."""
     share = torch.cat([own.flatten() for own in _share_of_layers(runs)])
     where = torch.cat([torch.arange(ids.shape[1], device=ids.device).expand_as(ids).flatten() for _, ids, _ in runs])
-    token, real = (torch.cat([run[part].flatten() for run in runs]) for part in (1, 2))
+    token = torch.cat([ids.flatten() for _, ids, _ in runs])
+    real = torch.cat([own.flatten() for *_, own in runs])
     positions = _mostly(where[real], share[real] >= PART)
     other = real & ~torch.isin(where, torch.tensor(positions, dtype=where.dtype, device=where.device))
     return Sinks(positions, _mostly(token[other], share[other] >= PART))

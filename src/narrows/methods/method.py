@@ -260,9 +260,7 @@ class Batch:
         for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
             encoding, extra = question.encoding, dict(extras[row]) if extras else {}
             own = self._scores_of(row, scores[row], about["label"])
-            facts: dict[str, Any] = {"unknown": encoding.unknown} if encoding.unknown else {}
-            if answer.ids:
-                facts["target_ids"] = list(answer.ids)
+            unread = {"unknown": encoding.unknown} if encoding.unknown else {}
             made.append(
                 Attribution(
                     text=question.example.text,
@@ -282,7 +280,7 @@ class Batch:
                     gold=None if question.example.label is None else str(question.example.label),
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
-                    record={**record, **facts, **extra.pop("record", {})},
+                    record={**record, **unread, **answer.record, **extra.pop("record", {})},
                     **extra,
                 )
             )

@@ -26,7 +26,7 @@ from narrows.models.heads.goals import Goal, all_of
 from narrows.models.heads.targets import GOLD, class_labels, resolve_target
 from narrows.models.heads.task import Question, Task
 from narrows.models.heads.tasks import find_task
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.models.text.removal import Removal, check_removal
 from narrows.models.variants import resolve
 from narrows.run.dataset import FORMAT, Job, make_parts, prepare
@@ -69,13 +69,13 @@ class Plan:
         return {f"{removal}{KEPT if self.keep_read else ''}": removal for removal in self.removals}
 
 
-def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report | None = None) -> None:
+def evaluate(loaded: LoadedModel, plan: Plan, out: str | Path, report: Report | None = None) -> None:
     """Run the degradation test for several methods; an interrupted evaluation is resumed, new methods are added.
 
     `narrows.run.write_summary` sums the results up, and `narrows.run.write_report` draws them.
 
     Args:
-        classifier: The model; left unchanged.
+        loaded: The model; left unchanged.
         plan: What to evaluate.
         out: Folder of the results.
         report: Called with the progress.
@@ -87,26 +87,26 @@ def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report
 
     Example:
         >>> import tempfile
-        >>> from narrows.models.hub.loading import load_classifier
+        >>> from narrows.models.hub.loading import load_model
         >>> from narrows.run import write_summary
         >>> folder = tempfile.mkdtemp()
         >>> plan = Plan(Source(items=["A gorgeous film.", "A dull one."]), ("fast", "random"), target="predicted")
-        >>> evaluate(load_classifier("sentiment"), plan, folder)
+        >>> evaluate(load_model("sentiment"), plan, folder)
         >>> list(write_summary(folder)["methods"])
         ['fast', 'random']
     """
     out, methods = Path(out), _by_spec(plan.methods)
     for removal in plan.removals:
-        check_removal(removal, classifier.tokenizer)
+        check_removal(removal, loaded.tokenizer)
     examples = plan.source.read()
     texts = Source(items=examples) if plan.source.once else plan.source
-    task = find_task(classifier.model, classifier.tokenizer)
+    task = find_task(loaded.model, loaded.tokenizer)
     plan = replace(plan, target=choose_target(plan.target, task, examples))
-    classifier = _renamed(classifier, task, plan.labels)
+    loaded = _renamed(loaded, task, plan.labels)
     with locked(out):
         if isinstance(task, Classifying):
-            _check_targets(str(plan.target), examples, class_labels(classifier.model))
-        jobs = _prepare(classifier, plan, texts, methods, out)
+            _check_targets(str(plan.target), examples, class_labels(loaded.model))
+        jobs = _prepare(loaded, plan, texts, methods, out)
         identity = _identity(plan, examples, next(iter(jobs.values())))
         check_claim(out, identity)
         entered = _enter_methods(out, plan, methods)
@@ -165,7 +165,7 @@ def _by_spec(methods: Sequence[str | Method]) -> dict[str, Method]:
     return found
 
 
-def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str, Method], out: Path) -> dict[str, Job]:
+def _prepare(model: LoadedModel, plan: Plan, texts: Source, methods: Mapping[str, Method], out: Path) -> dict[str, Job]:
     """Prepare the run of each method; the texts are surveyed once."""
     same = {name: getattr(plan, name) for name in ("target", "max_tokens", "rows_per_part", "batch_size")}
     prior = plan.prior or model.prior
@@ -178,7 +178,7 @@ def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str,
     survey = None
     for name, method in methods.items():
         settings = ExplainSettings(model=model.name, method=method, prior=str(prior or "instance"), **same)
-        jobs[name] = prepare(texts, maps_folder(out, name), Worker(settings, classifier=model), survey=survey)
+        jobs[name] = prepare(texts, maps_folder(out, name), Worker(settings, loaded=model), survey=survey)
         survey = jobs[name].survey
     return jobs
 
@@ -232,14 +232,14 @@ class _Part:
         """The goal of each text."""
         worker, ids = self.job.worker, list(map(_ids_of, self.explained))
         unknown = [question for question, own in zip(self.questions, ids, strict=True) if not own]
-        reader = (worker.classifier.model, worker.classifier.tokenizer)
+        reader = (worker.loaded.model, worker.loaded.tokenizer)
         found = iter(resolve(*reader, worker.task, unknown) if unknown else [])
         return [all_of(own) if own else next(found).goal for own in ids]
 
     def curves(self, removal: Removal, keep_read: bool) -> Curves:
         """Run the degradation test on the rankings."""
         worker, ranks = self.job.worker, [row["ranks"] for row in self.explained]
-        reader = (worker.classifier.model, worker.classifier.tokenizer)
+        reader = (worker.loaded.model, worker.loaded.tokenizer)
         rankings = [sorted((n for n, rank in enumerate(own) if rank), key=own.__getitem__) for own in ranks]
         return degrade(*reader, self.questions, rankings, self.goals, removal, keep_read)
 
@@ -255,7 +255,8 @@ class _Part:
 
 def _ids_of(row: Row) -> list[int]:
     """Read the very tokens that were explained: in another batch another one may be the likeliest by a hair."""
-    return list(json.loads(row["record"]).get("target_ids") or ())
+    named: list[Json] = json.loads(row["record"]).get("target_tokens") or []
+    return list(named[0]["ids"]) if len(named) == 1 else []
 
 
 def _degrade_part(part: _Part, removal: Removal, keep_read: bool, path: Path) -> None:
@@ -324,14 +325,14 @@ def _check_targets(target: str, examples: Sequence[Example], names: Sequence[str
             raise TargetError(f"text {number}: {what}: {hint}")
 
 
-def _renamed(classifier: Classifier, task: Task, labels: Sequence[str] | None) -> Classifier:
+def _renamed(loaded: LoadedModel, task: Task, labels: Sequence[str] | None) -> LoadedModel:
     """Give the classes other names, on a view: the model keeps its own."""
     if labels is None:
-        return classifier
+        return loaded
     if not isinstance(task, Classifying):
-        raise InputError(f"{type(classifier.model).__name__} has no classes: leave out the names of labels")
-    if len(labels) != (count := len(class_labels(classifier.model))):
+        raise InputError(f"{type(loaded.model).__name__} has no classes: leave out the names of labels")
+    if len(labels) != (count := len(class_labels(loaded.model))):
         raise InputError(f"{len(labels)} names of labels for the {count} classes of the model")
-    view = borrowed(classifier.model)
+    view = borrowed(loaded.model)
     own_config(view).id2label = dict(enumerate(labels))
-    return replace(classifier, model=view)
+    return replace(loaded, model=view)

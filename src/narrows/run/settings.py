@@ -9,10 +9,13 @@ from typing import Annotated, Literal
 from narrows.errors import InputError
 from narrows.methods.registry import Described, split_methods
 from narrows.methods.settings import Setting, parse_setting
+from narrows.models.heads.names import TaskName
 
 LongTexts = Literal["truncate", "windows", "error"]
 Engine = Literal["local", "ray"]
 TARGETS = "'gold', 'predicted', a label or continuation; default: gold, for language models without labels predicted."
+MODEL = "A demo model (see 'narrows models'), an id on the Hub, a folder, or a .gguf file."
+TASK = "What the model's head is for, where the checkpoint does not say so."
 BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 
 
@@ -20,7 +23,8 @@ BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 class ExplainSettings:
     """What the attributions of a run depend on: the same settings, model and texts give the same files everywhere."""
 
-    model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
+    model: Annotated[str, MODEL] = "sentiment"
+    task: Annotated[TaskName | None, TASK] = None
     method: Annotated[str | Described, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
     target: Annotated[str, "What is explained: 'predicted', 'gold', a label or a continuation."] = "predicted"
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
@@ -73,7 +77,8 @@ class RunSettings:
     split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
     limit: Annotated[int | None, "Take a random sample of so many texts."] = None
     seed: Annotated[int, "Seed of that sample; methods that draw have a seed of their own."] = 0
-    model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
+    model: Annotated[str, MODEL] = "sentiment"
+    task: Annotated[TaskName | None, TASK] = None
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     labels: Annotated[str, "Names of the model's classes in its order, with commas, if it calls them LABEL_0, ..."] = ""
     target: Annotated[str | None, TARGETS] = None

@@ -17,7 +17,7 @@ from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer, Tick
 from narrows.models.heads.target import Target
 from narrows.models.heads.task import Question, Task
-from narrows.models.hub.loading import Classifier, load_classifier
+from narrows.models.hub.loading import LoadedModel, load_model
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE
 from narrows.models.padding import sees_padding
 from narrows.models.text.reader import Asked, Reader
@@ -32,13 +32,11 @@ CHARACTERS = 5  # per token, about: to estimate work
 class Worker:
     """Explains chunks of texts with a model that it loads once."""
 
-    def __init__(
-        self, settings: ExplainSettings, device: str | None = None, classifier: Classifier | None = None
-    ) -> None:
+    def __init__(self, settings: ExplainSettings, device: str | None = None, loaded: LoadedModel | None = None) -> None:
         """Load the model that the settings name, unless one is given, and check the settings against it."""
         self.settings = settings
-        self.classifier = classifier or load_classifier(settings.model, device)
-        model, tokenizer = self.classifier.model, self.classifier.tokenizer
+        self.loaded = loaded or load_model(settings.model, device, settings.task)
+        model, tokenizer = self.loaded.model, self.loaded.tokenizer
         self._target = None if settings.target == "predicted" else settings.target
         self._reader = Reader(model, tokenizer, settings.max_tokens, settings.long_texts)
         self._reader.check(self._target)
@@ -47,13 +45,13 @@ class Worker:
         # Most tokens in a pass: which texts share one must not depend on the memory that is free now.
         self.tokens = settings.tokens_per_batch or MOST_TOKENS.get(model.device.type, MOST_TOKENS_ELSEWHERE)
         method: Any = settings.method  # settings know no model code
-        prior = self.classifier.prior if settings.prior is None else settings.prior
+        prior = self.loaded.prior if settings.prior is None else settings.prior
         # The limit is given so that no text that is cut gives a warning.
         limits: Any = {"max_tokens": self.limit, "long_texts": settings.long_texts, "max_tokens_per_batch": self.tokens}
         self.explainer = Explainer(model, tokenizer, method, prior, **limits)
         same = {name: getattr(settings, name) for name in ("target", "long_texts", "rows_per_part", "batch_size")}
         self.about: Json = {  # what the attributions depend on beside the texts, for the manifest
-            "model": identify_model(self.classifier),
+            "model": identify_model(self.loaded),
             "prior": self.explainer.prior.name,
             "method": identify_method(self.explainer.method),
             "config": {**same, "max_tokens": self.limit, "tokens_per_batch": self.tokens},
@@ -99,13 +97,13 @@ class Worker:
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""
         requests, size = ((text, self._target) for text in chunk.rows), self.settings.batch_size
-        with measured(self.classifier.model) as cost, warnings.catch_warnings():
+        with measured(self.loaded.model) as cost, warnings.catch_warnings():
             warnings.simplefilter("ignore", NarrowsWarning)  # what there is to say of a text is in its row
             found = list(self.explainer.each(requests, size, len(chunk.rows), tick))
         texts = enumerate(zip(chunk.rows, found, strict=True), start=chunk.first)
         rows = [self._row(number, text, own) for number, (text, own) in texts]
         spent: Json = {"texts": len(rows), "seconds": cost.seconds, "forward_equivalents": cost.forward_equivalents}
-        spent["device"] = self.classifier.model.device.type
+        spent["device"] = self.loaded.model.device.type
         write_json(cost_file(out, chunk.part), spent)  # first: every part has one
         tokens = sum(len(row.get("tokens", ())) for row in rows)
         failed = [f"text {row['row']}: {row['error']}" for row in rows if row.get("error")]

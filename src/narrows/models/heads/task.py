@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,13 @@ from narrows.models.text.encoding import Encoding
 MOST_LISTED = 5  # probabilities, of a vocabulary or of all spans
 
 
+class TargetTokens(NamedTuple):
+    """Tokens of a vocabulary that a target names: how they read, and their ids."""
+
+    text: str
+    ids: list[int]
+
+
 @dataclass(frozen=True)
 class Resolved:
     """The target of one text: the goal of the bottleneck, and target and prediction in words."""
@@ -28,7 +35,12 @@ class Resolved:
     target: str
     predicted: str
     probabilities: Mapping[str, float]  # of, at least, the most probable alternatives
-    ids: tuple[int, ...] = ()  # the target as tokens, of a language model: two of them may read the same
+    tokens: "tuple[TargetTokens, ...] | None" = None  # what the target is of a vocabulary; of a contrast both sides
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the record of an attribution says of the target: the tokens and ids of what it names."""
+        return {} if self.tokens is None else {"target_tokens": [own._asdict() for own in self.tokens]}
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,12 @@ def choose_between(contrast: Contrast, names: Names) -> tuple[Goal, str]:
     if index == other:
         raise TargetError(f"a contrast needs two different labels: {names.name(index)} was given twice")
     return Rather(index, other), f"{names.name(index)} rather than {names.name(other)}"
+
+
+def spell_goal(goal: Goal, names: Names) -> tuple[TargetTokens, ...]:
+    """Give the tokens of a goal that is one of a vocabulary, or one rather than another; nothing for other goals."""
+    indices = [getattr(goal, name, None) for name in ("index", "other")]
+    return tuple(TargetTokens(names.name(index), [index]) for index in indices if index is not None)
 
 
 def list_probabilities(logits: Tensor, names: Names, goal: Goal) -> dict[str, float]:

@@ -15,7 +15,8 @@ from narrows.errors import InputError, ModelError, TargetError, warn
 from narrows.models.cut.blocks import text_config
 from narrows.models.heads.classifying import Classifying, name_classes
 from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
-from narrows.models.heads.goals import At, Goal, OneOf, Span, Together
+from narrows.models.heads.goals import At, Goal, Span, Together
+from narrows.models.heads.names import cannot_explain, find_head
 from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
 from narrows.models.heads.targets import class_labels
 from narrows.models.heads.task import (
@@ -23,15 +24,15 @@ from narrows.models.heads.task import (
     Names,
     Question,
     Resolved,
+    TargetTokens,
     Task,
     Variant,
     choose,
     list_probabilities,
+    spell_goal,
 )
 from narrows.models.text.encoding import Encoding, join, nothing, padding_id, private_tokenizer, take
 
-CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
-NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
 LONGEST_ANSWER = 30  # tokens, of a predicted answer
 MOST_WORDS = 8  # in a message
 MOST_PLACES = 2**24  # in a text
@@ -40,18 +41,18 @@ MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
 
 def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Task:
     """Return the task of a model; a class with a name of the user's own counts as a classifier."""
-    name = type(model).__name__
-    if name.endswith("ForTokenClassification"):
-        return _Tagging(model)
-    if name.endswith("ForQuestionAnswering"):
-        return _Answering()
-    if name.endswith("ForMaskedLM"):
-        return _Filling(tokenizer)
-    if name.endswith(CAUSAL) and text_config(model).model_type not in NOT_CAUSAL:
-        return _Continuing(tokenizer, padding_id(model, tokenizer))
-    if name.endswith((*CAUSAL, "ForConditionalGeneration", "WithLMHeadModel", "ForMultipleChoice", "ForPreTraining")):
-        can = "classifiers, taggers, masked and causal language models and models that answer questions can"
-        raise ModelError(f"the output of {name} cannot be explained; {can}")
+    called, kind = type(model).__name__, text_config(model).model_type
+    if refused := cannot_explain(called, kind):
+        raise ModelError(refused)
+    match find_head(called, kind):
+        case "token-classification":
+            return _Tagging(model)
+        case "question-answering":
+            return _Answering()
+        case "fill-mask":
+            return _Filling(tokenizer)
+        case "text-generation":
+            return _Continuing(tokenizer, padding_id(model, tokenizer))
     return Classifying(model)
 
 
@@ -229,7 +230,7 @@ class _Filling(Task):
         goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
         predicted = names.name(int(logits[0].argmax()))
         listed = list_probabilities(logits[0], names, goal)
-        return Resolved(At(0, goal), described, predicted, listed, _ids_of(goal))
+        return Resolved(At(0, goal), described, predicted, listed, spell_goal(goal, names))
 
     def held(self, question: Question, goal: Goal) -> frozenset[int]:
         """Keep the blank."""
@@ -341,15 +342,14 @@ class _Continuing(Task):
         names = _name_tokens(self.tokenizer, logits[0])
         chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
         goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
-        described = chosen[0][1]
+        described, tokens = chosen[0][1], spell_goal(chosen[0][0], names)
         if isinstance(target := question.target, Continuation):
-            described = target.name
+            described, tokens = target.name, (TargetTokens(target.text, list(target.ids)),)
             if target.name == target.text:
                 self._warn_of_spelling(question, target, logits[0])
         listed = list_probabilities(logits[0], names, chosen[0][0])
         predicted = names.name(int(logits[0].argmax()))
-        ids = target.ids if isinstance(target, Continuation) else _ids_of(chosen[0][0])
-        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed, ids)
+        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed, tokens)
 
     def _wanted(self, question: Question) -> list[Choice]:
         """List what is asked for at each position, from the next token on."""
@@ -369,11 +369,6 @@ class _Continuing(Task):
             if better - own > MUCH and better > LIKELY:
                 said = f"{target.text!r:.60} hardly follows {text[-30:]!r}: its first token has p = {math.exp(own):.2g}"
                 warn(f"{said}, that of {other!r:.60} p = {math.exp(better):.2g}")
-
-
-def _ids_of(goal: Goal) -> tuple[int, ...]:
-    """Give the token that is the goal, if it is one."""
-    return (goal.index,) if isinstance(goal, OneOf) else ()
 
 
 def _vocabulary(model: PreTrainedModel) -> int:
