@@ -338,7 +338,7 @@ def test_a_model_without_a_head_gets_one_line(run: Runner, tmp_path: Path) -> No
     classifier, tokenizer = tiny.classifier("bert")
     classifier.bert.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    assert_one_line(run("explain", "good", "--model", tmp_path), "no trained classification head")
+    assert_one_line(run("explain", "good", "--model", tmp_path), "no trained head")
 
 
 def test_a_prior_of_another_model_gets_one_line(run: Runner, options: list[object], tmp_path: Path) -> None:

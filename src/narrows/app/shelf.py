@@ -8,13 +8,15 @@ from narrows.app.request import MAX_TOKENS, Request
 from narrows.errors import InputError
 from narrows.explainer import Explainer
 from narrows.models.cut.blocks import find_blocks
+from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.names import TaskName
 from narrows.models.heads.targets import class_labels
+from narrows.models.heads.tasks import find_task
 from narrows.models.hub.loading import LoadedModel, load_model
 
 
 class Shelf:
-    """Classifiers by name, and no others; one computation runs at a time, and a second waits for its memory."""
+    """Models by name, and no others; one computation runs at a time, and a second waits for its memory."""
 
     def __init__(
         self,
@@ -45,8 +47,10 @@ class Shelf:
             yield self._loaded[name]
 
     def labels(self, name: str) -> tuple[str, ...]:
-        """List the labels of a model in the order of its logits."""
+        """List the labels of a classifier in the order of its logits; empty for a model with another head."""
         with self.lend(name) as loaded:
+            if not isinstance(find_task(loaded.model, loaded.tokenizer), Classifying):
+                return ()
             return class_labels(loaded.model, int(loaded.model.config.num_labels or 0))
 
     def blocks(self, name: str) -> int:
