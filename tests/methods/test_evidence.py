@@ -65,7 +65,7 @@ def test_scores_are_finite_differences_of_the_log_odds_on_the_path(
     model, tokenizer = any_classifier
     prior, layer, target = make_prior(model), 2, 1
     model.double()
-    method = Evidence(layer=layer, points=1, iterations=1, interval=(0.0, 0.6))  # the middle: 0.3
+    method = Evidence(layer=layer, points=1, iterations=1, interval=(0.0, 0.6), leave_out=False)  # the middle: 0.3
     (got,) = explain(any_classifier, method, TEXTS[:1], [target], prior)
     mean, step = prior.mean[layer].double(), 1e-5
     inputs = tokenizer(TEXTS[0], return_tensors="pt")
@@ -279,7 +279,8 @@ def test_one_site_alone_is_masked_without_running_the_model() -> None:
 
     x = torch.randn(2, 4, 3)
     prior = Gaussian(torch.full((3,), 0.5), torch.ones(3))
-    site = Site(1, lambda t: t, lambda t: t, refuse, x, prior)
+    every = torch.ones(2, 4, dtype=torch.bool)
+    site = Site(1, lambda t: t, refuse, (), x, prior, every, None)
     masked = torch.tensor([[True, False, False, False], [False, False, True, True]])
     (own,) = mask([site], masked)
     assert torch.equal(own.activation[~masked], x[~masked])

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -130,7 +130,7 @@ class Prior:
     std: Tensor
     count: int
     model: "ModelIdentity"
-    sinks: Sinks
+    sinks: Sinks = field(default_factory=Sinks)
 
     def __post_init__(self) -> None:
         expected = (self.model.blocks + 1, self.model.hidden)

@@ -22,7 +22,7 @@ from narrows.methods.settings import check_settings
 from narrows.models.heads.task import Variant
 from narrows.models.variants import odds_of_target, removable, run_variants, without
 
-DEPTHS = (1 / 6, 3 / 6, 5 / 6)
+DEPTHS = (0, 3 / 6, 5 / 6)  # of the blocks; at least the first
 WHOLE = (0.0, 1.0)
 SHARE = 1 / 10  # of the content tokens: picked in equal steps, one after each iteration
 SHORTEST = 3  # content tokens; in shorter texts nothing is picked: of two words, neither can be read without the other
@@ -53,7 +53,7 @@ class Evidence:
         'gorgeous'
     """
 
-    layer: Annotated[Layer, "Where the path starts; of several the mean; none: 1/6, 3/6 and 5/6 of the depth."] = None
+    layer: Annotated[Layer, "Where the path starts; of several the mean; none: first, 1/2, 5/6 of the blocks."] = None
     points: Annotated[int, "Points on the path, per layer, shared out among the iterations."] = 3
     iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
     interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
@@ -109,7 +109,7 @@ class Evidence:
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
         prior = batch.cut.find_prior(self.prior)
-        layers = batch.cut.layers(self.layer, [round(depth * batch.cut.blocks) for depth in DEPTHS], prior)
+        layers = batch.cut.layers(self.layer, usual_layers(batch.cut.blocks), prior)
         sites = typical = batch.sites(layers, prior)
         left_out = None
         if self.leave_out:
@@ -274,6 +274,11 @@ class Reading:
             ranked = sorted((iteration, -order, place) for place, (own, iteration, order) in tokens if own)
             rankings.append([place for *_, place in ranked])
         return rankings
+
+
+def usual_layers(blocks: int) -> list[int]:
+    """List the layers at which evidence is measured in a model of so many blocks: after the first, half, and 5/6."""
+    return [max(round(depth * blocks), 1) for depth in DEPTHS]
 
 
 def picked_counts(content: Tensor, part: float) -> Tensor:

@@ -86,7 +86,12 @@ def sinks_of(network: Network, tokenizer: PreTrainedTokenizerBase) -> Sinks:
         return known
     view = Network.of(borrowed(network.model))
     padding, limit, device = padding_id(view.model, tokenizer), token_limit(view.model, tokenizer), view.model.device
-    texts = [encode(tokenizer, Example(text), limit) for text in TEXTS]
-    with torch.inference_mode(False), torch.no_grad(), unobserved():
-        runs = [run_layers(view, collate([text], padding, device), 1) for text in texts]
-    return _SINKS.setdefault(origin(network.model), find_sinks(runs))
+    runs = []
+    for text in (encode(tokenizer, Example(text), limit) for text in TEXTS):
+        try:
+            check_rows(view.model, tokenizer, text.features["input_ids"])
+        except InputError:  # a word that the model lacks; the user's own texts may do without it
+            continue
+        with torch.inference_mode(False), torch.no_grad(), unobserved():
+            runs.append(run_layers(view, collate([text], padding, device), 1))
+    return _SINKS.setdefault(origin(network.model), find_sinks(runs) if runs else Sinks())
