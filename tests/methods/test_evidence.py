@@ -23,7 +23,7 @@ from narrows.bottleneck.prior import Gaussian, Prior
 from narrows.bottleneck.rate import MASKS
 from narrows.errors import InputError, LayerError, PriorError
 from narrows.methods import evidence
-from narrows.methods.evidence import Evidence, Reading, mask, pick_strongest
+from narrows.methods.evidence import Evidence, Reading, mask, pick_strongest, usual_layers
 from narrows.methods.method import Site
 from narrows.methods.registry import find_method
 from narrows.models.cut.blocks import find_blocks

@@ -18,7 +18,7 @@ from narrows.models.cut.blocks import identify
 from narrows.models.cut.head import unobserved
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import run_prefix
+from narrows.models.cut.split import run_states
 from narrows.models.cut.view import borrowed, origin
 from narrows.models.hub.given import check_model
 from narrows.models.memory import TokenBudget
@@ -76,7 +76,7 @@ def estimate_prior(
 def run_layers(network: Network, inputs: Inputs, first: int = 0) -> Run:
     """Run a model on some texts and keep the activations of every layer from the first on."""
     layers = range(first, len(network.blocks) + 1)
-    states = run_prefix(network, inputs, layers).activations
+    states = run_states(network, inputs, layers)
     return [states[layer] for layer in layers], inputs["input_ids"], inputs["attention_mask"].bool()
 
 
