@@ -107,11 +107,12 @@ class Evidence:
         prior = batch.cut.find_prior(self.prior)
         layers = batch.cut.layers(self.layer, [round(depth * batch.cut.blocks) for depth in DEPTHS], prior)
         sites = batch.sites(layers, prior)
-        reading = Reading.empty(batch.content)
+        reading = Reading.empty(batch.leading)  # units are picked whole, by their first tokens
         for iteration in range(self.iterations):
-            masked = mask(sites, reading.masked) if reading.masked.any() else sites
+            masked = mask(sites, reading.masked.gather(1, batch.leaders)) if reading.masked.any() else sites
             path = self._measure(batch, masked, iteration)
-            reading = reading.add(path, len(self._points(iteration)))
+            pooled = replace(path, log_p=batch.pooled(path.log_p))
+            reading = reading.add(pooled, len(self._points(iteration)))
             if self.iterations > 1:
                 reading = reading.pick(iteration, (iteration + 1) / self.iterations)
         rankings = reading.rankings() if self.iterations > 1 else None
@@ -169,7 +170,7 @@ class Evidence:
 class Reading:
     """What the iterations found so far for a batch of texts; every part is (batch, tokens) unless said otherwise."""
 
-    content: Tensor  # True where a token is part of a text
+    content: Tensor  # True where a token is part of a text, or the first of a unit
     iteration: Tensor  # after which a token was picked; `OPEN` for those that never were
     total: Tensor  # bits of log2 p, summed over all points
     picked: Tensor  # bits of log2 p by which a token was picked, its mean until then
@@ -179,7 +180,7 @@ class Reading:
 
     @classmethod
     def empty(cls, content: Tensor) -> "Reading":
-        """Start with nothing measured; content: True where a token is part of a text, (batch, tokens)."""
+        """Start with nothing measured; content: True where a token can be picked, (batch, tokens)."""
         zero = torch.zeros(content.shape, device=content.device)
         never = torch.full(content.shape, OPEN, device=content.device)
         return cls(content, never, zero, zero, zero, 0, zero[:, :1])

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from narrows.attribution import Attribution, by_score
+from narrows.attribution import Attribution
 from narrows.data.example import Example
 from narrows.data.scores import Find, ScoredText, align, first_of, ranking_of, scores_from
 from narrows.errors import DataError, InputError
@@ -49,7 +49,7 @@ class FromFile:
         for example, encoding in zip(batch.examples, batch.encodings, strict=True):
             row, own = self._scores(example, encoding)
             scores.append(own)
-            rankings.append(ranking_of(row, encoding) or by_score(scores[-1], encoding.segments))
+            rankings.append(ranking_of(row, encoding))
         return batch.attributions(self, scores, rankings=rankings)
 
     def _fault(self, example: Example, encoding: Encoding) -> str | None:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from narrows.attribution import Attribution
-from narrows.methods.method import Batch, Names, Scores, content_positions, in_rows
+from narrows.methods.method import Batch, Names, Scores, in_rows
 from narrows.methods.perturbation import VARIANTS, Removing, check_batch, leave_one_out, predict_present
 from narrows.models.text.removal import Removal
 
@@ -39,12 +39,12 @@ class KernelShap(Removing):
         return batch.attributions(self, in_rows(batch, scores))
 
     def _scores(self, text: Batch) -> Scores:
-        """Score the content tokens of a batch of one text, (1, content tokens)."""
-        tokens = len(content_positions(text.encodings[0]))
-        if tokens == 1:  # no distribution of sizes to draw from
+        """Score the units of a batch of one text, (1, units)."""
+        units = len(text.units[0])
+        if units == 1:  # no distribution of sizes to draw from
             return leave_one_out(text, self.removal)
         seed = int(text.generator(self.seed, 0).integers(2**63))
-        present = _draw(self.samples, tokens, torch.Generator().manual_seed(seed))
+        present = _draw(self.samples, units, torch.Generator().manual_seed(seed))
         parts = [present[start : start + VARIANTS] for start in range(0, len(present), VARIANTS)]
         p = np.concatenate([predict_present(text, [0] * len(part), part, self.removal) for part in parts])
         weight = np.where(present.all(axis=1) | ~present.any(axis=1), ENDS, 1.0)

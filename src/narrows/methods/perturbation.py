@@ -11,7 +11,7 @@ from torch import Tensor
 from narrows.bottleneck.optimize import MOST, check_seed
 from narrows.errors import InputError, ModelError, NumericsError, count
 from narrows.methods.captum import load
-from narrows.methods.method import Batch, Scores, content_positions
+from narrows.methods.method import Batch, Scores
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import judge
 from narrows.models.predict import map_logits
@@ -44,17 +44,16 @@ def check_batch(batch: Batch, removal: Removal) -> None:
 
 
 def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool_], removal: Removal) -> Scores:
-    """Compute p(target), or exp(-loss), (perturbed texts,); present: (perturbed texts, most content tokens)."""
-    content = [content_positions(encoding) for encoding in batch.encodings]
+    """Compute p(target), or exp(-loss), (perturbed texts,); present: (perturbed texts, most units)."""
     distinct: dict[tuple[int, bytes], int] = {}
     variants: list[Encoding] = []
     places = []
     for text, row in zip(texts, present, strict=True):
-        own = row[: len(content[text])]
+        own = row[: len(batch.units[text])]
         key = (text, own.tobytes())
         if key not in distinct:
             distinct[key] = len(distinct)
-            gone = [position for position, stays in zip(content[text], own, strict=True) if not stays]
+            gone = [place for unit, stays in zip(batch.units[text], own, strict=True) if not stays for place in unit]
             variants.append(remove(batch.encodings[text], gone, removal, batch.tokenizer))
         places.append(distinct[key])
     owners = [text for text, _ in distinct]
@@ -71,12 +70,12 @@ def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool
 
 
 def leave_one_out(batch: Batch, removal: Removal) -> Scores:
-    """Leave out one token at a time, of all texts together: (texts, content tokens of the longest)."""
+    """Leave out one unit at a time, of all texts together: (texts, most units)."""
 
     def forward(present: Tensor, texts: Tensor) -> Tensor:
         return torch.from_numpy(predict_present(batch, texts.tolist(), present.numpy() > 0.5, removal))
 
-    longest = max(len(content_positions(encoding)) for encoding in batch.encodings)
+    longest = max(map(len, batch.units))
     present, texts = torch.ones(len(batch), longest, dtype=torch.float64), (torch.arange(len(batch)),)
     ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
     values: Tensor = ablation.attribute(present, perturbations_per_eval=together, additional_forward_args=texts)
