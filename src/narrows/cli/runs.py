@@ -139,7 +139,7 @@ def _run(
     source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
     _check(config, names, source)
     classifier = load_classifier(config.model, config.device)
-    same = ("target", "prior", "max_tokens", "rows_per_part", "batch_size")
+    same = ("target", "unit_of", "prior", "max_tokens", "rows_per_part", "batch_size")
     how: Any = {"removals": config.removal_names, **{name: getattr(config, name) for name in same}}
     chosen = tuple(names if of_model is None else of_model(classifier))
     plan = Plan(source, chosen, labels=config.label_names, **how)
@@ -154,10 +154,12 @@ def _check(config: DatasetSettings | RunSettings, names: Sequence[str], source: 
     """Find out what is wrong with packages, folder, methods, prior and data before a model is loaded."""
     from narrows.bottleneck.prior import find_prior
     from narrows.data.output import check_folder
+    from narrows.data.units import check_kind
     from narrows.methods.registry import find_method
     from narrows.run.store import load_packages
 
     load_packages()
+    check_kind(config.unit_of)
     check_folder(config.out)
     for name in names:
         find_method(name)
@@ -173,6 +175,7 @@ def _show(summary: "RunSummary") -> None:
     from narrows.viz.spans import visible
 
     about = f"{summary['dataset']}: {summary['instances']} texts, {summary['removal']}, target {summary['target']}"
+    about += f", by {summary['unit_of']}" if summary.get("unit_of", "token") != "token" else ""
     drop = "drop: of p(target) without the first ninth, 95 % interval"
     table = Table("method", title=Text(visible(about)), caption=drop)
     for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):

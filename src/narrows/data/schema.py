@@ -153,7 +153,13 @@ class ComparisonDict(TypedDict):
     win_rate: float  # share of the texts on which ``method`` is the better one, 0 to 1
 
 
-class RunSummary(TypedDict):
+class UnitOfDict(TypedDict, total=False):
+    """What summaries of older versions lack."""
+
+    unit_of: str  # what was ranked and removed as one: "token", "word", "sentence" or "message"
+
+
+class RunSummary(UnitOfDict):
     """Several methods on one data set."""
 
     dataset: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def degrade(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     encodings: Sequence[Encoding],
-    rankings: Sequence[Sequence[int]],
+    rankings: Sequence[Sequence[int] | Sequence[Sequence[int]]],
     targets: Sequence[int],
     removal: Removal = "delete",
 ) -> Curves:
@@ -51,7 +52,8 @@ def degrade(
         model: The original classifier; left unchanged.
         tokenizer: Its tokenizer.
         encodings: The texts.
-        rankings: Of each text, the positions of its content tokens, most relevant first: `Attribution.ranking`.
+        rankings: Of each text, the positions of its content tokens, most relevant first: `Attribution.ranking`; or
+            units of several tokens, each the positions of its own: then the fractions are of these.
         targets: Index of the target class of each text.
         removal: ``delete``, ``mask`` or ``attention``.
 
@@ -68,13 +70,14 @@ def degrade(
     check_removal(removal, tokenizer)
     variants: dict[tuple[int, frozenset[int]], int] = {}  # short texts and both ends of the curves repeat themselves
 
-    def place(text: int, removed: Sequence[int]) -> int:
-        return variants.setdefault((text, frozenset(removed)), len(variants))
+    def place(text: int, removed: Sequence[Sequence[int]]) -> int:
+        return variants.setdefault((text, frozenset(chain.from_iterable(removed))), len(variants))
 
     places = np.empty((2, len(encodings), POINTS), dtype=np.int64)
     shares = np.empty((len(encodings), len(SHARES)), dtype=np.int64)
     for text, (_, ranking) in enumerate(zip(encodings, rankings, strict=True)):
-        first, last = list(ranking), list(ranking)[::-1]
+        first = [unit if isinstance(unit, Sequence) else (unit,) for unit in ranking]
+        last = first[::-1]
         counts = removal_counts(len(first))
         places[:, text] = [[place(text, order[:count]) for count in counts] for order in (first, last)]
         shares[text] = [place(text, first[:count]) for count in share_counts(len(first))]

@@ -255,8 +255,9 @@ class Batch:
             ranking = by_score(own, encoding.segments, question.units)
             if rankings is not None and (given := rankings[row]) is not None:
                 ranking = by_unit((*given, *ranking), question.units)
-            facts = {"unknown": encoding.unknown} if encoding.unknown else {}
-            facts |= {} if question.places is None else {"unit_of": question.unit_of}
+            facts: dict[str, Any] = {"unknown": encoding.unknown} if encoding.unknown else {}
+            if question.places is not None:
+                facts["unit_of"] = question.unit_of
             made.append(
                 Attribution(
                     text=question.example.text,

@@ -10,8 +10,9 @@ from pathlib import Path
 from narrows.data import datasets
 from narrows.data.example import Example
 from narrows.data.output import read_json, write_json
-from narrows.data.parquet import read_rows, schema_of
+from narrows.data.parquet import UNIT, places_of, read_rows, schema_of
 from narrows.data.source import Source
+from narrows.data.units import Kind, group_by_places
 from narrows.errors import DataError, InputError, TargetError, warn
 from narrows.evaluation.degradation import degrade
 from narrows.methods.method import Method
@@ -21,7 +22,7 @@ from narrows.models.cut.blocks import own_config
 from narrows.models.cut.view import borrowed
 from narrows.models.heads.targets import class_labels, resolve_target
 from narrows.models.hub.loading import Classifier
-from narrows.models.text.encoding import encode
+from narrows.models.text.encoding import Encoding, encode
 from narrows.models.text.removal import Removal, check_removal
 from narrows.run.dataset import FORMAT, Job, make_parts, prepare
 from narrows.run.meter import Meter, Report
@@ -33,7 +34,18 @@ from narrows.run.worker import Worker
 METHODS = "methods.json"
 CURVES = {name: "[float64]" for name in ("morf", "lerf", "shares")}
 COLUMNS = {"row": "int64", **CURVES, "morf_decisions": "[int64]", "lerf_decisions": "[int64]"}
-READ = ("row", "text", "text_pair", "tokens", "ranks", "target", "labels", "error")  # what the test needs of a row
+READ = (
+    "row",
+    "text",
+    "text_pair",
+    "tokens",
+    "ranks",
+    *UNIT.values(),
+    "target",
+    "labels",
+    "error",
+)  # what the test needs
+SAME = ("target", "unit_of", "max_tokens", "rows_per_part", "batch_size")  # of the plan and of the run of each method
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ class Plan:
     methods: tuple[str | Method, ...]  # names with settings, or objects: an own `Method` or a `FunctionMethod`, too
     removals: tuple[Removal, ...] = ("delete",)  # ways to remove tokens: ``delete``, ``mask``, ``attention``
     target: str = "gold"  # or ``predicted``, or a label
+    unit_of: Kind = "token"  # what is explained, ranked and removed as one
     prior: str | None = None  # file of a prior, ``instance`` or ``residual``; None = the one of the model
     max_tokens: int | None = None  # cut longer texts; None = at the model's limit
     labels: tuple[str, ...] | None = None  # names of the classes, in the model's order, if it calls them LABEL_0, ...
@@ -134,7 +147,7 @@ def _by_spec(methods: Sequence[str | Method]) -> dict[str, Method]:
 
 def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str, Method], out: Path) -> dict[str, Job]:
     """Prepare the run of each method; the texts are surveyed once."""
-    same = {name: getattr(plan, name) for name in ("target", "max_tokens", "rows_per_part", "batch_size")}
+    same = {name: getattr(plan, name) for name in SAME}
     prior = plan.prior or model.prior
     own = [n for n, m in methods.items() if "prior" in settings_of(type(m)) and getattr(m, "prior", None) is None]
     if prior is None and own:
@@ -166,14 +179,23 @@ def _degrade_part(job: Job, made: Made, removal: Removal, path: Path) -> None:
     for row, encoding in zip(rows, encodings, strict=True):
         if list(encoding.tokens) != row["tokens"]:
             raise DataError(f"{job.out}: text {row['row']} has other tokens than it was explained with")
-    ranks = [row["ranks"] for row in rows]
-    rankings = [sorted((n for n, rank in enumerate(own) if rank), key=own.__getitem__) for own in ranks]
+    rankings = [_ranked(row, encoding) for row, encoding in zip(rows, encodings, strict=True)]
     targets = [row["labels"].index(row["target"]) for row in rows]
     curves = degrade(model, tokenizer, encodings, rankings, targets, removal)
     columns = [[row["row"] for row in rows], *(getattr(curves, name).tolist() for name in COLUMNS if name != "row")]
     content = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
     own = Receipt(receipt.part, receipt.rows, 0, receipt.tokens, receipt.texts_sha256, identity)
     save_part(path, content, schema_of(COLUMNS), own)
+
+
+def _ranked(row: Json, encoding: Encoding) -> list[tuple[int, ...]]:
+    """List what is removed together of a text, the positions of tokens, first removed first: its units, or tokens."""
+    units: list[tuple[int, ...]]
+    texts, ranks, places = (row["text"], row["text_pair"]), row["ranks"], places_of(row)
+    units = [(position,) for position, rank in enumerate(ranks) if rank]
+    if places is not None:
+        units = group_by_places(texts, encoding.offsets, encoding.segments, places)
+    return sorted(filter(None, units), key=lambda unit: min(ranks[position] for position in unit))
 
 
 def _identity(plan: Plan, examples: Sequence[Example], job: Job) -> Json:
@@ -186,7 +208,7 @@ def _identity(plan: Plan, examples: Sequence[Example], job: Job) -> Json:
         "split": source.named_split,
         "instances": len(examples),
         "texts_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-        **{name: getattr(plan, name) for name in ("target", "max_tokens", "rows_per_part", "batch_size")},
+        **{name: getattr(plan, name) for name in SAME},
         **{name: about[name] for name in ("model", "prior", "versions")},
     }
 

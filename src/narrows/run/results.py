@@ -22,6 +22,7 @@ from narrows.run.parts import check_part, cost_file, part_file
 from narrows.run.store import MANIFEST, Json
 
 SUMMARY = "summary.json"
+SUMMED = ("dataset", "split", "instances", "target", "unit_of", "max_tokens")  # of the manifest, in the summary
 SHAPE = {"dataset": str, "split": str, "instances": int, "target": str, "rows_per_part": int, "model.name": str}
 METHOD_SHAPE = ("method.spec", "method.label", "method.unit")
 
@@ -98,7 +99,7 @@ def summarize(results: "Results", removal: str | None = None) -> RunSummary:
     scaled = normalized({name: own.morf.mean(axis=0) for name, own in curves.items()})
     manifest = results.manifest
     return {
-        **{name: manifest[name] for name in ("dataset", "split", "instances", "target", "max_tokens")},  # type: ignore[typeddict-item]
+        **{name: manifest[name] for name in SUMMED if name in manifest},  # type: ignore[typeddict-item]
         "removal": chosen,
         "model": manifest["model"]["name"],
         "methods": {name: _summarize_method(results, name, curves[name], scaled[name]) for name in done},
