@@ -1,5 +1,6 @@
 """The result: what each token of one text contributed, in the unit of its method, and all that makes it again."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -17,6 +18,7 @@ from narrows.data.checking import misfit
 from narrows.data.output import written_whole
 from narrows.data.saved import read_saved, write_saved
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
+from narrows.data.units import Place, Unit, find_units, read_places, unit_dicts
 from narrows.data.words import Word, find_words, make_words
 from narrows.errors import InputError, NarrowsError, warn
 from narrows.viz.figure import plot_map
@@ -75,6 +77,7 @@ class Attribution:
         record: Further facts that make the result again: blocks, dtype, the beta of this text.
         id: What the user's data calls the text: its column ``id`` or ``idx``, or the index of its data frame.
         gold: The label that came with the text, or None.
+        places: Where the units are that were explained as one, (segment, start, end) each; None = each token is one.
         features: (tokens, hidden), float16, in the unit of the scores, which they add up to; None unless the method was
             asked for them. They are not part of the saved form.
 
@@ -104,6 +107,7 @@ class Attribution:
     record: dict[str, Any] = field(default_factory=dict)
     id: str | int | None = None
     gold: str | None = None
+    places: tuple[Place, ...] | None = None
     features: "NDArray[np.float16] | None" = None
 
     def __post_init__(self) -> None:
@@ -189,6 +193,11 @@ class Attribution:
         """
         return rate_curve(self.trace)
 
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """What was explained as one, in reading order, with the sums of its tokens' scores; empty for single tokens."""
+        return find_units((self.text, self.text_pair), self._token_dicts(), self.places or ())
+
     def words(self) -> list[Word]:
         """Sum the scores of the tokens of each word, in reading order, those of text before those of text_pair."""
         return find_words(self.text, self.text_pair, self._token_dicts())
@@ -199,6 +208,7 @@ class Attribution:
         saved: Any = {name: getattr(self, name) for name in (*SAVED, "id", "gold")}
         saved |= {"tokens": tokens, "words": make_words(self.text, self.text_pair, tokens)}
         saved |= {"layers": None if self.layers is None else list(self.layers), "trace": trace_dicts(self.trace)}
+        saved |= {} if self.places is None else {"units": unit_dicts(self.units)}
         saved |= {"probabilities": dict(self.probabilities), "record": dict(self.record)}
         return {name: saved[name] for name in AttributionDict.__annotations__ if name in saved} | {  # type: ignore[return-value]
             "narrows_version": __version__
@@ -225,7 +235,8 @@ class Attribution:
         if wrong := misfit(saved, AttributionDict, "it"):
             raise InputError(f"no saved attribution: {wrong}")
         try:
-            tokens = saved["tokens"]
+            tokens, texts, units = saved["tokens"], (saved["text"], saved["text_pair"]), saved.get("units")
+            spans = None if units is None else [(unit["segment"], unit["start"], unit["end"]) for unit in units]
             return cls(
                 **{name: saved[name] for name in SAVED if name not in DERIVED},
                 id=saved.get("id"),
@@ -239,6 +250,7 @@ class Attribution:
                 layers=None if saved["layers"] is None else tuple(saved["layers"]),
                 trace=tuple(TracePoint(**point) for point in saved["trace"]),
                 record=dict(saved["record"]),
+                places=None if spans is None else read_places(spans, texts),
             )
         except InputError:
             raise
@@ -351,10 +363,18 @@ class Attributions(list[Result]):
         return render_list(self.to_dicts()) + (f"<p>{escape(visible(failed))}</p>" if failed else "")
 
 
-def by_score(scores: "NDArray[np.float64]", segments: Sequence[int | None]) -> tuple[int, ...]:
-    """Rank the tokens of a text by falling scores, (tokens,), ties by position: their positions."""
-    content = [position for position, segment in enumerate(segments) if segment is not None]
-    return tuple(sorted(content, key=lambda position: (-scores[position], position)))
+def by_score(
+    scores: "NDArray[np.float64]", segments: Sequence[int | None], units: Sequence[Sequence[int]] = ()
+) -> tuple[int, ...]:
+    """Rank the tokens of a text by falling scores, (tokens,), ties by position: their positions.
+
+    Units, the positions of their tokens, come first, whole, by falling sums of their scores.
+    """
+    inside = {position for unit in units for position in unit}
+    others = [place for place, segment in enumerate(segments) if segment is not None and place not in inside]
+    ranked = sorted(units, key=lambda unit: (-math.fsum(scores[list(unit)]), unit[0]))
+    ranked += sorted(([place] for place in others), key=lambda place: (-scores[place[0]], place))
+    return tuple(place for unit in ranked for place in unit)
 
 
 def _ranked(tokens: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:

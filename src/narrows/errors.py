@@ -102,6 +102,22 @@ def strict(results: Iterable[T | NarrowsError]) -> Iterator[T]:
         yield result
 
 
+def placed(results: Iterable[T | NarrowsError]) -> Iterator[T | NarrowsError]:
+    """Let each error name its text, unless it names the line of a file or the like."""
+    for position, result in enumerate(results):
+        if isinstance(result, NarrowsError):
+            result.place = result.place or f"texts[{position}]"
+        yield result
+
+
+def warned(results: Iterable[T]) -> Iterator[T]:
+    """Warn of each error of a stream."""
+    for result in results:
+        if isinstance(result, NarrowsError):
+            warn(f"not explained: {result}")
+        yield result
+
+
 def count(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
     """Return a whole number of Python's or numpy's, or raise an `InputError` if it is none, or out of bounds."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:

@@ -11,7 +11,7 @@ A text that cannot be read or explained is an error in its place, and costs no o
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 from functools import cache
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, overload
 
@@ -21,6 +21,7 @@ from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
 from narrows.data.example import Item, known_of
 from narrows.data.source import class_names, rows_of
+from narrows.data.units import UnitOf
 from narrows.errors import (
     OF_ONE_TEXT,
     InputError,
@@ -28,8 +29,10 @@ from narrows.errors import (
     NarrowsError,
     count,
     forget,
+    placed,
     strict,
     warn,
+    warned,
 )
 from narrows.methods.cut_model import CutModel
 from narrows.methods.method import Batch, Method
@@ -46,7 +49,7 @@ from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget, is_out_of_memory, no_memory
 from narrows.models.padding import run_in_batches
 from narrows.models.text.long_text import LongTexts, merge
-from narrows.models.text.reader import Asked, Reader
+from narrows.models.text.reader import Asked, Reader, Request, list_requests, same_requests
 
 if TYPE_CHECKING:
     from transformers import Pipeline
@@ -218,22 +221,29 @@ class Explainer:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings too
-        self, inputs: Item, target: Target = ...
+        self, inputs: Item, target: Target = ..., *, unit_of: UnitOf = ...
     ) -> Attribution: ...
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a list is an iterable too
-        self, inputs: Collection[Item], target: Target | Collection[Target] = ..., batch_size: int = ...
+        self,
+        inputs: Collection[Item],
+        target: Target | Collection[Target] = ...,
+        batch_size: int = ...,
+        unit_of: UnitOf | Sequence[UnitOf] = ...,
     ) -> Attributions: ...
 
     @overload
-    def __call__(self, inputs: Iterable[Item], target: Target = ..., batch_size: int = ...) -> Iterator[Result]: ...
+    def __call__(
+        self, inputs: Iterable[Item], target: Target = ..., batch_size: int = ..., unit_of: UnitOf = ...
+    ) -> Iterator[Result]: ...
 
     def __call__(
         self,
         inputs: Item | Iterable[Item],
         target: Target | Collection[Target] = None,
         batch_size: int = 32,
+        unit_of: UnitOf | Sequence[UnitOf] = "token",
     ) -> Attribution | Attributions | Iterator[Result]:
         """Explain one text, a list, or a stream: one attribution, a list, or an iterator, in the order given.
 
@@ -248,6 +258,11 @@ class Explainer:
             target: What to explain: a label by name or index, ``"gold"`` for the label given with each text, None for
                 the predicted class; or a list, a Series, an array or a tensor of these, one per text.
             batch_size: Most texts that share a forward pass; what a text gets does not depend on it.
+            unit_of: What is masked, removed and ranked as one, and summed up in `Attribution.units`: ``"token"``,
+                ``"word"``, ``"sentence"`` (extra ``units``), ``"message"`` of a chat, or spans of characters, such as
+                the documents of a context: (start, end) each, of a pair (segment, start, end). Of a list, one of these
+                names for all, or a list of names or spans, one per text. Tokens outside of all spans are context:
+                never removed.
 
         Raises:
             InputError: If there is nothing to explain in the one text that is given.
@@ -260,18 +275,17 @@ class Explainer:
         if rows is None:
             if targets is not None and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
-            return next(strict(self.each([(cast("Item", inputs), cast("Target", target))], 1)))
+            request = Request(cast("Item", inputs), cast("Target", target), cast("UnitOf", unit_of))
+            return next(strict(self.each([request], 1)))
         if targets is None:
             self._reader.check(cast("Target", target), class_names(inputs))
         if not isinstance(inputs, Sized):
             if targets is not None:
                 raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
-            return _warned(_placed(self.each(zip(rows, repeat(cast("Target", target)), strict=False), batch_size)))
+            return warned(placed(self.each(same_requests(rows, cast("Target", target), unit_of), batch_size)))
         items = list(rows)
-        if targets is not None and len(targets) != len(items):
-            raise InputError(f"{len(items)} texts but {len(targets)} targets")
-        requests = zip(items, repeat(cast("Target", target)) if targets is None else targets, strict=False)
-        found = Attributions(_placed(self.each(requests, batch_size, max(len(items), 1))))
+        requests = list_requests(items, [cast("Target", target)] * len(items) if targets is None else targets, unit_of)
+        found = Attributions(placed(self.each(requests, batch_size, max(len(items), 1))))
         if failed := found.failures():
             warn(failed)
         return found
@@ -314,7 +328,7 @@ class Explainer:
 
     def each(
         self,
-        requests: Iterable[tuple[Item | NarrowsError, Target]],
+        requests: Iterable[Request | tuple[Item | NarrowsError, Target]],
         batch_size: int = 32,
         batches: int = WINDOW,
         tick: Tick = lambda _: None,
@@ -382,19 +396,3 @@ class Explainer:
                 left = sound if len(sound) < len(left) else []
         explain_rows.cache_clear()  # it refers to itself, so its results would wait for the garbage collector
         return [found[row] for row in range(len(questions))]
-
-
-def _placed(results: Iterable[Attribution | NarrowsError]) -> Iterator[Result]:
-    """Let each error name its text, unless it names the line of a file or the like."""
-    for position, result in enumerate(results):
-        if isinstance(result, NarrowsError):
-            result.place = result.place or f"texts[{position}]"
-        yield result
-
-
-def _warned(results: Iterable[Result]) -> Iterator[Result]:
-    """Warn of each error of a stream."""
-    for result in results:
-        if isinstance(result, NarrowsError):
-            warn(f"not explained: {result}")
-        yield result

@@ -41,8 +41,8 @@ def token_bits(nats: Tensor, real: Tensor) -> Tensor:
 
 
 def direction(gradient: Tensor, activation: Tensor, mean: Tensor) -> Tensor:
-    """Tell whether a token speaks for or against the target: +1, 0 or -1, (batch, tokens).
+    """Tell by its sign whether a token speaks for or against the target, (batch, tokens).
 
-    It is the sign of gradient . (X - mean), the first-order change of log p(target) from the prior's mean to X.
+    It is gradient . (X - mean), the first-order change of log p(target) from the prior's mean to X.
     """
-    return (gradient * (activation - mean)).sum(dim=-1).sign()
+    return (gradient * (activation - mean)).sum(dim=-1)

@@ -137,10 +137,12 @@ def optimize(
     real: Tensor,
     settings: Optimization,
     seeds: Sequence[int],
+    shared: Tensor | None = None,
 ) -> OptimizedBottleneck:
     """Optimise the masks of a batch; X, (batch, tokens, hidden), of any floating dtype, the masks in float32 at least.
 
     The prior is broadcastable to X; real is True where a token is not padding, (batch, tokens); seeds are one per text.
+    Shared names the token whose masks each token has, (batch, tokens), for units of several tokens; None = its own.
     """
     model_dtype = activation.dtype
     wide = activation.detach().to(torch.promote_types(model_dtype, torch.float32))
@@ -155,16 +157,19 @@ def optimize(
     )
     adam = torch.optim.Adam([alpha], lr=settings.learning_rate, eps=settings.adam_eps)
 
+    def masks() -> Tensor:
+        return alpha if shared is None else alpha.take_along_dim(shared.unsqueeze(-1), dim=1)
+
     def cross_entropy() -> Tensor:
         noise = mean.unsqueeze(1) + std.unsqueeze(1) * source.draw(settings.samples).to(x)
-        bottlenecked = insert_noise(x.unsqueeze(1), alpha.unsqueeze(1), noise)  # (batch, samples, tokens, hidden)
+        bottlenecked = insert_noise(x.unsqueeze(1), masks().unsqueeze(1), noise)  # (batch, samples, tokens, hidden)
         return nll(bottlenecked.to(model_dtype)).to(x.dtype).mean(dim=1)
 
     cross_entropies, totals = [], []
     beta = torch.zeros_like(elements)
     for step in range(settings.steps):
         ce = cross_entropy()
-        total = (information(x, alpha, mean, std) * weight).sum(dim=(1, 2))
+        total = (information(x, masks(), mean, std) * weight).sum(dim=(1, 2))
         if step == 0:
             beta = weigh_information(settings, ce.detach(), total.detach() / elements)
         # The loss of each text as written. The model's part and the prior's part are added in float32 or better: beta
@@ -177,7 +182,7 @@ def optimize(
         totals.append(total.detach())
 
     with torch.no_grad():
-        nats = information(x, alpha, mean, std) * weight
+        nats = information(x, masks(), mean, std) * weight
         cross_entropies.append(cross_entropy())
         totals.append(nats.sum(dim=(1, 2)))
-    return OptimizedBottleneck(alpha.detach(), nats, beta, torch.stack(cross_entropies), torch.stack(totals))
+    return OptimizedBottleneck(masks().detach(), nats, beta, torch.stack(cross_entropies), torch.stack(totals))

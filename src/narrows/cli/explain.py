@@ -14,6 +14,7 @@ from rich.console import Console
 from narrows.cli import terminal
 from narrows.cli.terminal import say
 from narrows.data.example import Example
+from narrows.data.units import Kind, check_kind
 from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning
 from narrows.models.heads.names import TaskName
 from narrows.models.heads.target import Choice, Contrast, Tag, Target
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 TARGET = "What to explain: a label, a continuation, a filling or an answer; default: what is predicted."
+Asked = tuple[Target, Kind]  # of every text of a file
 PAGES = (".html", ".htm")
 WINDOW = 2  # batches that are explained together: long enough to sort by length, short enough to show progress
 
@@ -42,6 +44,7 @@ def explain(  # noqa: PLR0913 - every option of the command
     target: Annotated[str | None, typer.Option(help=TARGET)] = None,
     against: Annotated[str | None, typer.Option(help="Explain why --target rather than this.")] = None,
     word: Annotated[str | None, typer.Option(help="Of a tagger: whose tag, by the word or its number from 0.")] = None,
+    unit_of: terminal.UnitOption = "token",
     prior: Annotated[str | None, typer.Option(help="File, 'instance' or 'residual'; default: the model's.")] = None,
     device: terminal.DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -58,18 +61,23 @@ def explain(  # noqa: PLR0913 - every option of the command
     if file is not None and (pair is not None or html is not None or as_json or layer == ALL or word is not None):
         refused = "--pair, --word, --html, --json nor --layer all"
         raise InputError(f"--file takes neither {refused}; the file holds the pairs")
+    if layer == ALL and unit_of != "token":
+        raise InputError("--layer all shows tokens: leave out --unit-of")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
     text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
     _check(html, file, out)
+    check_kind(unit_of)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
     choice = Contrast(target, against) if target is not None and against is not None else target
     asked = choice if word is None or example is None else _tag(word, choice, example.text)
     explainer = _load_explainer(model, method, layer, prior, task, device)
     if file is not None and out is not None:
-        _explain_file(explainer, file, out, asked, batch_size)
+        _explain_file(explainer, file, out, (asked, unit_of), batch_size)
     elif example is not None:
-        found = explainer.across_layers(example, asked) if layer == ALL else [explainer(example, asked)]
+        found = (
+            explainer.across_layers(example, asked) if layer == ALL else [explainer(example, asked, unit_of=unit_of)]
+        )
         _show(found, layer == ALL, as_json, html)
 
 
@@ -157,7 +165,7 @@ def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: 
         typer.echo(f"narrows: wrote {html}", err=True)
 
 
-def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target, batch_size: int) -> None:
+def _explain_file(explainer: "Explainer", file: Path, out: Path, asked: Asked, batch_size: int) -> None:
     """Explain every text of a file; a row that cannot be read or explained is an error at the end."""
     from narrows.data import maps, output, tables
 
@@ -171,7 +179,7 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target,
         with maps.map_writer(out) as write, terminal.progress_bar("Explaining") as report, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*tokens that the model takes", NarrowsWarning)  # they are counted
             report(0, len(readable))
-            rows = _explain_rows(explainer, tables.read_examples(file), target, batch_size)
+            rows = _explain_rows(explainer, tables.read_examples(file), asked, batch_size)
             for number, found in enumerate(rows):
                 report(number + 1, len(readable))
                 if isinstance(found, NarrowsError):
@@ -193,11 +201,13 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, target: Target,
 
 
 def _explain_rows(
-    explainer: "Explainer", rows: "Iterable[Example | DataError]", target: Target, batch_size: int
+    explainer: "Explainer", rows: "Iterable[Example | DataError]", asked: Asked, batch_size: int
 ) -> "Iterator[Attribution | NarrowsError]":
     """Explain texts, with the error in the place of a text that has one; raise it if all of the first have one."""
+    from narrows.models.text.reader import Request
+
     read, waiting = tee(rows)
-    results = zip(explainer.each(((row, target) for row in read), batch_size, WINDOW), waiting, strict=True)
+    results = zip(explainer.each((Request(row, *asked) for row in read), batch_size, WINDOW), waiting, strict=True)
     first = list(islice(results, WINDOW * batch_size))
     explained = [found for found, row in first if isinstance(row, Example)]
     errors = [found for found in explained if isinstance(found, NarrowsError)]

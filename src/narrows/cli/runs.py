@@ -140,7 +140,7 @@ def _run(
     source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
     _check(config, names, source)
     loaded = load_model(config.model, config.device, config.task)
-    same = ("target", "prior", "max_tokens", "rows_per_part", "batch_size", "keep_read")
+    same = ("target", "unit_of", "prior", "max_tokens", "rows_per_part", "batch_size", "keep_read")
     how: Any = {"removals": config.removal_names, **{name: getattr(config, name) for name in same}}
     chosen = tuple(names if of_model is None else of_model(loaded))
     plan = Plan(source, chosen, labels=config.label_names, **how)
@@ -155,10 +155,12 @@ def _check(config: DatasetSettings | RunSettings, names: Sequence[str], source: 
     """Find out what is wrong with packages, folder, methods, prior and data before a model is loaded."""
     from narrows.bottleneck.prior import find_prior
     from narrows.data.output import check_folder
+    from narrows.data.units import check_kind
     from narrows.methods.registry import find_method
     from narrows.run.store import load_packages
 
     load_packages()
+    check_kind(config.unit_of)
     check_folder(config.out)
     for name in names:
         find_method(name)
@@ -176,6 +178,7 @@ def _show(summary: "RunSummary") -> None:
     left_out = f" ({count} left out)" if (count := summary.get("left_out", 0)) else ""
     texts = f"{summary['dataset']}: {summary['instances']} texts{left_out}"
     about = f"{texts}, {summary['removal']}, target {summary['target']}"
+    about += f", by {summary['unit_of']}" if summary.get("unit_of", "token") != "token" else ""
     drop = "drop: of p(target) without the first ninth, 95 % interval"
     table = Table("method", title=Text(visible(about)), caption=drop)
     for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from narrows.data.example import Example
+from narrows.data.units import Kind
 from narrows.errors import DataError, InputError, NarrowsError
 from narrows.models.heads.names import TaskName
 from narrows.run.settings import MODEL, TASK
@@ -25,6 +26,7 @@ BATCH_SIZE = 32
 ModelOption = Annotated[str, typer.Option(help=MODEL)]
 TaskOption = Annotated[TaskName | None, typer.Option(help=TASK)]
 DeviceOption = Annotated[str | None, typer.Option(help="Where to run: cpu, cuda, ...; default: a GPU if there is one.")]
+UnitOption = Annotated[Kind, typer.Option(help="What is masked, removed and ranked as one.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Most texts that share a forward pass.")]
 
 

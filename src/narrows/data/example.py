@@ -23,13 +23,14 @@ class Example:
 
     Example:
         >>> Example.of({"premise": "It rains.", "hypothesis": "It is dry.", "label": "contradiction"})
-        Example(text='It rains.', text_pair='It is dry.', label='contradiction', id=None)
+        Example(text='It rains.', text_pair='It is dry.', label='contradiction', id=None, parts=None)
     """
 
     text: str
     text_pair: str | None = None  # the second text of a pair
     label: str | int | None = None  # gold, by name or index; NaN, as data frames write it, means none
     id: str | int | None = None  # the user's own, which results keep; it need not be unique
+    parts: tuple[tuple[int, int], ...] | None = None  # of a chat: where the messages are in the text
 
     def __post_init__(self) -> None:
         for name in ("text", "text_pair") if self.text_pair is not None else ("text",):

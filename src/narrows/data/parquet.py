@@ -8,13 +8,15 @@ from typing import Any
 
 from narrows.data.checking import misfit
 from narrows.data.schema import AttributionDict, MethodDict
+from narrows.data.units import Place, find_units, read_places, unit_dicts
 from narrows.data.words import make_words
-from narrows.errors import DataError, first_line, need
+from narrows.errors import DataError, InputError, first_line, need
 
 # The names are those of pyarrow's types; brackets make a list. docs/scale.md says what each column is.
 _WRITTEN = (
     "row: int64, id: string, text: string, text_pair: string, gold: string, tokens: [string], starts: [int32]",
     "ends: [int32], segments: [int32], special: [bool_], scores: [float64], ranks: [int32], unit: string",
+    "unit_starts: [int32], unit_ends: [int32], unit_segments: [int32]",
     "signed: bool_, additive: bool_, target: string, predicted: string, labels: [string], probabilities: [float64]",
     "layers: [int32], method: string, typical: float64, rise: float64, truncated: int32, cross_entropy: [float64]",
     "information: [float64], cross_entropy_error: [float64], model: string, prior: string, record: string",
@@ -23,6 +25,7 @@ _WRITTEN = (
 COLUMNS = dict(column.split(": ") for line in _WRITTEN for column in line.split(", "))
 TOKEN = {"token": "tokens", "start": "starts", "end": "ends", "segment": "segments", "special": "special"}
 TOKEN |= {"score": "scores", "rank": "ranks"}  # key of a token: its column
+UNIT = {"start": "unit_starts", "end": "unit_ends", "segment": "unit_segments"}  # key of a unit: its column
 TRACE = {"cross_entropy": "cross_entropy", "information": "information", "error": "cross_entropy_error"}
 LISTED = ("tokens", "probabilities", "method", "record")  # columns that hold them in another form
 OF_DATA = ("id", "gold")  # what the user's data says of a text; ids are text here, for a column has one type
@@ -61,6 +64,7 @@ def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Ro
         **{name: values[name] for name in SAME},
         **of_data(values),
         **{column: [token[key] for token in values["tokens"]] for key, column in TOKEN.items()},
+        **{column: [unit[key] for unit in values["units"]] for key, column in UNIT.items() if "units" in values},
         "labels": list(saved["probabilities"]),
         "probabilities": list(saved["probabilities"].values()),
         **{column: [point[key] for point in values["trace"]] for key, column in TRACE.items()},
@@ -69,6 +73,13 @@ def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Ro
         **own,
         **(facts or {}),
     }
+
+
+def places_of(row: Mapping[str, Any]) -> tuple[Place, ...] | None:
+    """Read where the units of a text are; None where each token is one, and in files of older versions."""
+    columns = [row.get(UNIT[key]) for key in ("segment", "start", "end")]
+    given = None if None in columns else zip(*columns, strict=True)
+    return None if given is None else read_places(given, (row["text"], row["text_pair"]))
 
 
 def of_data(values: Mapping[str, Any]) -> Row:
@@ -88,8 +99,10 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
         method = json.loads(row["method"])
         if wrong := misfit(method, MethodDict, "method"):
             raise ValueError(wrong)
+        texts, places = (row["text"], row["text_pair"]), places_of(row)
         return {
             **{name: row[name] for name in SAME},  # type: ignore[typeddict-item]
+            **({} if places is None else {"units": unit_dicts(find_units(texts, tokens, places))}),
             **{name: row.get(name) for name in OF_DATA},
             "tokens": tokens,
             "words": make_words(row["text"], row["text_pair"], tokens),
@@ -98,7 +111,7 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
             "trace": trace,
             "record": json.loads(row["record"]) | {name: row[name] for name in OWN if row.get(name) is not None},
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (InputError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"text {row.get('row')} is no explained text: {first_line(error):.200}") from error
 
 

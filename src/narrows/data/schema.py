@@ -26,6 +26,18 @@ class WordDict(TypedDict):
     rank: int
 
 
+class UnitDict(TypedDict):
+    """One unit of several tokens: a word, a sentence, a message, a document; its score is the sum of theirs."""
+
+    text: str
+    start: int
+    end: int
+    segment: int
+    tokens: list[int]  # positions; empty where the model read nothing of it
+    score: float
+    rank: int | None  # 1 = the first to be removed; None where it has no tokens
+
+
 class ErrorDict(TypedDict, total=False):
     """What files of older versions lack."""
 
@@ -61,7 +73,13 @@ class DataDict(TypedDict, total=False):
     gold: str | None  # the label that came with it
 
 
-class AttributionDict(DataDict):
+class UnitsDict(DataDict, total=False):
+    """What only results have in which units of several tokens were scored."""
+
+    units: list[UnitDict]  # in reading order
+
+
+class AttributionDict(UnitsDict):
     """One explained text."""
 
     text: str
@@ -135,13 +153,14 @@ class ComparisonDict(TypedDict):
     win_rate: float  # share of the texts on which ``method`` is the better one, 0 to 1
 
 
-class LeftOutDict(TypedDict, total=False):
-    """What files of older versions lack."""
+class LaterDict(TypedDict, total=False):
+    """What summaries of older versions lack."""
 
     left_out: int  # texts that one of the methods could not explain: none of them is measured on these
+    unit_of: str  # what was ranked and removed as one: "token", "word", "sentence" or "message"
 
 
-class RunSummary(LeftOutDict):
+class RunSummary(LaterDict):
     """Several methods on one data set."""
 
     dataset: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from narrows.models.heads.goals import Goal
 from narrows.models.heads.task import Question, Variant
 from narrows.models.heads.tasks import find_task
 from narrows.models.text.removal import Removal, check_removal
-from narrows.models.variants import p_target, removable, run_variants, without
+from narrows.models.variants import p_target, removable_units, run_variants, without
 
 Array = NDArray[np.float64]
 POINTS = 10
@@ -68,7 +69,9 @@ def degrade(
         model: The original model; left unchanged.
         tokenizer: Its tokenizer.
         questions: The texts, encoded, and what is asked of each, as `narrows.models.text.reader.Reader` makes them.
-        rankings: Of each text, the positions of its content tokens, most relevant first: `Attribution.ranking`.
+        rankings: Of each text, the positions of its content tokens, most relevant first: `Attribution.ranking`. Units
+            that the question names are removed whole, each in the place of the first of its tokens; the fractions are
+            of these.
         goals: What is explained of each text: ``OneOf(index)`` for a class, else as `narrows.models.variants.resolve`
             finds it. p(target) is exp(-loss).
         removal: ``delete``, ``mask``, ``attention`` or ``replace``.
@@ -89,14 +92,14 @@ def degrade(
     asked, task = list(zip(questions, goals, strict=True)), find_task(model, tokenizer)
     variants: dict[tuple[int, frozenset[int]], int] = {}  # short texts and both ends of the curves repeat themselves
 
-    def place(text: int, removed: Sequence[int]) -> int:
-        return variants.setdefault((text, frozenset(removed)), len(variants))
+    def place(text: int, removed: Sequence[Sequence[int]]) -> int:
+        return variants.setdefault((text, frozenset(chain.from_iterable(removed))), len(variants))
 
     places = np.empty((2, len(asked), POINTS), dtype=np.int64)
     shares = np.empty((len(asked), len(SHARES)), dtype=np.int64)
     for text, (own, ranking) in enumerate(zip(asked, rankings, strict=True)):
-        removed = set(removable(task, *own, keep_read))
-        first = [position for position in ranking if position in removed]
+        units = {position: unit for unit in removable_units(task, *own, keep_read) for position in unit}
+        first = list(dict.fromkeys(units[position] for position in ranking if position in units))
         counts = removal_counts(len(first))
         places[:, text] = [[place(text, order[:count]) for count in counts] for order in (first, first[::-1])]
         shares[text] = [place(text, first[:count]) for count in share_counts(len(first))]

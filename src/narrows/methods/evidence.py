@@ -115,13 +115,14 @@ class Evidence:
         if self.leave_out:
             sites = [site.holding(batch.read) for site in typical] if batch.read.any() else typical
             left_out = leave_out(batch, sites)
-        reading = Reading.empty(batch.content)
+        reading = Reading.empty(batch.leading)  # units are picked whole, by their first tokens
         for iteration in range(self.iterations):
-            masked = mask(sites, reading.masked) if reading.masked.any() else sites
+            masked = mask(sites, reading.masked.gather(1, batch.leaders)) if reading.masked.any() else sites
             path = self._measure(batch, masked, iteration)
             if left_out is not None:
                 path = left_out.put_into(path, self.interval)
-            reading = reading.add(path, len(self._points(iteration)))
+            pooled = replace(path, log_p=batch.pooled(path.log_p))
+            reading = reading.add(pooled, len(self._points(iteration)))
             if self.iterations > 1:
                 reading = reading.pick(iteration, (iteration + 1) / self.iterations)
         rankings = reading.rankings() if self.iterations > 1 else None
@@ -217,7 +218,7 @@ def leave_out(batch: Batch, sites: Sequence[Site]) -> LeftOut | None:
 class Reading:
     """What the iterations found so far for a batch of texts; every part is (batch, tokens) unless said otherwise."""
 
-    content: Tensor  # True where a token is part of a text
+    content: Tensor  # True where a token is part of a text, or the first of a unit
     iteration: Tensor  # after which a token was picked; `OPEN` for those that never were
     total: Tensor  # bits of log2 p, summed over all points
     picked: Tensor  # bits of log2 p by which a token was picked, its mean until then
@@ -227,7 +228,7 @@ class Reading:
 
     @classmethod
     def empty(cls, content: Tensor) -> "Reading":
-        """Start with nothing measured; content: True where a token is part of a text, (batch, tokens)."""
+        """Start with nothing measured; content: True where a token can be picked, (batch, tokens)."""
         zero = torch.zeros(content.shape, device=content.device)
         never = torch.full(content.shape, OPEN, device=content.device)
         return cls(content, never, zero, zero, zero, 0, zero[:, :1])

@@ -70,7 +70,8 @@ class FromFile:
             scores[:size] = align(row, scored)
         except InputError as error:
             raise DataError(f"{self.path}, line {row.line}: {error}") from error
-        ranking = ranking_of(row, scored) or by_score(scores[:size], scored.segments)
+        units = [unit for unit in question.units if unit[-1] < size]
+        ranking = ranking_of(row, scored) or by_score(scores[:size], scored.segments, units)
         return scores, (*ranking, *(place for place in range(size, len(whole)) if whole.segments[place] is not None))
 
     def _row(self, question: Question) -> ScoredText:

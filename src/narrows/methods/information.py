@@ -80,8 +80,9 @@ class InformationBottleneck(Optimization):
         prior = batch.cut.find_prior(self.prior)
         layers = batch.cut.layers(self.layer, [math.ceil(DEPTH * batch.cut.blocks)], prior)
         sites, seeds = batch.sites(layers, prior), batch.seeds(self.seed)
-        found = [optimize(site.nll, site.activation, site.prior, site.narrowed, self, seeds) for site in sites]
-        towards = [evidence_direction(site) if self.sign else 1.0 for site in sites]
+        shared = None if all(question.places is None for question in batch.questions) else batch.leaders
+        found = [optimize(site.nll, site.activation, site.prior, site.narrowed, self, seeds, shared) for site in sites]
+        towards = [evidence_direction(site, batch) if self.sign else 1.0 for site in sites]
         parts = zip(found, sites, towards, strict=True)
         bits = average([token_bits(own.nats, site.narrowed) * way for own, site, way in parts])
         beta, nats, total = map(average, zip(*((o.beta, o.cross_entropy, o.total_nats) for o in found), strict=True))
@@ -97,11 +98,12 @@ class InformationBottleneck(Optimization):
         return batch.attributions(self, bits, layers=layers, prior=prior, extras=extras)
 
 
-def evidence_direction(site: Site) -> Tensor:
-    """Tell if a token is for or against the target, +-1 or 0, (batch, tokens), halfway to the mean: X is flat."""
+def evidence_direction(site: Site, batch: Batch) -> Tensor:
+    """Tell if a unit is for or against the target, +-1 or 0, (batch, tokens), halfway to the mean: X is flat."""
     wide = torch.promote_types(site.activation.dtype, torch.float32)
     x = site.activation.detach().to(wide)
     mean = site.prior.mean.to(x).expand_as(x)
     halfway = torch.lerp(mean, x, 0.5).to(site.activation.dtype).requires_grad_()
     (gradient,) = torch.autograd.grad(-site.nll(halfway.unsqueeze(1)).sum(), [halfway])
-    return direction(gradient.to(wide), x, mean)
+    along = batch.pooled(direction(gradient.to(wide), x, mean))
+    return along.gather(1, batch.leaders).sign()

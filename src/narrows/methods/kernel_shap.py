@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from narrows.attribution import Attribution
-from narrows.methods.method import Batch, Names, Scores
-from narrows.methods.perturbation import VARIANTS, Removing, in_rows, leave_one_out, predict_present, removable_tokens
+from narrows.methods.method import Batch, Names, Scores, in_rows
+from narrows.methods.perturbation import VARIANTS, Removing, find_removable, leave_one_out, predict_present
 from narrows.models.text.removal import Removal
 
 ENDS = 1e6  # weight of the whole and the empty text, without end in theory
@@ -35,15 +35,15 @@ class KernelShap(Removing):
     def explain(self, batch: Batch) -> list[Attribution]:
         """Explain one text after the other: each draws its own presences."""
         scores = [self._scores(batch.take([row]))[0] for row in range(len(batch))]
-        return batch.attributions(self, in_rows(batch, scores, self.removal))
+        return batch.attributions(self, in_rows(batch, find_removable(batch, self.removal), scores))
 
     def _scores(self, text: Batch) -> Scores:
-        """Score the removable tokens of a batch of one text, (1, removable tokens)."""
-        tokens = len(removable_tokens(text, self.removal)[0])
-        if tokens < 2:  # no distribution of sizes to draw from
+        """Score the removable units of a batch of one text, (1, units)."""
+        units = len(find_removable(text, self.removal)[0])
+        if units < 2:  # no distribution of sizes to draw from
             return leave_one_out(text, self.removal)
         seed = int(text.generator(self.seed, 0).integers(2**63))
-        present = _draw(self.samples, tokens, torch.Generator().manual_seed(seed))
+        present = _draw(self.samples, units, torch.Generator().manual_seed(seed))
         parts = [present[start : start + VARIANTS] for start in range(0, len(present), VARIANTS)]
         p = np.concatenate([predict_present(text, [0] * len(part), part, self.removal) for part in parts])
         weight = np.where(present.all(axis=1) | ~present.any(axis=1), ENDS, 1.0)

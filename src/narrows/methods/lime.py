@@ -10,8 +10,8 @@ from narrows.attribution import Attribution
 from narrows.data.example import Example
 from narrows.data.words import group_tokens
 from narrows.methods.captum import load
-from narrows.methods.method import Batch, Names, Scores
-from narrows.methods.perturbation import Removing, predict_present, removable_tokens
+from narrows.methods.method import Batch, Names, Scores, Unit, in_rows
+from narrows.methods.perturbation import Removing, find_removable, predict_present
 from narrows.models.text.encoding import Encoding
 from narrows.models.text.removal import Removal
 
@@ -39,30 +39,35 @@ class Lime(Removing):
 
     def _scores(self, text: Batch) -> Scores:
         """Score the tokens of a batch of one text."""
-        encoding, tokens = text.encodings[0], removable_tokens(text, self.removal)[0]
-        words = _words(text.examples[0], encoding, tokens)
+        encoding, units = text.encodings[0], find_removable(text, self.removal)
+        asked = text.questions[0].places is not None
+        words = units[0] if asked else _words(text.examples[0], encoding, [place for (place,) in units[0]])
         if not words:
             return np.zeros(len(encoding))
         random_state = int(text.generator(self.seed, 0).integers(2**31))
         explainer = load(self.package).LimeTextExplainer(feature_selection="none", random_state=random_state)
-        numbers, predictor = " ".join(map(str, range(len(words)))), _predictor(text, words, tokens, self.removal)
+        numbers, predictor = " ".join(map(str, range(len(words)))), _predictor(text, words, units[0], self.removal)
         options = {"labels": (1,), "num_features": len(words), "num_samples": self.samples}
         explanation = explainer.explain_instance(numbers, predictor, **options)
+        weights = np.array([weight for _, weight in sorted(explanation.local_exp[1])])
+        if asked:
+            return in_rows(text, units, [weights])[0]
         scores = np.zeros(len(encoding))
-        for word, weight in explanation.local_exp[1]:
-            scores[words[word]] = weight
+        for word, weight in zip(words, weights, strict=True):
+            scores[word] = weight
         return scores
 
 
-def _predictor(text: Batch, words: Sequence[Sequence[int]], tokens: Sequence[int], removal: Removal) -> Any:
+def _predictor(text: Batch, words: Sequence[Unit], units: Sequence[Unit], removal: Removal) -> Any:
     """Make the function that the package calls: from perturbed strings to not target and target, (strings, 2)."""
+    firsts = [unit[0] for unit in units]
 
     def probabilities(strings: Sequence[str]) -> Scores:
         present = np.zeros((len(strings), len(text.encodings[0])), dtype=np.bool_)
         for row, string in enumerate(strings):
             for word in string.split():
-                present[row, words[int(word)]] = True
-        p = predict_present(text, [0] * len(strings), present[:, tokens], removal)
+                present[row, list(words[int(word)])] = True
+        p = predict_present(text, [0] * len(strings), present[:, firsts], removal)
         return np.stack([1 - p, p], axis=1)
 
     return probabilities

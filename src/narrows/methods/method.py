@@ -27,6 +27,7 @@ from torch import Tensor
 from narrows.attribution import Attribution, by_score
 from narrows.bottleneck.optimize import text_seed
 from narrows.bottleneck.prior import AnyPrior, Gaussian
+from narrows.data.units import by_unit
 from narrows.errors import InputError, NumericsError
 from narrows.methods.cut_model import CutModel
 from narrows.methods.registry import Described, describe
@@ -39,6 +40,7 @@ from narrows.models.plain import check_plain
 from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
+Unit = Sequence[int]  # positions of the tokens that are masked or removed together
 Names = dict[str, dict[str, Any]]  # of a class of methods, and what each changes of the defaults of its settings
 
 
@@ -96,6 +98,8 @@ class Batch:
         inputs: The model's tensors by name, (batch, tokens) each, padded on the right.
         real: True where a token is not padding, (batch, tokens).
         content: True where a token is part of a text, not special, (batch, tokens).
+        units: Per text, the positions of the tokens of each unit, which are masked or removed together: single tokens
+            of the text unless units were asked for; what is in none is context.
     """
 
     def __init__(self, cut: CutModel, questions: Sequence[Question], answers: Sequence[Resolved] | None = None) -> None:
@@ -106,6 +110,7 @@ class Batch:
         self.inputs = collate(self.encodings, cut.padding, cut.model.device)
         self.real = self.inputs["attention_mask"].bool()
         self.content = content_mask(self.encodings, self.real.device)
+        self.units = tuple(question.units for question in self.questions)
         self._prefix: Prefix | None = None
         self._answers = None if answers is None else tuple(answers)
 
@@ -120,6 +125,27 @@ class Batch:
         """Let the head compute only what is asked of the texts that run: these rows; None = all, or copies of each."""
         questions = self.questions if rows is None else [self.questions[row] for row in rows]
         return self.cut.task.reading(self.model, questions)
+
+    @cached_property
+    def leaders(self) -> Tensor:
+        """Position of the first token of the unit of each token, its own if it is in none, (batch, tokens)."""
+        leaders = torch.arange(self.real.shape[1]).repeat(len(self), 1)
+        for row, units in zip(leaders, self.units, strict=True):
+            for unit in units:
+                row[list(unit)] = unit[0]
+        return leaders.to(self.real.device)
+
+    @cached_property
+    def leading(self) -> Tensor:
+        """True where a token is the first of its unit, (batch, tokens)."""
+        leading = torch.zeros(self.real.shape, dtype=torch.bool)
+        for row, units in zip(leading, self.units, strict=True):
+            row[[unit[0] for unit in units]] = True
+        return leading.to(self.real.device)
+
+    def pooled(self, values: Tensor) -> Tensor:
+        """Sum what the tokens of a unit have, (batch, tokens), at the first of them; the others get 0."""
+        return torch.zeros_like(values).scatter_add(1, self.leaders, values)
 
     def generator(self, seed: int, row: int) -> np.random.Generator:
         """Make the source of randomness of one text, the same whatever batch it is in."""
@@ -236,7 +262,7 @@ class Batch:
         method: "Method",
         scores: Sequence[Scores] | Tensor,
         *,
-        rankings: Sequence[Sequence[int]] | None = None,
+        rankings: Sequence[Sequence[int] | None] | None = None,
         layers: tuple[int, ...] | None = None,
         prior: AnyPrior | None = None,
         extras: Sequence[Mapping[str, Any]] | None = None,
@@ -246,7 +272,8 @@ class Batch:
         Args:
             method: What made the scores.
             scores: Per text (tokens,), or padded together, (batch, tokens).
-            rankings: Positions of content tokens, first removed first; None = by falling scores, ties by position.
+            rankings: Positions of content tokens, of units at least one each, first removed first; None, of all or of
+                one text = by falling scores, ties by position.
             layers: Where the model was cut; None for a method that looks at no layer.
             prior: The prior that was used; None = none.
             extras: Further fields of `Attribution` for each text: trace, typical, rise, features, record.
@@ -260,7 +287,12 @@ class Batch:
         for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
             encoding, extra = question.encoding, dict(extras[row]) if extras else {}
             own = self._scores_of(row, scores[row], about["label"])
-            unread = {"unknown": encoding.unknown} if encoding.unknown else {}
+            ranking = by_score(own, encoding.segments, question.units)
+            if rankings is not None and (given := rankings[row]) is not None:
+                ranking = by_unit((*given, *ranking), question.units)
+            facts: dict[str, Any] = {"unknown": encoding.unknown} if encoding.unknown else {}
+            if question.places is not None:
+                facts["unit_of"] = question.unit_of
             made.append(
                 Attribution(
                     text=question.example.text,
@@ -269,7 +301,7 @@ class Batch:
                     offsets=encoding.offsets,
                     segments=encoding.segments,
                     scores=own,
-                    ranking=tuple(rankings[row]) if rankings is not None else by_score(own, encoding.segments),
+                    ranking=ranking,
                     target=answer.target,
                     predicted=answer.predicted,
                     probabilities=dict(answer.probabilities),
@@ -280,7 +312,8 @@ class Batch:
                     gold=None if question.example.label is None else str(question.example.label),
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
-                    record={**record, **unread, **answer.record, **extra.pop("record", {})},
+                    record={**record, **facts, **answer.record, **extra.pop("record", {})},
+                    places=question.places,
                     **extra,
                 )
             )
@@ -329,6 +362,15 @@ class FunctionMethod:
 def content_positions(encoding: Encoding) -> list[int]:
     """List the positions of the tokens that are not special."""
     return [position for position, segment in enumerate(encoding.segments) if segment is not None]
+
+
+def in_rows(batch: "Batch", units: Sequence[Sequence[Unit]], values: Sequence[Scores] | Scores) -> list[Scores]:
+    """Share the value of each unit of each text, perhaps padded, out among its tokens; what is in none gets 0."""
+    rows = [np.zeros(len(encoding)) for encoding in batch.encodings]
+    for row, parts, own in zip(rows, units, values, strict=True):
+        for unit, value in zip(parts, own, strict=False):
+            row[list(unit)] = value / len(unit)
+    return rows
 
 
 def average(parts: Sequence[Tensor]) -> Tensor:

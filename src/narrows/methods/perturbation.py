@@ -14,7 +14,7 @@ from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores
 from narrows.models.heads.task import Variant
 from narrows.models.text.removal import Removal, check_removal
-from narrows.models.variants import p_target, removable, run_variants, without
+from narrows.models.variants import p_target, removable_units, run_variants, without
 
 VARIANTS = 4_096  # perturbed texts that are held at once
 
@@ -34,26 +34,26 @@ class Removing:
         load(self.package)
 
 
-def removable_tokens(batch: Batch, removal: Removal) -> list[list[int]]:
-    """List the positions of the tokens that may be removed of each text; an error if none can be removed so."""
+def find_removable(batch: Batch, removal: Removal) -> list[list[tuple[int, ...]]]:
+    """List the units of each text, as far as they may be removed; an error if nothing can be removed so."""
     check_removal(removal, batch.tokenizer)
     pairs = zip(batch.questions, batch.goals, strict=True)
-    return [removable(batch.cut.task, question, goal) for question, goal in pairs]
+    return [removable_units(batch.cut.task, question, goal) for question, goal in pairs]
 
 
 def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool_], removal: Removal) -> Scores:
-    """Compute p(target), or exp(-loss), (perturbed texts,); present: (perturbed texts, most removable tokens)."""
-    tokens, task = removable_tokens(batch, removal), batch.cut.task
+    """Compute p(target), or exp(-loss), (perturbed texts,); present: (perturbed texts, most removable units)."""
+    units, task = find_removable(batch, removal), batch.cut.task
     asked = list(zip(batch.questions, batch.goals, strict=True))
     distinct: dict[tuple[int, bytes], int] = {}
     variants: list[Variant] = []
     places = []
     for text, row in zip(texts, present, strict=True):
-        own = row[: len(tokens[text])]
+        own = row[: len(units[text])]
         key = (text, own.tobytes())
         if key not in distinct:
             distinct[key] = len(distinct)
-            gone = [position for position, stays in zip(tokens[text], own, strict=True) if not stays]
+            gone = [place for unit, stays in zip(units[text], own, strict=True) if not stays for place in unit]
             variants.append(without(task, batch.tokenizer, asked[text], gone, removal))
         places.append(distinct[key])
     p = run_variants(batch.model, batch.tokenizer, task, variants, p_target)[places]
@@ -64,8 +64,8 @@ def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool
 
 
 def leave_one_out(batch: Batch, removal: Removal) -> Scores:
-    """Leave out one token at a time, of all texts together: (texts, removable tokens of the longest)."""
-    longest = max(map(len, removable_tokens(batch, removal)))
+    """Leave out one unit at a time, of all texts together: (texts, most removable units)."""
+    longest = max(map(len, find_removable(batch, removal)))
     if not longest:
         return np.zeros((len(batch), 0))
 
@@ -76,11 +76,3 @@ def leave_one_out(batch: Batch, removal: Removal) -> Scores:
     ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
     values: Tensor = ablation.attribute(present, perturbations_per_eval=together, additional_forward_args=texts)
     return values.detach().double().numpy()
-
-
-def in_rows(batch: Batch, values: Sequence[Scores] | Scores, removal: Removal) -> list[Scores]:
-    """Put values of the removable tokens of each text, perhaps padded, among the others, which get 0."""
-    rows = [np.zeros(len(encoding)) for encoding in batch.encodings]
-    for row, tokens, own in zip(rows, removable_tokens(batch, removal), values, strict=True):
-        row[tokens] = own[: len(tokens)]
-    return rows

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from narrows.attribution import Attribution
 from narrows.bottleneck.optimize import check_seed
-from narrows.methods.method import Batch, Names
+from narrows.methods.method import Batch, Names, in_rows
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Random:
         check_seed(self.seed)
 
     def explain(self, batch: Batch) -> list[Attribution]:
-        """Draw a number for every token."""
+        """Draw a number for every token, or for every unit, however long it is."""
         drawn = [batch.generator(self.seed, row).random(len(e)) for row, e in enumerate(batch.encodings)]
-        return batch.attributions(self, drawn)
+        asked = [question.places is not None for question in batch.questions]
+        own = in_rows(batch, batch.units, drawn)
+        return batch.attributions(self, [own[row] if asked[row] else drawn[row] for row in range(len(batch))])

@@ -24,6 +24,13 @@ def removable(task: Task, question: Question, goal: Goal, keep_read: bool = Fals
     return [place for place, segment in segments if segment is not None and place not in kept]
 
 
+def removable_units(task: Task, question: Question, goal: Goal, keep_read: bool = False) -> list[tuple[int, ...]]:
+    """List what may be removed of each unit, positions of tokens; units of which nothing may be are left out."""
+    free = set(removable(task, question, goal, keep_read))
+    parts = [tuple(place for place in unit if place in free) for unit in question.units]
+    return [part for part in parts if part]
+
+
 def without(
     task: Task, tokenizer: PreTrainedTokenizerBase, asked: Asked, gone: Collection[int], removal: Removal
 ) -> Variant:

@@ -14,6 +14,7 @@ from narrows.data.example import Example
 from narrows.data.output import read_json, write_json
 from narrows.data.parquet import Row, read_rows, schema_of
 from narrows.data.source import Source
+from narrows.data.units import Kind
 from narrows.errors import DataError, InputError, TargetError, warn
 from narrows.evaluation.degradation import POINTS, SHARES, Curves, degrade
 from narrows.methods.method import Method
@@ -40,6 +41,7 @@ METHODS = "methods.json"
 CURVES = {name: "[float64]" for name in ("morf", "lerf", "shares")}
 COLUMNS = {"row": "int64", **CURVES, "morf_decisions": "[int64]", "lerf_decisions": "[int64]"}
 READ = ("row", "tokens", "ranks", "target", "labels", "record", "error")  # what the test needs of a row
+SAME = ("target", "unit_of", "max_tokens", "rows_per_part", "batch_size")  # of the plan and of the run of each method
 KEPT = "-keep-read"  # behind a removal by which the token at which the answer is read is never removed
 # The row of a text that could not be explained.
 NO_CURVES = {"morf": [nan] * POINTS, "lerf": [nan] * POINTS, "shares": [nan] * len(SHARES)}
@@ -56,6 +58,7 @@ class Plan:
         "delete",
     )  # ways to remove tokens: ``delete``, ``mask``, ``attention``, ``replace``
     target: str | None = None  # ``gold``, ``predicted``, a label or a continuation; None = see `choose_target`
+    unit_of: Kind = "token"  # what is explained, ranked and removed as one
     prior: str | None = None  # file of a prior, ``instance`` or ``residual``; None = the one of the model
     max_tokens: int | None = None  # cut longer texts; None = at the model's limit
     labels: tuple[str, ...] | None = None  # names of the classes, in the model's order, if it calls them LABEL_0, ...
@@ -167,7 +170,7 @@ def _by_spec(methods: Sequence[str | Method]) -> dict[str, Method]:
 
 def _prepare(model: LoadedModel, plan: Plan, texts: Source, methods: Mapping[str, Method], out: Path) -> dict[str, Job]:
     """Prepare the run of each method; the texts are surveyed once."""
-    same = {name: getattr(plan, name) for name in ("target", "max_tokens", "rows_per_part", "batch_size")}
+    same = {name: getattr(plan, name) for name in SAME}
     prior = plan.prior or model.prior
     own = [n for n, m in methods.items() if "prior" in settings_of(type(m)) and getattr(m, "prior", None) is None]
     if prior is None and own:
@@ -288,7 +291,7 @@ def _identity(plan: Plan, examples: Sequence[Example], job: Job) -> Json:
         "split": source.named_split,
         "instances": len(examples),
         "texts_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-        **{name: getattr(plan, name) for name in ("target", "max_tokens", "rows_per_part", "batch_size")},
+        **{name: getattr(plan, name) for name in SAME},
         **{name: about[name] for name in ("model", "prior", "versions")},
     }
 

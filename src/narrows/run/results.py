@@ -23,6 +23,7 @@ from narrows.run.parts import check_part, cost_file, part_file
 from narrows.run.store import MANIFEST, Json
 
 SUMMARY = "summary.json"
+SUMMED = ("dataset", "split", "target", "unit_of", "max_tokens")  # of the manifest, in the summary
 SHAPE = {"dataset": str, "split": str, "instances": int, "target": str, "rows_per_part": int, "model.name": str}
 METHOD_SHAPE = ("method.spec", "method.label", "method.unit")
 
@@ -103,7 +104,7 @@ def summarize(results: "Results", removal: str | None = None) -> RunSummary:
     scaled = normalized({name: own.morf.mean(axis=0) for name, own in curves.items()})
     manifest = results.manifest
     return {
-        **{name: manifest[name] for name in ("dataset", "split", "target", "max_tokens")},  # type: ignore[typeddict-item]
+        **{name: manifest[name] for name in SUMMED if name in manifest},  # type: ignore[typeddict-item]
         "instances": int(known.sum()),
         "left_out": int((~known).sum()),
         "removal": chosen,

@@ -12,6 +12,7 @@ from narrows.data.maps import failed_row
 from narrows.data.output import write_json
 from narrows.data.parquet import Row, attribution_schema, of_data, to_row
 from narrows.data.source import Source, class_names
+from narrows.data.units import check_kind
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
 from narrows.explainer import Explainer, Tick
@@ -20,7 +21,7 @@ from narrows.models.heads.task import Question, Task
 from narrows.models.hub.loading import LoadedModel, load_model
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE
 from narrows.models.padding import sees_padding
-from narrows.models.text.reader import Asked, Reader
+from narrows.models.text.reader import Asked, Reader, Request
 from narrows.run.parts import Chunk, Made, Receipt, cost_file, part_file, save_part
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json, identify_method, identify_model, versions
@@ -40,6 +41,7 @@ class Worker:
         self._target = None if settings.target == "predicted" else settings.target
         self._reader = Reader(model, tokenizer, settings.max_tokens, settings.long_texts)
         self._reader.check(self._target)
+        check_kind(settings.unit_of)
         self.limit = self._reader.limit  # most tokens of a text; None = any number
         sees_padding(model, tokenizer)  # found out once per model, and here it does not count as a cost
         # Most tokens in a pass: which texts share one must not depend on the memory that is free now.
@@ -49,7 +51,8 @@ class Worker:
         # The limit is given so that no text that is cut gives a warning.
         limits: Any = {"max_tokens": self.limit, "long_texts": settings.long_texts, "max_tokens_per_batch": self.tokens}
         self.explainer = Explainer(model, tokenizer, method, prior, **limits)
-        same = {name: getattr(settings, name) for name in ("target", "long_texts", "rows_per_part", "batch_size")}
+        configured = ("target", "unit_of", "long_texts", "rows_per_part", "batch_size")
+        same = {name: getattr(settings, name) for name in configured}
         self.about: Json = {  # what the attributions depend on beside the texts, for the manifest
             "model": identify_model(self.loaded),
             "prior": self.explainer.prior.name,
@@ -71,7 +74,7 @@ class Worker:
         """
         errors = []
         for example in sorted(examples, key=_size)[:TRIED]:
-            found = next(self.explainer.each([(example, self._target)], 1))
+            found = next(self.explainer.each([self._request(example)], 1))
             if not isinstance(found, NarrowsError):
                 return None
             errors.append(found)
@@ -84,7 +87,7 @@ class Worker:
 
     def ask(self, example: Example, target: Target) -> Question:
         """Encode one text with a target, as it was explained; for texts that are not read in windows."""
-        (question,) = self._reader.ask(example, target).questions
+        (question,) = self._reader.ask(example, target, self.settings.unit_of).questions
         return question
 
     def check(self, texts: Source) -> None:
@@ -96,7 +99,7 @@ class Worker:
 
     def __call__(self, chunk: Chunk, out: Path, run_sha256: str, tick: Tick = lambda _: None) -> Made:
         """Make the part of a chunk in the folder of a run, and write what it cost beside it."""
-        requests, size = ((text, self._target) for text in chunk.rows), self.settings.batch_size
+        requests, size = map(self._request, chunk.rows), self.settings.batch_size
         with measured(self.loaded.model) as cost, warnings.catch_warnings():
             warnings.simplefilter("ignore", NarrowsWarning)  # what there is to say of a text is in its row
             found = list(self.explainer.each(requests, size, len(chunk.rows), tick))
@@ -110,6 +113,9 @@ class Worker:
         receipt = Receipt(chunk.part, len(rows), len(failed), tokens, chunk.digest, run_sha256, *failed[:1])
         schema = attribution_schema(bool(getattr(self.explainer.method, "features", False)))
         return save_part(part_file(out, chunk.part), rows, schema, receipt)
+
+    def _request(self, text: Example | NarrowsError) -> Request:
+        return Request(text, self._target, self.settings.unit_of)
 
     def _row(self, number: int, text: Example | NarrowsError, found: Attribution | NarrowsError) -> Row:
         """Make the row of a text: its number, and the attribution, or the error with what is known of the text."""

@@ -150,7 +150,8 @@ def needed(attribution: AttributionDict) -> str | None:
 def sentences(attribution: AttributionDict) -> list[str]:
     """Return what stands below the picture of a result: the method's own sentence, then what the numbers add up to."""
     own = visible(attribution["method"]["caption"])
-    return [sentence for sentence in (own, missed(attribution), needed(attribution)) if sentence]
+    summed = f"The score of a {kind(attribution)} is the sum over its tokens." if "units" in attribution else None
+    return [sentence for sentence in (own, summed, missed(attribution), needed(attribution)) if sentence]
 
 
 def target_name(attribution: AttributionDict) -> str:
@@ -212,16 +213,27 @@ def sums(attribution: AttributionDict) -> bool:
     return attribution["method"]["additive"] or attribution["method"]["quantity"] == "information"
 
 
+def kind(attribution: AttributionDict) -> str:
+    """Name what the table of the strongest lists: units, by their kind, else words, else tokens."""
+    if "units" in attribution:
+        return visible(str(attribution["record"].get("unit_of", "span")))
+    return "word" if attribution["words"] else "token"
+
+
 def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
-    """Rank the words of a result, or its tokens where it holds no words, the strongest first whatever their sign."""
+    """Rank the units of a result, else its words, else its tokens, the strongest first whatever their sign."""
     # Where scores add up, the sum of the words that are not listed and the special tokens follow, so that shares add up
     # to 1. Words without any score are left out.
     spans, additive = content(attribution), attribution["method"]["additive"]
+    context: list[Span] = []  # tokens outside of all units
     words = [Span(word["word"], (), word["score"], word["rank"]) for word in attribution["words"]] or spans
+    if "units" in attribution:
+        words = [Span(unit["text"], (), unit["score"], unit["rank"]) for unit in attribution["units"]]
+        context = [span for span in spans if span.rank is None and math.isfinite(span.score)]
     known = [word for word in words if math.isfinite(word.score) and word.score != 0]
     ranked = sorted(known, key=lambda word: -abs(word.score))
     special = [span for span in unplaced(attribution) if math.isfinite(span.score)] if additive else []
-    whole = sum(abs(each.score) for each in (*ranked, *special))
+    whole = sum(abs(each.score) for each in (*ranked, *context, *special))
 
     def row(name: str, score: float, rank: int | None, size: float, other: bool = False) -> Ranked:
         return Ranked(one_line(name), score, rank, (size / whole if whole else 0.0) if additive else None, other)
@@ -229,4 +241,7 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
     found = [row(word.text, word.score, word.rank, abs(word.score)) for word in ranked[:count]]
     if additive and (rest := [word.score for word in ranked[count:]]):
         found.append(row(f"{len(rest)} more", sum(rest), None, sum(map(abs, rest)), True))
+    if additive and context:
+        size = sum(abs(span.score) for span in context)
+        found.append(row("outside of them", sum(span.score for span in context), None, size, True))
     return [*found, *(row(span.text, span.score, span.rank, abs(span.score), True) for span in special)]

@@ -167,18 +167,24 @@ def _chunks(attribution: AttributionDict, segment: int, scale: Scale) -> Iterato
     for span in cut(attribution, segment):
         level = scale.level(span.score) if span.tokens else 0
         for chunk in re.findall(r"\s+|\S+", canvas.printable(span.text)):
-            yield (" ", 0) if chunk.isspace() else (chunk, level)
+            yield (" " if chunk.isspace() else chunk, level)
 
 
 def _lines(chunks: Iterable[Chunk], width: float, size: float) -> list[list[Piece]]:
     """Set chunks into lines; what stands together without white space stays together if it fits a line."""
     lines: list[list[Piece]] = [[]]
-    space, x = _measure("n n", size) - _measure("nn", size), 0.0
-    for word in (list(group) for blank, group in groupby(chunks, lambda chunk: chunk[0] == " ") if not blank):
+    space, x, gap = _measure("n n", size) - _measure("nn", size), 0.0, 0
+    for blank, group in groupby(chunks, lambda chunk: chunk[0] == " "):
+        word = list(group)
+        if blank:
+            gap = word[0][1]  # white space within a unit is shaded as it is
+            continue
         widths = [_measure(text, size) for text, _ in word]
         if x > 0 and x + sum(widths) > width:
             x = 0.0
             lines.append([])
+        elif x > 0 and gap:
+            lines[-1].append((" ", gap, x - space, space))
         for (text, level), wide in zip(word, widths, strict=True):
             # A chunk that is longer than a line is broken into pieces of equal numbers of letters.
             length = len(text) if wide <= width else max(1, math.ceil(len(text) / math.ceil(1.1 * wide / width)))

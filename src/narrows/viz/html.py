@@ -99,7 +99,7 @@ def map_values(attribution: AttributionDict, scale: Scale | None = None) -> Json
         "long": sum(map(len, texts)) > _LONG,
         "special": unplaced(attribution),
         "tips": _tips(attribution, scale.signed),
-        "ranked_by": "word" if attribution["words"] else "token",
+        "ranked_by": caption.kind(attribution),
         "curves": _curves(attribution["trace"]),
         "settings": json.dumps(facts, indent=2, ensure_ascii=False, default=str),
     }

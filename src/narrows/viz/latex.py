@@ -44,12 +44,13 @@ def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> st
 
 
 def _box(span: Span, scale: Scale) -> str:
-    text, level = escape_latex(span.text), scale.level(span.score) if span.tokens else 0
+    level = scale.level(span.score) if span.tokens else 0
     if level == 0:
-        return text
+        return escape_latex(span.text)
     colours = scale.shade(level)
     ink = r"\color{white}" if colours.foreground == "#ffffff" else ""
-    return rf"\colorbox[HTML]{{{colours.background[1:].upper()}}}{{{ink}\strut {text}}}\allowbreak{{}}"
+    box = rf"\colorbox[HTML]{{{colours.background[1:].upper()}}}{{{ink}\strut %s}}\allowbreak{{}}"
+    return " ".join(box % escape_latex(word) for word in span.text.split() or [" "])  # lines break between boxes only
 
 
 def _legend(scale: Scale, attribution: AttributionDict) -> str:

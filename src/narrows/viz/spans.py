@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from narrows.data.schema import AttributionDict, TokenDict
+from narrows.data.schema import AttributionDict
 from narrows.data.words import trim_span
 from narrows.errors import InputError
 
@@ -29,13 +29,13 @@ def segments(attribution: AttributionDict) -> list[str]:
 
 
 def cut(attribution: AttributionDict, segment: int) -> list[Span]:
-    """Cut one text of a result into spans that, joined, are that text again."""
+    """Cut one text of a result into spans that, joined, are that text again: its units, else its tokens."""
     # Tokens that share characters, as readers see them (byte-level tokenizers cut one emoji into several), make one
     # span. White space at the ends of a token belongs to the text between tokens, so that neighbours do not run into
     # each other.
     text, done = segments(attribution)[segment], 0
     spans: list[Span] = []
-    for start, end, members in _clusters(attribution["tokens"], segment, text):
+    for start, end, members in _clusters(attribution, segment, text):
         if start > done:
             spans.append(Span(text[done:start]))
         spans.append(_span(attribution, text[start:end], members))
@@ -98,8 +98,12 @@ def visible(text: str, encoding: str = "utf-8") -> str:
 
 def _span(attribution: AttributionDict, text: str, members: Sequence[int]) -> Span:
     tokens = [attribution["tokens"][position] for position in members]
-    ranks = [token["rank"] for token in tokens if token["rank"] is not None]
-    return Span(text, tuple(members), sum(token["score"] for token in tokens), min(ranks, default=None))
+    score = sum(token["score"] for token in tokens)
+    if "units" in attribution:  # tokens outside of them are never removed
+        ranks = [unit["rank"] for unit in attribution["units"] if set(members) & set(unit["tokens"])]
+    else:
+        ranks = [token["rank"] for token in tokens]
+    return Span(text, tuple(members), score, min((rank for rank in ranks if rank is not None), default=None))
 
 
 def _hidden(character: str, encoding: str) -> bool:
@@ -108,20 +112,24 @@ def _hidden(character: str, encoding: str) -> bool:
     return not character.encode(encoding, "ignore")
 
 
-def _clusters(tokens: Sequence[TokenDict], segment: int, text: str) -> list[tuple[int, int, list[int]]]:
-    """Return (start, end, token positions) of the parts of one text that tokens cover, overlaps joined."""
-    clusters: list[tuple[int, int, list[int]]] = []
-    for start, end, position in sorted(
-        (*_covered(text, max(0, token["start"]), min(len(text), token["end"])), position)
-        for position, token in enumerate(tokens)
-        if token["segment"] == segment and not token["special"]
+def _clusters(attribution: AttributionDict, segment: int, text: str) -> list[tuple[int, int, list[int]]]:
+    """Return (start, end, token positions) of the parts of one text that units or tokens cover, overlaps joined."""
+    units = [unit for unit in attribution.get("units", ()) if unit["segment"] == segment and unit["tokens"]]
+    inside = {position for unit in units for position in unit["tokens"]}
+    parts = [(*_covered(text, unit["start"], unit["end"]), unit["tokens"]) for unit in units]
+    parts += [
+        (*_covered(text, max(0, token["start"]), min(len(text), token["end"])), [position])
+        for position, token in enumerate(attribution["tokens"])
+        if token["segment"] == segment and not token["special"] and position not in inside
         if token["start"] is not None and token["end"] is not None
-    ):
+    ]
+    clusters: list[tuple[int, int, list[int]]] = []
+    for start, end, positions in sorted(parts):
         if end > start and clusters and start < clusters[-1][1]:
             first, last, members = clusters[-1]
-            clusters[-1] = (first, max(last, end), [*members, position])
+            clusters[-1] = (first, max(last, end), [*members, *positions])
         elif end > start:
-            clusters.append((start, end, [position]))
+            clusters.append((start, end, positions))
     return clusters
 
 

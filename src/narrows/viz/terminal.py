@@ -165,7 +165,7 @@ class _TokenMap:
 
 def _word_table(attribution: AttributionDict, canvas: _Canvas) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("strongest words" if attribution["words"] else "strongest tokens", overflow="fold", max_width=40)
+    table.add_column(f"strongest {caption.kind(attribution)}s", overflow="fold", max_width=40)
     for name in (canvas.unit, "rank", "share") if attribution["method"]["additive"] else (canvas.unit, "rank"):
         table.add_column(Text(name), justify="right")
     for row in caption.strongest(attribution, _WORDS):

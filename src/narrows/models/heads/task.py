@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from narrows.data.example import Example
+from narrows.data.units import Place, group_by_places
 from narrows.errors import TargetError
 from narrows.models.heads.continuation import Continuation
 from narrows.models.heads.goals import Goal, OneOf, Rather, Same
@@ -50,6 +52,16 @@ class Question:
     example: Example
     encoding: Encoding
     target: Target | Continuation
+    places: tuple[Place, ...] | None = None  # of the units that are explained as one; None = each token is one
+    unit_of: str = "token"  # what results call a unit: a kind, or "span"
+
+    @cached_property
+    def units(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the tokens of each unit of which there are any; each token of the text where none are asked."""
+        encoding, texts = self.encoding, (self.example.text, self.example.text_pair)
+        if self.places is None:
+            return tuple((n,) for n, segment in enumerate(encoding.segments) if segment is not None)
+        return tuple(filter(None, group_by_places(texts, encoding.offsets, encoding.segments, self.places)))
 
 
 @dataclass(frozen=True)

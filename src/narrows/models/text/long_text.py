@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, by_score
 from narrows.data.example import Example
+from narrows.data.units import group_by_places
 from narrows.errors import InputError
 from narrows.models.text.encoding import Encoding, encode, take
 
@@ -71,6 +72,8 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
         return np.asarray((total.T / count).T, dtype=np.float64)
 
     count = np.bincount([place for places in pieces.places for place in places], minlength=len(whole))
+    texts = (first.text, first.text_pair)
+    units = group_by_places(texts, whole.offsets, whole.segments, first.places or ())
     scores = averaged([own.scores for own in attributions])
     features = [own.features for own in attributions if own.features is not None]
     p = {label: float(np.mean([own.probabilities[label] for own in attributions])) for label in first.probabilities}
@@ -84,7 +87,7 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
         offsets=whole.offsets,
         segments=whole.segments,
         scores=scores,
-        ranking=by_score(scores, whole.segments),
+        ranking=by_score(scores, whole.segments, [unit for unit in units if unit]),
         predicted=max(p, key=lambda label: p[label]),
         probabilities=p,
         trace=(),  # the windows were optimised one by one

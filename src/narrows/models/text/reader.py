@@ -1,13 +1,15 @@
 """From the texts of users to questions: encoded, divided if too long, and in the form that the head needs."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import NamedTuple, cast, get_args
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.data.example import Example, Item, known_of
+from narrows.data.units import UnitOf, check_kind, find_places
 from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
 from narrows.models.cut.blocks import own_config
 from narrows.models.heads.classifying import Classifying
@@ -32,6 +34,38 @@ class Asked:
     questions: list[Question]
 
 
+class Request(NamedTuple):
+    """One text, or the error in its place, and what is asked of it."""
+
+    item: Item | NarrowsError
+    target: Target = None
+    unit_of: UnitOf = "token"  # what is explained as one
+
+
+def same_requests(
+    items: Iterable[Item | NarrowsError], target: Target, unit_of: UnitOf | Sequence[UnitOf]
+) -> Iterator[Request]:
+    """Ask the same of each text of a stream."""
+    if not isinstance(unit_of, str):
+        raise InputError("a stream takes one name of units; spans need a list of texts")
+    check_kind(unit_of)
+    return map(Request, items, repeat(target), repeat(cast("UnitOf", unit_of)))
+
+
+def list_requests(
+    items: Sequence[Item], targets: Collection[Target], unit_of: UnitOf | Sequence[UnitOf]
+) -> Iterator[Request]:
+    """Ask of each text of a list what is its own."""
+    units = [unit_of] * len(items) if isinstance(unit_of, str) else unit_of
+    for name, given in ((f"{len(targets)} targets", targets), (f"{len(units)} values of unit_of", units)):
+        if len(given) != len(items):
+            raise InputError(f"{len(items)} texts but {name}")
+    kinds = {kind for kind in units if isinstance(kind, str)}
+    for kind in kinds:
+        check_kind(kind)
+    return map(Request, items, targets, cast("Sequence[UnitOf]", units))
+
+
 class Reader:
     """Turns texts into questions for one model; `limit` is the most tokens of a text, None = no limit."""
 
@@ -51,7 +85,7 @@ class Reader:
         self._labels = set(class_labels(model))
 
     def windows(
-        self, requests: Iterable[tuple[Item | NarrowsError, Target]], most_rows: int, most_tokens: int
+        self, requests: Iterable[Request | tuple[Item | NarrowsError, Target]], most_rows: int, most_tokens: int
     ) -> Iterator[list[Asked | NarrowsError]]:
         """Split a stream into parts that end at so many pieces or tokens: enough to sort by length."""
         window: list[Asked | NarrowsError] = []
@@ -59,14 +93,14 @@ class Reader:
         rows, tokens = 0, 0
         while True:
             try:
-                item, target = next(source)
+                request = Request(*next(source))
             except StopIteration:
                 break
             except Exception:  # the source's own: what it gave before is explained first
                 if window:
                     yield window
                 raise
-            asked = self.read(item, target)
+            asked = self.read(*request)
             window.append(asked)
             rows += 1
             if isinstance(asked, Asked):
@@ -79,10 +113,10 @@ class Reader:
         if window:
             yield window
 
-    def read(self, item: Item | NarrowsError, target: Target) -> Asked | NarrowsError:
+    def read(self, item: Item | NarrowsError, target: Target, unit_of: UnitOf = "token") -> Asked | NarrowsError:
         """Encode one text, or give what is wrong with it."""
         try:
-            return item if isinstance(item, NarrowsError) else self.ask(item, target)
+            return item if isinstance(item, NarrowsError) else self.ask(item, target, unit_of)
         except OF_ONE_TEXT as error:
             error.row = known_of(item)
             return forget(error)
@@ -103,7 +137,7 @@ class Reader:
         if isinstance(self.task, Classifying) and (count := count_labels(self._model)):
             self.task.resolve(question, torch.zeros(count))
 
-    def ask(self, item: Item, target: Target) -> Asked:
+    def ask(self, item: Item, target: Target, unit_of: UnitOf = "token") -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
         target = as_plain(target)
         if _is_gold(target):
@@ -111,7 +145,12 @@ class Reader:
         pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
-        questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
+        places = find_places(unit_of, pieces.example, pieces.whole.offsets, pieces.whole.segments)
+        prepared = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
+        kind = unit_of if isinstance(unit_of, str) else "span"
+        questions = [replace(question, places=places, unit_of=kind) for question in prepared]
+        if not all(question.units for question in questions):
+            raise InputError(f"a window of {pieces.example.text!r:.60} holds no unit: choose long_texts='truncate'")
         if _is_gold(target):
             self._check_label(questions[0])
         for question in questions:
