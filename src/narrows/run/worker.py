@@ -14,7 +14,8 @@ from narrows.data.parquet import Row, attribution_schema, of_data, to_row
 from narrows.data.source import Source, class_names
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
-from narrows.explainer import Explainer, Tick
+from narrows.explainer import Explainer
+from narrows.methods.batches import Tick
 from narrows.models.hub.loading import Classifier, load_classifier
 from narrows.models.memory import MOST_TOKENS, MOST_TOKENS_ELSEWHERE
 from narrows.models.padding import sees_padding

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, cast, get_args
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.data.example import Example, Item, known_of
+from narrows.data.example import Example, Item, is_chat, known_of
 from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
 from narrows.models.cut.blocks import own_config
 from narrows.models.heads.classifying import Classifying
@@ -16,6 +16,7 @@ from narrows.models.heads.targets import GOLD, check_order, class_labels, count_
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
+from narrows.models.text.chat import read_chat
 from narrows.models.text.encoding import Encoding, check_rows, token_limit
 from narrows.models.text.long_text import LongTexts, Pieces, divide
 
@@ -106,7 +107,8 @@ class Reader:
     def ask(self, item: Item, target: Target) -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
         target = as_plain(target)
-        pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
+        chat = is_chat(item) and read_chat(self._tokenizer, cast("Any", item), self.task.takes_ids)
+        pieces = divide(self._tokenizer, chat or Example.of(item), self.limit, self._long_texts)
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
         questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
