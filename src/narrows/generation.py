@@ -231,7 +231,9 @@ class GenerationAttribution:
         return self._summed(max(output.place for output in self.outputs))
 
     def _summed(self, place: int) -> Attribution:
-        target = "".join(output.target for output in self.outputs)
+        start, places = len(self.tokens) - len(self.outputs), [output.place for output in self.outputs]
+        every = places == list(range(start, len(self.tokens))) and 1 not in self.segments[:start]
+        target = self.response if every else "".join(output.target for output in self.outputs)
         return self._attribution(
             place,
             self.scores.sum(axis=0),
@@ -240,7 +242,7 @@ class GenerationAttribution:
             probabilities={target: self.probability},
             rise=None if self.rise is None else float(self.rise.sum()),
             method={**self.method, "caption": f"{self.method['caption']} {SUM}"},
-            record={**self.record, "outputs": [output.place for output in self.outputs]},
+            record={**self.record, "outputs": places},
         )
 
     def _attribution(self, place: int, scores: "NDArray[np.float64]", **about: Any) -> Attribution:
@@ -363,7 +365,8 @@ class GenerationAttribution:
         return pandas.DataFrame(rows, columns=names).astype(dict.fromkeys(("start", "end", "segment"), "Int64"))
 
     def _picture(self) -> Picture:
-        return Picture(self._summed(len(self.tokens)).to_dict(), self.to_dict()["outputs"])
+        whole = replace(self._summed(len(self.tokens)), method=self.method)
+        return Picture(whole.to_dict(), self.to_dict()["outputs"])
 
     def show(self) -> None:
         """Print the prompt shaded by the sum, and each output with the words that contributed most to it."""

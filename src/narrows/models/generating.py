@@ -7,6 +7,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel
 
 from narrows.errors import InputError
+from narrows.models.cut.blocks import text_config
 
 GREEDY = {"do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50}  # what greedy decoding ignores, unset
 OURS = ("max_new_tokens", "max_length", "num_return_sequences", "return_dict_in_generate")  # not the user's to set
@@ -34,15 +35,13 @@ def generate_ids(
         given, attention_mask=torch.ones_like(given), max_new_tokens=max_new_tokens, **settings
     )
     found = whole[0, len(ids) :].tolist()
-    ends = ends_of(view)
-    while found and found[-1] in ends:
+    ends = options.get("eos_token_id", _end(view))
+    while found and found[-1] in (ends if isinstance(ends, (list, tuple)) else (ends,)):
         found.pop()
     return list(found)
 
 
-def ends_of(model: PreTrainedModel) -> set[int]:
-    """List the tokens with which a model says that its text ends."""
-    configs = (getattr(model, "generation_config", None), model.config)
-    found = (getattr(own, "eos_token_id", None) for own in configs)
-    ends: Any = next((end for end in found if end is not None), ())
-    return {ends} if isinstance(ends, int) else set(ends)
+def _end(model: PreTrainedModel) -> Any:
+    """Return the token, or the tokens, with which a model says that its text ends."""
+    own, config = (getattr(of, "eos_token_id", None) for of in (model.generation_config, text_config(model)))
+    return config if own is None else own

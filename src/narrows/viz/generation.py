@@ -97,15 +97,12 @@ def generation_values(picture: Picture) -> Json:
     places = {output["place"]: output for output in picture.outputs}
     asked = {span.tokens: [places[place] for place in span.tokens if place in places] for span in shown}
     asked = {tokens: own for tokens, own in asked.items() if own}
-    scores = [[sum(picture.score(o, span.tokens) for o in own) for span in shown] for own in asked.values()]
-    scale = Scale.of((score for row in scores for score in row), picture.signed)
-    sum_scale = Scale.of((span.score for span in shown), picture.signed)
+    scale = Scale.of((span.score for span in shown), picture.signed)
     numbers = {tokens: number for number, tokens in enumerate(asked)}
     before, after = caption.amount(0, whole["method"]["unit"]).split("0", 1)
-    pairs = zip(asked.values(), scores, strict=True)
-    outputs = [_output(picture, own, row, shown, scale) for own, row in pairs]
+    outputs = [_output(picture, own, shown) for own in asked.values()]
     listed = {
-        name: list(_spans(picture, spans, numbers, sum_scale))
+        name: list(_spans(picture, spans, numbers, scale))
         for name, spans in (("prompt", texts[0]), ("response", texts[1]), ("special", special))
     }
     mapped = map_values(whole)
@@ -116,7 +113,6 @@ def generation_values(picture: Picture) -> Json:
         **listed,
         "said": picture.said(),
         "scale": scale,
-        "sum_scale": sum_scale,
         "outputs_json": json.dumps({"outputs": outputs, "before": before, "after": after}),
         "notes": [note for note in (caption.truncation(whole), caption.unknown(whole)) if note],
         "rises": all(output["rise"] is not None for output in picture.outputs),
@@ -124,11 +120,10 @@ def generation_values(picture: Picture) -> Json:
     }
 
 
-def _output(
-    picture: Picture, outputs: Sequence[OutputDict], row: Sequence[float], shown: Sequence[Span], scale: Scale
-) -> Json:
-    """Return what the script needs of one span of the response; a span that comes later has no score."""
-    first = outputs[0]["place"]
+def _output(picture: Picture, outputs: Sequence[OutputDict], shown: Sequence[Span]) -> Json:
+    """Return what the script needs of one span of the response, on a scale of its own; later spans have no score."""
+    row, first = [sum(picture.score(output, span.tokens) for output in outputs) for span in shown], outputs[0]["place"]
+    scale = Scale.of(row, picture.signed)
     name = repr(" ".join(picture.name(output) for output in outputs))
     chances = ", ".join(f"{output['probability']:.3g}" for output in outputs if output["probability"] is not None)
     instead = picture.instead(outputs[0])
@@ -136,6 +131,7 @@ def _output(
     return {
         "name": name,
         "said": f"{name}{chances and f': p = {chances}'}{more}",
+        "ends": scale.ends(),
         "levels": [scale.level(score) for score in row],
         "scores": [
             caption.number(score, scale.signed) if span.tokens[0] < first else ""

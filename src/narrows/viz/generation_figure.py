@@ -82,39 +82,38 @@ def _columns(picture: Picture, by: By) -> list[_Column]:
 
 
 def _cells(picture: Picture, by: By) -> tuple[list[_Column], list[list[float]], int]:
-    """Return the columns that are shown, the cells, and how many columns are left out: the weakest."""
+    """Return the columns that are shown, the cells, and how many columns are left out: the weakest of their rows."""
     last = max(output["place"] for output in picture.outputs)
     every = [column for column in _columns(picture, by) if column.tokens[0] < last]
-    outputs = picture.outputs[:MOST_ROWS]
-
-    def weight(column: _Column) -> float:
-        return max(abs(picture.score(output, column.tokens)) for output in outputs)
-
-    kept = sorted(range(len(every)), key=lambda place: -weight(every[place]))[:MOST_COLUMNS]
-    columns = [every[place] for place in sorted(kept)]
-    cells = [[picture.score(output, column.tokens) for column in columns] for output in outputs]
-    return columns, cells, len(every) - len(columns)
+    cells = [[picture.score(own, column.tokens) for column in every] for own in picture.outputs[:MOST_ROWS]]
+    shares = [[abs(cell) / (max(map(abs, row)) or 1.0) for cell in row] for row in cells]
+    weights = [max(column) for column in zip(*shares, strict=True)]
+    kept = sorted(sorted(range(len(every)), key=lambda place: -weights[place])[:MOST_COLUMNS])
+    return [every[place] for place in kept], [[row[place] for place in kept] for row in cells], len(every) - len(kept)
 
 
 def _draw(picture: Picture, ax: "Axes", by: By) -> "Axes":
-    """Draw the cells, grey where an output cannot look, with names and a scale."""
+    """Draw the cells, each row on a scale of its own, grey where an output cannot look, with names."""
     from numpy import array, ma
 
     columns, cells, hidden = _cells(picture, by)
     outputs = picture.outputs[:MOST_ROWS]
     later = [[column.tokens[0] >= output["place"] for column in columns] for output in outputs]
-    scale = Scale.of((cell for row in cells for cell in row), picture.signed)
-    colours = mapped(scale)
+    largest = [max(map(abs, row)) for row in cells]
+    shares = [[cell / (most or 1.0) for cell in row] for most, row in zip(largest, cells, strict=True)]
+    colours = mapped(Scale(1.0, picture.signed))
     ax.set_facecolor("#e6e9ee")
-    drawn: Any = ma.array(array(cells), mask=array(later))
+    drawn: Any = ma.array(array(shares), mask=array(later))
     ax.imshow(drawn, cmap=colours.cmap, norm=colours.norm, aspect="auto", interpolation="nearest")
-    _name(ax, columns, [short_name(picture.name(output), _LENGTH) for output in outputs])
+    names = [short_name(picture.name(output), _LENGTH) for output in outputs]
+    rows = [f"{name} (up to {caption.number(most)})" for name, most in zip(names, largest, strict=True)]
+    _name(ax, columns, rows)
     notes = [f"the {len(columns)} strongest of {len(columns) + hidden} {by}s"] if hidden else []
     notes += [f"the first {MOST_ROWS} of {len(picture.outputs)} outputs"] if len(outputs) < len(picture.outputs) else []
-    ax.set_xlabel(f"prompt | response{f' ({chr(59).join(notes)})' if notes else ''}")
+    ax.set_xlabel(" ".join(["prompt | response", *([f"({', '.join(notes)})"] if notes else [])]))
     ax.set_ylabel("output")
     bar = ax.figure.colorbar(colours, ax=ax, fraction=0.05, pad=0.02)
-    bar.set_label(short_name(caption.quantity(picture.whole)))
+    bar.set_label(f"{short_name(caption.quantity(picture.whole))},\nshare of the row's largest")
     bar.outline.set_linewidth(0.4)
     return ax
 

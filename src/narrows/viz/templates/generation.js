@@ -4,8 +4,8 @@ for (const root of document.querySelectorAll(".narrows-generation:not([data-read
   const spans = [...root.querySelectorAll("[data-span]")];
   const buttons = [...root.querySelectorAll("[data-output]")];
   const said = root.querySelector(".said");
-  const legends = root.querySelectorAll("[data-legend]");
-  const sum = { said: said.textContent, spans: spans.map((span) => [span.className, span.dataset.tip]) };
+  const [low, high] = ["low", "high"].map((end) => root.querySelector(`[data-${end}]`));
+  const sum = { said: said.textContent, ends: [low.textContent, high.textContent], spans: spans.map((span) => [span.className, span.dataset.tip]) };
   let kept = null;
   let shown = null;
 
@@ -25,10 +25,11 @@ for (const root of document.querySelectorAll(".narrows-generation:not([data-read
       const extra = (span.dataset.output === undefined ? "" : " ask") + (own ? " asked" : "");
       span.className = `t ${level < 0 ? "m" : "p"}${Math.abs(level)}${extra}`;
       const text = output.scores[place] ? `${before}${output.scores[place]}${after}` : "comes later";
-      span.dataset.tip = own ? output.said : `${span.dataset.name}: ${text}, for ${output.name}`;
+      span.dataset.tip = own ? `${output.name} is what the shades are for` : `${span.dataset.name}: ${text}, for ${output.name}`;
     });
-    said.textContent = output ? output.said : sum.said;
-    for (const legend of legends) legend.hidden = (legend.dataset.legend === "sum") === Boolean(output);
+    root.toggleAttribute("data-shown", Boolean(output));
+    said.textContent = (output ?? sum).said;
+    [low.textContent, high.textContent] = (output ?? sum).ends;
   };
 
   const keep = (number) => {
