@@ -176,17 +176,15 @@ class GenerationAttribution:
             if not (outputs := self.outputs[index]):
                 raise InputError(f"no outputs in [{index.start}:{index.stop}]: there are {len(self)}")
             return replace(self, outputs=outputs, scores=self.scores[index])
-        output, own = self.outputs[index], {"output": self.outputs[index].place}
-        return self._attribution(
-            output.place,
-            self.scores[index],
+        output = self.outputs[index]
+        return replace(
+            self._before(output.place, self.scores[index]),
             target=output.target,
             predicted=output.predicted,
             probabilities=dict(output.probabilities),
             typical=output.typical,
             rise=output.rise,
-            method=self.method,
-            record={**self.record, **own},
+            record={**self.record, "output": output.place},
         )
 
     def __iter__(self) -> Iterator[Attribution]:
@@ -234,9 +232,8 @@ class GenerationAttribution:
         start, places = len(self.tokens) - len(self.outputs), [output.place for output in self.outputs]
         every = places == list(range(start, len(self.tokens))) and 1 not in self.segments[:start]
         target = self.response if every else "".join(output.target for output in self.outputs)
-        return self._attribution(
-            place,
-            self.scores.sum(axis=0),
+        return replace(
+            self._before(place, self.scores.sum(axis=0)),
             target=target,
             predicted="".join(output.predicted for output in self.outputs),
             probabilities={target: self.probability},
@@ -245,8 +242,8 @@ class GenerationAttribution:
             record={**self.record, "outputs": places},
         )
 
-    def _attribution(self, place: int, scores: "NDArray[np.float64]", **about: Any) -> Attribution:
-        """Make the attribution of one output or of several, which see the tokens before a place."""
+    def _before(self, place: int, scores: "NDArray[np.float64]") -> Attribution:
+        """Make an attribution of the tokens before a place, (tokens,), which does not yet say of what."""
         return Attribution(
             text=self.text,
             text_pair=self.response,
@@ -255,29 +252,25 @@ class GenerationAttribution:
             segments=self.segments[:place],
             scores=scores[:place],
             ranking=by_score(scores, self.segments[:place]),
+            target="",
+            predicted="",
+            probabilities={},
+            method=self.method,
             layers=self.layers,
             truncated=self.truncated,
             model=self.model,
             prior=self.prior,
             id=self.id,
-            **about,
         )
 
     def to_dict(self) -> GenerationDict:
         """Give the saved form, of plain dictionaries and lists."""
-        columns = zip(self.tokens, self.offsets, self.segments, strict=True)
         return {
             "text": self.text,
             "response": self.response,
             "tokens": [
-                {
-                    "token": token,
-                    "start": offset and offset[0],
-                    "end": offset and offset[1],
-                    "segment": segment,
-                    "special": segment is None,
-                }
-                for token, offset, segment in columns
+                {"token": name, "start": at and at[0], "end": at and at[1], "segment": own, "special": own is None}
+                for name, at, own in zip(self.tokens, self.offsets, self.segments, strict=True)
             ],
             "outputs": [
                 {**asdict(output), "probability": output.probability, "scores": own}  # type: ignore[typeddict-item]
