@@ -127,7 +127,7 @@ def _output(picture: Picture, outputs: Sequence[OutputDict], shown: Sequence[Spa
     name = repr(" ".join(picture.name(output) for output in outputs))
     chances = ", ".join(f"{output['probability']:.3g}" for output in outputs if output["probability"] is not None)
     instead = picture.instead(outputs[0])
-    more = f"; the model holds {instead!r} more likely" if instead else ""
+    more = f"; the model holds {instead!r} to be likelier" if instead else ""
     return {
         "name": name,
         "said": f"{name}{chances and f': p = {chances}'}{more}",
@@ -160,12 +160,17 @@ def _spans(
         }
 
 
+def chance(p: float | None) -> str:
+    """Write a probability for a table."""
+    return "" if p is None else f"{p:.3f}" if p >= 0.0005 else f"{p:.0e}"
+
+
 def _row(picture: Picture, output: OutputDict) -> Json:
     """Return a row of the table of outputs."""
     scale, p, rise = picture.word_scale, output["probability"], output["rise"]
     return {
         "name": picture.name(output),
-        "p": "" if p is None else f"{p:.3f}",
+        "p": chance(p),
         "rise": "" if rise is None else caption.number(rise, True),
         "missed": "" if rise is None else caption.number(rise - sum(output["scores"]), True),
         "instead": picture.instead(output),

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from narrows.viz import caption
-from narrows.viz.generation import Picture
+from narrows.viz.generation import Picture, chance
 from narrows.viz.shade import Scale, Theme
 from narrows.viz.spans import content, cut, visible
 from narrows.viz.terminal import Canvas
@@ -54,7 +54,6 @@ class _GenerationMap:
             for word, score in self.picture.strongest(output):
                 words.append("  " if words else "").append_text(canvas.shaded(word, score))
                 words.append(f" {canvas.number(score)}")
-            p = output["probability"]
-            chance = "" if p is None else f"{p:.3f}"
-            table.add_row(Text(canvas.line(self.picture.name(output))), Text(chance), words)
+            name = canvas.line(self.picture.name(output))
+            table.add_row(Text(name), Text(chance(output["probability"])), words)
         return table
