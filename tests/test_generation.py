@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 import families
 import narrows.methods.response as response_module
 import tiny
-from narrows import Attribution, Evidence, Explainer, GenerationAttribution, Prior, estimate_prior
+from narrows import Attribution, Contrast, Evidence, Explainer, GenerationAttribution, Prior, estimate_prior
 from narrows.data import maps
 from narrows.errors import DependencyError, InputError, ModelError, TargetError
 from narrows.methods.batches import explain_in_batches
@@ -269,6 +269,7 @@ def test_responses_as_ids_and_text_are_the_same(llama: tiny.Classifier, prior: P
         (lambda e: e(PROMPT, per_token=True), InputError, "response as target"),
         (lambda e: e([PROMPT], RESPONSE, per_token=True), InputError, "one prompt"),
         (lambda e: e(PROMPT, "", per_token=True), TargetError, "continuation"),
+        (lambda e: e(PROMPT, Contrast("a", "b"), per_token=True), TargetError, "text or token ids"),
         (lambda e: e.generate(PROMPT, 0), InputError, "max_new_tokens"),
         (lambda e: e.generate(PROMPT, 60), InputError, "the model takes 64"),
         (lambda e: e.generate(PROMPT, 3, options={"beams": 2}), InputError, "no generation option 'beams'"),

@@ -25,6 +25,7 @@ from narrows.errors import (
     LayerError,
     ModelError,
     NarrowsError,
+    TargetError,
     count,
     strict,
     warn,
@@ -43,7 +44,7 @@ from narrows.models.hub.given import check_model
 from narrows.models.hub.loading import load_classifier
 from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget
-from narrows.models.text.long_text import LongTexts, merge
+from narrows.models.text.long_text import LongTexts
 from narrows.models.text.reader import Asked, Reader
 
 if TYPE_CHECKING:
@@ -313,6 +314,8 @@ class Explainer:
         elif options:
             raise InputError("options are for what the model writes, and the response is given")
         wanted = [response] if isinstance(response := as_plain(response), int) else response
+        if not isinstance(wanted, (str, list, tuple)):
+            raise TargetError(f"a response is text or token ids, not {wanted!r:.60}")
         (question,) = self._reader.ask(prompt, wanted).questions
         asked = Response.of(self.tokenizer, question)
         return explain_response(self._cut, self._budget, self.method, asked, count("batch_size", batch_size))
@@ -338,7 +341,7 @@ class Explainer:
             raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {layers!r:.60}")
         (asked,) = strict(next(self._reader.windows([(item, target)], 1, 1)))
         explained = strict(explain_in_batches(self._cut, self._budget, asked.questions, by_layer, 1))
-        return Attributions(merge(asked.pieces, attributions) for attributions in zip(*explained, strict=True))
+        return Attributions(asked.merge(attributions) for attributions in zip(*explained, strict=True))
 
     def _choose_prior(self, prior: PriorChoice) -> AnyPrior:
         if prior is None:
@@ -378,7 +381,7 @@ class Explainer:
                 own = list(islice(finished, len(asked.questions)))
                 if error := next((found for found in own if isinstance(found, NarrowsError)), None):
                     error.row = known_of(asked.pieces.example)
-                yield error or merge(asked.pieces, [found[0] for found in own if not isinstance(found, NarrowsError)])
+                yield error or asked.merge([found[0] for found in own if not isinstance(found, NarrowsError)])
 
 
 def _placed(results: Iterable[Attribution | NarrowsError]) -> Iterator[Result]:

@@ -196,6 +196,17 @@ class Each(Goal):
         return torch.stack([goal.log_odds(logits) for goal in self.goals], dim=-1)
 
 
+@dataclass(frozen=True)
+class Likelihood(Goal):
+    """Several goals at once, by log p in place of log-odds: what is found for one can be subtracted from another."""
+
+    goals: tuple[Goal, ...]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Add up the losses."""
+        return torch.stack([goal(logits) for goal in self.goals]).sum(dim=0)
+
+
 def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:
     """Compute the loss of each text by its own goal: (batch, samples, ...) -> nats, (batch, samples)."""
     logits, classes = _wide(goals, logits)

@@ -7,6 +7,7 @@ from typing import Any, cast, get_args
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from narrows.attribution import Attribution
 from narrows.data.example import Example, Item, is_chat, known_of
 from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
 from narrows.models.cut.blocks import own_config
@@ -18,7 +19,8 @@ from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
 from narrows.models.text.chat import read_chat
 from narrows.models.text.encoding import Encoding, check_rows, token_limit
-from narrows.models.text.long_text import LongTexts, Pieces, divide
+from narrows.models.text.long_text import LongTexts, Pieces, divide, merge
+from narrows.models.text.rivals import subtract
 
 # Data sets by what they hold, as `finetuning_task` of a configuration names them.
 PAIRS = ("mnli", "snli", "rte", "qnli", "wnli", "qqp", "mrpc", "stsb")
@@ -31,6 +33,11 @@ class Asked:
 
     pieces: Pieces
     questions: list[Question]
+    rivals: bool = False  # whether the questions are two continuations of the text, held against each other
+
+    def merge(self, found: Sequence[Attribution]) -> Attribution | NarrowsError:
+        """Put the attributions of the questions together."""
+        return subtract(*found) if self.rivals else merge(self.pieces, found)
 
 
 class Reader:
@@ -111,7 +118,9 @@ class Reader:
         pieces = divide(self._tokenizer, chat or Example.of(item), self.limit, self._long_texts)
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
-        questions = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
+        rivals = self.task.rivals(target)
+        asked = [(encoding, own) for encoding in encodings for own in rivals or (target,)]
+        questions = [self.task.prepare(Question(pieces.example, encoding, own)) for encoding, own in asked]
         if _is_gold(target):
             self._check_label(questions[0])
         for question in questions:
@@ -119,7 +128,7 @@ class Reader:
         longest = max(len(question.encoding) for question in questions)
         if self.limit is not None and longest > self.limit:
             raise InputError(f"text and continuation have {longest} tokens, but the model takes {self.limit}")
-        return Asked(pieces, questions)
+        return Asked(pieces, questions, rivals is not None)
 
     def _settle(self, encodings: Sequence[Encoding], target: Target) -> Target:
         """Fix one target for all windows of a text: the given one, or the class predicted on average."""
