@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
+import families
+from narrows import Explainer
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def test_there_is_something_to_run() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"sentiment_mistake.py", "nli_across_layers.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "sentiment_mistake.py",
+        "nli_across_layers.py",
+        "generation.py",
+    }
 
 
 @pytest.mark.parametrize(
@@ -35,3 +42,18 @@ def test_an_example_runs(
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert says in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == pictures
+
+
+def test_the_example_of_a_generation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a tiny model: that of the example is 100 MB."""
+    vocabulary = len(families.tokenizer("pieces"))
+    model = families.of_task("Llama", "ForCausalLM", vocab_size=vocabulary, max_position_embeddings=200)
+    model[1].model_max_length = 200
+    monkeypatch.setattr(Explainer, "from_pretrained", lambda name: Explainer(*model, "fast", "instance"))
+    monkeypatch.setattr(sys, "argv", ["generation.py", "tiny", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / "generation.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "rests most on" in said and "rather than Rome" in said
+    assert {path.name for path in tmp_path.iterdir()} == {f"generation.{end}" for end in ("html", "svg", "json")}

@@ -22,6 +22,7 @@ from narrows.models.heads.target import Choice, Contrast, Tag, Target
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
     from narrows.explainer import Explainer
+    from narrows.generation import GenerationAttribution
     from narrows.methods import Method
 
 ALL = "all"
@@ -45,6 +46,8 @@ def explain(  # noqa: PLR0913 - every option of the command
     against: Annotated[str | None, typer.Option(help="Explain why --target rather than this.")] = None,
     word: Annotated[str | None, typer.Option(help="Of a tagger: whose tag, by the word or its number from 0.")] = None,
     unit_of: terminal.UnitOption = "token",
+    generate: Annotated[int | None, typer.Option(help="Explain each token of what the model writes: so many.")] = None,
+    response: Annotated[str | None, typer.Option(help="Explain each token of this response to the text.")] = None,
     prior: Annotated[str | None, typer.Option(help="File, 'instance' or 'residual'; default: the model's.")] = None,
     device: terminal.DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -65,6 +68,9 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--layer all shows tokens: leave out --unit-of")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
+    per_token = generate is not None or response is not None
+    if per_token and ((None not in (generate, response)) or file or pair or target or against or word or layer == ALL):
+        raise InputError("--generate or --response goes with one text, without --file, --pair, --target or --layer all")
     text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
     _check(html, file, out)
     check_kind(unit_of)
@@ -72,7 +78,10 @@ def explain(  # noqa: PLR0913 - every option of the command
     choice = Contrast(target, against) if target is not None and against is not None else target
     asked = choice if word is None or example is None else _tag(word, choice, example.text)
     explainer = _load_explainer(model, method, layer, prior, task, device)
-    if file is not None and out is not None:
+    if example is not None and per_token:
+        given = terminal.decoded(response)
+        _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
+    elif file is not None and out is not None:
         _explain_file(explainer, file, out, (asked, unit_of), batch_size)
     elif example is not None:
         found = (
@@ -149,7 +158,6 @@ def _load_explainer(
 
 def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: Path | None) -> None:
     """Print the explanation of one text, as one map or as one per layer."""
-    from narrows.data.output import written_whole
     from narrows.viz.html import render_layers_page, render_page
     from narrows.viz.terminal import render_layers, render_map
 
@@ -160,9 +168,25 @@ def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: 
     else:
         Console().print(render_layers(saved) if layers else render_map(saved[0]))
     if html is not None:
-        with written_whole(html) as partial:
-            partial.write_text(render_layers_page(saved) if layers else render_page(saved), encoding="utf-8")
-        typer.echo(f"narrows: wrote {html}", err=True)
+        _write_page(html, render_layers_page(saved) if layers else render_page(saved))
+
+
+def _show_generation(found: "GenerationAttribution", as_json: bool, html: Path | None) -> None:
+    """Print the explanation of a response, token by token."""
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False).encode())
+    else:
+        found.show()
+    if html is not None:
+        _write_page(html, found.to_html())
+
+
+def _write_page(html: Path, page: str) -> None:
+    from narrows.data.output import written_whole
+
+    with written_whole(html) as partial:
+        partial.write_text(page, encoding="utf-8")
+    typer.echo(f"narrows: wrote {html}", err=True)
 
 
 def _explain_file(explainer: "Explainer", file: Path, out: Path, asked: Asked, batch_size: int) -> None:

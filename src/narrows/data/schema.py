@@ -112,6 +112,50 @@ class FailedDict(DataDict):
     error: str  # why, on one line
 
 
+class PlaceDict(TypedDict):
+    """One token of a prompt or a response, as in TokenDict."""
+
+    token: str
+    start: int | None
+    end: int | None
+    segment: int | None  # 0 = the prompt, 1 = the response, None = a special token
+    special: bool
+
+
+class OutputDict(TypedDict):
+    """One output token, and what every token contributed to it."""
+
+    place: int  # its position among the tokens
+    token_id: int
+    target: str  # as it reads in a text
+    predicted: str
+    probability: float | None
+    probabilities: dict[str, float]
+    typical: float | None
+    rise: float | None
+    scores: list[float]  # one per token; 0 from the output on
+
+
+class GenerationDict(TypedDict):
+    """One response, explained token by token."""
+
+    text: str  # the prompt
+    response: str
+    tokens: list[PlaceDict]
+    outputs: list[OutputDict]
+    unit: str
+    signed: bool
+    additive: bool
+    method: MethodDict
+    layers: list[int] | None
+    truncated: int
+    model: str
+    prior: str | None
+    record: dict[str, Any]
+    id: str | int | None
+    narrows_version: str
+
+
 class MethodSummary(TypedDict):
     """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap."""
 

@@ -15,7 +15,8 @@ from narrows.data.source import Source, class_names
 from narrows.data.units import check_kind
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
-from narrows.explainer import Explainer, Tick
+from narrows.explainer import Explainer
+from narrows.methods.batches import Tick
 from narrows.models.heads.target import Target
 from narrows.models.heads.task import Question, Task
 from narrows.models.hub.loading import LoadedModel, load_model

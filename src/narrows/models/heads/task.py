@@ -51,7 +51,7 @@ class Question:
 
     example: Example
     encoding: Encoding
-    target: Target | Continuation
+    target: "Target | Continuation | Rival"
     places: tuple[Place, ...] | None = None  # of the units that are explained as one; None = each token is one
     unit_of: str = "token"  # what results call a unit: a kind, or "span"
 
@@ -73,10 +73,21 @@ class Variant:
     places: tuple[int, ...]  # where its tokens stand in the whole text
 
 
+@dataclass(frozen=True)
+class Rival:
+    """A continuation that is held against another one, as text."""
+
+    text: str
+
+
 class Task(ABC):
     """What can be explained of a model's head."""
 
     takes_ids: ClassVar[bool] = False  # whether a list of token ids is one target
+
+    def rivals(self, target: Target) -> "tuple[Rival, Rival] | None":
+        """Return the two targets that are explained one by one and subtracted, where that is what is asked for."""
+        return None
 
     def prepare(self, question: Question) -> Question:
         """Bring a text into the form that the head needs, and refuse targets that it does not have."""

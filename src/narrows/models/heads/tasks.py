@@ -15,15 +15,16 @@ from narrows.errors import InputError, ModelError, TargetError, warn
 from narrows.models.cut.blocks import text_config
 from narrows.models.heads.classifying import Classifying, name_classes
 from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
-from narrows.models.heads.goals import At, Goal, Span, Together
+from narrows.models.heads.goals import At, Goal, Likelihood, Span, Together
 from narrows.models.heads.names import cannot_explain, find_head
-from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
+from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag, Target
 from narrows.models.heads.targets import class_labels
 from narrows.models.heads.task import (
     MOST_LISTED,
     Names,
     Question,
     Resolved,
+    Rival,
     TargetTokens,
     Task,
     Variant,
@@ -202,14 +203,18 @@ def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
             if isinstance(word, bool) or not 0 <= word < len(tokenizer):
                 raise TargetError(f"no token {word!r}: the vocabulary has {len(tokenizer)}")
             return word
-        with private_tokenizer(tokenizer) as own:
-            spelled = [own(spelling, add_special_tokens=False)["input_ids"] for spelling in (word, f" {word}")]
-        found: list[int] = [ids[0] for ids in spelled if len(ids) == 1 and ids[0] != tokenizer.unk_token_id]
-        if not found:
+        if not (found := _single_tokens(tokenizer, word)):
             raise TargetError(f"{word!r} is not a single token of the vocabulary")
         return max(found, key=lambda token: float(logits[token]))
 
     return Names(name, find)
+
+
+def _single_tokens(tokenizer: PreTrainedTokenizerBase, word: str) -> list[int]:
+    """List the tokens that are a word, as it is written and with a space in front."""
+    with private_tokenizer(tokenizer) as own:
+        spelled = [own(spelling, add_special_tokens=False)["input_ids"] for spelling in (word, f" {word}")]
+    return [ids[0] for ids in spelled if len(ids) == 1 and ids[0] != tokenizer.unk_token_id]
 
 
 @dataclass(frozen=True)
@@ -279,6 +284,18 @@ class _Continuing(Task):
 
     takes_ids = True
 
+    def rivals(self, target: Target) -> tuple[Rival, Rival] | None:
+        """Take two texts of which one is several tokens; two tokens are compared by their logits."""
+        if not isinstance(target, Contrast):
+            return None
+        first, second = target.label, target.other
+        if not (isinstance(first, str) and isinstance(second, str) and first and second):
+            return None
+        if first == second:
+            raise TargetError(f"a contrast needs two different continuations: {first!r:.60} was given twice")
+        single = all(_single_tokens(self.tokenizer, text) for text in (first, second))
+        return None if single else (Rival(first), Rival(second))
+
     def prepare(self, question: Question) -> Question:
         """Append a continuation to the text; it stays the target."""
         if question.example.text_pair is not None:
@@ -287,7 +304,9 @@ class _Continuing(Task):
         encoding = without_end(tokenizer, question.example.text, question.encoding)
         if target is None or isinstance(target, (int, Contrast, Distribution)):
             return replace(question, encoding=encoding)
-        if isinstance(target, str) and target:
+        if isinstance(target, Rival):
+            found = replace(given_as_text(tokenizer, question.example.text, encoding, target.text), rival=True)
+        elif isinstance(target, str) and target:
             found = given_as_text(tokenizer, question.example.text, encoding, target)
         elif isinstance(target, (list, tuple)):
             found = given_as_ids(tokenizer, encoding.features["input_ids"], target)
@@ -343,12 +362,15 @@ class _Continuing(Task):
         chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
         goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
         described, tokens = chosen[0][1], spell_goal(chosen[0][0], names)
+        predicted = names.name(int(logits[0].argmax()))
+        if isinstance(target := question.target, Continuation) and target.rival:
+            goal = Likelihood(goals)
+            return Resolved(goal, target.name, predicted, {target.name: float((-goal(logits.unsqueeze(0))).exp())})
         if isinstance(target := question.target, Continuation):
             described, tokens = target.name, (TargetTokens(target.text, list(target.ids)),)
             if target.name == target.text:
                 self._warn_of_spelling(question, target, logits[0])
         listed = list_probabilities(logits[0], names, chosen[0][0])
-        predicted = names.name(int(logits[0].argmax()))
         return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed, tokens)
 
     def _wanted(self, question: Question) -> list[Choice]:
