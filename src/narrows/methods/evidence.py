@@ -127,6 +127,8 @@ class Evidence:
                 reading = reading.pick(iteration, (iteration + 1) / self.iterations)
         rankings = reading.rankings() if self.iterations > 1 else None
         extras = self._extras(batch, typical, path, prior)
+        for row, place in zip(*batch.read.nonzero(as_tuple=True), strict=True) if self.leave_out else ():
+            extras[row]["record"] = {"read_at": int(place)}
         made = batch.attributions(self, reading.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
         pairs = zip(made, batch.goals, strict=True)
         return [own if goal.has_odds else replace(own, method={**own.method, "caption": LOSS}) for own, goal in pairs]

@@ -20,7 +20,7 @@ from narrows.errors import InputError, TargetError, shown, strict
 from narrows.generation import GenerationAttribution
 from narrows.methods.batches import explain_in_batches
 from narrows.methods.cut_model import CutModel
-from narrows.methods.evidence import DEPTHS, Evidence
+from narrows.methods.evidence import Evidence, usual_layers
 from narrows.methods.method import Batch, Method, Site, average
 from narrows.methods.registry import changed
 from narrows.models.generating import check_options, generate_ids
@@ -31,7 +31,8 @@ from narrows.models.memory import TokenBudget
 from narrows.models.text.encoding import Encoding, take
 from narrows.models.text.reader import Reader
 
-ONCE = {"iterations": 1, "draws": 0, "features": False}  # nothing is masked, and there is neither curve nor feature map
+# Nothing is masked or left out, and there is neither curve nor feature map.
+ONCE = {"iterations": 1, "leave_out": False, "draws": 0, "features": False}
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def explain_together(
     with model.lent() as cut:
         batch = _together(cut, response)
         prior = cut.find_prior(method.prior)
-        layers = cut.layers(method.layer, [round(depth * cut.blocks) for depth in DEPTHS], prior)
+        layers = cut.layers(method.layer, usual_layers(cut.blocks), prior)
         sites = batch.sites(layers, prior)
         scores = average([_measure(batch, site, budget, method) for site in sites])[0]  # (outputs, tokens)
         if any(scores[row, start + row :].any() for row in range(len(questions))):
@@ -150,7 +151,7 @@ def _measure(batch: Batch, site: Site, budget: TokenBudget, method: Evidence) ->
     masks, weights = gauss_legendre(method.points, method.interval)
 
     def follow(rows: Sequence[int]) -> Tensor:
-        return follow_paths(site.log_odds, site.activation, site.prior, batch.real, (masks[rows], weights[rows]))
+        return follow_paths(site.log_odds, site.activation, site.prior, site.narrowed, (masks[rows], weights[rows]))
 
     lengths = [len(batch.encodings[0])] * method.points
     return torch.stack([part for _, part in budget.run(lengths, method.points, follow)]).sum(dim=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from narrows.data.schema import AttributionDict
-from narrows.viz.spans import Span, content, one_line, unplaced, visible
+from narrows.viz.spans import Span, content, one_line, read_at, unplaced, visible
 
 LITTLE = 0.05  # p(target) closer than this to that of a typical text: the map has little to explain
 
@@ -151,7 +151,17 @@ def sentences(attribution: AttributionDict) -> list[str]:
     """Return what stands below the picture of a result: the method's own sentence, then what the numbers add up to."""
     own = visible(attribution["method"]["caption"])
     summed = f"The score of a {kind(attribution)} is the sum over its tokens." if "units" in attribution else None
-    return [sentence for sentence in (own, summed, missed(attribution), needed(attribution)) if sentence]
+    further = (summed, read_apart(attribution), missed(attribution), needed(attribution))
+    return [sentence for sentence in (own, *further) if sentence]
+
+
+def read_apart(attribution: AttributionDict) -> str | None:
+    """Return what it costs to leave out the token at which a decoder's answer is read; None if it is like any other."""
+    if (place := read_at(attribution)) is None:
+        return None
+    name, token = one_line(labels(attribution)[place]), attribution["tokens"][place]
+    lost = amount(token["score"], attribution["method"]["unit"], attribution["method"]["signed"])
+    return f"The answer is read at {name!r}. Without this token it loses {lost}, which is left out of scale and table."
 
 
 def target_name(attribution: AttributionDict) -> str:
@@ -232,6 +242,9 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
         context = [span for span in spans if span.rank is None and math.isfinite(span.score)]
     known = [word for word in words if math.isfinite(word.score) and word.score != 0]
     ranked = sorted(known, key=lambda word: -abs(word.score))
+    if (place := read_at(attribution)) is not None and "units" not in attribution:
+        last = attribution["tokens"][place]["rank"]  # the other ranks begin after it, or go around it
+        ranked = [word for word in ranked if word.rank != last] or ranked
     special = [span for span in unplaced(attribution) if math.isfinite(span.score)] if additive else []
     whole = sum(abs(each.score) for each in (*ranked, *context, *special))
 
