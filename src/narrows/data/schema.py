@@ -73,13 +73,13 @@ class DataDict(TypedDict, total=False):
     gold: str | None  # the label that came with it
 
 
-class UnitsDict(DataDict, total=False):
+class UnitsDict(TypedDict, total=False):
     """What only results have in which units of several tokens were scored."""
 
     units: list[UnitDict]  # in reading order
 
 
-class AttributionDict(UnitsDict):
+class AttributionDict(DataDict, UnitsDict):
     """One explained text."""
 
     text: str

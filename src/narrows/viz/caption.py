@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from narrows.data.schema import AttributionDict
-from narrows.viz.spans import Span, content, one_line, read_at, unplaced, visible
+from narrows.viz.spans import Span, content, labels, one_line, read_at, unplaced, visible
 
 LITTLE = 0.05  # p(target) closer than this to that of a typical text: the map has little to explain
 
