@@ -184,7 +184,7 @@ def explained(classifier: tiny.Classifier, prior: Prior, case: Case, method: Any
 def test_evidence_is_what_is_written_out(case: Case, make_prior: Callable[..., Prior]) -> None:
     classifier, prior = built(case, make_prior)
     explained(classifier, prior, case, "best")  # in iterations
-    method = find_method("best:iterations=1:layer=1,2")
+    method = find_method("best:iterations=1:layer=1,2:leave_out=false")
     got = explained(classifier, prior, case, method)
     assert got.layers == (1, 2)
     suffixes = [Suffix(case, *classifier, layer) for layer in got.layers]

@@ -59,14 +59,14 @@ class Evidence:
     interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
     prior: Annotated[str | None, "File of a prior, or 'instance'; none: that of the model."] = None
-    leave_out: Annotated[bool, "Leave out, to measure them, a decoder's sinks and the token it reads from."] = True
+    leave_out: Annotated[bool, "Of decoders, leave out sinks and what is read at, unless scores add up."] = True
     features: Annotated[bool, "Keep the map of every feature of a token too; needs one iteration."] = False
     seed: Annotated[int, "Seed of the noise of the rate curve."] = 0
 
     names: ClassVar[Names] = {
         "fast": {},
         "best": {"points": 12, "iterations": 4},
-        "complete": {"points": 50, "iterations": 1, "interval": WHOLE, "draws": 16, "leave_out": False},
+        "complete": {"points": 50, "iterations": 1, "interval": WHOLE, "draws": 16},
     }
     label, quantity, unit, signed = "evidence", "evidence", "bits", True
     caption = (
@@ -89,8 +89,13 @@ class Evidence:
 
     @property
     def additive(self) -> bool:
-        """True on the whole path in one iteration, where no token is measured by leaving it out."""
-        return self.iterations == 1 and tuple(self.interval) == WHOLE and not self.leave_out
+        """True on the whole path in one iteration."""
+        return self.iterations == 1 and tuple(self.interval) == WHOLE
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether tokens that are held open are measured by leaving them out: not where scores are to add up."""
+        return self.leave_out and not self.additive
 
     @property
     def copies(self) -> int:
@@ -112,7 +117,7 @@ class Evidence:
         layers = batch.cut.layers(self.layer, usual_layers(batch.cut.blocks), prior)
         sites = typical = batch.sites(layers, prior)
         left_out = None
-        if self.leave_out:
+        if self.leaves_out:
             sites = [site.holding(batch.read) for site in typical] if batch.read.any() else typical
             left_out = leave_out(batch, sites)
         reading = Reading.empty(batch.leading)  # units are picked whole, by their first tokens
@@ -127,7 +132,7 @@ class Evidence:
                 reading = reading.pick(iteration, (iteration + 1) / self.iterations)
         rankings = reading.rankings() if self.iterations > 1 else None
         extras = self._extras(batch, typical, path, prior)
-        for row, place in zip(*batch.read.nonzero(as_tuple=True), strict=True) if self.leave_out else ():
+        for row, place in zip(*batch.read.nonzero(as_tuple=True), strict=True) if self.leaves_out else ():
             extras[row]["record"] = {"read_at": int(place)}
         made = batch.attributions(self, reading.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
         pairs = zip(made, batch.goals, strict=True)

@@ -15,7 +15,6 @@ from narrows.data.example import Example
 from narrows.data.source import read_items, rows_of
 from narrows.errors import InputError, shown, strict
 from narrows.models.cut.blocks import identify
-from narrows.models.cut.head import unobserved
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_states
@@ -73,9 +72,9 @@ def estimate_prior(
     return Prior.estimate(runs(), identify(network.model))
 
 
-def run_layers(network: Network, inputs: Inputs, first: int = 0) -> Run:
-    """Run a model on some texts and keep the activations of every layer from the first on."""
-    layers = range(first, len(network.blocks) + 1)
+def run_layers(network: Network, inputs: Inputs) -> Run:
+    """Run a model on some texts and keep the activations of every layer."""
+    layers = range(len(network.blocks) + 1)
     states = run_states(network, inputs, layers)
     return [states[layer] for layer in layers], inputs["input_ids"], inputs["attention_mask"].bool()
 
@@ -87,11 +86,12 @@ def sinks_of(network: Network, tokenizer: PreTrainedTokenizerBase) -> Sinks:
     view = Network.of(borrowed(network.model))
     padding, limit, device = padding_id(view.model, tokenizer), token_limit(view.model, tokenizer), view.model.device
     runs = []
-    for text in (encode(tokenizer, Example(text), limit) for text in TEXTS):
+    pairs = zip(TEXTS, (*TEXTS[1:], TEXTS[0]), strict=True)  # for heads that answer questions, as decoders read it too
+    for text in (encode(tokenizer, Example(*pair), limit) for pair in pairs):
         try:
             check_rows(view.model, tokenizer, text.features["input_ids"])
         except InputError:  # a word that the model lacks; the user's own texts may do without it
             continue
-        with torch.inference_mode(False), torch.no_grad(), unobserved():
-            runs.append(run_layers(view, collate([text], padding, device), 1))
+        with torch.inference_mode(False), torch.no_grad():
+            runs.append(run_layers(view, collate([text], padding, device)))
     return _SINKS.setdefault(origin(network.model), find_sinks(runs) if runs else Sinks())
