@@ -22,7 +22,9 @@ TOKENIZERS = {
     "bytes": tiny.byte_tokenizer(roberta=False),
     "pieces": tiny.piece_tokenizer(),
 }
-HOSTILE = 'aB .!?\n\r\t"()\u3002\u201c\u201d\u2026\u200b\u0301\U0001f600\u200d\U0001f468\U0001f1e9\U0001f1ea1-\u00a0\ufeff'
+HOSTILE = (
+    'aB .!?\n\r\t"()\u3002\u201c\u201d\u2026\u200b\u0301\U0001f600\u200d\U0001f468\U0001f1e9\U0001f1ea1-\u00a0\ufeff'
+)
 TEXTS = st.one_of(st.text(alphabet=HOSTILE, max_size=40), st.text(max_size=40)).filter(lambda text: text.strip())
 
 

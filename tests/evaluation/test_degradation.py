@@ -114,6 +114,22 @@ def test_curves_are_those_of_one_forward_per_text_and_removal(
     assert len(set(found.morf_decisions.ravel().tolist())) > 1
 
 
+def test_units_are_removed_whole_and_counted_as_one(bert: Classifier) -> None:
+    """Against a plain loop: k/9 of the units, rounded, at least one from the second point on."""
+    encodings = encoded(bert)
+    rankings = [[(1,)], [(5, 6, 7), (1, 2), (3, 4)], [(2,), (1, 3, 4)], [(4, 5), (1, 2)]]
+    found = degrade(*bert, encodings, rankings, TARGETS)  # type: ignore[arg-type]
+    for text, (encoding, ranking, target) in enumerate(zip(encodings, rankings, TARGETS, strict=True)):
+        for k, count in enumerate(removal_counts(len(ranking))):
+            for order, curve in ((ranking, found.morf), (ranking[::-1], found.lerf)):
+                gone = [token for unit in order[:count] for token in unit]
+                expected = left_of(bert, encoding, gone, "delete")[target]
+                assert curve[text, k] == pytest.approx(expected, abs=1e-5)
+    singles = [[(token,) for token in ranking] for ranking in random_rankings(encodings)]
+    one, other = (degrade(*bert, encodings, own, TARGETS) for own in (singles, random_rankings(encodings)))  # type: ignore[arg-type]
+    assert one.morf.tolist() == other.morf.tolist() and one.shares.tolist() == other.shares.tolist()
+
+
 @pytest.mark.parametrize("removal", ["delete", "attention"])
 def test_a_text_gets_the_same_curves_alone_as_among_others(any_classifier: Classifier, removal: str) -> None:
     encodings = encoded(any_classifier)
