@@ -76,9 +76,9 @@ def test_every_picture_shows_units() -> None:
     page = render_page([result()])
     assert re.search(r'data-tip="It is thin\.: -3\.50 bits, rank 2 of 2">It is thin\.</span>', page)
     assert "Strongest sentences" in page and "Point at a sentence" in page
-    with (console := Console(width=80, no_color=True, record=True)).capture():
+    with (console := Console(width=80, no_color=True)).capture() as captured:
         console.print(render_map(result()))
-    drawn = console.export_text()
+    drawn = captured.get()
     assert "strongest sentences" in drawn and "The score of a sentence is the sum over its tokens." in drawn
     latex = render_latex(result())
     boxes = re.findall(r"\\colorbox\[HTML\]\{(\w+)\}\{(?:\\color\{white\})?\\strut ([^}\\]+)\}", latex)
