@@ -73,13 +73,13 @@ class DataDict(TypedDict, total=False):
     gold: str | None  # the label that came with it
 
 
-class UnitsDict(DataDict, total=False):
-    """What only results have in which units of several tokens were scored."""
+class UnitsDict(TypedDict, total=False):
+    """What was explained as one; files of older versions lack it."""
 
-    units: list[UnitDict]  # in reading order
+    units: list[UnitDict] | None  # in reading order; None where each token is one
 
 
-class AttributionDict(UnitsDict):
+class AttributionDict(DataDict, UnitsDict):
     """One explained text."""
 
     text: str

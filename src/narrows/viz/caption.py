@@ -150,7 +150,7 @@ def needed(attribution: AttributionDict) -> str | None:
 def sentences(attribution: AttributionDict) -> list[str]:
     """Return what stands below the picture of a result: the method's own sentence, then what the numbers add up to."""
     own = visible(attribution["method"]["caption"])
-    summed = f"The score of a {kind(attribution)} is the sum over its tokens." if "units" in attribution else None
+    summed = f"The score of a {kind(attribution)} is the sum over its tokens." if attribution.get("units") else None
     return [sentence for sentence in (own, summed, missed(attribution), needed(attribution)) if sentence]
 
 
@@ -215,7 +215,7 @@ def sums(attribution: AttributionDict) -> bool:
 
 def kind(attribution: AttributionDict) -> str:
     """Name what the table of the strongest lists: units, by their kind, else words, else tokens."""
-    if "units" in attribution:
+    if attribution.get("units"):
         return visible(str(attribution["record"].get("unit_of", "span")))
     return "word" if attribution["words"] else "token"
 
@@ -227,8 +227,8 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
     spans, additive = content(attribution), attribution["method"]["additive"]
     context: list[Span] = []  # tokens outside of all units
     words = [Span(word["word"], (), word["score"], word["rank"]) for word in attribution["words"]] or spans
-    if "units" in attribution:
-        words = [Span(unit["text"], (), unit["score"], unit["rank"]) for unit in attribution["units"]]
+    if units := attribution.get("units"):
+        words = [Span(unit["text"], (), unit["score"], unit["rank"]) for unit in units]
         context = [span for span in spans if span.rank is None and math.isfinite(span.score)]
     known = [word for word in words if math.isfinite(word.score) and word.score != 0]
     ranked = sorted(known, key=lambda word: -abs(word.score))
