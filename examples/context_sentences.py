@@ -22,8 +22,9 @@ OUT = Path(ARGUMENTS[0] if ARGUMENTS else "out/examples")
 MODEL = ARGUMENTS[1] if len(ARGUMENTS) > 1 else "lm"
 
 CONTEXT = (
-    "The old lighthouse stands on a cliff above the village. It was painted green in 1932. The keeper of the "
-    "lighthouse was called Martha. Every morning she fed the gulls. The village has one bakery and two small hotels."
+    "The old lighthouse stands on a cliff above the village. It was painted green in 1932. "
+    "The keeper of the lighthouse was called Martha. Every morning she fed the gulls. "
+    "The village has one bakery and two small hotels."
 )
 QUESTION = "Question: What was the name of the keeper?\nAnswer: The name of the keeper was"
 ANSWER = " Martha"

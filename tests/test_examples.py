@@ -7,19 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
 import families
+import tiny
 from narrows import Explainer
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def test_there_is_something_to_run() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {
-        "sentiment_mistake.py",
-        "nli_across_layers.py",
-        "generation.py",
-    }
+    names = {"sentiment_mistake.py", "nli_across_layers.py", "generation.py", "context_sentences.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == names
 
 
 @pytest.mark.parametrize(
@@ -57,3 +56,24 @@ def test_the_example_of_a_generation_runs(
     said = capsys.readouterr().out
     assert "rests most on" in said and "rather than Rome" in said
     assert {path.name for path in tmp_path.iterdir()} == {f"generation.{end}" for end in ("html", "svg", "json")}
+
+
+def test_the_example_of_a_language_model_runs_with_a_tiny_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = tiny.byte_tokenizer(roberta=False)
+    tokenizer.model_max_length = 512
+    sizes = {"n_positions": 512, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes)).eval()
+    tiny_one = Explainer(model, tokenizer, "fast:layer=1", "instance")
+    asked: list[str] = []
+    monkeypatch.setattr(Explainer, "from_pretrained", lambda name: asked.append(name) or tiny_one)
+    monkeypatch.setattr(sys, "argv", ["context_sentences.py", str(tmp_path), "some/model"])
+    runpy.run_path(str(EXAMPLES / "context_sentences.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert asked == ["some/model"]
+    assert "bits  The keeper of the lighthouse was called Martha." in said
+    assert "bits  Hotels. There are two small hotels near the harbour." in said
+    assert "Question" not in said
+    pictures = {"sentences.html", "sentences.svg", "documents.html", "documents.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == pictures

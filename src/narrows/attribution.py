@@ -18,7 +18,7 @@ from narrows.data.checking import misfit
 from narrows.data.output import written_whole
 from narrows.data.saved import read_saved, write_saved
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
-from narrows.data.units import Place, Unit, find_units, read_places, unit_dicts
+from narrows.data.units import Place, Unit, find_units, saved_places, unit_dicts
 from narrows.data.words import Word, find_words, make_words
 from narrows.errors import InputError, NarrowsError, warn
 from narrows.viz.figure import plot_map
@@ -208,7 +208,7 @@ class Attribution:
         saved: Any = {name: getattr(self, name) for name in (*SAVED, "id", "gold")}
         saved |= {"tokens": tokens, "words": make_words(self.text, self.text_pair, tokens)}
         saved |= {"layers": None if self.layers is None else list(self.layers), "trace": trace_dicts(self.trace)}
-        saved |= {} if self.places is None else {"units": unit_dicts(self.units)}
+        saved |= {"units": None if self.places is None else unit_dicts(self.units)}
         saved |= {"probabilities": dict(self.probabilities), "record": dict(self.record)}
         return {name: saved[name] for name in AttributionDict.__annotations__ if name in saved} | {  # type: ignore[return-value]
             "narrows_version": __version__
@@ -235,8 +235,7 @@ class Attribution:
         if wrong := misfit(saved, AttributionDict, "it"):
             raise InputError(f"no saved attribution: {wrong}")
         try:
-            tokens, texts, units = saved["tokens"], (saved["text"], saved["text_pair"]), saved.get("units")
-            spans = None if units is None else [(unit["segment"], unit["start"], unit["end"]) for unit in units]
+            tokens = saved["tokens"]
             return cls(
                 **{name: saved[name] for name in SAVED if name not in DERIVED},
                 id=saved.get("id"),
@@ -250,7 +249,7 @@ class Attribution:
                 layers=None if saved["layers"] is None else tuple(saved["layers"]),
                 trace=tuple(TracePoint(**point) for point in saved["trace"]),
                 record=dict(saved["record"]),
-                places=None if spans is None else read_places(spans, texts),
+                places=saved_places(saved),
             )
         except InputError:
             raise

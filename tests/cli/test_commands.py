@@ -411,3 +411,18 @@ def test_names_are_shown_as_they_stand_and_drive_no_terminal(
     for said in (missing.err, done.out, done.err):
         assert not set("\x1b\u202e") & set(said)
     assert name.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e") in done.out
+
+
+def test_units_are_asked_for_by_name(run: Runner, options: list[object], tmp_path: Path) -> None:
+    text = "A very good film! It is not bad."
+    saved = json.loads(run("explain", text, "--unit-of", "sentence", "--json", *options).out)
+    assert [unit["text"] for unit in saved["units"]] == ["A very good film!", "It is not bad."]
+    assert sorted(unit["rank"] for unit in saved["units"]) == [1, 2]
+    assert "strongest sentences" in run("explain", text, "--unit-of", "sentence", *options).out
+    (tmp_path / "texts.txt").write_text(text + "\n", encoding="utf-8")
+    files = ["--file", tmp_path / "texts.txt", "--out", tmp_path / "maps.parquet"]
+    assert run("explain", *files, "--unit-of", "word", *options).code == 0
+    (read,) = read_maps(tmp_path / "maps.parquet")
+    assert [unit["text"] for unit in read["units"] or ()] == [word["word"] for word in read["words"]]
+    assert_one_line(run("explain", text, "--unit-of", "message", *options), "messages of a chat")
+    assert_one_line(run("explain", text, "--unit-of", "word", "--layer", "all", *options), "--unit-of")

@@ -31,6 +31,7 @@ def test_a_record_survives_its_row_to_the_last_digit(saved: AttributionDict) -> 
 
 def test_every_key_of_the_record_has_its_column() -> None:
     without = {"words": "of the tokens", "trace": "cross_entropy, information, cross_entropy_error"}
+    without["units"] = "unit_starts, unit_ends, unit_segments"
     assert set(AttributionDict.__annotations__) - set(COLUMNS) == set(without)
     assert set(to_row(GOOD, {"row": 1, "seed": 3})) <= set(COLUMNS)
     assert attribution_schema().names == list(COLUMNS)

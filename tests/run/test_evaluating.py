@@ -98,6 +98,28 @@ def test_a_killed_evaluation_resumes_to_the_same_bytes(texts: Path, tmp_path: Pa
     assert after == files_of(undisturbed)
 
 
+def test_units_are_explained_ranked_and_removed_whole(classifier: LoadedModel, tmp_path: Path) -> None:
+    """Sentences: the curve against a plain loop, and a folder that knows what its units are."""
+    texts = ["A good film. It is bad! Very bad acting.", "The film is good. A superb act."]
+    plan = replace(plan_of(tmp_path, "occlusion"), source=Source(items=texts), target="positive", unit_of="sentence")
+    evaluate(classifier, plan, tmp_path / "out")
+    summary = write_summary(tmp_path / "out")
+    assert summary["unit_of"] == "sentence"
+    explainer = Explainer(classifier.model, classifier.tokenizer, "occlusion", "instance")
+    curves = []
+    for text in texts:
+        units = sorted(explainer(text, "positive", unit_of="sentence").units, key=lambda unit: unit.rank or 99)
+        ids = classifier.tokenizer(text)["input_ids"]
+        for count in [0, *(max(1, math.floor(k * len(units) / 9 + 0.5)) for k in range(1, 10))]:
+            gone = {place for unit in units[:count] for place in unit.tokens}
+            left = [own for place, own in enumerate(ids) if place not in gone]
+            curves.append(probabilities(classifier, left)[LABELS.index("positive")])
+    found = summary["methods"]["occlusion"]["curve_morf"]
+    assert found == pytest.approx(np.array(curves).reshape(2, 10).mean(axis=0).tolist(), abs=1e-5)
+    with pytest.raises(InputError, match="unit_of"):
+        evaluate(classifier, replace(plan, unit_of="word"), tmp_path / "out")
+
+
 def probabilities(classifier: LoadedModel, ids: list[int]) -> np.ndarray:
     """One plain forward of one text."""
     with torch.no_grad():

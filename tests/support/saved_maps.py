@@ -31,6 +31,7 @@ def saved_map(text: str, text_pair: str | None, tokens: list[TokenDict], **other
         "gold": "positive",
         "tokens": tokens,
         "words": make_words(text, text_pair, tokens),
+        "units": None,
         "unit": "bits",
         "signed": True,
         "additive": False,

@@ -12,6 +12,7 @@ from narrows.data.checking import misfit
 from narrows.data.output import written_whole
 from narrows.data.schema import AttributionDict, FailedDict
 from narrows.data.tables import read_rows
+from narrows.data.units import find_units, saved_places, unit_dicts
 from narrows.errors import DataError, InputError, NarrowsError, strict
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -57,7 +58,14 @@ def read_maps(path: Path) -> Iterator[AttributionDict]:
             continue
         if wrong := misfit(row.values, AttributionDict, "it"):
             raise DataError(f"{path}, line {row.line}: not an explained text; {wrong}")
-        yield {key: row.values[key] for key in AttributionDict.__annotations__ if key in row.values}  # type: ignore[misc]
+        found: Any = {key: row.values[key] for key in AttributionDict.__annotations__ if key in row.values}
+        try:
+            places = saved_places(found)
+        except InputError as error:
+            raise DataError(f"{path}, line {row.line}: not an explained text; {error}") from error
+        if places is not None:  # their tokens are found again, as those of words are
+            found["units"] = unit_dicts(find_units((found["text"], found["text_pair"]), found["tokens"], places))
+        yield found
 
 
 @contextmanager

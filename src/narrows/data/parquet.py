@@ -59,12 +59,13 @@ def attribution_schema(features: bool = False) -> Any:
 def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Row:
     """Make the row of a text; `facts` are columns that the record lacks (row, seed, features), else null."""
     values: Mapping[str, Any] = saved
+    units = values.get("units")
     own = {name: value for name in OWN if type(value := saved["record"].get(name)) in (int, float)}
     return {
         **{name: values[name] for name in SAME},
         **of_data(values),
         **{column: [token[key] for token in values["tokens"]] for key, column in TOKEN.items()},
-        **{column: [unit[key] for unit in values["units"]] for key, column in UNIT.items() if "units" in values},
+        **{column: units and [unit[key] for unit in units] for key, column in UNIT.items()},
         "labels": list(saved["probabilities"]),
         "probabilities": list(saved["probabilities"].values()),
         **{column: [point[key] for point in values["trace"]] for key, column in TRACE.items()},
@@ -102,7 +103,7 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
         texts, places = (row["text"], row["text_pair"]), places_of(row)
         return {
             **{name: row[name] for name in SAME},  # type: ignore[typeddict-item]
-            **({} if places is None else {"units": unit_dicts(find_units(texts, tokens, places))}),
+            "units": None if places is None else unit_dicts(find_units(texts, tokens, places)),
             **{name: row.get(name) for name in OF_DATA},
             "tokens": tokens,
             "words": make_words(row["text"], row["text_pair"], tokens),

@@ -74,9 +74,9 @@ class DataDict(TypedDict, total=False):
 
 
 class UnitsDict(TypedDict, total=False):
-    """What only results have in which units of several tokens were scored."""
+    """What was explained as one; files of older versions lack it."""
 
-    units: list[UnitDict]  # in reading order
+    units: list[UnitDict] | None  # in reading order; None where each token is one
 
 
 class AttributionDict(DataDict, UnitsDict):

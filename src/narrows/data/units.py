@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import Any, Literal, get_args
@@ -145,6 +145,14 @@ def by_unit(ranking: Sequence[int], units: Sequence[Sequence[int]]) -> tuple[int
     of_token = {position: unit for unit in units for position in unit}
     wholes = dict.fromkeys(tuple(of_token.get(position, (position,))) for position in ranking)
     return tuple(position for unit in sorted(wholes, key=lambda unit: unit[0] not in of_token) for position in unit)
+
+
+def saved_places(saved: Mapping[str, Any]) -> tuple[Place, ...] | None:
+    """Read where the units of a saved result are; None where each token is one, and in files of older versions."""
+    if (units := saved.get("units")) is None:
+        return None
+    spans = [(unit["segment"], unit["start"], unit["end"]) for unit in units]
+    return read_places(spans, (saved["text"], saved["text_pair"]))
 
 
 def unit_dicts(units: Sequence[Unit]) -> list[UnitDict]:

@@ -287,9 +287,10 @@ class Batch:
         for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
             encoding, extra = question.encoding, dict(extras[row]) if extras else {}
             own = self._scores_of(row, scores[row], about["label"])
-            ranking = by_score(own, encoding.segments, question.units)
-            if rankings is not None and (given := rankings[row]) is not None:
-                ranking = by_unit((*given, *ranking), question.units)
+            given = None if rankings is None else rankings[row]
+            ranking = by_score(own, encoding.segments, question.units) if given is None else tuple(given)
+            if given is not None and question.places is not None:
+                ranking = by_unit((*given, *by_score(own, encoding.segments)), question.units)
             facts: dict[str, Any] = {"unknown": encoding.unknown} if encoding.unknown else {}
             if question.places is not None:
                 facts["unit_of"] = question.unit_of

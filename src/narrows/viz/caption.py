@@ -150,7 +150,7 @@ def needed(attribution: AttributionDict) -> str | None:
 def sentences(attribution: AttributionDict) -> list[str]:
     """Return what stands below the picture of a result: the method's own sentence, then what the numbers add up to."""
     own = visible(attribution["method"]["caption"])
-    summed = f"The score of a {kind(attribution)} is the sum over its tokens." if "units" in attribution else None
+    summed = f"The score of a {kind(attribution)} is the sum over its tokens." if attribution.get("units") else None
     further = (summed, read_apart(attribution), missed(attribution), needed(attribution))
     return [sentence for sentence in (own, *further) if sentence]
 
@@ -225,7 +225,7 @@ def sums(attribution: AttributionDict) -> bool:
 
 def kind(attribution: AttributionDict) -> str:
     """Name what the table of the strongest lists: units, by their kind, else words, else tokens."""
-    if "units" in attribution:
+    if attribution.get("units"):
         return visible(str(attribution["record"].get("unit_of", "span")))
     return "word" if attribution["words"] else "token"
 
@@ -237,12 +237,12 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
     spans, additive = content(attribution), attribution["method"]["additive"]
     context: list[Span] = []  # tokens outside of all units
     words = [Span(word["word"], (), word["score"], word["rank"]) for word in attribution["words"]] or spans
-    if "units" in attribution:
-        words = [Span(unit["text"], (), unit["score"], unit["rank"]) for unit in attribution["units"]]
+    if units := attribution.get("units"):
+        words = [Span(unit["text"], (), unit["score"], unit["rank"]) for unit in units]
         context = [span for span in spans if span.rank is None and math.isfinite(span.score)]
     known = [word for word in words if math.isfinite(word.score) and word.score != 0]
     ranked = sorted(known, key=lambda word: -abs(word.score))
-    if (place := read_at(attribution)) is not None and "units" not in attribution:
+    if (place := read_at(attribution)) is not None and not attribution.get("units"):
         last = attribution["tokens"][place]["rank"]  # the other ranks begin after it, or go around it
         ranked = [word for word in ranked if word.rank != last] or ranked
     special = [span for span in unplaced(attribution) if math.isfinite(span.score)] if additive else []

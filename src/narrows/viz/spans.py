@@ -111,8 +111,8 @@ def visible(text: str, encoding: str = "utf-8") -> str:
 def _span(attribution: AttributionDict, text: str, members: Sequence[int]) -> Span:
     tokens = [attribution["tokens"][position] for position in members]
     score = sum(token["score"] for token in tokens)
-    if "units" in attribution:  # tokens outside of them are never removed
-        ranks = [unit["rank"] for unit in attribution["units"] if set(members) & set(unit["tokens"])]
+    if units := attribution.get("units"):  # tokens outside of them are never removed
+        ranks = [unit["rank"] for unit in units if set(members) & set(unit["tokens"])]
     else:
         ranks = [token["rank"] for token in tokens]
     return Span(text, tuple(members), score, min((rank for rank in ranks if rank is not None), default=None))
@@ -126,7 +126,7 @@ def _hidden(character: str, encoding: str) -> bool:
 
 def _clusters(attribution: AttributionDict, segment: int, text: str) -> list[tuple[int, int, list[int]]]:
     """Return (start, end, token positions) of the parts of one text that units or tokens cover, overlaps joined."""
-    units = [unit for unit in attribution.get("units", ()) if unit["segment"] == segment and unit["tokens"]]
+    units = [unit for unit in attribution.get("units") or () if unit["segment"] == segment and unit["tokens"]]
     inside = {position for unit in units for position in unit["tokens"]}
     parts = [(*_covered(text, unit["start"], unit["end"]), unit["tokens"]) for unit in units]
     parts += [
