@@ -53,6 +53,15 @@ def test_a_second_run_adds_methods_and_does_nothing_twice(run: Runner, options: 
     assert list(json.loads((tmp_path / "out" / "summary.json").read_text())["methods"]) == ["random", "occlusion"]
 
 
+def test_each_way_of_removing_tokens_has_its_table(run: Runner, options: list[object], tmp_path: Path) -> None:
+    result = run("evaluate", *options, "--methods", "recency", "--removal", "delete,replace", "--keep-read")
+    assert result.code == 0
+    assert all(way in result.out for way in ("delete-keep-read", "replace-keep-read"))
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["removal"], list(summary["other_removals"])) == ("delete-keep-read", ["replace-keep-read"])
+    assert run("report", tmp_path / "out", "--removal", "replace-keep-read").code == 0
+
+
 def test_scores_of_another_tool_are_evaluated_alike(
     run: Runner, options: list[object], texts: Path, tmp_path: Path
 ) -> None:

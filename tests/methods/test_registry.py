@@ -33,7 +33,7 @@ from tiny import Classifier
 NAMES = {
     *("fast", "best", "complete", "paper", "information", "information_signed", "released", "ig", "layer_ig"),
     *("gradient_x_input", "saliency", "gradient_shap", "lime", "kernel_shap", "occlusion", "rollout", "update_norm"),
-    *("random", "file"),
+    *("random", "recency", "file"),
 }
 
 

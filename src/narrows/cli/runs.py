@@ -134,7 +134,7 @@ def _run(
     from narrows.evaluation.statistics import load_scipy
     from narrows.models.hub.loading import load_model
     from narrows.run.evaluating import Plan, evaluate
-    from narrows.run.results import write_summary
+    from narrows.run.results import Results, summarize, write_summary
 
     load_scipy()
     source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
@@ -146,8 +146,9 @@ def _run(
     plan = Plan(source, chosen, labels=config.label_names, **how)
     with run_progress("Evaluating", config.out) as report:
         evaluate(loaded, plan, config.out, report)
-    summary = write_summary(config.out)
-    _show(summary)
+    write_summary(config.out)
+    for way in plan.ways:
+        _show(summarize(Results.read(config.out), way))
     typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)
 
 

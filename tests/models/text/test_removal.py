@@ -8,14 +8,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 import tiny
 from narrows.data.example import Example
 from narrows.errors import InputError, ModelError
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding, encode
-from narrows.models.text.removal import check_removal, remove
+from narrows.models.text.removal import check_removal, neutral_token, remove
 from tiny import Classifier
 
 WORDPIECE = tiny.wordpiece_tokenizer()
@@ -137,9 +139,32 @@ def test_what_was_out_of_sight_stays_so() -> None:
 
 def test_ways_that_there_are_not_and_missing_mask_tokens_are_refused() -> None:
     without = tiny.byte_tokenizer(roberta=False)
-    with pytest.raises(ModelError, match="no mask token: remove tokens by 'delete' or 'attention'"):
+    with pytest.raises(ModelError, match="no mask token: remove tokens by 'delete', 'replace' or"):
         remove(encode(without, Example("good"), None), [0], "mask", without)
     with pytest.raises(InputError, match="delete, mask, attention, replace, not 'blur'"):
         check_removal("blur", WORDPIECE)
-    for removal in ("delete", "attention"):
+    for removal in ("delete", "attention", "replace"):
         check_removal(removal, without)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "token"),
+    [(WORDPIECE, "[UNK]"), (tiny.byte_tokenizer(roberta=True), "\u0120"), (tiny.piece_tokenizer(), "\u2581")],
+)
+def test_a_neutral_token_is_a_space_or_the_unknown_token(tokenizer: PreTrainedTokenizerFast, token: str) -> None:
+    assert tokenizer.convert_ids_to_tokens(neutral_token(tokenizer)) == token
+    encoding = encode(tokenizer, Example(TEXT), None)
+    changed = remove(encoding, GONE, "replace", tokenizer)
+    kept = [own for place, own in enumerate(changed.features["input_ids"]) if place not in GONE]
+    assert kept == [own for place, own in enumerate(encoding.features["input_ids"]) if place not in GONE]
+    assert {changed.features["input_ids"][place] for place in GONE} == {neutral_token(tokenizer)}
+    assert {**changed.features, "input_ids": None} == {**encoding.features, "input_ids": None}
+
+
+def test_the_end_of_text_is_no_neutral_token() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"<end>": 0, "good": 1, "<pad>": 2}, unk_token="<end>"))
+    own = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<end>", eos_token="<end>", pad_token="<end>")
+    with pytest.raises(ModelError, match="no neutral token: remove tokens by 'delete' or 'attention'"):
+        check_removal("replace", own)
+    own.pad_token = "<pad>"
+    assert neutral_token(own) == 2

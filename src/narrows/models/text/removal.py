@@ -20,7 +20,7 @@ def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
     if removal not in get_args(Removal):
         raise InputError(f"tokens are removed by {', '.join(get_args(Removal))}, not {removal!r}")
     if removal == "mask" and tokenizer.mask_token_id is None:
-        raise ModelError("the tokenizer has no mask token: remove tokens by 'delete' or 'attention'")
+        raise ModelError("the tokenizer has no mask token: remove tokens by 'delete', 'replace' or 'attention'")
     if removal == "replace":
         neutral_token(tokenizer)
 
