@@ -20,16 +20,7 @@ from narrows.attribution import Attribution, Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
 from narrows.data.example import Item, known_of
 from narrows.data.source import class_names, rows_of
-from narrows.errors import (
-    InputError,
-    LayerError,
-    ModelError,
-    NarrowsError,
-    TargetError,
-    count,
-    strict,
-    warn,
-)
+from narrows.errors import InputError, LayerError, ModelError, NarrowsError, TargetError, count, strict, warn
 from narrows.generation import GenerationAttribution
 from narrows.methods.batches import Tick, explain_in_batches
 from narrows.methods.cut_model import CutModel
@@ -39,9 +30,10 @@ from narrows.methods.response import Response, explain_response, write_response
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
+from narrows.models.heads.names import TaskName
 from narrows.models.heads.target import Target, as_plain, list_targets
 from narrows.models.hub.given import check_model
-from narrows.models.hub.loading import load_classifier
+from narrows.models.hub.loading import load_model
 from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget
 from narrows.models.text.long_text import LongTexts
@@ -130,28 +122,28 @@ class Explainer:
         method: str | Method = "fast",
         prior: PriorChoice = None,
         *,
+        task: TaskName | None = None,
         device: str | None = None,
         max_tokens: int | None = None,
         long_texts: LongTexts = "truncate",
         max_tokens_per_batch: int | None = None,
     ) -> "Explainer":
-        """Load a model and prepare to explain it.
+        """Load a model with its head and prepare to explain it.
 
         Args:
-            name: A demo model (``narrows models`` lists them), an id on the Hub, or a folder.
+            name: A demo model (``narrows models`` lists them), a folder, a ``.gguf`` file, or an id on the Hub.
             method: As for `Explainer`.
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
+            task: What its head is for, where the checkpoint does not say so, in a pipeline's words: ``"fill-mask"``.
             device: Where to run; None = the first GPU if there is one, else the CPU.
             max_tokens: As for `Explainer`.
             long_texts: As for `Explainer`.
             max_tokens_per_batch: As for `Explainer`.
 
         Raises:
-            ModelError: If there is no such model or it has no classification head.
+            ModelError: If there is no such model, or its head is missing or cannot be explained.
         """
-        if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-            raise ModelError(f"a model is loaded by its name or folder, not by {name!r:.60}")
-        loaded = load_classifier(os.fspath(name), device)
+        loaded = load_model(name, device, task)
         return cls(
             loaded.model,
             loaded.tokenizer,

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from narrows.data.example import Example
 from narrows.errors import InputError
 from narrows.evaluation import degradation
-from narrows.evaluation.degradation import Curves, degrade, removal_counts, share_counts
+from narrows.evaluation.degradation import Curves, removal_counts, share_counts
+from narrows.models.heads.task import Variant
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding, encode
+from removing import degrade_classes
 from tiny import Classifier
 
 EXAMPLES = [
@@ -104,7 +106,7 @@ def test_curves_are_those_of_one_forward_per_text_and_removal(
     classifier = make_classifier(family, seed=3)  # its decisions change on the way
     encodings = encoded(classifier)
     rankings = random_rankings(encodings)
-    found = degrade(*classifier, encodings, rankings, TARGETS, removal)  # type: ignore[arg-type]
+    found = degrade_classes(classifier, encodings, rankings, TARGETS, removal)  # type: ignore[arg-type]
     expected = degrade_by_hand(classifier, encodings, rankings, removal)
     assert found.shares == pytest.approx(expected.shares, abs=1e-5)
     for name in ("morf", "lerf"):
@@ -112,15 +114,16 @@ def test_curves_are_those_of_one_forward_per_text_and_removal(
         decisions = f"{name}_decisions"
         assert getattr(found, decisions).tolist() == getattr(expected, decisions).tolist()
     assert len(set(found.morf_decisions.ravel().tolist())) > 1
+    assert found.morf[:, 0] == pytest.approx(predict(*classifier, encodings)[range(4), TARGETS], abs=1e-9)
 
 
 @pytest.mark.parametrize("removal", ["delete", "attention"])
 def test_a_text_gets_the_same_curves_alone_as_among_others(any_classifier: Classifier, removal: str) -> None:
     encodings = encoded(any_classifier)
     rankings = random_rankings(encodings)
-    together = degrade(*any_classifier, encodings, rankings, TARGETS, removal)  # type: ignore[arg-type]
+    together = degrade_classes(any_classifier, encodings, rankings, TARGETS, removal)  # type: ignore[arg-type]
     for text, own in enumerate(zip(encodings, rankings, TARGETS, strict=True)):
-        alone = degrade(*any_classifier, *([part] for part in own), removal)  # type: ignore[arg-type]
+        alone = degrade_classes(any_classifier, *([part] for part in own), removal)  # type: ignore[arg-type]
         assert together.morf[text] == pytest.approx(alone.morf[0], abs=1e-5)
         assert together.lerf[text] == pytest.approx(alone.lerf[0], abs=1e-5)
 
@@ -128,7 +131,7 @@ def test_a_text_gets_the_same_curves_alone_as_among_others(any_classifier: Class
 def test_a_text_of_one_token_has_two_states(bert: Classifier) -> None:
     _, tokenizer = bert
     encoding = encode(tokenizer, Example("good"), None)
-    curves = degrade(*bert, [encoding], [[1]], [2])
+    curves = degrade_classes(bert, [encoding], [[1]], [2])
     whole, empty = (float(left_of(bert, encoding, gone, "delete")[2]) for gone in ([], [1]))
     assert curves.morf[0] == pytest.approx([whole] + [empty] * 9, abs=1e-5)
     assert curves.lerf.tolist() == curves.morf.tolist()
@@ -137,7 +140,7 @@ def test_a_text_of_one_token_has_two_states(bert: Classifier) -> None:
 @pytest.mark.parametrize("removal", ["delete", "mask", "attention"])
 def test_both_curves_end_without_any_content_token(bert: Classifier, removal: str) -> None:
     encodings = encoded(bert)
-    curves = degrade(*bert, encodings, random_rankings(encodings), TARGETS, removal)  # type: ignore[arg-type]
+    curves = degrade_classes(bert, encodings, random_rankings(encodings), TARGETS, removal)  # type: ignore[arg-type]
     for text, (encoding, target) in enumerate(zip(encodings, TARGETS, strict=True)):
         content = [i for i, segment in enumerate(encoding.segments) if segment is not None]
         empty = left_of(bert, encoding, content, removal)[target]
@@ -149,14 +152,14 @@ def test_both_curves_end_without_any_content_token(bert: Classifier, removal: st
 def test_tokens_of_both_texts_of_a_pair_are_ranked_together(bert: Classifier) -> None:
     _, tokenizer = bert
     pair = encode(tokenizer, Example("good film", "bad act"), None)
-    curves = degrade(*bert, [pair], [[2, 4, 5, 1]], [0])  # film, bad, act, good
+    curves = degrade_classes(bert, [pair], [[2, 4, 5, 1]], [0])  # film, bad, act, good
     for k, gone in ((1, [2]), (4, [2, 4]), (6, [2, 4, 5])):
         assert curves.morf[0, k] == pytest.approx(float(left_of(bert, pair, gone, "delete")[0]), abs=1e-5)
 
 
 def test_decisions_are_the_likeliest_classes_not_the_targets(bert: Classifier) -> None:
     encodings = encoded(bert)
-    curves = degrade(*bert, encodings, random_rankings(encodings), TARGETS)
+    curves = degrade_classes(bert, encodings, random_rankings(encodings), TARGETS)
     assert curves.morf_decisions[:, 0].tolist() == predict(*bert, encodings).argmax(axis=1).tolist()
     assert curves.morf_decisions[:, 0].tolist() == curves.lerf_decisions[:, 0].tolist()
     assert curves.morf_decisions.shape == curves.lerf_decisions.shape == (4, 10)
@@ -166,24 +169,24 @@ def test_nothing_is_run_twice(bert: Classifier, monkeypatch: pytest.MonkeyPatch)
     """A text of n tokens has at most n + 1 states in each order, and both orders share their ends."""
     states: list[int] = []
 
-    def counting(model: object, tokenizer: object, variants: list[Encoding]) -> np.ndarray:
+    def counting(model: object, tokenizer: object, task: object, variants: list[Variant], _: object) -> np.ndarray:
         states.append(len(variants))
-        return np.full((len(variants), 3), 1 / 3)
+        return np.full((len(variants), 2), 1 / 3)
 
-    monkeypatch.setattr(degradation, "predict", counting)
+    monkeypatch.setattr(degradation, "run_variants", counting)
     encoding = encode(bert[1], Example("good film not"), None)
-    degrade(*bert, [encoding] * 2, [[3, 2, 1]] * 2, [0, 0])
+    degrade_classes(bert, [encoding] * 2, [[3, 2, 1]] * 2, [0, 0])
     assert states == [2 * 6]  # none, first, first two, all; last, last two
 
 
 def test_a_map_or_a_target_too_few_and_ways_that_there_are_not_are_refused(bert: Classifier) -> None:
     encodings = encoded(bert)
     with pytest.raises(ValueError, match="shorter"):
-        degrade(*bert, encodings, random_rankings(encodings)[:-1], TARGETS)
+        degrade_classes(bert, encodings, random_rankings(encodings)[:-1], TARGETS)
     with pytest.raises(InputError, match="not 'blur'"):
-        degrade(*bert, encodings, random_rankings(encodings), TARGETS, "blur")  # type: ignore[arg-type]
+        degrade_classes(bert, encodings, random_rankings(encodings), TARGETS, "blur")  # type: ignore[arg-type]
 
 
 def test_no_texts_have_no_curves(bert: Classifier) -> None:
-    curves = degrade(*bert, [], [], [])
+    curves = degrade_classes(bert, [], [], [])
     assert curves.morf.shape == curves.lerf_decisions.shape == (0, 10)

@@ -15,7 +15,8 @@ from narrows.cli import terminal
 from narrows.cli.terminal import say
 from narrows.data.example import Example
 from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning
-from narrows.models.heads.target import Contrast, Target
+from narrows.models.heads.names import TaskName
+from narrows.models.heads.target import Choice, Contrast, Tag, Target
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from narrows.methods import Method
 
 ALL = "all"
+TARGET = "What to explain: a label, a continuation, a filling or an answer; default: what is predicted."
 PAGES = (".html", ".htm")
 WINDOW = 2  # batches that are explained together: long enough to sort by length, short enough to show progress
 
@@ -33,12 +35,14 @@ commands = typer.Typer()
 @commands.command()
 def explain(  # noqa: PLR0913 - every option of the command
     text: Annotated[str | None, typer.Argument(help="The text to explain; - reads stdin.", show_default=False)] = None,
-    pair: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
+    pair: Annotated[str | None, typer.Option(help="The second text of a pair; the context of a question.")] = None,
     model: terminal.ModelOption = "sentiment",
+    task: terminal.TaskOption = None,
     method: Annotated[str, typer.Option(help="How: NAME[:setting=value...]; see 'narrows methods'.")] = "fast",
     layer: Annotated[str | None, typer.Option(help="After which block: 3, or 1,3,5; 'all': one map for each.")] = None,
-    target: Annotated[str | None, typer.Option(help="Label to explain; default: the predicted one.")] = None,
-    against: Annotated[str | None, typer.Option(help="Explain why --target rather than this label.")] = None,
+    target: Annotated[str | None, typer.Option(help=TARGET)] = None,
+    against: Annotated[str | None, typer.Option(help="Explain why --target rather than this.")] = None,
+    word: Annotated[str | None, typer.Option(help="Of a tagger: whose tag, by the word or its number from 0.")] = None,
     generate: Annotated[int | None, typer.Option(help="Explain each token of what the model writes: so many.")] = None,
     response: Annotated[str | None, typer.Option(help="Explain each token of this response to the text.")] = None,
     prior: Annotated[str | None, typer.Option(help="File, 'instance' or 'residual'; default: the model's.")] = None,
@@ -54,18 +58,20 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("give one text to explain, or many with --file")
     if (file is None) != (out is None):
         raise InputError("--file and --out go together")
-    if file is not None and (pair is not None or html is not None or as_json or layer == ALL):
-        raise InputError("--file takes neither --pair, --html, --json nor --layer all; the file holds the pairs")
+    if file is not None and (pair is not None or html is not None or as_json or layer == ALL or word is not None):
+        refused = "--pair, --word, --html, --json nor --layer all"
+        raise InputError(f"--file takes neither {refused}; the file holds the pairs")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
     per_token = generate is not None or response is not None
-    if per_token and ((None not in (generate, response)) or file or pair or target or against or layer == ALL):
+    if per_token and (None not in (generate, response) or file or pair or target or word or layer == ALL):
         raise InputError("--generate or --response goes with one text, without --file, --pair, --target or --layer all")
-    text, pair, target, against = map(terminal.decoded, (text, pair, target, against))
-    asked = Contrast(target, against) if target is not None and against is not None else target
+    text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
     _check(html, file, out)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
-    explainer = _load_explainer(model, method, layer, prior, device)
+    choice = Contrast(target, against) if target is not None and against is not None else target
+    asked = choice if word is None or example is None else _tag(word, choice, example.text)
+    explainer = _load_explainer(model, method, layer, prior, task, device)
     if example is not None and per_token:
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
@@ -80,6 +86,7 @@ def explain(  # noqa: PLR0913 - every option of the command
 def serve(
     port: Annotated[int, typer.Option(help="Where to serve, for this machine only; 0 = any free port.")] = 7860,
     model: Annotated[list[str] | None, typer.Option(help="One on offer; again for more; default: the demos.")] = None,
+    task: terminal.TaskOption = None,
     max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 256,
     device: terminal.DeviceOption = None,
 ) -> None:
@@ -89,7 +96,7 @@ def serve(
     from narrows.models.hub import bundled
 
     offered = model or sorted(bundled.names(), key=lambda name: name != "sentiment")
-    shelf = Shelf(offered, device, max_tokens)
+    shelf = Shelf(offered, device, max_tokens, task)
     tell = "narrows: the page is at {}; Ctrl-C stops it"
     run, _ = stoppable(shelf, port, lambda address: typer.echo(tell.format(address), err=True))
     run()
@@ -118,7 +125,14 @@ def _check(html: Path | None, file: Path | None, out: Path | None) -> None:
         output.check_writable(out)
 
 
-def _load_explainer(model: str, method: str, layer: str | None, prior: str | None, device: str | None) -> "Explainer":
+def _tag(word: str, choice: Choice, text: str) -> Tag:
+    """Ask for the tag of a word; a number counts words, unless it stands in the text."""
+    return Tag(int(word) if word.isdecimal() and word not in text else word, choice)
+
+
+def _load_explainer(
+    model: str, method: str, layer: str | None, prior: str | None, task: TaskName | None, device: str | None
+) -> "Explainer":
     """Load what was asked for, the model last: a wrong method, layer or prior is found before."""
     from narrows.bottleneck.prior import find_prior
     from narrows.explainer import Explainer
@@ -130,7 +144,8 @@ def _load_explainer(model: str, method: str, layer: str | None, prior: str | Non
         if "layer" not in settings_of(type(found)):
             raise InputError(f"--layer: the method {method} has no layer")
         found = found if layer == ALL else find_method(f"{method}:layer={layer}")
-    return Explainer.from_pretrained(model, found, None if prior is None else find_prior(prior), device=device)
+    own = None if prior is None else find_prior(prior)
+    return Explainer.from_pretrained(model, found, own, task=task, device=device)
 
 
 def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: Path | None) -> None:

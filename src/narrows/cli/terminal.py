@@ -13,6 +13,8 @@ from rich.text import Text
 
 from narrows.data.example import Example
 from narrows.errors import DataError, InputError, NarrowsError
+from narrows.models.heads.names import TaskName
+from narrows.run.settings import MODEL, TASK
 from narrows.viz.spans import one_line
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 
-ModelOption = Annotated[str, typer.Option(help="A demo model (see 'narrows models'), an id on the Hub, or a folder.")]
+ModelOption = Annotated[str, typer.Option(help=MODEL)]
+TaskOption = Annotated[TaskName | None, typer.Option(help=TASK)]
 DeviceOption = Annotated[str | None, typer.Option(help="Where to run: cpu, cuda, ...; default: a GPU if there is one.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Most texts that share a forward pass.")]
 

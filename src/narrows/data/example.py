@@ -11,7 +11,7 @@ from narrows.errors import InputError, shown
 PAIR_COLUMNS: tuple[tuple[str, str], ...] = (("text", "text_pair"), ("premise", "hypothesis"))
 PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("question", "context"))
 SINGLE_COLUMNS = ("text", "sentence")
-LABEL_COLUMNS = ("label", "gold_label")
+LABEL_COLUMNS = ("label", "gold_label", "target")
 ID_COLUMNS = ("id", "idx")
 OPTIONAL_COLUMNS = {second for _, second in PAIR_COLUMNS}.difference(SINGLE_COLUMNS).union(LABEL_COLUMNS, ID_COLUMNS)
 COLUMNS = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
@@ -61,7 +61,7 @@ class Example:
             if not isinstance(text, str):
                 raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
             return cls(text)
-        label, own_id = (next((row[c] for c in columns if c in row), None) for columns in (LABEL_COLUMNS, ID_COLUMNS))
+        label, own_id = _label_of(row), next((row[c] for c in ID_COLUMNS if c in row), None)
         for first, second in PAIR_COLUMNS:
             if not (is_missing(row.get(first)) or is_missing(row.get(second))):
                 return cls(row[first], row[second], label, own_id)
@@ -114,6 +114,17 @@ def as_row(item: Any) -> Mapping[str, Any] | None:
     return {name: item[name] for name in item.keys()} if callable(getattr(item, "keys", None)) else None  # noqa: SIM118
 
 
+def _label_of(row: Mapping[str, Any]) -> Any:
+    """Find the label in a row; of the column ``target`` only names and indices: others hold what a regression has."""
+    for column in LABEL_COLUMNS:
+        label = row.get(column)
+        if column in row and (
+            column != "target" or (isinstance(label, str | Integral) and not isinstance(label, bool))
+        ):
+            return label
+    return None
+
+
 def known_of(item: Any) -> dict[str, Any]:
     """Give what the row of an error tells of an item, so far as it can be read: text, text_pair, id, gold label."""
     try:
@@ -121,7 +132,7 @@ def known_of(item: Any) -> dict[str, Any]:
         texts = {"text": example.text, "text_pair": example.text_pair}
     except InputError:
         row, texts = as_row(item) or {}, {}
-        own_id, label = (next((row[c] for c in columns if c in row), None) for columns in (ID_COLUMNS, LABEL_COLUMNS))
+        own_id, label = next((row[c] for c in ID_COLUMNS if c in row), None), _label_of(row)
         try:
             example = Example("-", label=label, id=own_id)
         except InputError:  # half a character in one of them

@@ -179,14 +179,20 @@ class ComparisonDict(TypedDict):
     win_rate: float  # share of the texts on which ``method`` is the better one, 0 to 1
 
 
-class RunSummary(TypedDict):
+class LeftOutDict(TypedDict, total=False):
+    """What files of older versions lack."""
+
+    left_out: int  # texts that one of the methods could not explain: none of them is measured on these
+
+
+class RunSummary(LeftOutDict):
     """Several methods on one data set."""
 
     dataset: str
     split: str
-    instances: int
-    target: str  # "gold", "predicted" or a label
-    removal: str
+    instances: int  # texts that the figures are of
+    target: str  # "gold", "predicted", a label or a continuation
+    removal: str  # "delete-keep-read" where the token at which the answer is read was never removed
     model: str
     max_tokens: int | None
     methods: dict[str, MethodSummary]

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from narrows.attribution import Attribution
-from narrows.methods.method import Batch, Names, Scores, content_positions, in_rows
-from narrows.methods.perturbation import VARIANTS, Removing, check_batch, leave_one_out, predict_present
+from narrows.methods.method import Batch, Names, Scores
+from narrows.methods.perturbation import VARIANTS, Removing, in_rows, leave_one_out, predict_present, removable_tokens
 from narrows.models.text.removal import Removal
 
 ENDS = 1e6  # weight of the whole and the empty text, without end in theory
@@ -34,14 +34,13 @@ class KernelShap(Removing):
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Explain one text after the other: each draws its own presences."""
-        check_batch(batch, self.removal)
         scores = [self._scores(batch.take([row]))[0] for row in range(len(batch))]
-        return batch.attributions(self, in_rows(batch, scores))
+        return batch.attributions(self, in_rows(batch, scores, self.removal))
 
     def _scores(self, text: Batch) -> Scores:
-        """Score the content tokens of a batch of one text, (1, content tokens)."""
-        tokens = len(content_positions(text.encodings[0]))
-        if tokens == 1:  # no distribution of sizes to draw from
+        """Score the removable tokens of a batch of one text, (1, removable tokens)."""
+        tokens = len(removable_tokens(text, self.removal)[0])
+        if tokens < 2:  # no distribution of sizes to draw from
             return leave_one_out(text, self.removal)
         seed = int(text.generator(self.seed, 0).integers(2**63))
         present = _draw(self.samples, tokens, torch.Generator().manual_seed(seed))

@@ -10,8 +10,8 @@ from narrows.attribution import Attribution
 from narrows.data.example import Example
 from narrows.data.words import group_tokens
 from narrows.methods.captum import load
-from narrows.methods.method import Batch, Names, Scores, content_positions
-from narrows.methods.perturbation import Removing, check_batch, predict_present
+from narrows.methods.method import Batch, Names, Scores
+from narrows.methods.perturbation import Removing, predict_present, removable_tokens
 from narrows.models.text.encoding import Encoding
 from narrows.models.text.removal import Removal
 
@@ -35,16 +35,17 @@ class Lime(Removing):
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Explain one text after the other."""
-        check_batch(batch, self.removal)
         return batch.attributions(self, [self._scores(batch.take([row])) for row in range(len(batch))])
 
     def _scores(self, text: Batch) -> Scores:
         """Score the tokens of a batch of one text."""
-        encoding = text.encodings[0]
-        words = _words(text.examples[0], encoding)
+        encoding, tokens = text.encodings[0], removable_tokens(text, self.removal)[0]
+        words = _words(text.examples[0], encoding, tokens)
+        if not words:
+            return np.zeros(len(encoding))
         random_state = int(text.generator(self.seed, 0).integers(2**31))
         explainer = load(self.package).LimeTextExplainer(feature_selection="none", random_state=random_state)
-        numbers, predictor = " ".join(map(str, range(len(words)))), _predictor(text, words, self.removal)
+        numbers, predictor = " ".join(map(str, range(len(words)))), _predictor(text, words, tokens, self.removal)
         options = {"labels": (1,), "num_features": len(words), "num_samples": self.samples}
         explanation = explainer.explain_instance(numbers, predictor, **options)
         scores = np.zeros(len(encoding))
@@ -53,26 +54,26 @@ class Lime(Removing):
         return scores
 
 
-def _predictor(text: Batch, words: Sequence[Sequence[int]], removal: Removal) -> Any:
+def _predictor(text: Batch, words: Sequence[Sequence[int]], tokens: Sequence[int], removal: Removal) -> Any:
     """Make the function that the package calls: from perturbed strings to not target and target, (strings, 2)."""
-    content = content_positions(text.encodings[0])
 
     def probabilities(strings: Sequence[str]) -> Scores:
         present = np.zeros((len(strings), len(text.encodings[0])), dtype=np.bool_)
         for row, string in enumerate(strings):
             for word in string.split():
                 present[row, words[int(word)]] = True
-        p = predict_present(text, [0] * len(strings), present[:, content], removal)
+        p = predict_present(text, [0] * len(strings), present[:, tokens], removal)
         return np.stack([1 - p, p], axis=1)
 
     return probabilities
 
 
-def _words(example: Example, encoding: Encoding) -> list[list[int]]:
-    """List the tokens of each word, text by text of a pair."""
+def _words(example: Example, encoding: Encoding, tokens: Sequence[int]) -> list[list[int]]:
+    """List the tokens of each word, of those that can be removed, text by text of a pair."""
     words: list[list[int]] = []
     for segment, text in enumerate((example.text, example.text_pair)):
         own = [position for position, of in enumerate(encoding.segments) if of == segment]
         spans = [span for position in own if (span := encoding.offsets[position]) is not None]
         words += [[own[token] for token in word] for word in group_tokens(text or "", spans)]
-    return words
+    removed = [[token for token in word if token in tokens] for word in words]
+    return [word for word in removed if word]

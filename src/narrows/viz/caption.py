@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from narrows.data.schema import AttributionDict
 from narrows.viz.spans import Span, content, one_line, unplaced, visible
@@ -152,6 +153,24 @@ def sentences(attribution: AttributionDict) -> list[str]:
     return [sentence for sentence in (own, missed(attribution), needed(attribution)) if sentence]
 
 
+def target_name(attribution: AttributionDict) -> str:
+    """Return the target as pictures name it: a label, or text and ids, "' Paris' (id 7042)"."""
+    tokens = attribution["record"].get("target_tokens")
+    return " rather than ".join(map(_spelled, tokens)) if tokens else attribution["target"]
+
+
+def label_name(attribution: AttributionDict, name: str) -> str:
+    """Return a label as pictures name it; what a language model could say stands in quotes, for it may be a space."""
+    if name == attribution["target"]:
+        return target_name(attribution)
+    return name if attribution["record"].get("target_tokens") is None else repr(name)
+
+
+def _spelled(tokens: Mapping[str, Any]) -> str:
+    ids = tokens["ids"]
+    return f"{tokens['text']!r} ({'id' if len(ids) == 1 else 'ids'} {', '.join(map(str, ids))})"
+
+
 def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]:
     """Return the `count` most probable labels, always with the target, and how many labels are left out."""
     target, predicted, every = attribution["target"], attribution["predicted"], attribution["probabilities"]
@@ -162,7 +181,8 @@ def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]
     holders = (("predicted", predicted), ("target", target))
     roles = {name: ", ".join(role for role, holder in holders if holder == name) for name in names}
     typical = {target: attribution["typical"]} if target in every else {}
-    return [Label(name, every.get(name), roles[name], typical.get(name)) for name in names], hidden
+    shown = ((label_name(attribution, name), every.get(name), roles[name], typical.get(name)) for name in names)
+    return [Label(*label) for label in shown], hidden
 
 
 def probability(attribution: AttributionDict) -> str:
@@ -179,7 +199,7 @@ def chance(p: float | None, typical: float | None) -> str:
 def heading(attribution: AttributionDict) -> str:
     """Return what a map is of, on one line: the target with its probability, and the method."""
     p = probability(attribution)
-    return f"{attribution['target']}{p and f' ({p})'}, {origin(attribution)}"
+    return f"{target_name(attribution)}{p and f' ({p})'}, {origin(attribution)}"
 
 
 def total(attribution: AttributionDict) -> float:

@@ -66,7 +66,7 @@ def plot_series(
         name_strip(strip, tokens[part], special[part], names)
         strip.set_xlim(-0.5, per_strip - 0.5)  # cells are as wide in the last strip, which may have fewer
         strip.set_ylabel(short_name(what))
-    title = f"target: {short_name(first['target'])}"
+    title = f"target: {short_name(caption.target_name(first))}"
     if count < len(tokens):
         title += f" (the first {count} of {len(tokens)} tokens)"
     strips[0].set_title(title)

@@ -207,6 +207,12 @@ class Likelihood(Goal):
         return torch.stack([goal(logits) for goal in self.goals]).sum(dim=0)
 
 
+def all_of(ids: Sequence[int]) -> Goal:
+    """Aim at tokens of a language model, each at the next place of those that are read."""
+    goals = tuple(At(place, OneOf(token)) for place, token in enumerate(ids))
+    return goals[0] if len(goals) == 1 else Together(goals)
+
+
 def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:
     """Compute the loss of each text by its own goal: (batch, samples, ...) -> nats, (batch, samples)."""
     logits, classes = _wide(goals, logits)

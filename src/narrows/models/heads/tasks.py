@@ -10,38 +10,48 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.data.words import group_tokens, trim_span, word_span
+from narrows.data.words import group_tokens, word_span
 from narrows.errors import InputError, ModelError, TargetError, warn
 from narrows.models.cut.blocks import text_config
+from narrows.models.heads.answering import Answering
 from narrows.models.heads.classifying import Classifying, name_classes
 from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
-from narrows.models.heads.goals import At, Likelihood, Span, Together
-from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag, Target
+from narrows.models.heads.goals import At, Goal, Likelihood, Together
+from narrows.models.heads.names import cannot_explain, find_head
+from narrows.models.heads.target import Blank, Choice, Contrast, Distribution, Tag, Target
 from narrows.models.heads.targets import class_labels
-from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Rival, Task, choose, list_probabilities
-from narrows.models.text.encoding import Encoding, private_tokenizer, take
+from narrows.models.heads.task import (
+    Names,
+    Question,
+    Resolved,
+    Rival,
+    TargetTokens,
+    Task,
+    Variant,
+    choose,
+    list_probabilities,
+    spell_goal,
+)
+from narrows.models.text.encoding import Encoding, join, nothing, padding_id, private_tokenizer, take
 
-CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
-NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
-LONGEST_ANSWER = 30  # tokens, of a predicted answer
 MOST_WORDS = 8  # in a message
 MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
 
 
 def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Task:
     """Return the task of a model; a class with a name of the user's own counts as a classifier."""
-    name = type(model).__name__
-    if name.endswith("ForTokenClassification"):
-        return _Tagging(model)
-    if name.endswith("ForQuestionAnswering"):
-        return _Answering()
-    if name.endswith("ForMaskedLM"):
-        return _Filling(tokenizer)
-    if name.endswith(CAUSAL) and text_config(model).model_type not in NOT_CAUSAL:
-        return _Continuing(tokenizer)
-    if name.endswith((*CAUSAL, "ForConditionalGeneration", "WithLMHeadModel", "ForMultipleChoice", "ForPreTraining")):
-        can = "classifiers, taggers, masked and causal language models and models that answer questions can"
-        raise ModelError(f"the output of {name} cannot be explained; {can}")
+    called, kind = type(model).__name__, text_config(model).model_type
+    if refused := cannot_explain(called, kind):
+        raise ModelError(refused)
+    match find_head(called, kind):
+        case "token-classification":
+            return _Tagging(model)
+        case "question-answering":
+            return Answering()
+        case "fill-mask":
+            return _Filling(tokenizer)
+        case "text-generation":
+            return _Continuing(tokenizer, padding_id(model, tokenizer))
     return Classifying(model)
 
 
@@ -56,16 +66,29 @@ class _Tagging(Task):
         return question
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        place, word, tag = _tagged(question)
+        (place, *_), word, tag = _tagged(question)
         own = logits[place]
         names = name_classes(class_labels(self.model, len(own)))
         goal, described = choose(tag.label, own, names)
         listed = list_probabilities(own, names, goal)
         return Resolved(At(place, goal), f"{described} of {word!r}", names.name(int(own.argmax())), listed)
 
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep the word that is asked for."""
+        return frozenset(_tagged(question)[0])
 
-def _tagged(question: Question) -> tuple[int, str, Tag]:
-    """Find the first token of the word that is asked for, the word, and its tag."""
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Look where the word is now."""
+        moved = replace(goal, place=places.index(goal.place)) if isinstance(goal, At) else goal
+        return super().vary(question, moved, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the word's tag."""
+        return int(logits[variant.goal.place].argmax())  # type: ignore[attr-defined]
+
+
+def _tagged(question: Question) -> tuple[list[int], str, Tag]:
+    """Find the tokens of the word that is asked for, of which the first is tagged, the word, and its tag."""
     encoding, text, target = question.encoding, question.example.text, question.target
     positions = [position for position, segment in enumerate(encoding.segments) if segment == 0]
     spans = [offset for position in positions if (offset := encoding.offsets[position]) is not None]
@@ -84,64 +107,7 @@ def _tagged(question: Question) -> tuple[int, str, Tag]:
         number = found[0]
     if not 0 <= number < len(words):
         raise TargetError(f"no word {number}: the text has words 0 to {len(words) - 1}, {listed}")
-    return positions[groups[number][0]], words[number], target
-
-
-class _Answering(Task):
-    """Targets of a question answering head, logits (tokens, 2): `Answer`, a string in the second text, or None."""
-
-    def prepare(self, question: Question) -> Question:
-        if question.example.text_pair is None:
-            raise InputError("a question needs a second text with the answer: give {'question': ..., 'context': ...}")
-        return question
-
-    def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        length = len(question.encoding)
-        log_p = logits[:length].cpu().double().log_softmax(dim=0)
-        best = _best_spans(question.encoding, log_p)
-        candidates = best if question.target is None else _spans_of(question)
-        p = {span: float((log_p[span[0], 0] + log_p[span[1], 1]).exp()) for span in [*best, *candidates]}
-        chosen = max(candidates, key=lambda span: float(log_p[span[0], 0] + log_p[span[1], 1]))
-        described = {span: _written(question, span) for span in [*best, chosen]}
-        probabilities: dict[str, float] = {}
-        for span in sorted(described, key=lambda span: -p[span]):
-            probabilities.setdefault(described[span], p[span])
-        return Resolved(Span(*chosen, length), described[chosen], described[best[0]], probabilities)
-
-
-def _best_spans(encoding: Encoding, log_p: Tensor) -> list[tuple[int, int]]:
-    """Find the most probable spans of the second text, the best first."""
-    second = torch.tensor([segment == 1 for segment in encoding.segments])
-    scores = log_p[:, 0].unsqueeze(1) + log_p[:, 1].unsqueeze(0)  # (start, end)
-    allowed = torch.ones_like(scores, dtype=torch.bool).triu().tril(LONGEST_ANSWER - 1)
-    scores = scores.masked_fill(~(allowed & second.unsqueeze(0) & second.unsqueeze(1)), -torch.inf)
-    places = scores.flatten().topk(min(MOST_LISTED, int(torch.isfinite(scores).sum()))).indices.tolist()
-    return [divmod(place, len(encoding)) for place in places]
-
-
-def _spans_of(question: Question) -> list[tuple[int, int]]:
-    """Find the first and last token of the answer that is asked for, everywhere it occurs."""
-    context, target = question.example.text_pair or "", question.target
-    if isinstance(target, Answer):
-        wanted = [(target.start, target.end)]
-    elif isinstance(target, str) and target.strip():
-        wanted = [(at, at + len(target)) for at in range(len(context)) if context.startswith(target, at)]
-    else:
-        raise TargetError(f"an answer is given as a string or as Answer(start, end), not as {target!r}")
-    pairs = zip(question.encoding.segments, question.encoding.offsets, strict=True)
-    second = [(place, offset) for place, (segment, offset) in enumerate(pairs) if segment == 1 and offset is not None]
-    found = [[place for place, offset in second if offset[0] < end and offset[1] > start] for start, end in wanted]
-    spans = [(places[0], places[-1]) for places in found if places]
-    if not spans:
-        raise TargetError(f"the answer {target!r} does not occur in {context!r:.60}")
-    return spans
-
-
-def _written(question: Question, span: tuple[int, int]) -> str:
-    """Return an answer as it is written in the text."""
-    context = question.example.text_pair or ""
-    first, last = (question.encoding.offsets[place] or (0, 0) for place in span)
-    return context[slice(*trim_span(context, first[0], last[1]))]
+    return [positions[token] for token in groups[number]], words[number], target
 
 
 def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
@@ -193,7 +159,26 @@ class _Filling(Task):
         names = _name_tokens(self.tokenizer, logits[0])
         goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
         predicted = names.name(int(logits[0].argmax()))
-        return Resolved(At(0, goal), described, predicted, list_probabilities(logits[0], names, goal))
+        listed = list_probabilities(logits[0], names, goal)
+        return Resolved(At(0, goal), described, predicted, listed, spell_goal(goal, names))
+
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep the blank."""
+        return frozenset([_blank_of(question, self.tokenizer)[0]])
+
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Count which blank it is now: others may be gone, and removed tokens may be masks."""
+        place, choice = _blank_of(question, self.tokenizer)
+        before = left.features["input_ids"][: places.index(place)].count(self.tokenizer.mask_token_id)
+        return super().vary(replace(question, target=Blank(before, choice)), goal, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the most probable filling."""
+        return int(logits[0].argmax())
+
+    def count_logits(self, model: PreTrainedModel, question: Question) -> int:
+        """Count those of one position."""
+        return _vocabulary(model)
 
 
 def _blank_of(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[int, Choice]:
@@ -220,6 +205,7 @@ class _Continuing(Task):
     # The model reads a given continuation, except its last token, so it is explained too, as the second text of the
     # example. Without a mask of their own, its tokens would carry the text past the bottleneck.
     tokenizer: PreTrainedTokenizerBase
+    padding: int
 
     takes_ids = True
 
@@ -263,23 +249,55 @@ class _Continuing(Task):
     def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> Any:
         counts = [(len(question.encoding), len(self._wanted(question))) for question in questions]
         most = max(wanted for _, wanted in counts)
-        places = [[*range(end - wanted, end), *[end - 1] * (most - wanted)] for end, wanted in counts]
+        firsts = [self.read_at(question) for question in questions]
+        rows = zip(firsts, counts, strict=True)
+        places = [[first, *range(end - wanted + 1, end), *[end - 1] * (most - wanted)] for first, (end, wanted) in rows]
         return _head_reading(model, places)
+
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep a continuation that is the target whole: the model reads it as it would have written it."""
+        end = len(question.encoding)
+        return frozenset(range(end - len(self._wanted(question)) + 1, end))
+
+    def read_at(self, question: Question) -> int:
+        """Return the last position of the prompt, of those that other tokens see."""
+        last = len(question.encoding) - len(self._wanted(question))
+        seen = question.encoding.features.get("attention_mask", [1] * (last + 1))
+        return next((place for place in range(last, 0, -1) if seen[place]), 0)
+
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Put padding where no token of a prompt is left to read at: decoders need not have special ones."""
+        read = len(self._wanted(question)) - 1
+        prompt = len(left) - read
+        if not any(left.features.get("attention_mask", [1] * len(left))[:prompt]):
+            kept = range(prompt, len(left))
+            left, places = join(nothing(left, self.padding), take(left, kept)), [-1, *(places[at] for at in kept)]
+        return super().vary(question, goal, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the most probable next token."""
+        return int(logits[0].argmax())
+
+    def count_logits(self, model: PreTrainedModel, question: Question) -> int:
+        """Count those of the positions that are read."""
+        return len(self._wanted(question)) * _vocabulary(model)
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
         names = _name_tokens(self.tokenizer, logits[0])
         chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
         goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
-        described, predicted = chosen[0][1], names.name(int(logits[0].argmax()))
-        if isinstance(target := question.target, Continuation) and target.rival:
-            goal = Likelihood(goals)
-            return Resolved(goal, target.name, predicted, {target.name: float((-goal(logits.unsqueeze(0))).exp())})
+        described, tokens = chosen[0][1], spell_goal(chosen[0][0], names)
+        predicted = names.name(int(logits[0].argmax()))
         if isinstance(target := question.target, Continuation):
-            described = target.name
+            described, tokens = target.name, (TargetTokens(target.text, list(target.ids)),)
+            if target.rival:
+                goal = Likelihood(goals)
+                p = {target.name: float((-goal(logits.unsqueeze(0))).exp())}
+                return Resolved(goal, target.name, predicted, p, tokens)
             if target.name == target.text:
                 self._warn_of_spelling(question, target, logits[0])
         listed = list_probabilities(logits[0], names, chosen[0][0])
-        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed)
+        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed, tokens)
 
     def _wanted(self, question: Question) -> list[Choice]:
         """List what is asked for at each position, from the next token on."""
@@ -299,6 +317,10 @@ class _Continuing(Task):
             if better - own > MUCH and better > LIKELY:
                 said = f"{target.text!r:.60} hardly follows {text[-30:]!r}: its first token has p = {math.exp(own):.2g}"
                 warn(f"{said}, that of {other!r:.60} p = {math.exp(better):.2g}")
+
+
+def _vocabulary(model: PreTrainedModel) -> int:
+    return int(text_config(model).vocab_size)
 
 
 @contextmanager

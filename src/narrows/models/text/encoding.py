@@ -65,6 +65,19 @@ def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
     return replace(encoding, features=features, tokens=tokens, offsets=offsets, segments=segments)
 
 
+def nothing(like: Encoding, padding: int) -> Encoding:
+    """Make what stands for a text without tokens: one padding token, which the model sees."""
+    features = {name: [{"input_ids": padding, "attention_mask": 1}.get(name, 0)] for name in like.features}
+    return replace(like, features=features, tokens=("",), offsets=(None,), segments=(None,))
+
+
+def join(first: Encoding, second: Encoding) -> Encoding:
+    """Put the tokens of two encodings with the same model inputs one after the other."""
+    features = {name: [*own, *second.features[name]] for name, own in first.features.items()}
+    parts = {name: getattr(first, name) + getattr(second, name) for name in ("tokens", "offsets", "segments")}
+    return replace(first, features=features, **parts)
+
+
 def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
     """Tokenize a text or a pair, with special tokens; one beyond the limit is cut, and the lost tokens are counted."""
     if not tokenizer.is_fast:

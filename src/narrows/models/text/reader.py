@@ -115,7 +115,10 @@ class Reader:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
         target = as_plain(target)
         chat = is_chat(item) and read_chat(self._tokenizer, cast("Any", item), self.task.takes_ids)
-        pieces = divide(self._tokenizer, chat or Example.of(item), self.limit, self._long_texts)
+        example = chat or Example.of(item)
+        if _is_gold(target):
+            target = self.task.gold(example)
+        pieces = divide(self._tokenizer, example, self.limit, self._long_texts)
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
         rivals = self.task.rivals(target)
