@@ -26,7 +26,7 @@ from narrows.methods.response import Response
 
 PROMPT, RESPONSE = "it is not a", " very good film"
 TEXTS = ["a good film", "it is not bad", "the acting is superb", "a very bad film it is"]
-MANY = Evidence(layer=2, points=60, iterations=1, interval=(0.0, 1.0))
+MANY = Evidence(layer=2, points=60, iterations=1, interval=(0.0, 1.0), leave_out=False)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,13 @@ def one_by_one(explainer: Explainer, text: str, response: str) -> list[Attributi
 
 
 @pytest.mark.parametrize("stem", ["Llama", "GPT2", "Gemma2"])
-@pytest.mark.parametrize("method", ["fast", "complete:points=4", "fast:layer=1:points=5"])
-def test_shared_passes_give_what_one_by_one_gives(stem: str, method: str) -> None:
+@pytest.mark.parametrize(
+    "method", ["complete:points=4", "fast:layer=1:points=5:leave_out=false", "best:leave_out=false"]
+)
+def test_shared_passes_give_what_one_by_one_gives(stem: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    follow = response_module.follow_paths
+    monkeypatch.setattr(response_module, "follow_paths", lambda *args: passes.append(1) or follow(*args))
     classifier = families.of_task(stem, "LMHeadModel" if stem == "GPT2" else "ForCausalLM")
     explainer = Explainer(*classifier, method, estimate_prior(*classifier, TEXTS))
     shared, slow = explainer(PROMPT, RESPONSE, per_token=True), one_by_one(explainer, PROMPT, RESPONSE)
@@ -71,7 +76,9 @@ def test_shared_passes_give_what_one_by_one_gives(stem: str, method: str) -> Non
         assert own.typical == pytest.approx(other.typical, abs=1e-5)
         assert own.rise == (None if other.rise is None else pytest.approx(other.rise, abs=1e-3))
         assert own.probability == pytest.approx(other.probability, abs=1e-5)
+        assert own.record == {**other.record, "output": len(own.tokens)}
     assert shared.method["settings"]["iterations"] == 1
+    assert len(passes) == len(shared.layers or ())
 
 
 def test_an_output_is_what_the_next_token_is_behind_the_same_text(llama: tiny.Classifier, prior: Prior) -> None:
@@ -94,7 +101,7 @@ def test_no_output_sees_what_comes_later(found: GenerationAttribution) -> None:
 def test_a_model_whose_tokens_see_later_ones_is_explained_one_by_one(
     llama: tiny.Classifier, prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    explainer = Explainer(*llama, "fast", prior)
+    explainer = Explainer(*llama, "fast:leave_out=false", prior)
     expected = explainer(PROMPT, RESPONSE, per_token=True)
     leak = lambda *args: torch.ones_like(follow(*args))  # noqa: E731
     follow = response_module.follow_paths
@@ -112,7 +119,9 @@ def test_evidence_adds_up_to_the_rise_of_each_output(llama: tiny.Classifier, pri
     assert total.missed == pytest.approx(found.missed.sum(), abs=1e-9)
 
 
-@pytest.mark.parametrize("method", ["ig:steps=4", "random", "saliency", "paper:layer=1:steps=2"])
+@pytest.mark.parametrize(
+    "method", ["fast", "occlusion", "ig:steps=4", "lime:samples=20", "random", "paper:layer=1:steps=2"]
+)
 def test_other_methods_explain_one_by_one(llama: tiny.Classifier, prior: Prior, method: str) -> None:
     explainer = Explainer(*llama, method, prior)
     found, slow = explainer(PROMPT, RESPONSE, per_token=True), one_by_one(explainer, PROMPT, RESPONSE)
@@ -173,7 +182,9 @@ def counted_logits(model: PreTrainedModel) -> Iterator[list[int]]:
 
 def test_of_a_long_prompt_only_the_logits_that_are_read_are_made(llama: tiny.Classifier, prior: Prior) -> None:
     model, tokenizer = llama
-    explainer = Explainer(model, tokenizer, Evidence(points=4, iterations=1, layer=1), prior, max_tokens_per_batch=70)
+    explainer = Explainer(
+        model, tokenizer, Evidence(points=4, iterations=1, layer=1, leave_out=False), prior, max_tokens_per_batch=70
+    )
     prompt = "a good film " * 4
     explainer(prompt, RESPONSE, per_token=True)  # models are tried out at their first use
     with counted_logits(model) as rows:
@@ -182,6 +193,15 @@ def test_of_a_long_prompt_only_the_logits_that_are_read_are_made(llama: tiny.Cla
     # One plain pass, the points, two at a time at most, and one typical text; nothing else, whatever the outputs.
     assert max(rows) <= 2 * len(found)
     assert sum(rows) <= (1 + 4 + 1) * len(found)
+
+
+def test_points_of_a_long_text_are_followed_a_few_at_a_time(llama: tiny.Classifier, prior: Prior) -> None:
+    """The map is the same, and no pass holds more copies of the text than the budget allows."""
+    whole, few = (Explainer(*llama, "fast", prior, max_tokens_per_batch=most) for most in (4096, 30))
+    assert np.allclose(whole(PROMPT).scores, few(PROMPT).scores, rtol=1e-4, atol=1e-5)
+    with counted_logits(llama[0]) as rows:
+        few(PROMPT, RESPONSE, per_token=True)
+    assert max(rows) <= 2
 
 
 def test_parts_and_sums(found: GenerationAttribution) -> None:

@@ -152,7 +152,7 @@ class GenerationAttribution:
             truncated=first.truncated,
             model=first.model,
             prior=first.prior,
-            record=first.record,
+            record={name: value for name, value in first.record.items() if name != "target_tokens"},
             id=first.id,
         )
 
@@ -177,6 +177,7 @@ class GenerationAttribution:
                 raise InputError(f"no outputs in [{index.start}:{index.stop}]: there are {len(self)}")
             return replace(self, outputs=outputs, scores=self.scores[index])
         output = self.outputs[index]
+        tokens = {"text": output.target, "ids": [output.token_id]}
         return replace(
             self._before(output.place, self.scores[index]),
             target=output.target,
@@ -184,7 +185,7 @@ class GenerationAttribution:
             probabilities=dict(output.probabilities),
             typical=output.typical,
             rise=output.rise,
-            record={**self.record, "output": output.place},
+            record={**self.record, "target_tokens": [tokens], "output": output.place},
         )
 
     def __iter__(self) -> Iterator[Attribution]:

@@ -11,7 +11,7 @@ the weight of evidence (Good 1985): one bit doubles the odds.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -38,6 +38,10 @@ class StraightPath:
     evidence: Tensor
     log_p: Tensor
     features: Tensor
+
+    def __add__(self, other: "StraightPath") -> "StraightPath":
+        """Join two stretches of a path."""
+        return StraightPath(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 def follow_path(

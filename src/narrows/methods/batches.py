@@ -25,7 +25,7 @@ def explain_in_batches(
     """Explain questions by some methods, in batches that fit into memory; an error for each that fails alone."""
 
     def explain(rows: Sequence[int]) -> list[list[Attribution]]:
-        batch = Batch(cut, [questions[row] for row in rows])
+        batch = Batch(cut, [questions[row] for row in rows], budget=budget)
         if len(methods) > 1:
             batch.prefix(range(cut.blocks + 1))
         return [method.explain(batch) for method in methods]

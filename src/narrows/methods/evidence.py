@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -146,8 +147,14 @@ class Evidence:
     def _measure(self, batch: Batch, sites: Sequence[Site], iteration: int) -> StraightPath:
         """Average the evidence over the layers, at the points of one iteration."""
         once, part = self.iterations == 1, self.interval
-        points = gauss_legendre(self.points, part) if once else van_der_corput(self._points(iteration), part)
-        paths = [follow_path(site.log_odds, site.activation, site.prior, site.narrowed, points) for site in sites]
+        masks, weights = gauss_legendre(self.points, part) if once else van_der_corput(self._points(iteration), part)
+
+        def follow(site: Site) -> StraightPath:
+            at = (site.log_odds, site.activation, site.prior, site.narrowed)
+            stretches = batch.share_out(len(masks), lambda rows: follow_path(*at, (masks[rows], weights[rows])))
+            return reduce(StraightPath.__add__, stretches)
+
+        paths = [follow(site) for site in sites]
         parts = {name: average([getattr(path, name) for path in paths]) for name in ("evidence", "log_p", "features")}
         return StraightPath(**parts)
 

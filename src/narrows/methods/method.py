@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -36,11 +36,13 @@ from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, r
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved
+from narrows.models.memory import TokenBudget
 from narrows.models.plain import check_plain
 from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
 Unit = Sequence[int]  # positions of the tokens that are masked or removed together
+T = TypeVar("T")
 Names = dict[str, dict[str, Any]]  # of a class of methods, and what each changes of the defaults of its settings
 
 
@@ -102,7 +104,13 @@ class Batch:
             of the text unless units were asked for; what is in none is context.
     """
 
-    def __init__(self, cut: CutModel, questions: Sequence[Question], answers: Sequence[Resolved] | None = None) -> None:
+    def __init__(
+        self,
+        cut: CutModel,
+        questions: Sequence[Question],
+        answers: Sequence[Resolved] | None = None,
+        budget: TokenBudget | None = None,
+    ) -> None:
         self.cut, self.model, self.tokenizer = cut, cut.model, cut.tokenizer
         self.questions = tuple(questions)
         self.examples = tuple(question.example for question in questions)
@@ -113,13 +121,20 @@ class Batch:
         self.units = tuple(question.units for question in self.questions)
         self._prefix: Prefix | None = None
         self._answers = None if answers is None else tuple(answers)
+        self._budget = budget
 
     def __len__(self) -> int:
         return len(self.questions)
 
     def take(self, rows: Sequence[int]) -> "Batch":
         """Make a batch of some of the texts, in the order given."""
-        return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows])
+        return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows], self._budget)
+
+    def share_out(self, copies: int, work: Callable[[list[int]], T]) -> list[T]:
+        """Do work on copies of the batch, of which it gets the numbers: as many at once as fit into memory."""
+        if self._budget is None:
+            return [work(list(range(copies)))]
+        return [done for _, done in self._budget.run([self.real.numel()] * copies, copies, work)]
 
     def reading(self, rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
         """Let the head compute only what is asked of the texts that run: these rows; None = all, or copies of each."""

@@ -101,7 +101,8 @@ def explain_response(
     """Explain each token of a response, by shared passes where that gives the same."""
     method = in_one_iteration(method)
     explained = None
-    if isinstance(method, Evidence) and not model.find_prior(method.prior).per_text:
+    # What is left as it is, or taken from the text itself, differs from output to output: then nothing can be shared.
+    if isinstance(method, Evidence) and not (method.leave_out or model.find_prior(method.prior).per_text):
         explained = explain_together(model, budget, method, response)
     if explained is None:
         questions = response.questions()
@@ -121,11 +122,11 @@ def explain_together(
     """Explain all tokens of a response by passes that they share; None if tokens of this model see later ones."""
     questions, start = response.questions(), response.start
     with model.lent() as cut:
-        batch = _together(cut, response)
+        batch = _together(cut, response, budget)
         prior = cut.find_prior(method.prior)
         layers = cut.layers(method.layer, usual_layers(cut.blocks), prior)
         sites = batch.sites(layers, prior)
-        scores = average([_measure(batch, site, budget, method) for site in sites])[0]  # (outputs, tokens)
+        scores = average([_measure(batch, site, method) for site in sites])[0]  # (outputs, tokens)
         if any(scores[row, start + row :].any() for row in range(len(questions))):
             return None
         typical = torch.stack([batch.typical_odds(site, prior)[0] for site in sites])  # (sites, outputs)
@@ -140,18 +141,17 @@ def explain_together(
     return made
 
 
-def _together(cut: CutModel, response: Response) -> Batch:
+def _together(cut: CutModel, response: Response, budget: TokenBudget) -> Batch:
     """Make a batch of one text, whose goal has a number for each output."""
     goals = tuple(At(place, OneOf(token)) for place, token in enumerate(response.ids))
-    return Batch(cut, [response.together()], [Resolved(Each(goals), "", "", {})])
+    return Batch(cut, [response.together()], [Resolved(Each(goals), "", "", {})], budget)
 
 
-def _measure(batch: Batch, site: Site, budget: TokenBudget, method: Evidence) -> Tensor:
+def _measure(batch: Batch, site: Site, method: Evidence) -> Tensor:
     """Measure the evidence for all outputs at one layer, (1, outputs, tokens), as many points at once as fit."""
     masks, weights = gauss_legendre(method.points, method.interval)
 
     def follow(rows: Sequence[int]) -> Tensor:
         return follow_paths(site.log_odds, site.activation, site.prior, site.narrowed, (masks[rows], weights[rows]))
 
-    lengths = [len(batch.encodings[0])] * method.points
-    return torch.stack([part for _, part in budget.run(lengths, method.points, follow)]).sum(dim=0)
+    return torch.stack(batch.share_out(method.points, follow)).sum(dim=0)

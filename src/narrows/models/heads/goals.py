@@ -176,12 +176,6 @@ class Together(Goal):
         return _of_all(torch.stack([goal.log_odds(logits) for goal in self.goals])) if self.has_odds else -self(logits)
 
 
-def all_of(ids: Sequence[int]) -> Goal:
-    """Aim at tokens of a language model, each at the next place of those that are read."""
-    goals = tuple(At(place, OneOf(token)) for place, token in enumerate(ids))
-    return goals[0] if len(goals) == 1 else Together(goals)
-
-
 @dataclass(frozen=True)
 class Each(Goal):
     """Several goals side by side, not one of them all: every number becomes one per goal, (samples, goals)."""
@@ -211,6 +205,12 @@ class Likelihood(Goal):
     def __call__(self, logits: Tensor) -> Tensor:
         """Add up the losses."""
         return torch.stack([goal(logits) for goal in self.goals]).sum(dim=0)
+
+
+def all_of(ids: Sequence[int]) -> Goal:
+    """Aim at tokens of a language model, each at the next place of those that are read."""
+    goals = tuple(At(place, OneOf(token)) for place, token in enumerate(ids))
+    return goals[0] if len(goals) == 1 else Together(goals)
 
 
 def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ CAPTION = (
     "A token's score is the number of bits by which it raises the log-odds of {} against {}; one bit doubles them."
 )
 BETWEEN = " / "
+TOKENS = "target_tokens"  # of a record: what a target is of a vocabulary
 
 
 def subtract(first: Attribution, second: Attribution) -> Attribution | InputError:
@@ -45,6 +46,7 @@ def subtract(first: Attribution, second: Attribution) -> Attribution | InputErro
         probabilities={**first.probabilities, **second.probabilities},
         method={**method, "caption": caption},
         rise=rises,
+        record={**first.record, TOKENS: [*first.record.get(TOKENS, []), *second.record.get(TOKENS, [])]},
         trace=(),
         features=None,
     )
