@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from pools import BETWEEN, FACTS, GIVING, HIDDEN, NEEDLES, NOUNS, PEOPLE, TEST, TRAIN, VERBS
+from pools import ASKING, ASKING_TEXT, BETWEEN, FACTS, GIVING, HIDDEN, NEEDLES, NOUNS, PEOPLE, TEST, TRAIN, VERBS
 from prompts import Prompt, agreements, fill, indirect_objects, join, needles, numbers, recalls
 from texts import plain, sentences
 
@@ -47,15 +47,15 @@ def test_no_two_prompts_are_alike_and_ids_are_distinct(make: Callable[..., list[
 @each_split
 def test_the_fact_that_is_asked_for_is_the_only_one_with_its_key_and_gives_the_answer(split: str) -> None:
     for prompt in recalls(split, 150):
+        key, value, query = (prompt.spans[role] for role in ("key", "value", "query"))
         assert prompt.answer == f" {read(prompt, 'value')}" != prompt.distractor
         assert read(prompt, "key") == read(prompt, "query")
-        *facts, question = re.split(r"(?<=\.) ", prompt.prompt)
-        (fact,) = [fact for fact in facts if re.search(rf"\b{re.escape(read(prompt, 'key'))}\b", fact)]
-        assert fact.startswith(f"{question}{prompt.answer}")
-        start, end = prompt.spans["value"]
-        assert prompt.prompt.index(fact) < start < end <= prompt.prompt.index(fact) + len(fact)
-        assert 1 <= len(facts) - 1 <= 6
-        assert any(prompt.distractor in other for other in facts if other != fact)
+        # What stands between key and value, and before the key, is what the question says.
+        assert prompt.prompt[key[1] : value[0]].strip() == prompt.prompt[query[1] :].strip()
+        assert len(re.findall(rf"\b{re.escape(read(prompt, 'key'))}\b", prompt.prompt)) == 2
+        assert len(re.findall(rf"\b{read(prompt, 'value')}\b", prompt.prompt)) == 1
+        assert key[1] < value[0] < value[1] < query[0]
+        assert re.search(rf"{prompt.distractor}\b", prompt.prompt[: query[0]])
 
 
 def test_facts_that_are_asked_for_stand_anywhere() -> None:
@@ -94,16 +94,15 @@ def test_the_needle_is_the_unit_that_holds_the_answer(split: str) -> None:
     made = hidden(split, 40)
     for prompt in made:
         needle = prompt.prompt[slice(*prompt.units[prompt.unit or 0])]
-        question = prompt.prompt.rpartition("\n\n")[2]
-        assert needle == f"{question}{prompt.answer}."
+        key, value, query = (prompt.spans[role] for role in ("key", "value", "query"))
+        assert prompt.prompt[key[1] : value[0]].strip() == prompt.prompt[query[1] :].strip()
+        assert read(prompt, "value") == prompt.answer.strip()
         assert prompt.prompt.count(needle) == 1
-        assert read(prompt, "key") == read(prompt, "query") and read(prompt, "value") == prompt.answer.strip()
-        for role, inside in (("key", True), ("value", True), ("query", False)):
-            first, last = prompt.spans[role]
-            start, end = prompt.units[prompt.unit or 0]
-            assert (start <= first < last <= end) == inside
+        assert read(prompt, "key") == read(prompt, "query")
+        start, end = prompt.units[prompt.unit or 0]
+        assert start <= key[0] < value[1] <= end < query[0]
         joined = " ".join(prompt.prompt[start:end] for start, end in prompt.units)
-        assert prompt.prompt.startswith(f"{joined}\n\n")
+        assert joined in prompt.prompt[: query[0]]
         assert 200 < len(joined.split()) < 1_600
     assert len({prompt.unit for prompt in made}) > 10
 
@@ -121,6 +120,8 @@ def test_training_shares_no_names_places_sentences_or_nouns_with_the_test() -> N
         {fact.sentence for fact in FACTS[TRAIN]} & {fact.sentence for fact in FACTS[TEST]},
         {key for fact in FACTS[TRAIN] for key in fact.keys} & {key for fact in FACTS[TEST] for key in fact.keys},
         set(GIVING[TRAIN]) & set(GIVING[TEST]),
+        set(ASKING[TRAIN]) & set(ASKING[TEST]),
+        set(ASKING_TEXT[TRAIN]) & set(ASKING_TEXT[TEST]),
         set(BETWEEN[TRAIN]) & set(BETWEEN[TEST]),
         set(NEEDLES[TRAIN]) & set(NEEDLES[TEST]),
         set(HIDDEN[TRAIN]) & set(HIDDEN[TEST]),

@@ -134,6 +134,25 @@ FACTS = {
     ),
 }
 
+# How facts are asked for. {quoted} is the beginning of a sentence, {question} the same within one. Without such words,
+# small models rather go on with another fact than repeat one.
+ASKING = {
+    TRAIN: (
+        "Facts: {facts}\nFrom the facts we know that {question}",
+        "Here is what we know. {facts} So we can say that {question}",
+    ),
+    TEST: (
+        'Text: "{facts}"\nThe text says: "{quoted}',
+        "Read the text. {facts}\nThe text says that {question}",
+        "Facts: {facts}\nAccording to the facts, {question}",
+        "{facts} It is therefore true that {question}",
+    ),
+}
+ASKING_TEXT = {
+    TRAIN: ("{facts}\n\nFrom the text we know that {question}",),
+    TEST: ('Text: "{facts}"\n\nThe text says: "{quoted}', "{facts}\n\nAccording to the text, {question}"),
+}
+
 # {giver} and {receiver} are both named first, in either order; then the giver again, and who gets it is asked for.
 GIVING = {
     TRAIN: (

@@ -27,7 +27,22 @@ from pathlib import Path
 from string import Formatter
 from typing import TypeAlias
 
-from pools import BETWEEN, FACTS, GIVING, HIDDEN, NEEDLES, NOUNS, PEOPLE, PLACES, TEST, THINGS, TRAIN, VERBS
+from pools import (
+    ASKING,
+    ASKING_TEXT,
+    BETWEEN,
+    FACTS,
+    GIVING,
+    HIDDEN,
+    NEEDLES,
+    NOUNS,
+    PEOPLE,
+    PLACES,
+    TEST,
+    THINGS,
+    TRAIN,
+    VERBS,
+)
 from texts import real_texts, sentences
 
 Span: TypeAlias = tuple[int, int]
@@ -91,6 +106,18 @@ def join(parts: Sequence[str]) -> tuple[str, tuple[Span, ...]]:
     return " ".join(parts), tuple((start, start + len(part)) for start, part in zip(starts, parts, strict=True))
 
 
+def ask(lead: str, facts: str, question: str, key: str) -> tuple[str, int, Span]:
+    """Put a question behind facts; give the prompt, where the facts begin, and where the question's {key} stands.
+
+    Within a sentence, a question begins with a small letter, unless its first word is the key.
+    """
+    within = question if question.startswith("{") else question[0].lower() + question[1:]
+    before, _, after = lead.partition("{facts}")
+    head = f"{before}{facts}{after.partition('{q')[0]}"
+    asked, spans = fill(question if "{quoted}" in lead else within, {"key": key})
+    return head + asked, len(before), shift(spans["key"], len(head))
+
+
 def numbers(draw: random.Random, count: int) -> list[str]:
     """Draw numbers of three digits, no two of which begin alike: many tokenizers split numbers into digits."""
     return [f"{first}{draw.randrange(100):02d}" for first in draw.sample(range(1, 10), count)]
@@ -107,13 +134,13 @@ def recalls(split: str, count: int, seed: int = 0) -> list[Prompt]:
         values = draw.sample(others, size) if others else numbers(draw, size)
         filled = [fill(form.sentence, {"key": k, "value": v}) for k, v in zip(keys, values, strict=True)]
         asked, wrong = draw.sample(range(size), 2)
-        text, places = join([sentence for sentence, _ in filled])
-        question, query = fill(form.sentence.partition("{value}")[0].rstrip(), {"key": keys[asked]})
-        spans = {role: shift(span, places[asked][0]) for role, span in filled[asked][1].items()}
-        spans["query"] = shift(query["key"], len(text) + 1)
+        facts, places = join([sentence for sentence, _ in filled])
+        question = form.sentence.partition("{value}")[0].rstrip()
+        prompt, at, query = ask(draw.choice(ASKING[split]), facts, question, keys[asked])
+        spans = {role: shift(span, at + places[asked][0]) for role, span in filled[asked][1].items()}
         name = f"recall-{split}-{form.name}-{asked + 1}of{size}-{number:04d}"
-        prompt = f"{text} {question}"
-        return Prompt(name, "recall", split, prompt, f" {values[asked]}", f" {values[wrong]}", spans)
+        answer, distractor = f" {values[asked]}", f" {values[wrong]}"
+        return Prompt(name, "recall", split, prompt, answer, distractor, spans | {"query": query})
 
     return _distinct(make, "recall", split, count, seed)
 
@@ -171,12 +198,11 @@ def needles(split: str, count: int, texts: Sequence[str], seed: int = 0) -> list
         key = draw.choice(PEOPLE[split])
         needle, spans = fill(sentence, {"key": key, "value": values[0]})
         place = draw.randint(0, len(hay))
-        text, units = join([*hay[:place], needle, *hay[place:]])
-        asked, query = fill(question, {"key": key})
-        roles = {role: shift(span, units[place][0]) for role, span in spans.items()}
-        roles["query"] = shift(query["key"], len(text) + 2)
+        facts, units = join([*hay[:place], needle, *hay[place:]])
+        prompt, at, query = ask(draw.choice(ASKING_TEXT[split]), facts, question, key)
+        units = tuple(shift(unit, at) for unit in units)
+        roles = {role: shift(span, units[place][0]) for role, span in spans.items()} | {"query": query}
         name = f"needle-{split}-{form}-{number:04d}"
-        prompt = f"{text}\n\n{asked}"
         return Prompt(name, "needle", split, prompt, f" {values[0]}", f" {values[1]}", roles, units, place)
 
     return _distinct(make, "needle", split, count, seed)
@@ -198,7 +224,7 @@ def _distinct(
 def candidates(split: str, data_dir: Path, seed: int) -> Iterator[tuple[str, list[Prompt]]]:
     """Make all prompts of a split, more than are needed, as the model will not be right on all of them."""
     share = {TRAIN: 1, TEST: 3}[split]
-    yield "recall", recalls(split, 300 * share, seed)
+    yield "recall", recalls(split, 240 * share, seed)
     yield "indirect_object", indirect_objects(split, 200 * share, seed)
     yield "agreement", agreements(split, 200 * share, seed)
     texts = real_texts("ag_news", split, data_dir, 400, seed) + real_texts("imdb", split, data_dir, 100, seed)
