@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 from pools import ASKING, ASKING_TEXT, BETWEEN, FACTS, GIVING, HIDDEN, NEEDLES, NOUNS, PEOPLE, TEST, TRAIN, VERBS
-from prompts import Prompt, agreements, fill, indirect_objects, join, needles, numbers, recalls
+from prompts import agreements, indirect_objects, needles, recalls
+from records import Prompt, fill, join, numbers
 from texts import plain, sentences
 
 TEXTS = [

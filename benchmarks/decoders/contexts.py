@@ -17,7 +17,6 @@ ablations; any other name is a method of Narrows, whose scores are summed by uni
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,16 +26,17 @@ from typing import Any
 import numpy as np
 import torch
 from keep import Reader, Row
-from measure import load_prior, mend, strict, touching
+from lines import append, mend
+from measure import load_prior, strict, touching
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.linear_model import Lasso
 from sklearn.preprocessing import StandardScaler
+from units import Array, leave_one_out, log_p
 
 from narrows import Explainer, Prior
 from narrows.evaluation import cost
 
-Array = NDArray[np.float64]
 KEPT = 0.5
 HELD_OUT = 64
 TOP = (1, 3, 5)
@@ -54,29 +54,6 @@ class Ablations:
 
     kept: NDArray[np.bool_]
     log_odds: Array
-
-
-def remaining(row: Row, kept: Sequence[bool]) -> str:
-    """Leave units out of a prompt, each with the space or line break behind it."""
-    text, end = "", 0
-    for (start, stop), stays in zip(row["units"], kept, strict=True):
-        text += row["prompt"][end:start]
-        end = start
-        if not stays:
-            end = stop + int(row["prompt"][stop] == " " or row["prompt"][stop : stop + 2] != "\n\n")
-    return str(text + row["prompt"][end:])
-
-
-@torch.inference_mode()
-def log_p(reader: Reader, row: Row, kept: Sequence[Sequence[bool]]) -> Array:
-    """Compute the log-probability of the response with some units left out, (ablations,); equal ones once."""
-    response, known = list(row["response_ids"]), dict[tuple[bool, ...], float]()
-    for choice in dict.fromkeys(tuple(map(bool, own)) for own in kept):
-        ids = [*reader.ids(remaining(row, choice)), *response[:-1]]
-        logits = reader.model(torch.tensor([ids]), use_cache=False, logits_to_keep=len(response)).logits[0]
-        log = logits.double().log_softmax(dim=-1)
-        known[choice] = float(log[range(len(response)), response].sum())
-    return np.array([known[tuple(map(bool, own))] for own in kept])
 
 
 def log_odds(log_probability: Array) -> Array:
@@ -100,13 +77,6 @@ def lasso(ablations: Ablations, count: int) -> Array:
     x, y = inputs.fit_transform(kept.astype(float)), outputs.fit_transform(values[:, None])[:, 0]
     fitted = Lasso(alpha=LASSO_ALPHA).fit(x, y)
     return np.asarray(fitted.coef_ * outputs.scale_ / inputs.scale_)
-
-
-def leave_one_out(reader: Reader, row: Row) -> Array:
-    """Compute by how much log p of the response falls without each unit, (units,)."""
-    units = len(row["units"])
-    whole, *others = log_p(reader, row, [[True] * units, *(1 - np.eye(units)).astype(bool).tolist()])
-    return whole - np.array(others)
 
 
 def by_unit(explainer: Explainer, row: Row) -> Array:
@@ -150,7 +120,7 @@ def explain(reader: Reader, row: Row, method: str, prior: Prior, ablations: Abla
             scores = by_unit(Explainer(reader.model, reader.tokenizer, method, prior), row)
     passes, seconds = spent.forward_equivalents, spent.seconds
     if method.startswith("lasso:"):  # the ablations were run before
-        passes, seconds = float(method.removeprefix("lasso:")), float("nan")
+        passes, seconds = float(method.removeprefix("lasso:")), None
     return {"forward_equivalents": passes, "seconds": seconds, **assess(reader, row, scores, ablations)}
 
 
@@ -169,12 +139,6 @@ def load_ablations(reader: Reader, rows: Sequence[Row], path: Path, count: int) 
         row["id"]: Ablations(np.array(known[row["id"]]["kept"], dtype=bool), np.array(known[row["id"]]["log_odds"]))
         for row in rows
     }
-
-
-def append(path: Path, line: dict[str, Any]) -> None:
-    """Add a line of JSON to a file."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def main() -> None:

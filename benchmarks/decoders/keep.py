@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from prompts import Prompt
+from records import Prompt
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TOKENS_AT_ONCE = 2_048

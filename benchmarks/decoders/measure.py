@@ -10,24 +10,30 @@ run resumes. Another model or another prior wants another folder.
 
 Ranks count from 1 among the content tokens, by `Attribution.ranking`: ``ranks`` by role, ``ranks_before`` without the
 last token, at which a decoder reads. Of a prompt with units, ``unit_sum`` is the rank of the one that decides by the
-sum of its scores, and ``unit_first`` by its first token. With --removals, ``curves`` holds p(target) as tokens go.
+sum of its scores, and ``unit_first`` by its first token. With --removals, ``curves`` holds p(target) as tokens go. The
+method ``leave_one_out`` leaves out units, of prompts that have some; all other names are methods of Narrows.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from keep import Reader, Row
+from lines import append, mend, read_lines
+from units import leave_one_out
 
 from narrows import Attribution, Contrast, Explainer, NarrowsError, Prior, estimate_prior
 from narrows.evaluation import cost
+from narrows.evaluation.degradation import degrade
+from narrows.models.text import reader as questioning
+from narrows.models.variants import resolve
 
 PRIOR_TEXTS, PRIOR_WORDS = 200, 60
 Target = int | Contrast
@@ -96,14 +102,10 @@ def curves(
     Returns:
         Per prompt and way, such as "delete" and "delete, last kept", the curves "morf" and "lerf" of `Curves`.
     """
-    from narrows.evaluation.degradation import degrade
-    from narrows.models import variants
-    from narrows.models.text.reader import Reader as Questions
-
     model, tokenizer = explainer.model, explainer.tokenizer
-    reader = Questions(model, tokenizer, None, "error")
+    reader = questioning.Reader(model, tokenizer, None, "error")
     questions = [reader.ask(row["prompt"], target_of(row)).questions[0] for row in rows]
-    goals = [resolved.goal for resolved in variants.resolve(model, tokenizer, reader.task, questions)]
+    goals = [resolved.goal for resolved in resolve(model, tokenizer, reader.task, questions)]
     rankings = [attribution.ranking for attribution in found]
     made: list[dict[str, dict[str, list[float]]]] = [{} for _ in rows]
     for removal in removals:
@@ -140,6 +142,24 @@ def measure(explainer: Explainer, rows: Sequence[Row], removals: Sequence[str]) 
         )
 
 
+def measure_units(reader: Reader, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """Leave out one unit of each prompt at a time: what occlusion is where a prompt has too many tokens for it.
+
+    Args:
+        reader: The model.
+        rows: Prompts with units.
+
+    Yields:
+        A line for each, without ranks of tokens.
+    """
+    for row in rows:
+        with cost.measured(reader.model) as spent:
+            scores = leave_one_out(reader, row)
+        line = {"id": row["id"], "kind": row["kind"], "p": row["p"], "ranks": {}, "ranks_before": {}}
+        found = {"unit_sum": int((scores > scores[row["unit"]]).sum()) + 1, "units": len(scores)}
+        yield line | found | {"seconds": spent.seconds, "forward_equivalents": spent.forward_equivalents, "together": 1}
+
+
 def strict(found: Sequence[Attribution | NarrowsError]) -> list[Attribution]:
     """Raise the first error among attributions."""
     for result in found:
@@ -172,12 +192,6 @@ def load_prior(path: Path, reader: Reader, data_dir: Path | None) -> Prior:
     return prior
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read a file of JSON lines; one that does not exist has none, a last line cut by a kill is left out."""
-    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
-    return [json.loads(line) for line in lines[:-1]]
-
-
 def batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
     """Put prompts of like length together."""
     ordered = sorted(rows, key=lambda row: len(row["prompt"]))
@@ -205,25 +219,19 @@ def main() -> None:
         path, rows = options.out / prompts.name, read_lines(prompts)[: options.limit]
         done = {(line["method"], line["id"]) for line in mend(path)}
         for method in options.methods:
-            explainer = Explainer(reader.model, reader.tokenizer, method=method, prior=prior)
+            run = partial(measure_units, reader)
+            if method != "leave_one_out":
+                explainer = Explainer(reader.model, reader.tokenizer, method=method, prior=prior)
+                run = partial(measure, explainer, removals=options.removals)
             todo = batches([row for row in rows if (method, row["id"]) not in done], options.batch)
             began = time.monotonic()
             for number, chunk in enumerate(todo, start=1):
-                lines = [{"method": method, **line} for line in measure(explainer, chunk, options.removals)]
-                with path.open("a", encoding="utf-8") as file:
-                    file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+                lines = [{"method": method, **line} for line in run(chunk)]
+                append(path, *lines)
                 left = (time.monotonic() - began) / number * (len(todo) - number)
                 print(
                     f"{prompts.stem}, {method}: {number} of {len(todo)} batches, {left / 60:.1f} min left", flush=True
                 )
-
-
-def mend(path: Path) -> list[dict[str, Any]]:
-    """Read what is there, and cut off a line that a kill left unfinished."""
-    lines = read_lines(path)
-    if path.exists() and not path.read_text(encoding="utf-8").endswith("\n"):
-        path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    return lines
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from dataclasses import asdict, replace
 import torch
 from keep import Reader, Row
 from pools import TEST
-from prompts import Prompt, Span, join, shift
+from records import Prompt, Span, join, shift
 from texts import sentences
 
 PREFIX_TOKENS = (12, 40)
 SURE = 0.3
 PREFIXES, CONTEXTS = {"train": 150, "test": 400}, {"train": 30, "test": 120}
 RESPONSE_TOKENS = 20
+NEWS_WORDS, REVIEW_WORDS = (12, 25), 200  # of an item, and most of a review: hundreds of ablations are run of each
 Texts = Callable[..., list[str]]  # given name= and count= of a data set
 
 
@@ -86,8 +87,9 @@ def contexts(reader: Reader, split: str, texts: Texts, seed: int = 0) -> tuple[l
     """
     draw = random.Random(f"context {split} {seed}")
     wanted = CONTEXTS[split]
-    news = [text for text in texts("ag_news", count=12 * wanted) if 12 <= len(text.split()) <= 45]
-    reviews = [parts for text in texts("imdb", count=10 * wanted) if 8 <= len(parts := sentences(text)) <= 20]
+    news = [text for text in texts("ag_news", count=20 * wanted) if NEWS_WORDS[0] <= len(text.split()) <= NEWS_WORDS[1]]
+    short = [text for text in texts("imdb", count=20 * wanted) if len(text.split()) <= REVIEW_WORDS]
+    reviews = [parts for parts in map(sentences, short) if 8 <= len(parts) <= 20]
     rows = []
     for number in range(wanted):
         name = f"context-{split}-{'review' if number % 2 else 'news'}-{number:04d}"

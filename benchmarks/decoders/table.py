@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from measure import read_lines
+from lines import read_lines
 from prompts import DECIDES
 
 from narrows.evaluation.statistics import bootstrap_interval, paired_bootstrap
@@ -26,7 +26,9 @@ Measure: TypeAlias = Callable[[Line], float]
 
 
 def hit(line: Line, most: int, ranks: str = "ranks", every_role: bool = False) -> float:
-    """Tell whether one of the tokens that decide has a rank of so many or better."""
+    """Tell whether one of the tokens that decide has a rank of so many or better; NaN if no tokens were ranked."""
+    if not line[ranks]:
+        return float("nan")
     roles = line[ranks] if every_role else DECIDES[line["kind"]]
     return float(any((line[ranks][role] or most + 1) <= most for role in roles))
 
@@ -37,7 +39,7 @@ def truth_measures(line: Line) -> dict[str, Measure]:
     if "unit_sum" in line:
         columns |= {
             "sentence first": lambda line: float(line["unit_sum"] == 1),
-            "by its first token": lambda line: float(line["unit_first"] == 1),
+            "by its first token": lambda line: float(line["unit_first"] == 1) if "unit_first" in line else np.nan,
         }
     return columns | {
         "first": lambda line: hit(line, 1),
@@ -100,10 +102,10 @@ def table(title: str, by_method: dict[str, list[Line]], columns: dict[str, Measu
     rows = []
     for method, lines in by_method.items():
         values = {name: [measure(line) for line in lines] for name, measure in columns.items()}
-        cells = [f"{np.mean(own):.3f}" for own in values.values()]
+        cells = [number(own, 3) for own in values.values()]
         low, high = bootstrap_interval(values[main])
         cells[0] += f" [{low:.3f}, {high:.3f}]"
-        cells += [f"{np.mean([line[name] for line in lines]):.{digits}f}" for name, digits in COSTS.items()]
+        cells += [number([line[name] for line in lines], digits) for name, digits in COSTS.items()]
         if compared:
             others = [columns[main](line) for line in by_method[against]]
             cells.append("" if method == against else difference(values[main], others))
@@ -113,6 +115,12 @@ def table(title: str, by_method: dict[str, list[Line]], columns: dict[str, Measu
 
 
 COSTS = {"forward_equivalents": 1, "seconds": 2}  # column: digits
+
+
+def number(values: Sequence[float | None], digits: int) -> str:
+    """Write a mean; nothing if there is none."""
+    known = [value for value in values if value is not None and not np.isnan(value)]
+    return f"{np.mean(known):.{digits}f}" if known else ""
 
 
 def difference(values: Sequence[float], others: Sequence[float]) -> str:
