@@ -3,15 +3,16 @@
     python benchmarks/decoders/table.py RUNS/recall-test.jsonl RUNS/needle-test.jsonl --against occlusion
     python benchmarks/decoders/table.py RUNS/natural-test.jsonl --against lime
 
-Each table compares methods on the prompts that all of them explained. The last column is the difference to one of the
-methods, on the same prompts; its interval is that of the paired bootstrap.
+Each table compares methods on the prompts that all of them explained. The first column has an interval; the last one is
+the difference to one of the methods in it, on the same prompts, with the interval of the paired bootstrap. --by puts
+another column first: "in the first two", "first, last token aside", "-MoRF area", "log p drop, top 3", ...
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -138,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="files that measure.py or contexts.py wrote")
     parser.add_argument("--against", default="occlusion", help="the method that the others are compared with")
+    parser.add_argument("--by", help="the column that is compared; default: the first one")
     parser.add_argument("--methods", nargs="+", help="these only, in this order")
     options = parser.parse_args()
     for path in options.runs:
@@ -146,14 +148,20 @@ def main() -> None:
         by_method = in_common(kept)
         if options.methods:
             by_method = {method: by_method[method] for method in options.methods if method in by_method}
-        first = kept[0]
-        if "drops" in first:
-            print(table(path.stem, by_method, context_measures(first), options.against))
-            continue
-        if first["ranks"]:
-            print(table(path.stem, by_method, truth_measures(first), options.against))
-        for way in first.get("curves", {}):
-            print(table(f"{path.stem}, {way}", by_method, curve_measures(way), options.against))
+        for title, columns in tables(path.stem, kept[0]):
+            ahead = {options.by: columns[options.by]} if options.by in columns else {}
+            print(table(title, by_method, ahead | columns, options.against))
+
+
+def tables(name: str, line: Line) -> Iterator[tuple[str, dict[str, Measure]]]:
+    """Tell which tables a file gives, by one of its lines: titles and columns."""
+    if "drops" in line:
+        yield name, context_measures(line)
+        return
+    if line["ranks"] or "unit_sum" in line:
+        yield name, truth_measures(line)
+    for way in line.get("curves", {}):
+        yield f"{name}, {way}", curve_measures(way)
 
 
 if __name__ == "__main__":
