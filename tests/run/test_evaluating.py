@@ -376,8 +376,8 @@ def test_a_report_shows_the_records_of_the_rows(texts: Path, classifier: LoadedM
     results = Results.read(out)
     for name in ("fast", "lime:samples=20"):
         most, least = grade([results], [summarize(results)], name)
-        saved = {one.text: one.to_dict() for one in read_run(maps_folder(out, name))}
-        assert [graded.attribution for graded in most] == [saved[graded.attribution["text"]] for graded in most]
+        saved = [one.to_dict() for one in read_run(maps_folder(out, name))]
+        assert all(graded.attribution in saved for graded in most)
         falls = [graded.drop for graded in most] + [graded.drop for graded in least][::-1]
         assert falls == sorted(falls, reverse=True)
         assert all(one.p_before - one.p_after == pytest.approx(one.drop) for one in (*most, *least))

@@ -17,7 +17,7 @@ from narrows.data.output import read_json
 from narrows.data.source import Source
 from narrows.errors import DataError, InputError, NarrowsWarning, NumericsError, TargetError
 from narrows.methods import Batch, FunctionMethod
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run import Plan, evaluate, explain_dataset, inspect, read_run, write_report, write_summary
 from narrows.run.evaluating import curve_file, maps_folder
 from narrows.run.results import Results, summarize
@@ -27,7 +27,7 @@ from planted_decoder import LETTER, TEXTS, planted_decoder
 
 MODEL, TOKENIZER = planted_decoder()
 PLANTED = (MODEL, TOKENIZER)
-LOADED = Classifier(MODEL, TOKENIZER, "planted", None)
+LOADED = LoadedModel(MODEL, TOKENIZER, "planted", None)
 METHODS = ("occlusion", "random")
 GOLD = " bad"
 
@@ -139,9 +139,9 @@ def test_labels_are_continuations_and_one_without_is_left_out(tmp_path: Path) ->
     with pytest.warns(NarrowsWarning, match="2 of 3 texts; the first: text 1: target 'gold' needs a label in words"):
         evaluate(LOADED, plan_of(items, "recency"), tmp_path / "out")
     (own,) = read_run(maps_folder(tmp_path / "out", "recency"))
-    assert (own.target, own.gold, own.record["target_ids"]) == (GOLD, GOLD, TOKENIZER(GOLD).input_ids)
+    assert (own.target, own.gold, own.record["target_tokens"][0]["ids"]) == (GOLD, GOLD, TOKENIZER(GOLD).input_ids)
     manifest = explain_dataset(
-        items, tmp_path / "run", ExplainSettings(method="recency", target="gold"), classifier=LOADED
+        items, tmp_path / "run", ExplainSettings(method="recency", target="gold"), loaded=LOADED
     )
     assert manifest["result"]["errors"] == 2
     with pytest.raises(TargetError, match="needs a label in words"):
@@ -157,12 +157,12 @@ def test_a_predicted_token_is_the_one_that_was_explained(tmp_path: Path) -> None
     """Rows of the output without a token, which have no name to be found by, can be the likeliest."""
     model, tokenizer = families.of_task("GPT2", "LMHeadModel")
     items = ["a good film", "the film is not good", "it is a bad film"]
-    evaluate(Classifier(model, tokenizer, "tiny", None), plan_of(items, "recency"), tmp_path)
+    evaluate(LoadedModel(model, tokenizer, "tiny", None), plan_of(items, "recency"), tmp_path)
     found: list[Attribution] = list(read_run(maps_folder(tmp_path, "recency")))
-    assert any(own.record["target_ids"][0] >= len(tokenizer) for own in found)
+    assert any(own.record["target_tokens"][0]["ids"][0] >= len(tokenizer) for own in found)
     curves = Results.read(tmp_path).curves("recency", "delete")
     for text, own, p, decided in zip(items, found, curves.morf[:, 0], curves.morf_decisions[:, 0], strict=True):
-        assert own.record["target_ids"] == [decided]
+        assert own.record["target_tokens"][0]["ids"] == [decided]
         assert p == pytest.approx(
             p_continued((model, tokenizer), tokenizer(text).input_ids, [], "", [decided]), rel=1e-4
         )
@@ -170,7 +170,7 @@ def test_a_predicted_token_is_the_one_that_was_explained(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("target", ["predicted", "gold", "good"])
 def test_masked_language_models_are_evaluated(target: str, tmp_path: Path) -> None:
-    classifier = Classifier(*families.of_task("Bert", "ForMaskedLM"), "tiny", None)
+    classifier = LoadedModel(*families.of_task("Bert", "ForMaskedLM"), "tiny", None)
     items = rows(text=["a [MASK] film", "it is not [MASK] film, it is bad"], label=["bad", "the"])
     evaluate(classifier, plan_of(items, "occlusion", target=target, removals=("delete", "mask")), tmp_path)
     summary = write_summary(tmp_path)
@@ -184,9 +184,9 @@ def test_masked_language_models_are_evaluated(target: str, tmp_path: Path) -> No
 def test_answers_are_evaluated_and_tags_need_a_word(tmp_path: Path) -> None:
     span = {"num_labels": 2, "id2label": {0: "start", 1: "end"}}
     items = rows(question=["is it bad", "is it"], context=["a good film, not bad", "a very bad film"])
-    answering = Classifier(*families.of_task("Bert", "ForQuestionAnswering", **span), "tiny", None)
+    answering = LoadedModel(*families.of_task("Bert", "ForQuestionAnswering", **span), "tiny", None)
     evaluate(answering, plan_of(items, "occlusion"), tmp_path / "answers")
     assert write_summary(tmp_path / "answers")["methods"]["occlusion"]["drop_11"] > 0
-    tagging = Classifier(*families.of_task("Bert", "ForTokenClassification"), "tiny", None)
+    tagging = LoadedModel(*families.of_task("Bert", "ForTokenClassification"), "tiny", None)
     with pytest.raises(TargetError, match="every word has a tag: choose one word"):
         evaluate(tagging, plan_of(list(TEXTS), "recency"), tmp_path / "tags")

@@ -26,6 +26,7 @@ from transformers import (
 
 from narrows.explainer import Explainer
 from narrows.methods.captum import check_embeddings
+from narrows.models.corpus import sinks_of
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network
 from narrows.models.padding import sees_padding
@@ -110,6 +111,7 @@ def probed(classifier: Classifier, texts: Sequence[str] = ()) -> Classifier:
     for layer in range(len(network.blocks) + 1):
         check_cut(network, classifier[1], layer)
     check_embeddings(network, classifier[1])
+    sinks_of(network, classifier[1])
     if texts:
         Explainer(*classifier, "random", "instance")(list(texts))
     return classifier

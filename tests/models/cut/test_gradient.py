@@ -27,7 +27,7 @@ BY_GRADIENT = {
     *("fast", "best", "complete", "paper", "information", "information_signed", "released", "rollout"),
     *("ig", "layer_ig", "gradient_shap", "gradient_x_input", "saliency"),
 }
-WITHOUT = {"occlusion", "lime", "kernel_shap", "update_norm", "random"}
+WITHOUT = {"occlusion", "lime", "kernel_shap", "update_norm", "random", "recency"}
 
 
 class Weights8(nn.Module):
