@@ -140,9 +140,7 @@ def test_labels_are_continuations_and_one_without_is_left_out(tmp_path: Path) ->
         evaluate(LOADED, plan_of(items, "recency"), tmp_path / "out")
     (own,) = read_run(maps_folder(tmp_path / "out", "recency"))
     assert (own.target, own.gold, own.record["target_tokens"][0]["ids"]) == (GOLD, GOLD, TOKENIZER(GOLD).input_ids)
-    manifest = explain_dataset(
-        items, tmp_path / "run", ExplainSettings(method="recency", target="gold"), loaded=LOADED
-    )
+    manifest = explain_dataset(items, tmp_path / "run", ExplainSettings(method="recency", target="gold"), loaded=LOADED)
     assert manifest["result"]["errors"] == 2
     with pytest.raises(TargetError, match="needs a label in words"):
         evaluate(LOADED, plan_of(list(TEXTS), "recency", target="gold"), tmp_path / "none")
