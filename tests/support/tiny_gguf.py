@@ -80,6 +80,7 @@ def _describe(writer: Any) -> None:
     writer.add_token_merges(MERGES)
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(0)
+    writer.add_add_bos_token(False)
     writer.add_chat_template("{% for message in messages %}{{ message['content'] }}{% endfor %}")
 
 

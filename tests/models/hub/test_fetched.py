@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+pytest.importorskip("gguf", reason="GGUF files need the extra lm")
 import tiny_gguf
 from narrows.errors import ModelError, NarrowsWarning
 from narrows.explainer import Explainer

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest.importorskip("gguf", reason="GGUF files need the extra lm")
 import tiny_gguf
 from narrows.errors import DependencyError, ModelError
 from narrows.explainer import Explainer
