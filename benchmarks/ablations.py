@@ -30,7 +30,9 @@ from narrows.bottleneck.optimize import NoiseSource
 from narrows.data import datasets
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
+from narrows.models.heads.goals import OneOf
 from narrows.models.heads.targets import class_labels, find_label
+from narrows.models.heads.task import Question
 from narrows.models.text.encoding import encode, token_limit
 
 Draw = Callable[[NoiseSource, int], Tensor]
@@ -143,9 +145,10 @@ def main() -> None:
     options = parser.parse_args()
     base = Explainer.from_pretrained(options.model)
     examples = list(datasets.load(options.dataset, "train", options.data_dir, options.limit))
-    encodings = [encode(base.tokenizer, example, token_limit(base.model, base.tokenizer)) for example in examples]
+    limit = token_limit(base.model, base.tokenizer)
+    questions = [Question(example, encode(base.tokenizer, example, limit), None) for example in examples]
     labels = class_labels(base.model, base.model.config.num_labels)
-    gold = [find_label(str(example.label), labels) for example in examples]
+    gold = [OneOf(find_label(str(example.label), labels)) for example in examples]
     rows: list[dict[str, Any]] = []
     reference: list[Attribution] | None = None
     for name in dict.fromkeys([REFERENCE, *options.variants]):
@@ -160,7 +163,7 @@ def main() -> None:
                 "variant": name,
                 "dataset": options.dataset,
                 "tau": round(agree(reference, attributions)["tau"], 3),
-                **summarize(degrade(base.model, base.tokenizer, encodings, [a.ranking for a in attributions], gold)),
+                **summarize(degrade(base.model, base.tokenizer, questions, [a.ranking for a in attributions], gold)),
                 "forward_equivalents": round(cost.forward_equivalents / len(examples), 1),
                 "processor_seconds": round((time.process_time() - start) / len(examples), 4),
                 "p_survived": mean(np.array([np.exp(-a.trace[-1].cross_entropy) for a in attributions])),

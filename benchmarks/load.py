@@ -26,7 +26,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from narrows import Example
 from narrows.data import datasets
-from narrows.models.hub.loading import Classifier, load_classifier
+from narrows.models.hub.loading import LoadedModel, load_model
 from narrows.run import ExplainSettings, explain_dataset
 from narrows.run.meter import Progress
 from narrows.run.parts import part_file, present_parts
@@ -79,13 +79,13 @@ def resident() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
-def tiny() -> Classifier:
+def tiny() -> LoadedModel:
     """A classifier of random weights with the tokenizer of the demo model."""
     torch.manual_seed(0)
-    tokenizer = load_classifier("sentiment", "cpu").tokenizer
+    tokenizer = load_model("sentiment", "cpu").tokenizer
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     model = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **sizes))
-    return Classifier(model.eval(), tokenizer, "tiny", None)
+    return LoadedModel(model.eval(), tokenizer, "tiny", None)
 
 
 def measure(data: Path, out: Path, texts: int, model: str, max_tokens: int | None) -> None:
@@ -94,13 +94,13 @@ def measure(data: Path, out: Path, texts: int, model: str, max_tokens: int | Non
     reviews = datasets.load("imdb", "test", data)
     random.Random(0).shuffle(reviews)
     settings = ExplainSettings(max_tokens=max_tokens, prior="instance" if model == "tiny" else None)
-    classifier = tiny() if model == "tiny" else load_classifier(model, "cpu")
+    classifier = tiny() if model == "tiny" else load_model(model, "cpu")
     out.mkdir(parents=True, exist_ok=True)
     figures = {"model": model, "max_tokens": max_tokens, "texts": texts}
     (out / FIGURES).write_text(json.dumps(figures) + "\n", encoding="utf-8")
     start, processor = time.monotonic(), time.process_time()
     manifest = explain_dataset(
-        Repeated(reviews, texts), out, settings, classifier=classifier, report=Recorder(out / SAMPLES)
+        Repeated(reviews, texts), out, settings, loaded=classifier, report=Recorder(out / SAMPLES)
     )
     size = sum(part_file(out, part).stat().st_size for part in present_parts(out))
     figures |= {

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from narrows import Example, Prior
 from narrows.data import datasets
 from narrows.models.cut.blocks import identify
-from narrows.models.hub.loading import Classifier, load_classifier
+from narrows.models.hub.loading import LoadedModel, load_model
 from narrows.models.text.encoding import Encoding, encode, token_limit
 
 SIZES = {  # blocks, hidden, heads
@@ -34,7 +34,7 @@ class Workload:
         examples: The texts.
     """
 
-    classifier: Classifier
+    classifier: LoadedModel
     examples: list[Example]
 
     @cached_property
@@ -69,7 +69,7 @@ class Workload:
         shape = (blocks + 1, hidden)
         path = Path(tempfile.mkdtemp()) / "prior.safetensors"
         Prior(torch.zeros(shape), torch.ones(shape), 1, identify(model)).save(path)
-        classifier = Classifier(model, _tokenizer(), size, path)
+        classifier = LoadedModel(model, _tokenizer(), size, path)
         ids = torch.randint(WORDS, (texts, tokens - 2)).tolist()
         examples = [Example(" ".join(f"w{number}" for number in row)) for row in ids]
         return cls(classifier, examples)
@@ -86,7 +86,7 @@ class Workload:
         Returns:
             The workload.
         """
-        classifier = load_classifier(REAL[dataset])
+        classifier = load_model(REAL[dataset])
         return cls(classifier, list(datasets.load(dataset, None, data, texts)))
 
     @property

@@ -22,6 +22,7 @@ ORDER = [
     "bottleneck",
     "viz",
     "attribution",
+    "generation",
     "models",
     "methods",
     "explainer",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from transformers import GPT2Config, GPT2LMHeadModel
 
+import families
 import tiny
 from narrows import Explainer
 
@@ -16,8 +17,12 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def test_there_is_something_to_run() -> None:
-    names = {"sentiment_mistake.py", "nli_across_layers.py", "context_sentences.py"}
-    assert {path.name for path in EXAMPLES.glob("*.py")} == names
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "sentiment_mistake.py",
+        "nli_across_layers.py",
+        "generation.py",
+        "context_sentences.py",
+    }
 
 
 @pytest.mark.parametrize(
@@ -52,7 +57,7 @@ def test_the_example_of_a_language_model_runs_with_a_tiny_one(
     tiny_one = Explainer(model, tokenizer, "fast:layer=1", "instance")
     asked: list[str] = []
     monkeypatch.setattr(Explainer, "from_pretrained", lambda name: asked.append(name) or tiny_one)
-    monkeypatch.setattr(sys, "argv", ["context_sentences.py", str(tmp_path), "some/model"])
+    monkeypatch.setattr(sys, "argv", ["context_sentences.py", "some/model", str(tmp_path)])
     runpy.run_path(str(EXAMPLES / "context_sentences.py"), run_name="__main__")
     said = capsys.readouterr().out
     assert asked == ["some/model"]
@@ -61,3 +66,18 @@ def test_the_example_of_a_language_model_runs_with_a_tiny_one(
     assert "Question" not in said
     pictures = {"sentences.html", "sentences.svg", "documents.html", "documents.svg"}
     assert {path.name for path in tmp_path.iterdir()} == pictures
+
+
+def test_the_example_of_a_generation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a tiny model: that of the example is 100 MB."""
+    vocabulary = len(families.tokenizer("pieces"))
+    model = families.of_task("Llama", "ForCausalLM", vocab_size=vocabulary, max_position_embeddings=200)
+    model[1].model_max_length = 200
+    monkeypatch.setattr(Explainer, "from_pretrained", lambda name: Explainer(*model, "fast", "instance"))
+    monkeypatch.setattr(sys, "argv", ["generation.py", "tiny", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / "generation.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert "rests most on" in said and "rather than Rome" in said
+    assert {path.name for path in tmp_path.iterdir()} == {f"generation.{end}" for end in ("html", "svg", "json")}

@@ -108,7 +108,7 @@ def test_a_tuple_of_two_texts_is_a_pair_and_a_list_of_two_is_two(explainer: Expl
         (set(TEXTS), "no order"),
         (b"bad", "decode"),
         (Path("texts.csv"), "path"),
-        ([{"role": "user", "content": "good"}], "apply_chat_template"),
+        ([{"role": "user", "content": "good"}], "has no chat template"),
         ({"role": "user", "content": "good"}, "apply_chat_template"),
         ({1: "good", 2: "bad"}, "no 'text' column in the row; it has: 1, 2"),
         ({"text": ["good", "bad"], "label": ["positive"]}, "text 2, label 1"),

@@ -30,7 +30,7 @@ from narrows.errors import (
 )
 from narrows.explainer import Explainer
 from narrows.methods.method import Batch, FunctionMethod
-from narrows.models.hub.loading import Classifier as Loaded
+from narrows.models.hub.loading import LoadedModel as Loaded
 from narrows.run import ExplainSettings, explain_dataset
 from narrows.run.parts import part_file
 from tiny import Classifier
@@ -290,8 +290,8 @@ def test_a_run_gives_its_good_rows_what_they_get_without_the_bad_ones(poisoned: 
     settings = ExplainSettings(model="tiny", method=QUICK, prior="instance", rows_per_part=8)
     loaded = Loaded(*poisoned, "tiny", None)
     bad = ["", "z", "[SEP] [CLS]"]
-    explain_dataset([bad[0], *GOOD[:2], bad[1], *GOOD[2:], bad[2]], tmp_path / "mixed", settings, classifier=loaded)
-    explain_dataset(GOOD, tmp_path / "good", settings, classifier=loaded)
+    explain_dataset([bad[0], *GOOD[:2], bad[1], *GOOD[2:], bad[2]], tmp_path / "mixed", settings, loaded=loaded)
+    explain_dataset(GOOD, tmp_path / "good", settings, loaded=loaded)
     mixed, good = (list(read_rows(part_file(tmp_path / name, 0))) for name in ("mixed", "good"))
     errors = [row for row in mixed if row["error"]]
     assert [row["row"] for row in errors] == [0, 3, 6]

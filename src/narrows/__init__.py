@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from narrows.data.words import Word
     from narrows.errors import NarrowsError
     from narrows.explainer import Explainer
+    from narrows.generation import GenerationAttribution
     from narrows.methods.evidence import Evidence
     from narrows.methods.information import InformationBottleneck
     from narrows.models.corpus import estimate_prior
@@ -34,6 +35,7 @@ _HOME = {
     "Distribution": "narrows.models.heads.target",
     "Example": "narrows.data.example",
     "Explainer": "narrows.explainer",
+    "GenerationAttribution": "narrows.generation",
     "LayerInformationBottleneck": "narrows.bottleneck.module",
     "NarrowsError": "narrows.errors",
     "Optimization": "narrows.bottleneck.optimize",
@@ -49,6 +51,7 @@ __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "InformationBottleneck",
     "Attribution",
     "Attributions",
+    "GenerationAttribution",
     "Word",
     "Example",
     "Contrast",

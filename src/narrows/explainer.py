@@ -9,11 +9,10 @@ A text that cannot be read or explained is an error in its place, and costs no o
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
-from functools import cache
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,39 +22,39 @@ from narrows.data.example import Item, known_of
 from narrows.data.source import class_names, rows_of
 from narrows.data.units import UnitOf
 from narrows.errors import (
-    OF_ONE_TEXT,
     InputError,
     LayerError,
     ModelError,
     NarrowsError,
+    TargetError,
     count,
-    forget,
     placed,
     strict,
     warn,
     warned,
 )
+from narrows.generation import GenerationAttribution
+from narrows.methods.batches import Tick, explain_in_batches
 from narrows.methods.cut_model import CutModel
-from narrows.methods.method import Batch, Method
+from narrows.methods.method import Method
 from narrows.methods.registry import changed, find_method, spec
+from narrows.methods.response import Response, explain_response, write_response
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import identify, text_config, unwrapped
 from narrows.models.cut.network import Network
+from narrows.models.heads.names import TaskName
 from narrows.models.heads.target import Target, as_plain, list_targets
-from narrows.models.heads.task import Question
 from narrows.models.hub.given import check_model
-from narrows.models.hub.loading import load_classifier
+from narrows.models.hub.loading import load_model
 from narrows.models.hub.pipelines import unpack_pipeline
-from narrows.models.memory import TokenBudget, is_out_of_memory, no_memory
-from narrows.models.padding import run_in_batches
-from narrows.models.text.long_text import LongTexts, merge
+from narrows.models.memory import TokenBudget
+from narrows.models.text.long_text import LongTexts
 from narrows.models.text.reader import Asked, Reader, Request, list_requests, same_requests
 
 if TYPE_CHECKING:
     from transformers import Pipeline
 
 PriorChoice = AnyPrior | str | Path | None
-Tick = Callable[[float], None]  # takes the share that is done, 0 to 1
 
 WINDOW = 4  # batches of a stream that are sorted by length together, and come out together; a list is one window
 
@@ -135,28 +134,28 @@ class Explainer:
         method: str | Method = "fast",
         prior: PriorChoice = None,
         *,
+        task: TaskName | None = None,
         device: str | None = None,
         max_tokens: int | None = None,
         long_texts: LongTexts = "truncate",
         max_tokens_per_batch: int | None = None,
     ) -> "Explainer":
-        """Load a model and prepare to explain it.
+        """Load a model with its head and prepare to explain it.
 
         Args:
-            name: A demo model (``narrows models`` lists them), an id on the Hub, or a folder.
+            name: A demo model (``narrows models`` lists them), a folder, a ``.gguf`` file, or an id on the Hub.
             method: As for `Explainer`.
             prior: As for `Explainer`; None = the prior that ships with the model, if there is one.
+            task: What its head is for, where the checkpoint does not say so, in a pipeline's words: ``"fill-mask"``.
             device: Where to run; None = the first GPU if there is one, else the CPU.
             max_tokens: As for `Explainer`.
             long_texts: As for `Explainer`.
             max_tokens_per_batch: As for `Explainer`.
 
         Raises:
-            ModelError: If there is no such model or it has no classification head.
+            ModelError: If there is no such model, or its head is missing or cannot be explained.
         """
-        if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-            raise ModelError(f"a model is loaded by its name or folder, not by {name!r:.60}")
-        loaded = load_classifier(os.fspath(name), device)
+        loaded = load_model(name, device, task)
         return cls(
             loaded.model,
             loaded.tokenizer,
@@ -220,6 +219,9 @@ class Explainer:
         return self._cut.blocks
 
     @overload
+    def __call__(self, inputs: Item, target: Target = ..., *, per_token: Literal[True]) -> GenerationAttribution: ...
+
+    @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings too
         self, inputs: Item, target: Target = ..., *, unit_of: UnitOf = ...
     ) -> Attribution: ...
@@ -244,7 +246,8 @@ class Explainer:
         target: Target | Collection[Target] = None,
         batch_size: int = 32,
         unit_of: UnitOf | Sequence[UnitOf] = "token",
-    ) -> Attribution | Attributions | Iterator[Result]:
+        per_token: bool = False,
+    ) -> Attribution | Attributions | GenerationAttribution | Iterator[Result]:
         """Explain one text, a list, or a stream: one attribution, a list, or an iterator, in the order given.
 
         A text of a list or of a stream that cannot be explained has the `NarrowsError` that says why, such as
@@ -263,6 +266,7 @@ class Explainer:
                 the documents of a context: (start, end) each, of a pair (segment, start, end). Of a list, one of these
                 names for all, or a list of names or spans, one per text. Tokens outside of all spans are context:
                 never removed.
+            per_token: Explain each token of the target, the response to one prompt, by itself: see `generate`.
 
         Raises:
             InputError: If there is nothing to explain in the one text that is given.
@@ -271,6 +275,10 @@ class Explainer:
             MemoryLimitError: If memory does not suffice for the one text that is given.
         """
         batch_size = count("batch_size", batch_size)
+        if per_token:
+            if target is None or rows_of(inputs) is not None:
+                raise InputError("per_token=True takes one prompt, and its response as target; generate() writes one")
+            return self.generate(cast("Item", inputs), response=cast("Any", target), batch_size=batch_size)
         targets, rows, target = list_targets(target), rows_of(inputs), as_plain(target)
         if rows is None:
             if targets is not None and not self._reader.task.takes_ids:
@@ -289,6 +297,43 @@ class Explainer:
         if failed := found.failures():
             warn(failed)
         return found
+
+    def generate(
+        self,
+        prompt: Item,
+        max_new_tokens: int = 32,
+        response: str | Sequence[int] | None = None,
+        options: Mapping[str, Any] | None = None,
+        batch_size: int = 32,
+    ) -> GenerationAttribution:
+        """Let a causal language model write a response, and explain each token of it by all tokens before it.
+
+        Args:
+            prompt: A text, or messages of a chat, which go through the tokenizer's template.
+            max_new_tokens: Most tokens to write; the end of text is not explained.
+            response: A response to explain in place of one that the model writes: text or token ids.
+            options: Options of `transformers.GenerationConfig`; without them the decoding is greedy. Sampling draws
+                from torch's random numbers, as ``model.generate`` does.
+            batch_size: Most outputs that share a pass, for methods that explain them one by one.
+
+        Raises:
+            ModelError: If the model is no causal language model.
+            InputError: If there is nothing to explain, prompt and response are too long, or there is no such option.
+            TargetError: If the response is neither text nor token ids.
+        """
+        if not self._reader.task.takes_ids:
+            raise ModelError(f"{type(self.model).__name__} writes no text: a causal language model does")
+        if response is None:
+            most = count("max_new_tokens", max_new_tokens)
+            response = write_response(self._cut, self._reader, prompt, most, options)
+        elif options:
+            raise InputError("options are for what the model writes, and the response is given")
+        wanted = [response] if isinstance(response := as_plain(response), int) else response
+        if not isinstance(wanted, (str, list, tuple)):
+            raise TargetError(f"a response is text or token ids, not {wanted!r:.60}")
+        (question,) = self._reader.ask(prompt, wanted).questions
+        asked = Response.of(self.tokenizer, question)
+        return explain_response(self._cut, self._budget, self.method, asked, count("batch_size", batch_size))
 
     def across_layers(self, item: Item, target: Target = None, layers: Sequence[int] | None = None) -> Attributions:
         """Explain one text at several layers, one attribution each; one plain run of the model serves all of them.
@@ -310,8 +355,8 @@ class Explainer:
         if not isinstance(chosen, Iterable) or not (by_layer := [changed(self.method, {"layer": i}) for i in chosen]):
             raise LayerError(f"layers must be a list of some of {first} to {self.blocks}, not {layers!r:.60}")
         (asked,) = strict(next(self._reader.windows([(item, target)], 1, 1)))
-        explained = strict(self._in_batches(asked.questions, by_layer, 1))
-        return Attributions(merge(asked.pieces, attributions) for attributions in zip(*explained, strict=True))
+        explained = strict(explain_in_batches(self._cut, self._budget, asked.questions, by_layer, 1))
+        return Attributions(asked.merge(attributions) for attributions in zip(*explained, strict=True))
 
     def _choose_prior(self, prior: PriorChoice) -> AnyPrior:
         if prior is None:
@@ -342,7 +387,8 @@ class Explainer:
         tokens = self._budget.tokens // self.method.copies
         for window in self._reader.windows(requests, batches * batch_size, batches * max(tokens, 1)):
             questions = [question for asked in window if isinstance(asked, Asked) for question in asked.questions]
-            finished = iter(self._in_batches(questions, [self.method], batch_size, tick))
+            explained = explain_in_batches(self._cut, self._budget, questions, [self.method], batch_size, tick)
+            finished = iter(explained)
             for asked in window:
                 if isinstance(asked, NarrowsError):
                     yield asked
@@ -350,49 +396,4 @@ class Explainer:
                 own = list(islice(finished, len(asked.questions)))
                 if error := next((found for found in own if isinstance(found, NarrowsError)), None):
                     error.row = known_of(asked.pieces.example)
-                yield error or merge(asked.pieces, [found[0] for found in own if not isinstance(found, NarrowsError)])
-
-    def _in_batches(
-        self, questions: Sequence[Question], methods: Sequence[Method], batch_size: int, tick: Tick = lambda _: None
-    ) -> list[list[Attribution] | NarrowsError]:
-        """Explain questions by some methods, in batches that fit into memory; an error for each that fails alone."""
-
-        def explain(rows: Sequence[int]) -> list[list[Attribution]]:
-            batch = Batch(cut, [questions[row] for row in rows])
-            if len(methods) > 1:
-                batch.prefix(range(self.blocks + 1))
-            return [method.explain(batch) for method in methods]
-
-        @cache
-        def explain_rows(rows: tuple[int, ...]) -> list[list[Attribution] | NarrowsError]:
-            try:
-                return [list(maps) for maps in zip(*explain(rows), strict=True)]
-            except OF_ONE_TEXT as error:
-                if len(rows) == 1:
-                    return [forget(error)]
-            except Exception as error:
-                if len(rows) > 1 or not is_out_of_memory(error):
-                    raise
-                return [no_memory(len(questions[rows[0]].encoding), error)]
-            # One of them is the cause, which its halves find out.
-            return [*explain_rows(rows[: len(rows) // 2]), *explain_rows(rows[len(rows) // 2 :])]
-
-        copies = max(method.copies for method in methods)
-        found: dict[int, list[Attribution] | NarrowsError] = {}
-        left, total = list(range(len(questions))), sum(len(question.encoding) for question in questions)
-        with self._cut.lent() as cut:
-            reader = (cut.model, self.tokenizer)
-            while left:  # again without those that failed, so that the others share passes as if these were not there
-
-                def explain_left(rows: list[int], left: list[int] = left) -> list[list[Attribution] | NarrowsError]:
-                    return explain_rows(tuple(left[row] for row in rows))
-
-                encodings = [questions[row].encoding for row in left]
-                batches = run_in_batches(reader, self._budget, encodings, batch_size, explain_left, copies)
-                for rows, explained in batches:
-                    found.update(zip([left[row] for row in rows], explained, strict=True))
-                    tick(sum(len(questions[row].encoding) for row in found) / total)
-                sound = [row for row in left if not isinstance(found[row], NarrowsError)]
-                left = sound if len(sound) < len(left) else []
-        explain_rows.cache_clear()  # it refers to itself, so its results would wait for the garbage collector
-        return [found[row] for row in range(len(questions))]
+                yield error or asked.merge([found[0] for found in own if not isinstance(found, NarrowsError)])

@@ -3,17 +3,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import families
 from narrows import Explainer
+from narrows.app.page import build_page
 from narrows.app.request import Request
 from narrows.app.session import Session, agreement
 from narrows.app.shelf import Shelf
 from narrows.data.schema import AttributionDict
-from narrows.errors import InputError
+from narrows.errors import InputError, ModelError
 from narrows.models.predict import predict
 from narrows.models.text.encoding import encode
 from narrows.models.text.removal import remove
@@ -203,6 +206,19 @@ def test_a_shelf_lends_only_what_it_offers(shelf: Shelf) -> None:
         Shelf([])
     with pytest.raises(InputError, match="max_tokens"):
         Shelf(["sentiment"], max_tokens=2)
+
+
+def test_a_language_model_is_offered_with_targets_to_type(tmp_path: Path) -> None:
+    for part in families.of_task("GPT2", "LMHeadModel"):
+        part.save_pretrained(tmp_path)
+    shelf = Shelf([str(tmp_path)], device="cpu")
+    assert shelf.labels(str(tmp_path)) == ()
+    session = Session.start(Request("a film", model=str(tmp_path), target=" bad", method="fast:layer=1"), shelf)
+    assert session.saved["target"] == " bad"
+    with pytest.raises(ModelError, match=r"gives no logits of shape \(batch, classes\)"):
+        session.click((), shelf)
+    targets: Any = next(block for block in build_page(shelf).blocks.values() if getattr(block, "label", "") == "Target")
+    assert (targets.choices, targets.allow_custom_value) == ([("predicted", "predicted")], True)
 
 
 def test_a_long_text_is_cut_and_the_map_says_so(shelf: Shelf) -> None:

@@ -30,6 +30,7 @@ from narrows.bottleneck.prior import (
     find_prior,
     floor_std,
 )
+from narrows.bottleneck.sinks import Run
 from narrows.errors import LayerError, PriorError
 from narrows.models.corpus import estimate_prior
 from narrows.models.cut.blocks import identify
@@ -82,13 +83,13 @@ def test_moments_of_half_precision_are_not_summed_in_half_precision(dtype: torch
     torch.testing.assert_close(moments.mean, values.double().mean(dim=0), rtol=1e-6, atol=1e-6)
 
 
-def batches(lengths: list[int]) -> tuple[list[Tensor], Tensor]:
-    """Activations of three layers with NaN at the padding, and the mask of real tokens."""
+def batches(lengths: list[int]) -> Run:
+    """Activations of three layers with NaN at the padding, ids, and the mask of real tokens."""
     real = torch.tensor([[position < length for position in range(max(lengths))] for length in lengths])
     layers = [torch.randn(*real.shape, 4) * (layer + 1) + layer for layer in range(3)]
     for activation in layers:
         activation[~real] = math.nan
-    return layers, real
+    return layers, torch.zeros(real.shape, dtype=torch.long), real
 
 
 def test_a_prior_is_estimated_per_layer_over_real_tokens_only() -> None:
@@ -96,7 +97,7 @@ def test_a_prior_is_estimated_per_layer_over_real_tokens_only() -> None:
     prior = Prior.estimate([first, second], IDENTITY)
     assert prior.count == 15
     for layer in range(3):
-        vectors = torch.cat([activations[layer][real] for activations, real in (first, second)]).numpy()
+        vectors = torch.cat([activations[layer][real] for activations, _, real in (first, second)]).numpy()
         np.testing.assert_allclose(prior.mean[layer], vectors.mean(axis=0), rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(prior.std[layer], vectors.std(axis=0), rtol=1e-5)
         assert torch.equal(prior.at(layer).mean, prior.mean[layer])
@@ -127,9 +128,9 @@ def test_the_deviation_has_a_floor_where_nothing_varies() -> None:
 
 
 def test_a_constant_feature_of_a_corpus_is_floored() -> None:
-    layers, real = batches([6, 6])
+    layers, ids, real = batches([6, 6])
     layers[1][..., 2] = 7.0
-    prior = Prior.estimate([(layers, real)], IDENTITY)
+    prior = Prior.estimate([(layers, ids, real)], IDENTITY)
     assert 0 < prior.std[1, 2] < 0.02 * prior.std[1].max()
 
 
@@ -185,7 +186,8 @@ def test_shapes_that_do_not_fit_the_model_are_refused() -> None:
 def write_file(path: Path, what: str) -> None:
     """Write something that is no prior."""
     good = {"mean": torch.zeros(3, 4), "std": torch.ones(3, 4), "probe": torch.zeros(8)}
-    header = {"format": "narrows-prior-1", "prior": json.dumps({"name": "tiny", "count": 1})}
+    about = {"name": "tiny", "count": 1, "sinks": {"positions": [0], "tokens": []}}
+    header = {"format": "narrows-prior-2", "prior": json.dumps(about)}
     match what:
         case "empty":
             path.write_bytes(b"")
@@ -361,6 +363,14 @@ def test_a_prior_that_cannot_be_read_is_one_line(
     monkeypatch.setattr("narrows.bottleneck.prior.safe_open", refuse)
     with pytest.raises(PriorError, match=rf"prior.safetensors cannot be read: {failure.strerror}"):
         Prior.load(tmp_path / "prior.safetensors")
+
+
+def test_a_prior_from_before_sinks_were_left_out_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "prior.safetensors"
+    tensors = {"mean": torch.zeros(3, 4), "std": torch.ones(3, 4), "probe": torch.zeros(8)}
+    save_file(tensors, path, {"format": "narrows-prior-1", "prior": json.dumps({"name": "tiny", "count": 1})})
+    with pytest.raises(PriorError, match=r"sinks.*narrows prior"):
+        Prior.load(path)
 
 
 def test_a_damaged_prior_names_its_file(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: Any, **__: Any) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("narrows.explainer.load_classifier", load)  # first: it takes the name from the other
-    monkeypatch.setattr("narrows.models.hub.loading.load_classifier", load)
+    monkeypatch.setattr("narrows.explainer.load_model", load)  # first: it takes the name from the other
+    monkeypatch.setattr("narrows.models.hub.loading.load_model", load)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_options_out_of_range_are_told(run: Runner, options: list[str], says: st
 
 def test_a_folder_without_a_model_is_told(run: Runner, tmp_path: Path) -> None:
     pytest.importorskip("gradio", reason="the page needs the extra app")
-    assert_one_line(run("serve", "--model", tmp_path, "--port", 0), "holds no classifier")
+    assert_one_line(run("serve", "--model", tmp_path, "--port", 0), "holds no model")
 
 
 def test_without_gradio_the_extra_is_named(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,11 @@ from narrows.attribution import by_score
 from narrows.data.example import Example
 from narrows.errors import InputError
 from narrows.evaluation.ceiling import find_worst_removals
-from narrows.evaluation.degradation import degrade, removal_counts
+from narrows.evaluation.degradation import removal_counts
 from narrows.models.predict import predict
 from narrows.models.text.encoding import encode
 from narrows.models.text.removal import Removal, remove
+from removing import degrade_classes
 from tiny import Classifier
 
 LONG = Example("the film is not bad, it is very good and the act is superb", "a good act")
@@ -43,7 +44,7 @@ def test_a_map_of_the_removal_found_has_its_drop_and_no_map_a_larger_one(bert: C
     draw = np.random.default_rng(0)
     maps = [of_the_set, *(draw.random(len(encodings[0])) for _ in range(20))]
     rankings = [by_score(own, encodings[0].segments) for own in maps]
-    curves = degrade(*bert, encodings * 21, rankings, [0] * 21)
+    curves = degrade_classes(bert, encodings * 21, rankings, [0] * 21)
     drops = curves.morf[:, 0] - curves.morf[:, 1]
     assert drops[0] == pytest.approx(worst.drop, abs=1e-6)
     assert (drops <= worst.drop + 1e-6).all()

@@ -16,8 +16,12 @@ from narrows.data.example import Example
 from narrows.errors import InputError
 from narrows.evaluation import degradation
 from narrows.evaluation.degradation import Curves, degrade, removal_counts, share_counts
+from narrows.models.heads.goals import OneOf
+from narrows.models.heads.task import Variant
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding, encode
+from narrows.models.text.reader import Reader
+from removing import degrade_classes
 from tiny import Classifier
 
 EXAMPLES = [
@@ -104,7 +108,7 @@ def test_curves_are_those_of_one_forward_per_text_and_removal(
     classifier = make_classifier(family, seed=3)  # its decisions change on the way
     encodings = encoded(classifier)
     rankings = random_rankings(encodings)
-    found = degrade(*classifier, encodings, rankings, TARGETS, removal)  # type: ignore[arg-type]
+    found = degrade_classes(classifier, encodings, rankings, TARGETS, removal)  # type: ignore[arg-type]
     expected = degrade_by_hand(classifier, encodings, rankings, removal)
     assert found.shares == pytest.approx(expected.shares, abs=1e-5)
     for name in ("morf", "lerf"):
@@ -112,31 +116,30 @@ def test_curves_are_those_of_one_forward_per_text_and_removal(
         decisions = f"{name}_decisions"
         assert getattr(found, decisions).tolist() == getattr(expected, decisions).tolist()
     assert len(set(found.morf_decisions.ravel().tolist())) > 1
+    assert found.morf[:, 0] == pytest.approx(predict(*classifier, encodings)[range(4), TARGETS], abs=1e-9)
 
 
 def test_units_are_removed_whole_and_counted_as_one(bert: Classifier) -> None:
-    """Against a plain loop: k/9 of the units, rounded, at least one from the second point on."""
-    encodings = encoded(bert)
-    rankings = [[(1,)], [(5, 6, 7), (1, 2), (3, 4)], [(2,), (1, 3, 4)], [(4, 5), (1, 2)]]
-    found = degrade(*bert, encodings, rankings, TARGETS)  # type: ignore[arg-type]
-    for text, (encoding, ranking, target) in enumerate(zip(encodings, rankings, TARGETS, strict=True)):
-        for k, count in enumerate(removal_counts(len(ranking))):
-            for order, curve in ((ranking, found.morf), (ranking[::-1], found.lerf)):
-                gone = [token for unit in order[:count] for token in unit]
-                expected = left_of(bert, encoding, gone, "delete")[target]
-                assert curve[text, k] == pytest.approx(expected, abs=1e-5)
-    singles = [[(token,) for token in ranking] for ranking in random_rankings(encodings)]
-    one, other = (degrade(*bert, encodings, own, TARGETS) for own in (singles, random_rankings(encodings)))  # type: ignore[arg-type]
-    assert one.morf.tolist() == other.morf.tolist() and one.shares.tolist() == other.shares.tolist()
+    """Against a plain loop: k/9 of the units, rounded, at least one from the second point on; context stays."""
+    text, units = "good film. it is not very bad. a film", [(0, 10), (11, 16), (17, 30)]
+    (question,) = Reader(*bert, None, "truncate").ask(text, None, units).questions
+    one, two, three = question.units
+    context = [place for place, own in enumerate(question.encoding.segments) if own is not None and place > three[-1]]
+    found = degrade(*bert, [question], [[*two, three[1], one[0], *context]], [OneOf(2)])
+    order = [two, three, one]
+    for k, count in enumerate(removal_counts(3)):
+        for way, curve in ((order, found.morf), (order[::-1], found.lerf)):
+            gone = [token for unit in way[:count] for token in unit]
+            assert curve[0, k] == pytest.approx(left_of(bert, question.encoding, gone, "delete")[2], abs=1e-5)
 
 
 @pytest.mark.parametrize("removal", ["delete", "attention"])
 def test_a_text_gets_the_same_curves_alone_as_among_others(any_classifier: Classifier, removal: str) -> None:
     encodings = encoded(any_classifier)
     rankings = random_rankings(encodings)
-    together = degrade(*any_classifier, encodings, rankings, TARGETS, removal)  # type: ignore[arg-type]
+    together = degrade_classes(any_classifier, encodings, rankings, TARGETS, removal)  # type: ignore[arg-type]
     for text, own in enumerate(zip(encodings, rankings, TARGETS, strict=True)):
-        alone = degrade(*any_classifier, *([part] for part in own), removal)  # type: ignore[arg-type]
+        alone = degrade_classes(any_classifier, *([part] for part in own), removal)  # type: ignore[arg-type]
         assert together.morf[text] == pytest.approx(alone.morf[0], abs=1e-5)
         assert together.lerf[text] == pytest.approx(alone.lerf[0], abs=1e-5)
 
@@ -144,7 +147,7 @@ def test_a_text_gets_the_same_curves_alone_as_among_others(any_classifier: Class
 def test_a_text_of_one_token_has_two_states(bert: Classifier) -> None:
     _, tokenizer = bert
     encoding = encode(tokenizer, Example("good"), None)
-    curves = degrade(*bert, [encoding], [[1]], [2])
+    curves = degrade_classes(bert, [encoding], [[1]], [2])
     whole, empty = (float(left_of(bert, encoding, gone, "delete")[2]) for gone in ([], [1]))
     assert curves.morf[0] == pytest.approx([whole] + [empty] * 9, abs=1e-5)
     assert curves.lerf.tolist() == curves.morf.tolist()
@@ -153,7 +156,7 @@ def test_a_text_of_one_token_has_two_states(bert: Classifier) -> None:
 @pytest.mark.parametrize("removal", ["delete", "mask", "attention"])
 def test_both_curves_end_without_any_content_token(bert: Classifier, removal: str) -> None:
     encodings = encoded(bert)
-    curves = degrade(*bert, encodings, random_rankings(encodings), TARGETS, removal)  # type: ignore[arg-type]
+    curves = degrade_classes(bert, encodings, random_rankings(encodings), TARGETS, removal)  # type: ignore[arg-type]
     for text, (encoding, target) in enumerate(zip(encodings, TARGETS, strict=True)):
         content = [i for i, segment in enumerate(encoding.segments) if segment is not None]
         empty = left_of(bert, encoding, content, removal)[target]
@@ -165,14 +168,14 @@ def test_both_curves_end_without_any_content_token(bert: Classifier, removal: st
 def test_tokens_of_both_texts_of_a_pair_are_ranked_together(bert: Classifier) -> None:
     _, tokenizer = bert
     pair = encode(tokenizer, Example("good film", "bad act"), None)
-    curves = degrade(*bert, [pair], [[2, 4, 5, 1]], [0])  # film, bad, act, good
+    curves = degrade_classes(bert, [pair], [[2, 4, 5, 1]], [0])  # film, bad, act, good
     for k, gone in ((1, [2]), (4, [2, 4]), (6, [2, 4, 5])):
         assert curves.morf[0, k] == pytest.approx(float(left_of(bert, pair, gone, "delete")[0]), abs=1e-5)
 
 
 def test_decisions_are_the_likeliest_classes_not_the_targets(bert: Classifier) -> None:
     encodings = encoded(bert)
-    curves = degrade(*bert, encodings, random_rankings(encodings), TARGETS)
+    curves = degrade_classes(bert, encodings, random_rankings(encodings), TARGETS)
     assert curves.morf_decisions[:, 0].tolist() == predict(*bert, encodings).argmax(axis=1).tolist()
     assert curves.morf_decisions[:, 0].tolist() == curves.lerf_decisions[:, 0].tolist()
     assert curves.morf_decisions.shape == curves.lerf_decisions.shape == (4, 10)
@@ -182,24 +185,24 @@ def test_nothing_is_run_twice(bert: Classifier, monkeypatch: pytest.MonkeyPatch)
     """A text of n tokens has at most n + 1 states in each order, and both orders share their ends."""
     states: list[int] = []
 
-    def counting(model: object, tokenizer: object, variants: list[Encoding]) -> np.ndarray:
+    def counting(model: object, tokenizer: object, task: object, variants: list[Variant], _: object) -> np.ndarray:
         states.append(len(variants))
-        return np.full((len(variants), 3), 1 / 3)
+        return np.full((len(variants), 2), 1 / 3)
 
-    monkeypatch.setattr(degradation, "predict", counting)
+    monkeypatch.setattr(degradation, "run_variants", counting)
     encoding = encode(bert[1], Example("good film not"), None)
-    degrade(*bert, [encoding] * 2, [[3, 2, 1]] * 2, [0, 0])
+    degrade_classes(bert, [encoding] * 2, [[3, 2, 1]] * 2, [0, 0])
     assert states == [2 * 6]  # none, first, first two, all; last, last two
 
 
 def test_a_map_or_a_target_too_few_and_ways_that_there_are_not_are_refused(bert: Classifier) -> None:
     encodings = encoded(bert)
     with pytest.raises(ValueError, match="shorter"):
-        degrade(*bert, encodings, random_rankings(encodings)[:-1], TARGETS)
+        degrade_classes(bert, encodings, random_rankings(encodings)[:-1], TARGETS)
     with pytest.raises(InputError, match="not 'blur'"):
-        degrade(*bert, encodings, random_rankings(encodings), TARGETS, "blur")  # type: ignore[arg-type]
+        degrade_classes(bert, encodings, random_rankings(encodings), TARGETS, "blur")  # type: ignore[arg-type]
 
 
 def test_no_texts_have_no_curves(bert: Classifier) -> None:
-    curves = degrade(*bert, [], [], [])
+    curves = degrade_classes(bert, [], [], [])
     assert curves.morf.shape == curves.lerf_decisions.shape == (0, 10)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from narrows.attribution import by_score
 from narrows.data.example import Example
-from narrows.evaluation.degradation import Curves, degrade
+from narrows.evaluation.degradation import Curves
 from narrows.evaluation.metrics import (
     area,
     comprehensiveness,
@@ -23,6 +23,7 @@ from narrows.evaluation.metrics import (
 from narrows.models.predict import predict
 from narrows.models.text.encoding import encode
 from narrows.models.text.removal import remove
+from removing import degrade_classes
 from tiny import Classifier
 
 CURVES = arrays(np.float64, st.tuples(st.integers(1, 4), st.just(10)), elements=st.floats(0, 1))
@@ -69,7 +70,7 @@ def test_comprehensiveness_and_sufficiency_are_what_removing_and_keeping_the_bes
     def p(gone: list[int]) -> float:
         return float(predict(model, tokenizer, [remove(encoding, gone, "delete", tokenizer)])[0, 2])
 
-    curves = degrade(model, tokenizer, [encoding], [by_score(scores, encoding.segments)], [2])
+    curves = degrade_classes(bert, [encoding], [by_score(scores, encoding.segments)], [2])
     without_best = [p([]) - p(best[:k]) for k in range(1, 9)]
     best_alone = [p([]) - p(best[k:]) for k in range(1, 9)]
     assert comprehensiveness(curves.morf) == pytest.approx([np.mean(without_best)], abs=1e-6)

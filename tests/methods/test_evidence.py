@@ -23,7 +23,7 @@ from narrows.bottleneck.prior import Gaussian, Prior
 from narrows.bottleneck.rate import MASKS
 from narrows.errors import InputError, LayerError, PriorError
 from narrows.methods import evidence
-from narrows.methods.evidence import Evidence, Reading, mask, pick_strongest
+from narrows.methods.evidence import Evidence, Reading, mask, pick_strongest, usual_layers
 from narrows.methods.method import Site
 from narrows.methods.registry import find_method
 from narrows.models.cut.blocks import find_blocks
@@ -65,7 +65,7 @@ def test_scores_are_finite_differences_of_the_log_odds_on_the_path(
     model, tokenizer = any_classifier
     prior, layer, target = make_prior(model), 2, 1
     model.double()
-    method = Evidence(layer=layer, points=1, iterations=1, interval=(0.0, 0.6))  # the middle: 0.3
+    method = Evidence(layer=layer, points=1, iterations=1, interval=(0.0, 0.6), leave_out=False)  # the middle: 0.3
     (got,) = explain(any_classifier, method, TEXTS[:1], [target], prior)
     mean, step = prior.mean[layer].double(), 1e-5
     inputs = tokenizer(TEXTS[0], return_tensors="pt")
@@ -96,10 +96,9 @@ def test_the_map_of_several_layers_is_the_mean_of_theirs(
         assert own.typical == pytest.approx((one.typical + other.typical) / 2, abs=1e-6)  # type: ignore[operator]
 
 
-def test_without_a_layer_it_looks_at_a_sixth_a_half_and_five_sixths_of_the_depth(bert: Classifier) -> None:
-    blocks = tiny.BLOCKS
-    expected = tuple(sorted({round(depth * blocks) for depth in (1 / 6, 3 / 6, 5 / 6)}))
-    assert explain(bert, "fast", TEXTS[:1])[0].layers == expected
+def test_without_a_layer_it_looks_after_the_first_block_half_of_them_and_five_sixths(bert: Classifier) -> None:
+    assert usual_layers(6) == [1, 3, 5] and usual_layers(12) == [1, 6, 10] and usual_layers(30) == [1, 15, 25]
+    assert explain(bert, "fast", TEXTS[:1])[0].layers == tuple(sorted(set(usual_layers(tiny.BLOCKS))))
 
 
 @pytest.mark.parametrize("method", NAMES)
@@ -279,7 +278,8 @@ def test_one_site_alone_is_masked_without_running_the_model() -> None:
 
     x = torch.randn(2, 4, 3)
     prior = Gaussian(torch.full((3,), 0.5), torch.ones(3))
-    site = Site(1, lambda t: t, lambda t: t, refuse, x, prior)
+    every = torch.ones(2, 4, dtype=torch.bool)
+    site = Site(1, lambda t: t, refuse, (), x, prior, every, None)
     masked = torch.tensor([[True, False, False, False], [False, False, True, True]])
     (own,) = mask([site], masked)
     assert torch.equal(own.activation[~masked], x[~masked])

@@ -17,6 +17,7 @@ from narrows.errors import DataError
 from narrows.explainer import Explainer
 from narrows.methods import find_method, spec
 from narrows.methods.file import FromFile
+from narrows.models.heads.task import Question
 from narrows.models.text.encoding import encode
 
 BERT = tiny.wordpiece_tokenizer()
@@ -34,8 +35,11 @@ def batch(*examples: Example) -> Any:
     def attributions(method: FromFile, scores: Any, rankings: Any) -> Any:
         return list(zip([method] * len(scores), scores, rankings, strict=True))
 
-    encodings = [encode(BERT, example, None) for example in examples]
-    return SimpleNamespace(examples=examples, encodings=encodings, attributions=attributions)
+    return SimpleNamespace(questions=list(map(asked, examples)), attributions=attributions)
+
+
+def asked(example: Example) -> Question:
+    return Question(example, encode(BERT, example, None), None)
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def method(tmp_path: Path) -> FromFile:
 
 
 def check(method: FromFile, *examples: Example) -> None:
-    method.check((example, encode(BERT, example, None)) for example in examples)
+    method.check(map(asked, examples))
 
 
 def test_each_text_gets_its_own_scores_and_order(method: FromFile) -> None:

@@ -139,9 +139,9 @@ def test_a_missing_package_is_named_when_the_method_is_made(
         find_method(name)
 
 
-# Chance, attention and the norm of an update know nothing of the target. The released code's bottleneck gates what one
-# block changes: before the last one nothing here, in the last one [CLS] alone.
-BLIND = {"random", "rollout", "update_norm", "released"}
+# Chance, position, attention and the norm of an update know nothing of the target. The released code's bottleneck gates
+# what one block changes: before the last one nothing here, in the last one [CLS] alone.
+BLIND = {"random", "recency", "rollout", "update_norm", "released"}
 PLANTED = {
     "paper": "paper:layer=1:beta=0.1",
     "information": "information:layer=1",
@@ -221,7 +221,7 @@ def test_the_model_runs_once_for_layers_that_are_known(bert: Classifier) -> None
     calls: list[int] = []
     tiny.probed(bert)
     with lent_batch(bert, ITEMS, TARGETS) as batch:
-        batch.prefix([1])  # at first use it is compared with plain calls
+        batch.site(1)  # at first use it is compared with plain calls, and looked through for sinks
     bert[0].classifier.register_forward_hook(lambda *_: calls.append(1))
     with lent_batch(bert, ITEMS, TARGETS) as batch:
         batch.prefix([1, 3])

@@ -17,7 +17,7 @@ import tiny
 from narrows.attribution import Attribution
 from narrows.errors import InputError
 from narrows.methods import Batch, FunctionMethod, find_method
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run import ExplainSettings, explain_dataset
 from narrows.run.code import own_code, written
 from narrows.run.store import identify_method
@@ -95,12 +95,12 @@ def test_our_own_methods_are_known_by_the_version() -> None:
 
 
 def test_a_run_with_another_function_of_the_same_name_is_not_resumed(bert: tiny.Classifier, tmp_path: Path) -> None:
-    classifier = Classifier(*bert, "tiny", None)
+    classifier = LoadedModel(*bert, "tiny", None)
     body = "def f(batch):\n    return [np.full(len(e), {}) for e in batch.encodings]"
     methods = [FunctionMethod(made(body.format(value), np=np), label="own") for value in (1.0, 2.0)]
     settings = ExplainSettings(method=methods[0], prior="instance", rows_per_part=1)
-    explain_dataset(["good", "bad"], tmp_path / "out", settings, classifier=classifier)
-    explain_dataset(["good", "bad"], tmp_path / "out", settings, classifier=classifier)
+    explain_dataset(["good", "bad"], tmp_path / "out", settings, loaded=classifier)
+    explain_dataset(["good", "bad"], tmp_path / "out", settings, loaded=classifier)
     with pytest.raises(InputError, match=r"method\.code was"):
         other = replace(settings, method=methods[1])
-        explain_dataset(["good", "bad"], tmp_path / "out", other, classifier=classifier)
+        explain_dataset(["good", "bad"], tmp_path / "out", other, loaded=classifier)

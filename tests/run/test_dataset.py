@@ -35,7 +35,7 @@ from narrows.errors import DataError, InputError, LayerError, NarrowsWarning, Ta
 from narrows.explainer import Explainer
 from narrows.methods.method import Batch
 from narrows.methods.registry import describe, find_method, spec
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run import ExplainSettings, explain_dataset, read_run
 from narrows.run.dataset import LOG
 from narrows.run.meter import Meter, Progress
@@ -64,16 +64,16 @@ def texts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def classifier(make_classifier: Callable[..., tiny.Classifier]) -> Classifier:
+def classifier(make_classifier: Callable[..., tiny.Classifier]) -> LoadedModel:
     model, tokenizer = make_classifier("bert")
-    return Classifier(model, tokenizer, "tiny", None)
+    return LoadedModel(model, tokenizer, "tiny", None)
 
 
-def test_labels_numbered_in_another_order_than_the_models_are_refused(classifier: Classifier, tmp_path: Path) -> None:
+def test_labels_numbered_in_another_order_than_the_models_are_refused(classifier: LoadedModel, tmp_path: Path) -> None:
     rows = library.Dataset.from_dict({"text": ["good", "bad"], "label": [0, 1]})
     rows = rows.cast_column("label", library.ClassLabel(names=["positive", "neutral", "negative"]))
     with pytest.raises(TargetError, match="label 0 'positive', which is the model's label 2"):
-        explain_dataset(rows, tmp_path / "out", ExplainSettings(method="random", target="gold"), classifier=classifier)
+        explain_dataset(rows, tmp_path / "out", ExplainSettings(method="random", target="gold"), loaded=classifier)
 
 
 def files_of(out: Path) -> dict[str, bytes]:
@@ -119,7 +119,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("step", range(0, 16, 3))
 def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(
-    texts: Path, tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, step: int
+    texts: Path, tmp_path: Path, classifier: LoadedModel, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """Every write to the disk, and every rename, is a place where a run may end."""
     calls = 0
@@ -138,14 +138,14 @@ def test_stopped_at_any_step_it_goes_on_to_the_same_bytes(
         patch.setattr(os, "fsync", breaking(os.fsync))
         patch.setattr(os, "replace", breaking(os.replace))
         with pytest.raises(Killed):
-            explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
-    explain_dataset(texts, tmp_path / "other", SETTINGS, classifier=classifier)
+            explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
+    explain_dataset(texts, tmp_path / "other", SETTINGS, loaded=classifier)
     assert files_of(tmp_path / "out") == files_of(tmp_path / "other")
 
 
-def test_what_is_written_is_what_the_explainer_gives(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
-    manifest = explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+def test_what_is_written_is_what_the_explainer_gives(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
+    manifest = explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     explainer = Explainer(classifier.model, classifier.tokenizer, METHOD, "instance")
     rows = rows_of(tmp_path / "out")
     assert [row["row"] for row in rows] == list(range(20))
@@ -176,9 +176,9 @@ def test_what_is_written_is_what_the_explainer_gives(texts: Path, tmp_path: Path
     assert read_json(tmp_path / "out" / MANIFEST) == manifest
 
 
-def test_every_part_has_its_cost_beside_it(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+def test_every_part_has_its_cost_beside_it(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
     out = tmp_path / "out"
-    explain_dataset(texts, out, replace(SETTINGS, method="ig:steps=4"), classifier=classifier)
+    explain_dataset(texts, out, replace(SETTINGS, method="ig:steps=4"), loaded=classifier)
     for part in present_parts(out):
         cost = read_json(cost_file(out, part))
         explained = sum(row["error"] is None for row in read_rows(part_file(out, part)))
@@ -189,15 +189,17 @@ def test_every_part_has_its_cost_beside_it(texts: Path, tmp_path: Path, classifi
 
 
 def test_what_every_text_would_fail_at_stops_the_run_before_it_starts(
-    texts: Path, tmp_path: Path, classifier: Classifier
+    texts: Path, tmp_path: Path, classifier: LoadedModel
 ) -> None:
     with pytest.raises(LayerError, match="9"):
-        explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method="paper:layer=9"), classifier=classifier)
+        explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method="paper:layer=9"), loaded=classifier)
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
-def test_results_are_read_back_in_order_without_the_errors(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+def test_results_are_read_back_in_order_without_the_errors(
+    texts: Path, tmp_path: Path, classifier: LoadedModel
+) -> None:
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     stream = read_run(tmp_path / "out")
     assert isinstance(stream, Iterator)
     found = list(stream)
@@ -205,22 +207,22 @@ def test_results_are_read_back_in_order_without_the_errors(texts: Path, tmp_path
     assert [one.text for one in found] == [row["text"] for row in rows_of(tmp_path / "out") if not row["error"]]
 
 
-def test_neither_file_nor_list_nor_iterator_matters(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+def test_neither_file_nor_list_nor_iterator_matters(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
     lines = [{"text": text, "label": "positive"} for text in some_texts(9)]
     path = tmp_path / "same.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     made = []
     for number, data in enumerate((path, lines, iter(lines))):
         out = tmp_path / str(number)
-        result = explain_dataset(data, out, SETTINGS, classifier=classifier)["result"]
+        result = explain_dataset(data, out, SETTINGS, loaded=classifier)["result"]
         made.append(({name: content for name, content in files_of(out).items() if name != MANIFEST}, result))
     assert made[0] == made[1] == made[2]
 
 
-def test_another_batch_size_gives_the_same_numbers_to_float_tolerance(tmp_path: Path, classifier: Classifier) -> None:
+def test_another_batch_size_gives_the_same_numbers_to_float_tolerance(tmp_path: Path, classifier: LoadedModel) -> None:
     lines = some_texts(12)
-    explain_dataset(lines, tmp_path / "one", replace(SETTINGS, batch_size=1), classifier=classifier)
-    explain_dataset(lines, tmp_path / "many", replace(SETTINGS, batch_size=8, rows_per_part=12), classifier=classifier)
+    explain_dataset(lines, tmp_path / "one", replace(SETTINGS, batch_size=1), loaded=classifier)
+    explain_dataset(lines, tmp_path / "many", replace(SETTINGS, batch_size=8, rows_per_part=12), loaded=classifier)
     for one, other in zip(rows_of(tmp_path / "one"), rows_of(tmp_path / "many"), strict=True):
         assert one["row"] == other["row"] and one["seed"] == other["seed"] and one["tokens"] == other["tokens"]
         np.testing.assert_allclose(one["scores"], other["scores"], rtol=1e-3, atol=1e-4)
@@ -237,55 +239,55 @@ def test_another_batch_size_gives_the_same_numbers_to_float_tolerance(tmp_path: 
     ],
 )
 def test_other_settings_do_not_go_into_the_same_folder(
-    texts: Path, tmp_path: Path, classifier: Classifier, change: dict[str, Any], message: str
+    texts: Path, tmp_path: Path, classifier: LoadedModel, change: dict[str, Any], message: str
 ) -> None:
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     before = files_of(tmp_path / "out")
     with pytest.raises(InputError, match=message):
-        explain_dataset(texts, tmp_path / "out", replace(SETTINGS, **change), classifier=classifier)
+        explain_dataset(texts, tmp_path / "out", replace(SETTINGS, **change), loaded=classifier)
     assert files_of(tmp_path / "out") == before
 
 
 def test_another_model_prior_or_other_texts_do_not_go_into_the_same_folder(
-    texts: Path, tmp_path: Path, classifier: Classifier, make_classifier: Callable[..., tiny.Classifier]
+    texts: Path, tmp_path: Path, classifier: LoadedModel, make_classifier: Callable[..., tiny.Classifier]
 ) -> None:
     out = tmp_path / "out"
-    explain_dataset(texts, out, SETTINGS, classifier=classifier)
+    explain_dataset(texts, out, SETTINGS, loaded=classifier)
     with pytest.raises(InputError, match=r"model\.sha256 was"):
-        explain_dataset(texts, out, SETTINGS, classifier=Classifier(*make_classifier("bert", 1), "tiny", None))
+        explain_dataset(texts, out, SETTINGS, loaded=LoadedModel(*make_classifier("bert", 1), "tiny", None))
     with pytest.raises(InputError, match="prior was"):
-        explain_dataset(texts, out, replace(SETTINGS, prior="residual"), classifier=classifier)
+        explain_dataset(texts, out, replace(SETTINGS, prior="residual"), loaded=classifier)
     with texts.open("a") as file:
         file.write('{"text": "one more"}\n')
     with pytest.raises(InputError, match=r"source\.rows was 20 and is 21"):
-        explain_dataset(texts, out, SETTINGS, classifier=classifier)
+        explain_dataset(texts, out, SETTINGS, loaded=classifier)
 
 
-def test_a_stream_that_is_another_is_refused_by_its_first_other_part(tmp_path: Path, classifier: Classifier) -> None:
+def test_a_stream_that_is_another_is_refused_by_its_first_other_part(tmp_path: Path, classifier: LoadedModel) -> None:
     lines = some_texts(8)
-    explain_dataset(iter(lines), tmp_path / "out", SETTINGS, classifier=classifier)
+    explain_dataset(iter(lines), tmp_path / "out", SETTINGS, loaded=classifier)
     other = [*lines[:4], "a bad film", *lines[5:]]
     with pytest.raises(InputError, match=r"part-0000001\.parquet was made from other texts"):
-        explain_dataset(iter(other), tmp_path / "out", SETTINGS, classifier=classifier)
+        explain_dataset(iter(other), tmp_path / "out", SETTINGS, loaded=classifier)
     with pytest.raises(InputError, match=r"part-0000002\.parquet is of texts that are no longer in the data"):
-        explain_dataset(iter(lines[:6]), tmp_path / "out", SETTINGS, classifier=classifier)
+        explain_dataset(iter(lines[:6]), tmp_path / "out", SETTINGS, loaded=classifier)
 
 
 @pytest.mark.parametrize("keep", [-20, 100, 0])
 def test_a_truncated_part_is_named_and_made_again(
-    texts: Path, tmp_path: Path, classifier: Classifier, keep: int
+    texts: Path, tmp_path: Path, classifier: LoadedModel, keep: int
 ) -> None:
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     before = files_of(tmp_path / "out")
     path = part_file(tmp_path / "out", 2)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.warns(NarrowsWarning, match=r"part-0000002\.parquet is damaged.*made again"):
-        explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+        explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     assert files_of(tmp_path / "out") == before
 
 
-def test_a_part_with_flipped_bits_is_found(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+def test_a_part_with_flipped_bits_is_found(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     before = files_of(tmp_path / "out")
     path = part_file(tmp_path / "out", 0)
     column = pq.read_metadata(path).row_group(0).column(1)
@@ -293,12 +295,12 @@ def test_a_part_with_flipped_bits_is_found(texts: Path, tmp_path: Path, classifi
     content[column.dictionary_page_offset + column.total_compressed_size - 2] ^= 0xFF
     path.write_bytes(bytes(content))
     with pytest.warns(NarrowsWarning, match="made again"):
-        explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+        explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     assert files_of(tmp_path / "out") == before
 
 
 def test_a_full_disk_is_told_and_what_was_done_is_kept(
-    texts: Path, tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    texts: Path, tmp_path: Path, classifier: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     sync, calls = os.fsync, 0
@@ -313,33 +315,33 @@ def test_a_full_disk_is_told_and_what_was_done_is_kept(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(InputError, match=r"cannot write .*part-0000002\.parquet: No space left on device"):
-            explain_dataset(texts, out, SETTINGS, classifier=classifier)
+            explain_dataset(texts, out, SETTINGS, loaded=classifier)
     assert present_parts(out) == [0, 1]
     assert not list(out.rglob("*.partial"))
-    explain_dataset(texts, out, SETTINGS, classifier=classifier)
-    explain_dataset(texts, tmp_path / "other", SETTINGS, classifier=classifier)
+    explain_dataset(texts, out, SETTINGS, loaded=classifier)
+    explain_dataset(texts, tmp_path / "other", SETTINGS, loaded=classifier)
     assert files_of(out) == files_of(tmp_path / "other")
 
 
-def test_a_folder_in_use_is_refused(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+def test_a_folder_in_use_is_refused(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with FileLock(out / LOCK), pytest.raises(InputError, match="in use by another run"):
-        explain_dataset(texts, out, SETTINGS, classifier=classifier)
+        explain_dataset(texts, out, SETTINGS, loaded=classifier)
 
 
 def test_strict_stops_at_an_error_and_without_it_the_run_goes_on(
-    texts: Path, tmp_path: Path, classifier: Classifier
+    texts: Path, tmp_path: Path, classifier: LoadedModel
 ) -> None:
     out = tmp_path / "out"
     for _ in range(2):  # the second time the part with the error is there already
         with pytest.raises(InputError, match=r"text 4: texts\.jsonl, line 5: text is empty"):
-            explain_dataset(texts, out, SETTINGS, classifier=classifier, strict=True)
+            explain_dataset(texts, out, SETTINGS, loaded=classifier, strict=True)
         assert present_parts(out) == [0, 1]
-    assert explain_dataset(texts, out, SETTINGS, classifier=classifier)["result"]["errors"] == 2
+    assert explain_dataset(texts, out, SETTINGS, loaded=classifier)["result"]["errors"] == 2
 
 
-def test_every_kind_of_bad_text_has_its_error_and_harms_no_other(tmp_path: Path, classifier: Classifier) -> None:
+def test_every_kind_of_bad_text_has_its_error_and_harms_no_other(tmp_path: Path, classifier: LoadedModel) -> None:
     good = some_texts(5)
     bad: list[Any] = [
         "",
@@ -352,7 +354,7 @@ def test_every_kind_of_bad_text_has_its_error_and_harms_no_other(tmp_path: Path,
     ]
     labelled = [{"text": text, "label": "positive"} for text in good]
     settings = replace(SETTINGS, target="gold", long_texts="error", rows_per_part=12)
-    explain_dataset([*bad, *labelled], tmp_path / "out", settings, classifier=classifier)
+    explain_dataset([*bad, *labelled], tmp_path / "out", settings, loaded=classifier)
     rows = rows_of(tmp_path / "out")
     parts = ["empty", "no 'text' column", "no label 'joyful'", "label", "label must be", "102 tokens", "surrogate"]
     for row, part in zip(rows, parts, strict=False):
@@ -362,7 +364,7 @@ def test_every_kind_of_bad_text_has_its_error_and_harms_no_other(tmp_path: Path,
 
 
 def test_a_text_that_breaks_its_batch_is_found(
-    tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, classifier: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be foreseen, as NaN from the model, costs the text that is to blame, not its neighbours."""
     method = type(find_method(METHOD))
@@ -375,42 +377,42 @@ def test_a_text_that_breaks_its_batch_is_found(
 
     monkeypatch.setattr(method, "explain", fragile)
     lines = some_texts(12)
-    explain_dataset(lines, tmp_path / "out", replace(SETTINGS, batch_size=8, rows_per_part=12), classifier=classifier)
+    explain_dataset(lines, tmp_path / "out", replace(SETTINGS, batch_size=8, rows_per_part=12), loaded=classifier)
     rows = rows_of(tmp_path / "out")
     assert [bool(row["error"]) for row in rows] == ["superb" in line for line in lines]
 
 
 def test_a_label_that_the_model_lacks_is_told_before_anything_is_made(
-    texts: Path, tmp_path: Path, classifier: Classifier
+    texts: Path, tmp_path: Path, classifier: LoadedModel
 ) -> None:
     with pytest.raises(TargetError, match="no label 'joyful'"):
-        explain_dataset(texts, tmp_path / "out", replace(SETTINGS, target="joyful"), classifier=classifier)
+        explain_dataset(texts, tmp_path / "out", replace(SETTINGS, target="joyful"), loaded=classifier)
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
-def test_no_texts_at_all_are_refused(tmp_path: Path, classifier: Classifier) -> None:
+def test_no_texts_at_all_are_refused(tmp_path: Path, classifier: LoadedModel) -> None:
     with pytest.raises(DataError, match="no texts"):
-        explain_dataset([], tmp_path / "out", SETTINGS, classifier=classifier)
+        explain_dataset([], tmp_path / "out", SETTINGS, loaded=classifier)
     with pytest.raises(InputError, match="no data set 'imbd'"):
-        explain_dataset("imbd", tmp_path / "out", SETTINGS, classifier=classifier)
+        explain_dataset("imbd", tmp_path / "out", SETTINGS, loaded=classifier)
 
 
 def test_settings_that_are_left_out_and_the_same_spelled_out_are_the_same(
-    texts: Path, tmp_path: Path, classifier: Classifier
+    texts: Path, tmp_path: Path, classifier: LoadedModel
 ) -> None:
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     method = f"{METHOD}:beta=auto:granularity=token"
     spelled = replace(SETTINGS, method=method, max_tokens=64, tokens_per_batch=4096)
-    explain_dataset(texts, tmp_path / "out", spelled, classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", spelled, loaded=classifier)
 
 
 @pytest.mark.parametrize("method", ["fast:iterations=1", "information", "information_signed"])
 @pytest.mark.parametrize("layer", ["2", "1-2"])
-def test_features_add_up_to_the_scores(tmp_path: Path, classifier: Classifier, method: str, layer: str) -> None:
+def test_features_add_up_to_the_scores(tmp_path: Path, classifier: LoadedModel, method: str, layer: str) -> None:
     settings = ExplainSettings(prior="instance", method=f"{method}:layer={layer}:features=true")
-    explain_dataset(some_texts(4), tmp_path / "out", settings, classifier=classifier)
+    explain_dataset(some_texts(4), tmp_path / "out", settings, loaded=classifier)
     plain = replace(settings, method=f"{method}:layer={layer}")
-    explain_dataset(some_texts(4), tmp_path / "plain", plain, classifier=classifier)
+    explain_dataset(some_texts(4), tmp_path / "plain", plain, loaded=classifier)
     for found, other in zip(read_run(tmp_path / "out"), read_run(tmp_path / "plain"), strict=True):
         assert found.features is not None and other.features is None
         assert found.features.dtype == np.float16
@@ -421,9 +423,9 @@ def test_features_add_up_to_the_scores(tmp_path: Path, classifier: Classifier, m
     assert all(one.features is None for one in read_run(tmp_path / "out", features=False))
 
 
-def test_features_of_windows_are_merged(tmp_path: Path, classifier: Classifier) -> None:
+def test_features_of_windows_are_merged(tmp_path: Path, classifier: LoadedModel) -> None:
     settings = replace(SETTINGS, method=f"{METHOD}:features=true", long_texts="windows", max_tokens=12)
-    explain_dataset([" ".join(["good film"] * 12)], tmp_path / "out", settings, classifier=classifier)
+    explain_dataset([" ".join(["good film"] * 12)], tmp_path / "out", settings, loaded=classifier)
     (found,) = read_run(tmp_path / "out")
     assert found.record["windows"] > 1
     assert found.features is not None
@@ -431,12 +433,12 @@ def test_features_of_windows_are_merged(tmp_path: Path, classifier: Classifier) 
 
 
 def test_pairs_priors_and_labels_come_through(
-    tmp_path: Path, classifier: Classifier, make_prior: Callable[..., Prior]
+    tmp_path: Path, classifier: LoadedModel, make_prior: Callable[..., Prior]
 ) -> None:
     path = tmp_path / "prior.safetensors"
     make_prior(classifier.model).save(path)
     pairs = [{"premise": "the film is good", "hypothesis": "it is bad", "label": 2}, ("a film", "the act")]
-    manifest = explain_dataset(pairs, tmp_path / "out", ExplainSettings(prior=str(path)), classifier=classifier)
+    manifest = explain_dataset(pairs, tmp_path / "out", ExplainSettings(prior=str(path)), loaded=classifier)
     assert manifest["prior"] == Prior.load(path).name
     first, second = rows_of(tmp_path / "out")
     assert (first["text"], first["text_pair"], first["gold"]) == ("the film is good", "it is bad", "2")
@@ -444,9 +446,9 @@ def test_pairs_priors_and_labels_come_through(
     assert set(first["segments"]) == {None, 0, 1}
 
 
-def test_the_parts_load_elsewhere(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+def test_the_parts_load_elsewhere(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
     pandas, dataset = pytest.importorskip("pandas"), pytest.importorskip("pyarrow.dataset")
-    explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method=f"{METHOD}:features=true"), classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method=f"{METHOD}:features=true"), loaded=classifier)
     folder = tmp_path / "out" / FOLDER
     expected = [row["target"] for row in rows_of(tmp_path / "out")]
     frame = pandas.read_parquet(folder)
@@ -455,17 +457,17 @@ def test_the_parts_load_elsewhere(texts: Path, tmp_path: Path, classifier: Class
     assert dataset.dataset(folder).to_table(columns=["target"]).column(0).to_pylist() == expected
 
 
-def test_the_parts_load_in_duckdb(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+def test_the_parts_load_in_duckdb(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
     duckdb = pytest.importorskip("duckdb")
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     files = f"{tmp_path / 'out' / FOLDER}/*.parquet"
     (found,) = duckdb.sql(f"select count(*), count(error), sum(len(tokens)) from '{files}'").fetchall()
     assert found == (20, 2, sum(len(row["tokens"] or ()) for row in rows_of(tmp_path / "out")))
 
 
-def test_the_parts_load_as_a_data_set(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+def test_the_parts_load_as_a_data_set(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
     datasets = pytest.importorskip("datasets")
-    explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method=f"{METHOD}:features=true"), classifier=classifier)
+    explain_dataset(texts, tmp_path / "out", replace(SETTINGS, method=f"{METHOD}:features=true"), loaded=classifier)
     files = f"{tmp_path / 'out' / FOLDER}/*.parquet"
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
     assert loaded["text"][:3] == [row["text"] for row in rows_of(tmp_path / "out")][:3]
@@ -514,7 +516,7 @@ def test_a_wrong_share_is_refused(text: str) -> None:
         Share.parse(text)
 
 
-def test_a_stream_is_read_no_further_than_it_is_explained(tmp_path: Path, classifier: Classifier) -> None:
+def test_a_stream_is_read_no_further_than_it_is_explained(tmp_path: Path, classifier: LoadedModel) -> None:
     """Flat memory: one chunk is held, whatever the length of the stream."""
     read = 0
     ahead = []
@@ -528,20 +530,20 @@ def test_a_stream_is_read_no_further_than_it_is_explained(tmp_path: Path, classi
     def watch(progress: Progress) -> None:
         ahead.append(read - progress.rows)
 
-    explain_dataset(stream(), tmp_path / "out", SETTINGS, classifier=classifier, report=watch)
+    explain_dataset(stream(), tmp_path / "out", SETTINGS, loaded=classifier, report=watch)
     assert max(ahead) <= SETTINGS.rows_per_part
 
 
-def test_progress_goes_from_nothing_to_all(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+def test_progress_goes_from_nothing_to_all(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
     told: list[Progress] = []
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier, report=told.append)
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier, report=told.append)
     done = [progress.done for progress in told]
     assert done[0] == 0 and done[-1] == pytest.approx(1) and done == sorted(done)  # type: ignore[type-var]
     assert (told[0].seconds_left, told[-1].seconds_left) == (None, pytest.approx(0))
     assert (told[-1].rows, told[-1].errors) == (20, 2)
     part_file(tmp_path / "out", 6).unlink()
     again: list[Progress] = []
-    explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier, report=again.append)
+    explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier, report=again.append)
     assert again[0].done is not None and again[0].done > 0.5
     assert again[-1].rows == 2
 
@@ -561,17 +563,17 @@ def test_the_time_left_is_that_of_the_work_of_this_start(monkeypatch: pytest.Mon
     assert told[-1].done == pytest.approx(14 / 20)
 
 
-def test_where_a_file_lies_changes_nothing(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
+def test_where_a_file_lies_changes_nothing(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
     elsewhere = tmp_path / "elsewhere" / texts.name
     elsewhere.parent.mkdir()
     elsewhere.write_bytes(texts.read_bytes())
     for name, path in (("one", texts), ("other", elsewhere)):
-        explain_dataset(path, tmp_path / name, SETTINGS, classifier=classifier)
+        explain_dataset(path, tmp_path / name, SETTINGS, loaded=classifier)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "other")
 
 
-def test_the_manifest_says_what_the_maps_were_made_with(texts: Path, tmp_path: Path, classifier: Classifier) -> None:
-    manifest = explain_dataset(texts, tmp_path / "out", SETTINGS, classifier=classifier)
+def test_the_manifest_says_what_the_maps_were_made_with(texts: Path, tmp_path: Path, classifier: LoadedModel) -> None:
+    manifest = explain_dataset(texts, tmp_path / "out", SETTINGS, loaded=classifier)
     assert set(manifest) == {*("model", "prior", "method", "config", "versions", "format", "source", "shard", "result")}
     assert {"narrows", "torch", "transformers"} <= set(manifest["versions"])
     assert len(manifest["model"]["sha256"]) == len(manifest["model"]["tokenizer_sha256"]) == 64
@@ -580,22 +582,22 @@ def test_the_manifest_says_what_the_maps_were_made_with(texts: Path, tmp_path: P
 
 
 def test_the_prose_of_a_method_does_not_make_another_run(
-    texts: Path, tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    texts: Path, tmp_path: Path, classifier: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does it in a folder of an earlier version, whose manifest and parts have the prose in their hashes."""
     out, old = tmp_path / "out", tmp_path / "old"
-    manifest = explain_dataset(texts, out, SETTINGS, classifier=classifier)
+    manifest = explain_dataset(texts, out, SETTINGS, loaded=classifier)
     assert set(manifest["method"]) == {"spec", "name", "settings"}
     before = files_of(out)
     with monkeypatch.context() as patch:
         patch.setattr(type(find_method(METHOD)), "caption", "Another sentence.")
-        explain_dataset(texts, out, SETTINGS, classifier=classifier)
+        explain_dataset(texts, out, SETTINGS, loaded=classifier)
     assert files_of(out) == before
     with monkeypatch.context() as patch:
         told = {"spec": spec(find_method(METHOD)), **describe(find_method(METHOD))}
         patch.setattr("narrows.run.worker.identify_method", lambda _: told)
-        explain_dataset(texts, old, SETTINGS, classifier=classifier)
+        explain_dataset(texts, old, SETTINGS, loaded=classifier)
     before = files_of(old)
     part_file(old, 2).unlink()
-    explain_dataset(texts, old, SETTINGS, classifier=classifier)
+    explain_dataset(texts, old, SETTINGS, loaded=classifier)
     assert files_of(old) == before

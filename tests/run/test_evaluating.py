@@ -28,7 +28,7 @@ from narrows.data.parquet import read_rows
 from narrows.data.source import Source
 from narrows.errors import DataError, InputError, LayerError, NarrowsError, NarrowsWarning, TargetError
 from narrows.methods import Batch, FunctionMethod
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run import Plan, evaluate, explain_dataset, read_run, write_report, write_summary
 from narrows.run.dataset import LOG
 from narrows.run.evaluating import curve_file, maps_folder, slug
@@ -57,9 +57,9 @@ def texts(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def classifier(make_classifier: Callable[..., tiny.Classifier]) -> Classifier:
+def classifier(make_classifier: Callable[..., tiny.Classifier]) -> LoadedModel:
     model, tokenizer = make_classifier("bert")
-    return Classifier(model, tokenizer, "tiny", None)
+    return LoadedModel(model, tokenizer, "tiny", None)
 
 
 def plan_of(texts: Path, *methods: Any) -> Plan:
@@ -98,7 +98,7 @@ def test_a_killed_evaluation_resumes_to_the_same_bytes(texts: Path, tmp_path: Pa
     assert after == files_of(undisturbed)
 
 
-def test_units_are_explained_ranked_and_removed_whole(classifier: Classifier, tmp_path: Path) -> None:
+def test_units_are_explained_ranked_and_removed_whole(classifier: LoadedModel, tmp_path: Path) -> None:
     """Sentences: the curve against a plain loop, and a folder that knows what its units are."""
     texts = ["A good film. It is bad! Very bad acting.", "The film is good. A superb act."]
     plan = replace(plan_of(tmp_path, "occlusion"), source=Source(items=texts), target="positive", unit_of="sentence")
@@ -120,14 +120,14 @@ def test_units_are_explained_ranked_and_removed_whole(classifier: Classifier, tm
         evaluate(classifier, replace(plan, unit_of="word"), tmp_path / "out")
 
 
-def probabilities(classifier: Classifier, ids: list[int]) -> np.ndarray:
+def probabilities(classifier: LoadedModel, ids: list[int]) -> np.ndarray:
     """One plain forward of one text."""
     with torch.no_grad():
         logits = classifier.model(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).logits
     return logits.double().softmax(-1)[0].numpy()
 
 
-def test_the_summary_is_that_of_a_plain_loop(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_the_summary_is_that_of_a_plain_loop(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     """Explain, rank, remove and predict text by text, one forward after the other, and average by hand."""
     out, names = tmp_path / "out", ("fast", "gradient_x_input", "random")
     evaluate(classifier, plan_of(texts, *names), out)
@@ -163,11 +163,11 @@ def test_the_summary_is_that_of_a_plain_loop(texts: Path, classifier: Classifier
             assert low <= found["drops"][share] <= high
 
 
-def test_maps_are_those_of_a_run(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_maps_are_those_of_a_run(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     """The very same engine: the parts of a method are the bytes that narrows run writes."""
     evaluate(classifier, plan_of(texts, "paper:layer=2"), tmp_path / "out")
     settings = ExplainSettings(method="paper:layer=2", target="gold", prior="instance", rows_per_part=4)
-    explain_dataset(texts, tmp_path / "run", settings, classifier=classifier)
+    explain_dataset(texts, tmp_path / "run", settings, loaded=classifier)
     folder = maps_folder(tmp_path / "out", "paper:layer=2")
     same = [{path.name: path.read_bytes() for path in (each / FOLDER).iterdir()} for each in (folder, tmp_path / "run")]
     assert same[0] == same[1] and len(same[0]) == 3
@@ -175,7 +175,7 @@ def test_maps_are_those_of_a_run(texts: Path, classifier: Classifier, tmp_path: 
     assert (first.text, first.target, first.method["name"], first.layers) == ("good", "negative", "paper", (2,))
 
 
-def test_traces_and_their_means_are_in_the_summary(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_traces_and_their_means_are_in_the_summary(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     out, name = tmp_path / "out", "complete:points=6:draws=4"
     evaluate(classifier, plan_of(texts, name, "random"), out)
     rows = [json.loads(line) for line in texts.read_text().splitlines()]
@@ -211,7 +211,7 @@ class Longest:
         return batch.attributions(self, scores, rankings=rankings)
 
 
-def test_own_methods_are_evaluated_by_their_ranking(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_own_methods_are_evaluated_by_their_ranking(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     backward = FunctionMethod(lambda batch: [np.arange(len(e), dtype=float) for e in batch.encodings], label="backward")
     evaluate(classifier, plan_of(texts, Longest(), backward, "random"), out)
@@ -228,7 +228,7 @@ def test_own_methods_are_evaluated_by_their_ranking(texts: Path, classifier: Cla
         evaluate(classifier, plan_of(texts, Longest(), Longest(2)), tmp_path / "other")
 
 
-def test_methods_and_removals_are_added(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_methods_and_removals_are_added(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     evaluate(classifier, plan_of(texts, "random"), out)
     first = files_of(out)
@@ -252,7 +252,7 @@ def test_methods_and_removals_are_added(texts: Path, classifier: Classifier, tmp
     assert set(read_json(out / "summary.json")["other_removals"]) == {"mask", "attention"}
 
 
-def test_the_summary_has_what_was_promised(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_the_summary_has_what_was_promised(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     evaluate(classifier, plan_of(texts, "random", "occlusion"), out)
     write_summary(out)
@@ -269,14 +269,14 @@ def test_the_summary_has_what_was_promised(texts: Path, classifier: Classifier, 
     assert drops["difference"] == pytest.approx(random["drop_11"] - occlusion["drop_11"])
 
 
-def test_methods_with_one_label_are_told_apart(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_methods_with_one_label_are_told_apart(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     evaluate(classifier, plan_of(texts, "fast", "best", "random"), tmp_path / "out")
     labels = [method["label"] for method in write_summary(tmp_path / "out")["methods"].values()]
     assert len(set(labels)) == 3
     assert "best" in labels[1] and labels[2] == "random"
 
 
-def test_unfinished_methods_are_named_and_left_out(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_unfinished_methods_are_named_and_left_out(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     evaluate(classifier, plan_of(texts, "random", "occlusion"), out)
     curve_file(out, "delete", "occlusion", 1).unlink()
@@ -297,7 +297,7 @@ def test_unfinished_methods_are_named_and_left_out(texts: Path, classifier: Clas
     ],
 )
 def test_another_evaluation_does_not_go_into_the_same_folder(
-    texts: Path, classifier: Classifier, tmp_path: Path, change: dict[str, Any], message: str
+    texts: Path, classifier: LoadedModel, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     evaluate(classifier, plan_of(texts, "random"), tmp_path / "out")
     with pytest.raises(InputError, match=message):
@@ -305,10 +305,10 @@ def test_another_evaluation_does_not_go_into_the_same_folder(
 
 
 def test_another_model_or_other_texts_do_not_go_into_the_same_folder(
-    texts: Path, classifier: Classifier, make_classifier: Callable[..., tiny.Classifier], tmp_path: Path
+    texts: Path, classifier: LoadedModel, make_classifier: Callable[..., tiny.Classifier], tmp_path: Path
 ) -> None:
     evaluate(classifier, plan_of(texts, "random"), tmp_path / "out")
-    other = Classifier(*make_classifier("bert", 1), "tiny", None)
+    other = LoadedModel(*make_classifier("bert", 1), "tiny", None)
     with pytest.raises(InputError, match=r"model\.sha256 was"):
         evaluate(other, plan_of(texts, "random"), tmp_path / "out")
     with texts.open("a") as file:
@@ -317,14 +317,14 @@ def test_another_model_or_other_texts_do_not_go_into_the_same_folder(
         evaluate(classifier, plan_of(texts, "random"), tmp_path / "out")
 
 
-def test_a_folder_in_use_is_refused(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_a_folder_in_use_is_refused(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     with FileLock(out / LOCK), pytest.raises(InputError, match="in use by another run"):
         evaluate(classifier, plan_of(texts, "random"), out)
 
 
-def test_a_wrong_method_fails_before_the_work_on_others(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_a_wrong_method_fails_before_the_work_on_others(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(LayerError, match="layer 9 is out of range"):
         evaluate(classifier, plan_of(texts, "random", "fast:layer=9"), tmp_path / "out")
     assert not list((tmp_path / "out").rglob("part-*"))
@@ -333,13 +333,13 @@ def test_a_wrong_method_fails_before_the_work_on_others(texts: Path, classifier:
     evaluate(classifier, other, tmp_path / "out")  # the folder is still free
 
 
-def test_no_method_is_refused(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_no_method_is_refused(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name at least one method"):
         evaluate(classifier, plan_of(texts), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_was_changed_makes_another_evaluation(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_a_file_that_was_changed_makes_another_evaluation(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     scores, out = tmp_path / "scores.jsonl", tmp_path / "out"
     rows = [json.loads(line)["text"].split() for line in texts.read_text().splitlines()]
     lines = [{"text": " ".join(words), "tokens": words, "scores": [0.0] * len(words)} for words in rows]
@@ -359,7 +359,7 @@ def test_a_file_that_was_changed_makes_another_evaluation(texts: Path, classifie
 
 
 def test_the_lack_of_a_corpus_prior_is_one_warning(
-    texts: Path, classifier: Classifier, make_prior: Callable[..., Prior], tmp_path: Path
+    texts: Path, classifier: LoadedModel, make_prior: Callable[..., Prior], tmp_path: Path
 ) -> None:
     plan = replace(plan_of(texts, "fast", "paper:samples=1", "fast:prior=instance", "random"), prior=None)
     with pytest.warns(NarrowsWarning, match="no corpus prior: fast, paper:samples=1 will take") as warned:
@@ -370,7 +370,7 @@ def test_the_lack_of_a_corpus_prior_is_one_warning(
     assert read_json(tmp_path / "with" / MANIFEST)["prior"].startswith("corpus ")
 
 
-def test_a_report_shows_the_records_of_the_rows(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_a_report_shows_the_records_of_the_rows(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     evaluate(classifier, plan_of(texts, "fast", "lime:samples=20"), out)
     results = Results.read(out)
@@ -388,7 +388,7 @@ def test_a_report_shows_the_records_of_the_rows(texts: Path, classifier: Classif
         write_report(out, method="ig")
 
 
-def test_a_report_says_what_it_leaves_out(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_a_report_says_what_it_leaves_out(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     for name in ("whole", "part", "begun"):
         evaluate(classifier, plan_of(texts, "random", "occlusion"), tmp_path / "runs" / name)
     curve_file(tmp_path / "runs" / "part", "delete", "occlusion", 1).unlink()
@@ -405,7 +405,7 @@ def test_a_report_says_what_it_leaves_out(texts: Path, classifier: Classifier, t
         write_report(tmp_path / "runs" / "begun")
 
 
-def test_a_damaged_part_is_named_and_made_again(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_a_damaged_part_is_named_and_made_again(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     out = tmp_path / "out"
     evaluate(classifier, plan_of(texts, "random"), out)
     before = files_of(out)
@@ -423,7 +423,7 @@ def test_a_damaged_part_is_named_and_made_again(texts: Path, classifier: Classif
         assert files_of(out) == before
 
 
-def test_curves_of_another_map_are_made_again(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_curves_of_another_map_are_made_again(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     evaluate(classifier, plan_of(texts, "random", "random:seed=1"), tmp_path / "out")
     before = files_of(tmp_path / "out")
     one, other = (curve_file(tmp_path / "out", "delete", name, 2) for name in ("random", "random:seed=1"))
@@ -437,7 +437,7 @@ def targets_of(out: Path) -> list[str]:
     return [row["target"] for path in sorted(folder.iterdir()) for row in read_rows(path)]
 
 
-def test_generic_labels_are_named_by_the_user(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_generic_labels_are_named_by_the_user(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     generic = {index: f"LABEL_{index}" for index in range(3)}
     classifier.model.config.id2label = generic
     plan = plan_of(texts, "random")
@@ -452,7 +452,7 @@ def test_generic_labels_are_named_by_the_user(texts: Path, classifier: Classifie
     assert row["labels"] == ["positive", "negative", "neutral"]
 
 
-def test_numbers_are_no_labels_of_classes_with_names(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_numbers_are_no_labels_of_classes_with_names(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     texts.write_text('{"text": "good", "label": "2"}\n{"text": "bad", "label": "0"}\n')
     plan = plan_of(texts, "random")
     with pytest.raises(TargetError, match=r"text 1: the label is a number, 2, .*negative, neutral.*--labels 0,1,2"):
@@ -464,21 +464,21 @@ def test_numbers_are_no_labels_of_classes_with_names(texts: Path, classifier: Cl
     assert targets_of(tmp_path / "generic") == ["LABEL_2", "LABEL_0"]
 
 
-def test_a_malformed_row_is_named_by_file_and_line(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_a_malformed_row_is_named_by_file_and_line(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     with texts.open("a") as file:
         file.write('{"text": 3\n')
     with pytest.raises(DataError, match=r"texts\.jsonl, line 10"):
         evaluate(classifier, plan_of(texts, "random"), tmp_path / "out")
 
 
-def test_texts_that_the_caller_holds(classifier: Classifier, tmp_path: Path) -> None:
+def test_texts_that_the_caller_holds(classifier: LoadedModel, tmp_path: Path) -> None:
     rows = [Example("good film", label="positive"), Example("bad", label="negative")]
     for name, items in (("list", rows), ("iterator", iter(rows))):
         evaluate(classifier, Plan(Source(items=items), ("random",), prior="instance"), tmp_path / name)
     assert files_of(tmp_path / "list") == files_of(tmp_path / "iterator")
 
 
-def test_progress_goes_from_nothing_to_all(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_progress_goes_from_nothing_to_all(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     seen: list[Progress] = []
     evaluate(classifier, plan_of(texts, "random", "occlusion"), tmp_path / "out", seen.append)
     done = [progress.done for progress in seen]
@@ -486,7 +486,7 @@ def test_progress_goes_from_nothing_to_all(texts: Path, classifier: Classifier, 
     assert list(dict.fromkeys(progress.doing for progress in seen)) == ["random", "occlusion"]
 
 
-def test_a_sweep_is_found_by_the_setting_that_differs(texts: Path, classifier: Classifier, tmp_path: Path) -> None:
+def test_a_sweep_is_found_by_the_setting_that_differs(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     settings = LayerSettings(dataset=str(texts), out=tmp_path, method="paper:samples=2")
     names = settings.method_names(3)
     assert names == tuple(f"paper:samples=2:layer={layer}" for layer in (1, 2, 3))

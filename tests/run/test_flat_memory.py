@@ -12,7 +12,7 @@ import pytest
 import tiny
 from explain_worker import SETTINGS
 from narrows.explainer import Explainer
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run import explain_dataset
 
 TEXTS = 10_000
@@ -47,7 +47,7 @@ def test_a_run_over_ten_thousand_texts(tmp_path: Path, make_classifier: Callable
     model, tokenizer = make_classifier("bert")
     seen: list[int] = []
     settings = replace(SETTINGS, rows_per_part=250, batch_size=125)
-    explain_dataset(stream(seen), tmp_path / "out", settings, classifier=Classifier(model, tokenizer, "tiny", None))
+    explain_dataset(stream(seen), tmp_path / "out", settings, loaded=LoadedModel(model, tokenizer, "tiny", None))
     settled, last = seen
     assert last - settled < ALLOWED
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import tiny
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run import ExplainSettings, explain_dataset
 from narrows.run.store import Json
 
@@ -20,7 +20,7 @@ def run(texts: Path, out: Path) -> Json:
     """Explain the texts of a file with a tiny random model."""
     torch.set_num_threads(1)
     model, tokenizer = tiny.classifier("bert")
-    return explain_dataset(texts, out, SETTINGS, classifier=Classifier(model, tokenizer, "tiny", None))
+    return explain_dataset(texts, out, SETTINGS, loaded=LoadedModel(model, tokenizer, "tiny", None))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 import tiny
 from narrows.data.example import Example
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.models.text.encoding import Encoding
 
 WORD = "good"
@@ -32,7 +32,7 @@ EXAMPLES = (
 )
 
 
-def planted_classifier(seed: int = 0) -> Classifier:
+def planted_classifier(seed: int = 0) -> LoadedModel:
     """Build the classifier: p(positive) is above 0.9 with the word and below 0.15 without it.
 
     Args:
@@ -60,7 +60,7 @@ def planted_classifier(seed: int = 0) -> Classifier:
             if "LayerNorm.weight" in name:
                 weight.add_((ADDED_VARIANCE + VARIANCE) ** 0.5)
         _plant(model, tokenizer.convert_tokens_to_ids(WORD), generator)
-    return Classifier(model, tokenizer, "planted", None)
+    return LoadedModel(model, tokenizer, "planted", None)
 
 
 def planted_positions(encoding: Encoding) -> list[int]:

@@ -9,7 +9,7 @@ import torch
 
 import tiny
 from narrows.data.source import Source
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run.evaluating import Plan, evaluate
 
 METHODS = ("random", "gradient_x_input", "lime:samples=20", "paper:layer=2:samples=2")
@@ -20,7 +20,7 @@ def run(texts: Path, out: Path) -> None:
     torch.set_num_threads(1)
     model, tokenizer = tiny.classifier("bert")
     plan = Plan(Source(str(texts)), METHODS, prior="instance", rows_per_part=2)
-    evaluate(Classifier(model, tokenizer, "tiny", None), plan, out)
+    evaluate(LoadedModel(model, tokenizer, "tiny", None), plan, out)
 
 
 if __name__ == "__main__":

@@ -144,3 +144,23 @@ def test_a_unit_of_ones_own_is_shown() -> None:
     mine = build("one two", tokens_of("one two", [0.5, 2.0]), method=method_of(quantity="score", unit="logits"))
     assert caption.quantity(mine) == "score (logits)"
     assert caption.amount(2.0, mine["method"]["unit"]) == "2.00 logits"
+
+
+def test_a_target_of_tokens_is_named_by_text_and_ids() -> None:
+    def named(target: str, *sides: tuple[str, list[int]]) -> AttributionDict:
+        record = {"target_tokens": [{"text": text, "ids": ids} for text, ids in sides]}
+        p = {" Paris": 0.7, " the": 0.1}
+        return {**build("a", [], target=target), "predicted": " Paris", "probabilities": p, "record": record}
+
+    one, two = named(" Paris", (" Paris", [7042])), named(" Paris, so", (" Paris, so", [7042, 28, 588]))
+    assert caption.target_name(one) == "' Paris' (id 7042)"
+    assert [label.name for label in caption.classes(one, 4)[0]] == ["' Paris' (id 7042)", "' the'"]
+    assert caption.heading(one).startswith("' Paris' (id 7042) (p = 0.700")
+    assert caption.target_name(two) == "' Paris, so' (ids 7042, 28, 588)"
+    assert [label.name for label in caption.classes(two, 1)[0]] == ["' Paris'", "' Paris, so' (ids 7042, 28, 588)"]
+    rather = named(" Paris rather than  Rome", (" Paris", [7042]), (" Rome", [6201]))
+    assert caption.target_name(rather) == "' Paris' (id 7042) rather than ' Rome' (id 6201)"
+    whole = named("the whole distribution")
+    assert caption.target_name(whole) == "the whole distribution"
+    assert caption.label_name(whole, " the") == "' the'"
+    assert caption.label_name({**one, "record": {}}, " Paris") == " Paris"

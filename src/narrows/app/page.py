@@ -115,8 +115,7 @@ class _Page:
             with gr.Column(scale=2, min_width=300):
                 with gr.Row():
                     self.model = gr.Dropdown(list(names), value=names[0], label="Model", min_width=120)
-                    labels = [PREDICTED, *self.shelf.labels(names[0])]
-                    self.target = gr.Dropdown(labels, value=PREDICTED, label="Target label", min_width=150)
+                    self.target = gr.Dropdown(**self._targets(names[0]), label="Target", min_width=150)
                 usual, methods = request.DEFAULT_METHOD, request.page_methods()
                 about = find_method(usual).caption
                 self.method = gr.Dropdown(methods, value=usual, label="Method", info=about)
@@ -178,7 +177,8 @@ class _Page:
 
     def _explain(self, _: Session | None, given: Input) -> Outcome:
         session = Session.start(self._read(given.values), self.shelf)
-        labels = gr.Dropdown(list(session.saved["probabilities"]), value=session.saved["target"])
+        offered = {**self._targets(session.request.model), "choices": list(session.saved["probabilities"])}
+        labels = gr.Dropdown(**{**offered, "value": session.saved["target"]})
         drawn = fragments.render_map_part(session.saved)
         return session, [drawn, LATER, LATER, CHOOSE, "", labels, gr.Tabs(selected="map")]
 
@@ -224,8 +224,12 @@ class _Page:
 
     def _fit_model(self, model: str) -> list[Any]:
         """Offer the labels and layers of a model."""
-        target = gr.Dropdown([PREDICTED, *self.shelf.labels(model)], value=PREDICTED)
-        return [target, gr.Dropdown(self._layers(model), value=OWN_LAYERS)]
+        return [gr.Dropdown(**self._targets(model)), gr.Dropdown(self._layers(model), value=OWN_LAYERS)]
+
+    def _targets(self, model: str) -> dict[str, Any]:
+        """Offer the labels of a classifier; of another model a continuation, a filling or an answer is typed."""
+        labels = self.shelf.labels(model)
+        return {"choices": [PREDICTED, *labels], "value": PREDICTED, "allow_custom_value": not labels}
 
     def _layers(self, model: str) -> list[tuple[str, str]]:
         """List the layers of a model by name and by number, after the method's own choice."""

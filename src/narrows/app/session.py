@@ -12,6 +12,8 @@ from narrows.errors import InputError
 from narrows.evaluation.degradation import degrade, removal_counts
 from narrows.evaluation.statistics import kendall_tau
 from narrows.methods.registry import find_method, settings_by_name
+from narrows.models.heads.goals import OneOf
+from narrows.models.heads.task import Question
 from narrows.models.predict import predict
 from narrows.models.text.encoding import encode
 from narrows.models.text.removal import remove
@@ -117,7 +119,8 @@ class Session:
             target = labels.index(saved["target"])
             known |= {prefix: float(row[target]) for prefix, row in zip(wanted, p, strict=True)}
             if before is None:
-                curves = degrade(own.model, own.tokenizer, [encoding], [_ranking(saved)], [target])
+                question, goal = Question(self.request.example(), encoding, None), OneOf(target)
+                curves = degrade(own.model, own.tokenizer, [question], [_ranking(saved)], [goal])
                 counts = removal_counts(len(removable))
                 morf, lerf = (tuple(zip(counts, each[0].tolist(), strict=True)) for each in (curves.morf, curves.lerf))
             else:

@@ -16,7 +16,7 @@ from torch.nn.functional import log_softmax
 
 from narrows.bottleneck.channel import NATS_PER_BIT
 from narrows.bottleneck.optimize import Optimization, optimize
-from narrows.bottleneck.prior import Gaussian, InstancePrior, Moments, floor_std
+from narrows.bottleneck.prior import Gaussian, Moments, floor_std, gaussian_of_each
 from narrows.errors import InputError, ModelError, NumericsError, TargetError
 
 Output = Literal["logits", "probabilities"]
@@ -121,7 +121,7 @@ class LayerInformationBottleneck:
             raise InputError(
                 "each row has only one position: a prior is needed, see narrows.bottleneck.module.estimate_layer_prior"
             )
-        prior = InstancePrior().at(0, {0: x}, real) if self.prior is None else self.prior
+        prior = gaussian_of_each(x, real) if self.prior is None else self.prior
 
         def nll(bottlenecked: Tensor) -> Tensor:
             samples = bottlenecked.shape[1]

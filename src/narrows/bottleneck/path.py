@@ -22,7 +22,10 @@ from narrows.bottleneck.channel import NATS_PER_BIT
 from narrows.bottleneck.prior import Gaussian
 
 LogOdds = Callable[[Tensor], Tensor]
-"""Maps activations (batch, points, tokens, hidden) to log-odds of the target in nats, (batch, points)."""
+"""Maps activations (batch, points, tokens, hidden) to log-odds of the target in nats, (batch, points).
+
+Of several targets: (batch, points, targets).
+"""
 
 
 @dataclass(frozen=True)
@@ -44,21 +47,46 @@ def follow_path(
 
     Both scales come from one gradient: d log p = (1 - p) d log-odds. Points: masks and weights, (points,) each.
     """
-    wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
-    x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
-    mean = prior.mean.to(x).expand_as(x)
     masks, weights = points
-    opened = masks.to(x).view(1, -1, 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
-    opened = opened.to(activation.dtype).requires_grad_()  # (batch, points, tokens, hidden)
+    rise, opened = _open(activation, prior, real, masks)
     odds = log_odds(opened)
     # Weighted only after the backward pass: a small number may not fit in half precision.
     (gradient,) = torch.autograd.grad(odds.sum(), [opened])
-    along = gradient.to(x) * (x - mean).unsqueeze(1) * real[:, None, :, None] / NATS_PER_BIT
-    weighted = weights.to(x).expand(len(x), -1)
-    unsure = logsigmoid(-odds.detach().to(x)).exp()  # 1 - p
+    along = gradient.to(rise) * rise.unsqueeze(1) / NATS_PER_BIT
+    weighted = weights.to(rise).expand(len(rise), -1)
+    unsure = logsigmoid(-odds.detach().to(rise)).exp()  # 1 - p
     features = torch.einsum("bp,bpth->bth", weighted, along)
     log_p = torch.einsum("bp,bpth->bt", weighted * unsure, along)
     return StraightPath(features.sum(dim=-1), log_p, features)
+
+
+def follow_paths(
+    log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, points: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Integrate the evidence for each of several targets, bits, (batch, targets, tokens), as `follow_path` for one.
+
+    All points and all targets share one forward pass; each target has a backward pass of its own.
+    """
+    masks, weights = points
+    rise, opened = _open(activation, prior, real, masks)
+    odds = log_odds(opened)  # (batch, points, targets)
+    last = odds.shape[-1] - 1
+    rows = []
+    # One by one: all together (is_grads_batched) took as long and held the memory of all at once.
+    for target, own in enumerate(odds.unbind(dim=-1)):
+        (gradient,) = torch.autograd.grad(own.sum(), [opened], retain_graph=target < last)
+        along = (gradient.to(rise) * rise.unsqueeze(1)).sum(dim=-1) / NATS_PER_BIT
+        rows.append(torch.einsum("p,bpt->bt", weights.to(rise), along))
+    return torch.stack(rows, dim=1)
+
+
+def _open(activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Give X - mean, 0 where a token is not real, and T at all masks, (batch, points, tokens, hidden), as a leaf."""
+    wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
+    x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
+    mean = prior.mean.to(x).expand_as(x)
+    opened = masks.to(x).view(1, -1, 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
+    return (x - mean) * real.unsqueeze(-1), opened.to(activation.dtype).requires_grad_()
 
 
 def gauss_legendre(points: int, interval: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:

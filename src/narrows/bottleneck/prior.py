@@ -7,8 +7,9 @@ take them from the text that is explained. All are an `AnyPrior`; a new one is a
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -17,13 +18,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from narrows.bottleneck.sinks import Run, Sinks, find_sinks
 from narrows.data.output import written_whole
 from narrows.errors import LayerError, PriorError, shown
 
 RELATIVE_STD_FLOOR = 0.01  # a feature that hardly varies must not count as infinitely surprising
 ABSOLUTE_STD_FLOOR = 1e-6  # for a text of one token, where nothing varies at all
 RESIDUAL_STD = math.sqrt(1e-5)  # what the authors' released code divides by (a variance of 0 plus its epsilon)
-FORMAT = "narrows-prior-1"
+FORMAT, OLDER = "narrows-prior-2", "narrows-prior-1"
+LOOKED_AT = 16  # texts in which sinks are found, at least
 PROBED_WEIGHTS = 4  # per parameter: enough to distinguish two checkpoints of one architecture
 
 
@@ -46,11 +49,15 @@ class AnyPrior(Protocol):
     def per_text(self) -> bool:
         """Whether it differs from text to text."""
 
+    @property
+    def sinks(self) -> Sinks | None:
+        """Which tokens are held open; None = those that a few texts of our own show."""
+
     def needs(self, layer: int) -> tuple[int, ...]:
         """Layers whose activations it looks at, for the Gaussian of a layer; a `LayerError` if it has none there."""
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
-        """Give the Gaussian of a layer, from 0, the embeddings; real: no padding, (batch, tokens)."""
+    def at(self, layer: int, activations: Mapping[int, Tensor], narrowed: Tensor) -> "Gaussian":
+        """Give the Gaussian of a layer, from 0, the embeddings; narrowed: neither padding nor held, (batch, tokens)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,16 +119,18 @@ class Prior:
     """The corpus prior of every layer of one model; a `PriorError` if shapes or numbers cannot be those of one.
 
     Attributes:
-        mean: (blocks + 1, hidden), float32; row 0 belongs to the output of the embeddings.
-        std: (blocks + 1, hidden), float32, above zero.
+        mean: (blocks + 1, hidden), float32; row 0 belongs to the output of the embeddings. Sinks are left out.
+        std: (blocks + 1, hidden), float32, above zero; likewise.
         count: Number of real tokens it was estimated from.
         model: The model that it belongs to.
+        sinks: Which tokens were left out of it, and are held open.
     """
 
     mean: Tensor
     std: Tensor
     count: int
     model: "ModelIdentity"
+    sinks: Sinks = field(default_factory=Sinks)
 
     def __post_init__(self) -> None:
         expected = (self.model.blocks + 1, self.model.hidden)
@@ -134,20 +143,27 @@ class Prior:
             raise PriorError("a standard deviation of the prior is not above zero")
 
     @classmethod
-    def estimate(cls, batches: Iterable[tuple[Sequence[Tensor], Tensor]], model: "ModelIdentity") -> "Prior":
-        """Estimate all layers at once, from pairs of their activations, (batch, tokens, hidden) each, and real tokens.
+    def estimate(cls, runs: Iterable[Run], model: "ModelIdentity") -> "Prior":
+        """Estimate all layers at once, from runs of the model: activations of each layer, token ids, real tokens.
 
-        Without a real token: a `PriorError`.
+        Sinks are found in the first texts, and left out of all. Without a real token: a `PriorError`.
         """
         moments = [Moments(model.hidden) for _ in range(model.blocks + 1)]
-        for activations, real in batches:
-            for layer_moments, activation in zip(moments, activations, strict=True):
-                layer_moments.update(activation[real])
-        if moments[0].count == 0:
+        stream, first = iter(runs), list[Run]()
+        while sum(len(real) for *_, real in first) < LOOKED_AT and (run := next(stream, None)) is not None:
+            first.append(run)
+        if not any(real.any() for *_, real in first):
             raise PriorError("no text to estimate a prior from: the corpus is empty")
+        sinks, count = find_sinks(first), 0
+        for activations, ids, real in chain(first, stream):
+            count += int(real.sum())
+            held = sinks.of(ids, real)
+            taken = real if held is None else real & ~held
+            for layer_moments, activation in zip(moments, activations, strict=True):
+                layer_moments.update(activation[taken])
         mean = torch.stack([layer_moments.mean for layer_moments in moments])
         std = torch.stack([floor_std(layer_moments.variance.sqrt()) for layer_moments in moments])
-        return cls(mean.float(), std.float(), moments[0].count, model)
+        return cls(mean.float(), std.float(), count, model, sinks)
 
     def __repr__(self) -> str:
         sizes = f"{self.model.blocks} blocks of {self.model.hidden} features"
@@ -169,7 +185,9 @@ class Prior:
             raise LayerError(f"layer {layer} is out of range: the prior has layers 0 to {self.model.blocks}")
         return ()
 
-    def at(self, layer: int, activations: Mapping[int, Tensor] | None = None, real: Tensor | None = None) -> "Gaussian":
+    def at(
+        self, layer: int, activations: Mapping[int, Tensor] | None = None, narrowed: Tensor | None = None
+    ) -> "Gaussian":
         """Give mean and deviation of a layer, (hidden,) each, from 0, the embeddings; it needs nothing else."""
         self.needs(layer)
         return Gaussian(self.mean[layer], self.std[layer])
@@ -186,11 +204,12 @@ class Prior:
         digest = hashlib.blake2b(digest_size=6)
         for value in (self.mean, self.std):
             digest.update(value.contiguous().numpy().tobytes())
+        digest.update(repr(self.sinks).encode())
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, which replaces an existing one; an `InputError` if it cannot be written."""
-        header = {"name": self.model.name, "count": self.count}
+        header = {"name": self.model.name, "count": self.count, "sinks": asdict(self.sinks)}
         tensors = {"mean": self.mean, "std": self.std, "probe": self.model.probe}
         metadata = {"format": FORMAT, "prior": json.dumps(header)}
         content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
@@ -205,13 +224,16 @@ class Prior:
         try:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
+                if metadata.get("format") == OLDER:
+                    raise PriorError("was made before sinks were left out of priors: make it again, 'narrows prior'")
                 if metadata.get("format") != FORMAT:
                     raise PriorError("is no prior saved by narrows")
                 # Copied: a tensor of safetensors is a view of the file, and changes with it.
                 mean, std, probe = (file.get_tensor(name).clone() for name in ("mean", "std", "probe"))
             header = json.loads(metadata["prior"])
-            blocks, hidden = mean.shape[0] - 1, mean.shape[1]
-            return cls(mean, std, int(header["count"]), ModelIdentity(str(header["name"]), hidden, blocks, probe))
+            sinks = Sinks(**{name: tuple(map(int, found)) for name, found in header["sinks"].items()})
+            identity = ModelIdentity(str(header["name"]), mean.shape[1], mean.shape[0] - 1, probe)
+            return cls(mean, std, int(header["count"]), identity, sinks)
         except SafetensorError as error:
             raise PriorError(f"{path} is no readable prior: {error}") from error
         except OSError as error:
@@ -224,23 +246,29 @@ class Prior:
 
 @dataclass(frozen=True)
 class InstancePrior:
-    """Mean and deviation over the tokens of each text itself: for use where there is no corpus."""
+    """Mean and deviation over the tokens of each text itself, without sinks: for use where there is no corpus."""
 
     name: ClassVar[str] = "instance"
     per_text: ClassVar[bool] = True
+    sinks: ClassVar[Sinks | None] = None
 
     def needs(self, layer: int) -> tuple[int, ...]:
         """The layer itself."""
         return (layer,)
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
+    def at(self, layer: int, activations: Mapping[int, Tensor], narrowed: Tensor) -> "Gaussian":
         """Give a Gaussian per text, (batch, 1, hidden)."""
-        wide = activations[layer].to(torch.promote_types(activations[layer].dtype, torch.float32))
-        activation = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
-        weight = (real / real.sum(dim=1, keepdim=True)).unsqueeze(-1).to(activation.dtype)
-        mean = (activation * weight).sum(dim=1, keepdim=True)
-        variance = ((activation - mean).square() * weight).sum(dim=1, keepdim=True)
-        return Gaussian(mean, floor_std(variance.sqrt()))
+        return gaussian_of_each(activations[layer], narrowed)
+
+
+def gaussian_of_each(activation: Tensor, taken: Tensor) -> Gaussian:
+    """Give mean and deviation over some tokens of each text, (batch, tokens): (batch, 1, hidden) each."""
+    wide = activation.to(torch.promote_types(activation.dtype, torch.float32))
+    wide = torch.where(taken.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
+    weight = (taken / taken.sum(dim=1, keepdim=True)).unsqueeze(-1).to(wide.dtype)
+    mean = (wide * weight).sum(dim=1, keepdim=True)
+    variance = ((wide - mean).square() * weight).sum(dim=1, keepdim=True)
+    return Gaussian(mean, floor_std(variance.sqrt()))
 
 
 @dataclass(frozen=True)
@@ -252,6 +280,7 @@ class ResidualPrior:
 
     name: ClassVar[str] = "residual"
     per_text: ClassVar[bool] = True
+    sinks: ClassVar[Sinks | None] = Sinks()
 
     def needs(self, layer: int) -> tuple[int, ...]:
         """The layer before; there is none before layer 0."""
@@ -259,7 +288,7 @@ class ResidualPrior:
             raise LayerError("the residual prior needs a layer before: choose layer 1 or above")
         return (layer - 1,)
 
-    def at(self, layer: int, activations: Mapping[int, Tensor], real: Tensor) -> "Gaussian":
+    def at(self, layer: int, activations: Mapping[int, Tensor], narrowed: Tensor) -> "Gaussian":
         """Give a Gaussian per token, (batch, tokens, hidden)."""
         previous = activations[layer - 1]
         mean = previous.to(torch.promote_types(previous.dtype, torch.float32))

@@ -16,14 +16,17 @@ from narrows.cli.terminal import say
 from narrows.data.example import Example
 from narrows.data.units import Kind, check_kind
 from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning
-from narrows.models.heads.target import Contrast, Target
+from narrows.models.heads.names import TaskName
+from narrows.models.heads.target import Choice, Contrast, Tag, Target
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
     from narrows.explainer import Explainer
+    from narrows.generation import GenerationAttribution
     from narrows.methods import Method
 
 ALL = "all"
+TARGET = "What to explain: a label, a continuation, a filling or an answer; default: what is predicted."
 Asked = tuple[Target, Kind]  # of every text of a file
 PAGES = (".html", ".htm")
 WINDOW = 2  # batches that are explained together: long enough to sort by length, short enough to show progress
@@ -34,13 +37,17 @@ commands = typer.Typer()
 @commands.command()
 def explain(  # noqa: PLR0913 - every option of the command
     text: Annotated[str | None, typer.Argument(help="The text to explain; - reads stdin.", show_default=False)] = None,
-    pair: Annotated[str | None, typer.Option(help="The second text of a pair.")] = None,
+    pair: Annotated[str | None, typer.Option(help="The second text of a pair; the context of a question.")] = None,
     model: terminal.ModelOption = "sentiment",
+    task: terminal.TaskOption = None,
     method: Annotated[str, typer.Option(help="How: NAME[:setting=value...]; see 'narrows methods'.")] = "fast",
     layer: Annotated[str | None, typer.Option(help="After which block: 3, or 1,3,5; 'all': one map for each.")] = None,
-    target: Annotated[str | None, typer.Option(help="Label to explain; default: the predicted one.")] = None,
-    against: Annotated[str | None, typer.Option(help="Explain why --target rather than this label.")] = None,
+    target: Annotated[str | None, typer.Option(help=TARGET)] = None,
+    against: Annotated[str | None, typer.Option(help="Explain why --target rather than this.")] = None,
+    word: Annotated[str | None, typer.Option(help="Of a tagger: whose tag, by the word or its number from 0.")] = None,
     unit_of: terminal.UnitOption = "token",
+    generate: Annotated[int | None, typer.Option(help="Explain each token of what the model writes: so many.")] = None,
+    response: Annotated[str | None, typer.Option(help="Explain each token of this response to the text.")] = None,
     prior: Annotated[str | None, typer.Option(help="File, 'instance' or 'residual'; default: the model's.")] = None,
     device: terminal.DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -54,19 +61,27 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("give one text to explain, or many with --file")
     if (file is None) != (out is None):
         raise InputError("--file and --out go together")
-    if file is not None and (pair is not None or html is not None or as_json or layer == ALL):
-        raise InputError("--file takes neither --pair, --html, --json nor --layer all; the file holds the pairs")
+    if file is not None and (pair is not None or html is not None or as_json or layer == ALL or word is not None):
+        refused = "--pair, --word, --html, --json nor --layer all"
+        raise InputError(f"--file takes neither {refused}; the file holds the pairs")
     if layer == ALL and unit_of != "token":
         raise InputError("--layer all shows tokens: leave out --unit-of")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
-    text, pair, target, against = map(terminal.decoded, (text, pair, target, against))
-    asked = Contrast(target, against) if target is not None and against is not None else target
+    per_token = generate is not None or response is not None
+    if per_token and ((None not in (generate, response)) or file or pair or target or against or word or layer == ALL):
+        raise InputError("--generate or --response goes with one text, without --file, --pair, --target or --layer all")
+    text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
     _check(html, file, out)
     check_kind(unit_of)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
-    explainer = _load_explainer(model, method, layer, prior, device)
-    if file is not None and out is not None:
+    choice = Contrast(target, against) if target is not None and against is not None else target
+    asked = choice if word is None or example is None else _tag(word, choice, example.text)
+    explainer = _load_explainer(model, method, layer, prior, task, device)
+    if example is not None and per_token:
+        given = terminal.decoded(response)
+        _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
+    elif file is not None and out is not None:
         _explain_file(explainer, file, out, (asked, unit_of), batch_size)
     elif example is not None:
         found = (
@@ -79,6 +94,7 @@ def explain(  # noqa: PLR0913 - every option of the command
 def serve(
     port: Annotated[int, typer.Option(help="Where to serve, for this machine only; 0 = any free port.")] = 7860,
     model: Annotated[list[str] | None, typer.Option(help="One on offer; again for more; default: the demos.")] = None,
+    task: terminal.TaskOption = None,
     max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 256,
     device: terminal.DeviceOption = None,
 ) -> None:
@@ -88,7 +104,7 @@ def serve(
     from narrows.models.hub import bundled
 
     offered = model or sorted(bundled.names(), key=lambda name: name != "sentiment")
-    shelf = Shelf(offered, device, max_tokens)
+    shelf = Shelf(offered, device, max_tokens, task)
     tell = "narrows: the page is at {}; Ctrl-C stops it"
     run, _ = stoppable(shelf, port, lambda address: typer.echo(tell.format(address), err=True))
     run()
@@ -117,7 +133,14 @@ def _check(html: Path | None, file: Path | None, out: Path | None) -> None:
         output.check_writable(out)
 
 
-def _load_explainer(model: str, method: str, layer: str | None, prior: str | None, device: str | None) -> "Explainer":
+def _tag(word: str, choice: Choice, text: str) -> Tag:
+    """Ask for the tag of a word; a number counts words, unless it stands in the text."""
+    return Tag(int(word) if word.isdecimal() and word not in text else word, choice)
+
+
+def _load_explainer(
+    model: str, method: str, layer: str | None, prior: str | None, task: TaskName | None, device: str | None
+) -> "Explainer":
     """Load what was asked for, the model last: a wrong method, layer or prior is found before."""
     from narrows.bottleneck.prior import find_prior
     from narrows.explainer import Explainer
@@ -129,12 +152,12 @@ def _load_explainer(model: str, method: str, layer: str | None, prior: str | Non
         if "layer" not in settings_of(type(found)):
             raise InputError(f"--layer: the method {method} has no layer")
         found = found if layer == ALL else find_method(f"{method}:layer={layer}")
-    return Explainer.from_pretrained(model, found, None if prior is None else find_prior(prior), device=device)
+    own = None if prior is None else find_prior(prior)
+    return Explainer.from_pretrained(model, found, own, task=task, device=device)
 
 
 def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: Path | None) -> None:
     """Print the explanation of one text, as one map or as one per layer."""
-    from narrows.data.output import written_whole
     from narrows.viz.html import render_layers_page, render_page
     from narrows.viz.terminal import render_layers, render_map
 
@@ -145,9 +168,25 @@ def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: 
     else:
         Console().print(render_layers(saved) if layers else render_map(saved[0]))
     if html is not None:
-        with written_whole(html) as partial:
-            partial.write_text(render_layers_page(saved) if layers else render_page(saved), encoding="utf-8")
-        typer.echo(f"narrows: wrote {html}", err=True)
+        _write_page(html, render_layers_page(saved) if layers else render_page(saved))
+
+
+def _show_generation(found: "GenerationAttribution", as_json: bool, html: Path | None) -> None:
+    """Print the explanation of a response, token by token."""
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False).encode())
+    else:
+        found.show()
+    if html is not None:
+        _write_page(html, found.to_html())
+
+
+def _write_page(html: Path, page: str) -> None:
+    from narrows.data.output import written_whole
+
+    with written_whole(html) as partial:
+        partial.write_text(page, encoding="utf-8")
+    typer.echo(f"narrows: wrote {html}", err=True)
 
 
 def _explain_file(explainer: "Explainer", file: Path, out: Path, asked: Asked, batch_size: int) -> None:

@@ -10,7 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from narrows.cli.options import takes_settings
-from narrows.cli.terminal import BATCH_SIZE, BatchOption, DeviceOption, ModelOption, progress_bar, report_faults, texts
+from narrows.cli.terminal import (
+    BATCH_SIZE,
+    BatchOption,
+    DeviceOption,
+    ModelOption,
+    TaskOption,
+    progress_bar,
+    report_faults,
+    texts,
+)
 from narrows.data.example import Example, sample
 from narrows.errors import InputError, NarrowsError
 from narrows.models.hub.finetune_settings import FinetuneSettings
@@ -60,8 +69,9 @@ def finetune(settings: FinetuneSettings) -> None:
 
 @commands.command()
 def models() -> None:
-    """List the demo models, what they were trained on and how accurate they are."""
+    """List the demo models: what they were trained on and how accurate they are, or where they are from."""
     from narrows.models.hub import bundled
+    from narrows.models.hub.fetched import FETCHED
 
     table = Table("model", "labels", "trained on", "accuracy", title="Demo models", title_justify="left")
     for name in bundled.names():
@@ -73,6 +83,12 @@ def models() -> None:
             "\n".join(f"{result.dataset} {result.split}: {result.accuracy:.3f}" for result in card.accuracy),
         )
     Console().print(table)
+    table = Table(title="Fetched when first used", title_justify="left")
+    for heading in ("model", "task", "weights", "size", "licence"):
+        table.add_column(heading, overflow="fold")
+    for model in FETCHED:
+        table.add_row(model.name, model.task, f"{model.hub}, from {model.requirement}", model.size, model.licence)
+    Console().print(table)
 
 
 @commands.command()
@@ -80,6 +96,7 @@ def prior(  # noqa: PLR0913 - every option of the command
     out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
     data: Annotated[list[str], typer.Option(help="A .txt, .csv, .jsonl, ... file or a data set; again for more.")],
     model: ModelOption = "sentiment",
+    task: TaskOption = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the data set's published files.")] = None,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "train",
     limit: Annotated[int | None, typer.Option(min=1, help="Use a random sample of this many texts of each.")] = None,
@@ -90,7 +107,7 @@ def prior(  # noqa: PLR0913 - every option of the command
     """Estimate a prior: mean and deviation of a model's activations over a corpus, at every layer."""
     from narrows.data.output import written_whole
     from narrows.models.corpus import estimate_prior
-    from narrows.models.hub.loading import load_classifier
+    from narrows.models.hub.loading import load_model
 
     if out.suffix != ".safetensors":
         raise InputError(f"a prior is a .safetensors file, so --out must end so, not in {out.name!r}")
@@ -99,7 +116,7 @@ def prior(  # noqa: PLR0913 - every option of the command
         corpora = [_read_corpus(name, data_dir, split, limit, seed, faults) for name in data]
         total = sum(len(corpus) for corpus in corpora if isinstance(corpus, Sized))
         counted = all(isinstance(corpus, Sized) for corpus in corpora)
-        classifier = load_classifier(model, device)
+        loaded = load_model(model, device, task)
         with progress_bar("Estimating the prior") as report:
 
             def counting() -> Iterator[Example]:
@@ -107,7 +124,7 @@ def prior(  # noqa: PLR0913 - every option of the command
                     report(done, total if counted else None, note=f"{done:,} texts")
                     yield example
 
-            estimate = estimate_prior(classifier.model, classifier.tokenizer, counting(), batch_size)
+            estimate = estimate_prior(loaded.model, loaded.tokenizer, counting(), batch_size)
         estimate.save(partial)
     what = f"{estimate.model.blocks + 1} layers of {estimate.model.hidden} features"
     typer.echo(f"narrows: wrote {out}: {what} from {estimate.count:,} tokens", err=True)

@@ -15,7 +15,7 @@ from narrows.run.settings import BetaSettings, DatasetSettings, EvaluateSettings
 if TYPE_CHECKING:
     from narrows.data.schema import RunSummary
     from narrows.data.source import Source
-    from narrows.models.hub.loading import Classifier
+    from narrows.models.hub.loading import LoadedModel
     from narrows.run.dataset import Engine
 
 commands = typer.Typer()
@@ -27,7 +27,7 @@ sweep = typer.Typer(help="Run the degradation test over the layers, or over beta
 def run(config: DatasetSettings) -> None:
     """Explain a whole data set into Parquet files; an interrupted run resumes, to the same bytes."""
     from narrows.data.source import Source
-    from narrows.models.hub.loading import load_classifier
+    from narrows.models.hub.loading import load_model
     from narrows.models.memory import MOST_TOKENS_ELSEWHERE
     from narrows.run.dataset import explain_dataset, threads
 
@@ -36,9 +36,10 @@ def run(config: DatasetSettings) -> None:
     if config.gpus_per_worker and config.tokens_per_batch is None:  # this process may have no GPU itself
         config = replace(config, tokens_per_batch=MOST_TOKENS_ELSEWHERE)
     how: Any = {"engine": _engine(config), "share": Share.parse(config.shard), "strict": config.strict}
-    with threads(config.threads), run_progress("Explaining", config.out) as report:
-        classifier = load_classifier(config.model, config.device)
-        manifest = explain_dataset(source, config.out, config, classifier=classifier, report=report, **how)
+    with threads(config.threads):
+        loaded = load_model(config.model, config.device, config.task)
+        with run_progress("Explaining", config.out) as report:
+            manifest = explain_dataset(source, config.out, config, loaded=loaded, report=report, **how)
     result = manifest["result"]
     if count := result["errors"]:
         say("warning", f"{count} texts could not be explained; narrows inspect {config.out} lists the errors")
@@ -81,7 +82,7 @@ def layers(config: LayerSettings) -> None:
     """Run a method at one layer after the other (the paper's figures 2a and 4)."""
     from narrows.models.cut.blocks import find_blocks
 
-    _run(config, config.method_names(1), lambda classifier: config.method_names(len(find_blocks(classifier.model))))
+    _run(config, config.method_names(1), lambda loaded: config.method_names(len(find_blocks(loaded.model))))
 
 
 @sweep.command()
@@ -126,25 +127,25 @@ def _engine(config: DatasetSettings) -> "Engine | None":
 
 
 def _run(
-    config: RunSettings, names: Sequence[str], of_model: "Callable[[Classifier], Sequence[str]] | None" = None
+    config: RunSettings, names: Sequence[str], of_model: "Callable[[LoadedModel], Sequence[str]] | None" = None
 ) -> None:
     """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
     from narrows.data.source import Source
     from narrows.evaluation.statistics import load_scipy
-    from narrows.models.hub.loading import load_classifier
+    from narrows.models.hub.loading import load_model
     from narrows.run.evaluating import Plan, evaluate
     from narrows.run.results import write_summary
 
     load_scipy()
     source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
     _check(config, names, source)
-    classifier = load_classifier(config.model, config.device)
-    same = ("target", "unit_of", "prior", "max_tokens", "rows_per_part", "batch_size")
+    loaded = load_model(config.model, config.device, config.task)
+    same = ("target", "unit_of", "prior", "max_tokens", "rows_per_part", "batch_size", "keep_read")
     how: Any = {"removals": config.removal_names, **{name: getattr(config, name) for name in same}}
-    chosen = tuple(names if of_model is None else of_model(classifier))
+    chosen = tuple(names if of_model is None else of_model(loaded))
     plan = Plan(source, chosen, labels=config.label_names, **how)
     with run_progress("Evaluating", config.out) as report:
-        evaluate(classifier, plan, config.out, report)
+        evaluate(loaded, plan, config.out, report)
     summary = write_summary(config.out)
     _show(summary)
     typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)
@@ -174,7 +175,9 @@ def _show(summary: "RunSummary") -> None:
 
     from narrows.viz.spans import visible
 
-    about = f"{summary['dataset']}: {summary['instances']} texts, {summary['removal']}, target {summary['target']}"
+    left_out = f" ({count} left out)" if (count := summary.get("left_out", 0)) else ""
+    texts = f"{summary['dataset']}: {summary['instances']} texts{left_out}"
+    about = f"{texts}, {summary['removal']}, target {summary['target']}"
     about += f", by {summary['unit_of']}" if summary.get("unit_of", "token") != "token" else ""
     drop = "drop: of p(target) without the first ninth, 95 % interval"
     table = Table("method", title=Text(visible(about)), caption=drop)

@@ -14,6 +14,8 @@ from rich.text import Text
 from narrows.data.example import Example
 from narrows.data.units import Kind
 from narrows.errors import DataError, InputError, NarrowsError
+from narrows.models.heads.names import TaskName
+from narrows.run.settings import MODEL, TASK
 from narrows.viz.spans import one_line
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 
-ModelOption = Annotated[str, typer.Option(help="A demo model (see 'narrows models'), an id on the Hub, or a folder.")]
+ModelOption = Annotated[str, typer.Option(help=MODEL)]
+TaskOption = Annotated[TaskName | None, typer.Option(help=TASK)]
 DeviceOption = Annotated[str | None, typer.Option(help="Where to run: cpu, cuda, ...; default: a GPU if there is one.")]
 UnitOption = Annotated[Kind, typer.Option(help="What is masked, removed and ranked as one.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Most texts that share a forward pass.")]

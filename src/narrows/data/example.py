@@ -1,7 +1,7 @@
 """One thing to explain: a text or a pair of texts, and, where they are known, its gold label and its id."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -11,7 +11,7 @@ from narrows.errors import InputError, shown
 PAIR_COLUMNS: tuple[tuple[str, str], ...] = (("text", "text_pair"), ("premise", "hypothesis"))
 PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("question", "context"))
 SINGLE_COLUMNS = ("text", "sentence")
-LABEL_COLUMNS = ("label", "gold_label")
+LABEL_COLUMNS = ("label", "gold_label", "target")
 ID_COLUMNS = ("id", "idx")
 OPTIONAL_COLUMNS = {second for _, second in PAIR_COLUMNS}.difference(SINGLE_COLUMNS).union(LABEL_COLUMNS, ID_COLUMNS)
 COLUMNS = {*SINGLE_COLUMNS, *LABEL_COLUMNS, *ID_COLUMNS, *(name for pair in PAIR_COLUMNS for name in pair)}
@@ -30,7 +30,7 @@ class Example:
     text_pair: str | None = None  # the second text of a pair
     label: str | int | None = None  # gold, by name or index; NaN, as data frames write it, means none
     id: str | int | None = None  # the user's own, which results keep; it need not be unique
-    parts: tuple[tuple[int, int], ...] | None = None  # of a chat: where the messages are in the text
+    parts: tuple[tuple[int, int], ...] | None = None  # characters of text that are the user's own; None = all of them
 
     def __post_init__(self) -> None:
         for name in ("text", "text_pair") if self.text_pair is not None else ("text",):
@@ -50,16 +50,18 @@ class Example:
         """Read a string, a tuple of two or a row with the column names above; or raise an `InputError`."""
         if isinstance(item, Example):
             return item
-        refuse_chat(item)
+        if is_chat(item) or is_chat([item]):
+            template = "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
+            raise InputError(f"messages of a chat are read here as the one text that the model reads: {template}")
         row = as_row(item)
         if row is None:
             if isinstance(item, tuple) and len(item) == 2:
-                return cls(item[0], item[1])
-            text = plain(item)
+                return cls(*map(plain, item))
+            text: Any = plain(item)
             if not isinstance(text, str):
                 raise InputError(f"expected a text, a pair or a row with a 'text' column, not {type(item).__name__}")
             return cls(text)
-        label, own_id = (next((row[c] for c in columns if c in row), None) for columns in (LABEL_COLUMNS, ID_COLUMNS))
+        label, own_id = _label_of(row), next((row[c] for c in ID_COLUMNS if c in row), None)
         for first, second in PAIR_COLUMNS:
             if not (is_missing(row.get(first)) or is_missing(row.get(second))):
                 return cls(row[first], row[second], label, own_id)
@@ -69,7 +71,8 @@ class Example:
         raise InputError(f"no 'text' column in the row; it has: {', '.join(map(str, row)) or 'nothing'}")
 
 
-Item = Example | str | tuple[str, str] | Mapping[str, Any]  # what `Example.of` reads
+# What `Example.of` reads, and a chat, which needs the template of a tokenizer.
+Item = Example | str | tuple[str, str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 def check_columns(names: Iterable[Any]) -> None:
@@ -111,6 +114,17 @@ def as_row(item: Any) -> Mapping[str, Any] | None:
     return {name: item[name] for name in item.keys()} if callable(getattr(item, "keys", None)) else None  # noqa: SIM118
 
 
+def _label_of(row: Mapping[str, Any]) -> Any:
+    """Find the label in a row; of the column ``target`` only names and indices: others hold what a regression has."""
+    for column in LABEL_COLUMNS:
+        label = row.get(column)
+        if column in row and (
+            column != "target" or (isinstance(label, str | Integral) and not isinstance(label, bool))
+        ):
+            return label
+    return None
+
+
 def known_of(item: Any) -> dict[str, Any]:
     """Give what the row of an error tells of an item, so far as it can be read: text, text_pair, id, gold label."""
     try:
@@ -118,7 +132,7 @@ def known_of(item: Any) -> dict[str, Any]:
         texts = {"text": example.text, "text_pair": example.text_pair}
     except InputError:
         row, texts = as_row(item) or {}, {}
-        own_id, label = (next((row[c] for c in columns if c in row), None) for columns in (ID_COLUMNS, LABEL_COLUMNS))
+        own_id, label = next((row[c] for c in ID_COLUMNS if c in row), None), _label_of(row)
         try:
             example = Example("-", label=label, id=own_id)
         except InputError:  # half a character in one of them
@@ -127,12 +141,13 @@ def known_of(item: Any) -> dict[str, Any]:
     return {**texts, "id": example.id, "gold": gold}
 
 
-def refuse_chat(item: Any) -> None:
-    """Raise an `InputError` for a message of a chat, or a list of them."""
-    first = item[0] if isinstance(item, (list, tuple)) and item else item
-    if isinstance(first, Mapping) and "role" in first and "content" in first:
-        template = "tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)"
-        raise InputError(f"messages of a chat are explained as the one text that the model reads: {template}")
+def is_chat(item: Any) -> bool:
+    """Tell a chat, a list of messages with role and content, from other items and lists of them."""
+    return isinstance(item, (list, tuple)) and bool(item) and all(map(_is_message, item))
+
+
+def _is_message(item: Any) -> bool:
+    return isinstance(item, Mapping) and "role" in item and "content" in item
 
 
 def is_missing(value: Any) -> bool:

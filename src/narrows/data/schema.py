@@ -112,6 +112,50 @@ class FailedDict(DataDict):
     error: str  # why, on one line
 
 
+class PlaceDict(TypedDict):
+    """One token of a prompt or a response, as in TokenDict."""
+
+    token: str
+    start: int | None
+    end: int | None
+    segment: int | None  # 0 = the prompt, 1 = the response, None = a special token
+    special: bool
+
+
+class OutputDict(TypedDict):
+    """One output token, and what every token contributed to it."""
+
+    place: int  # its position among the tokens
+    token_id: int
+    target: str  # as it reads in a text
+    predicted: str
+    probability: float | None
+    probabilities: dict[str, float]
+    typical: float | None
+    rise: float | None
+    scores: list[float]  # one per token; 0 from the output on
+
+
+class GenerationDict(TypedDict):
+    """One response, explained token by token."""
+
+    text: str  # the prompt
+    response: str
+    tokens: list[PlaceDict]
+    outputs: list[OutputDict]
+    unit: str
+    signed: bool
+    additive: bool
+    method: MethodDict
+    layers: list[int] | None
+    truncated: int
+    model: str
+    prior: str | None
+    record: dict[str, Any]
+    id: str | int | None
+    narrows_version: str
+
+
 class MethodSummary(TypedDict):
     """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap."""
 
@@ -153,20 +197,21 @@ class ComparisonDict(TypedDict):
     win_rate: float  # share of the texts on which ``method`` is the better one, 0 to 1
 
 
-class UnitOfDict(TypedDict, total=False):
+class LaterDict(TypedDict, total=False):
     """What summaries of older versions lack."""
 
+    left_out: int  # texts that one of the methods could not explain: none of them is measured on these
     unit_of: str  # what was ranked and removed as one: "token", "word", "sentence" or "message"
 
 
-class RunSummary(UnitOfDict):
+class RunSummary(LaterDict):
     """Several methods on one data set."""
 
     dataset: str
     split: str
-    instances: int
-    target: str  # "gold", "predicted" or a label
-    removal: str
+    instances: int  # texts that the figures are of
+    target: str  # "gold", "predicted", a label or a continuation
+    removal: str  # "delete-keep-read" where the token at which the answer is read was never removed
     model: str
     max_tokens: int | None
     methods: dict[str, MethodSummary]

@@ -17,9 +17,9 @@ from narrows.data.example import (
     Example,
     check_columns,
     check_label,
+    is_chat,
     is_missing,
     known_of,
-    refuse_chat,
     sample,
 )
 from narrows.data.tables import SUFFIXES, read_examples
@@ -111,9 +111,7 @@ def rows_of(items: Any) -> Iterable[Any] | None:
         raise InputError(f"a {type(items).__name__} has no order, so no result could be told from another: give a list")
     if isinstance(items, ItemsView):
         raise InputError("items() of a dictionary are keys with values, which would be read as pairs: give values()")
-    if isinstance(items, (list, tuple)):
-        refuse_chat(items)
-    if isinstance(items, (str, Example)) or getattr(items, "ndim", None) == 0 or _is_pair(items):
+    if isinstance(items, (str, Example)) or is_chat(items) or getattr(items, "ndim", None) == 0 or _is_pair(items):
         return None
     if hasattr(items, "with_format") and hasattr(items, "column_names"):  # of the datasets library: rows, when needed
         names = items.column_names
@@ -201,6 +199,8 @@ def read_items(items: Any, name: str = "texts") -> Iterator[Text]:
     """Read texts as in `Source.items`; an `InputError` in the place of one names its position, from 0 as in Python."""
     rows = rows_of(items)
     if rows is None:
+        if is_chat(items):
+            Example.of(items)  # which says how a chat is read here
         raise InputError("expected a list or a table of texts, not a single one")
     for position, item in enumerate(rows):
         try:

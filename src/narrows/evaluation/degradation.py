@@ -6,11 +6,14 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.models.predict import predict
-from narrows.models.text.encoding import Encoding
-from narrows.models.text.removal import Removal, check_removal, remove
+from narrows.models.heads.goals import Goal
+from narrows.models.heads.task import Question, Variant
+from narrows.models.heads.tasks import find_task
+from narrows.models.text.removal import Removal, check_removal
+from narrows.models.variants import p_target, removable_units, run_variants, without
 
 Array = NDArray[np.float64]
 POINTS = 10
@@ -19,17 +22,27 @@ SHARES = {"5": (1, 20), "11": (1, 9), "20": (1, 5), "33": (1, 3), "50": (1, 2)} 
 
 @dataclass(frozen=True)
 class Curves:
-    """What removing tokens did to some texts; column k stands for k/9 of the content tokens, 0 for the whole text."""
+    """What removing tokens did to some texts; column k stands for k/9 of those that may go, 0 for the whole text."""
 
     morf: Array  # p(target), most relevant first, (texts, 10)
     lerf: Array  # p(target), least relevant first, (texts, 10)
-    morf_decisions: NDArray[np.int64]  # index of the predicted class, most relevant first, (texts, 10)
+    morf_decisions: NDArray[np.int64]  # index of what is predicted, most relevant first, (texts, 10)
     lerf_decisions: NDArray[np.int64]  # the same, least relevant first
     shares: Array  # p(target) without the first 5, 11, 20, 33 and 50 % of the tokens, most relevant first, (texts, 5)
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Tell for which texts there are curves, (texts,): not where a method has no map, or the model gives NaN."""
+        numbers = np.concatenate([self.morf, self.lerf, self.shares], axis=1)
+        return np.asarray(np.isfinite(numbers).all(axis=1))
+
+    def take(self, texts: NDArray[np.bool_]) -> "Curves":
+        """Keep some texts, (texts,)."""
+        return Curves(*(getattr(self, name)[texts] for name in self.__annotations__))
+
 
 def removal_counts(content: int) -> list[int]:
-    """Count the content tokens gone at each point of a curve: k/9 to the nearest, from the second on at least one."""
+    """Count the tokens gone at each point of a curve: k/9 to the nearest, from the second on at least one."""
     return [0, *(_count(content, k, POINTS - 1) for k in range(1, POINTS))]
 
 
@@ -41,51 +54,65 @@ def share_counts(content: int) -> list[int]:
 def degrade(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    encodings: Sequence[Encoding],
-    rankings: Sequence[Sequence[int] | Sequence[Sequence[int]]],
-    targets: Sequence[int],
+    questions: Sequence[Question],
+    rankings: Sequence[Sequence[int]],
+    goals: Sequence[Goal],
     removal: Removal = "delete",
+    keep_read: bool = False,
 ) -> Curves:
     """Run the degradation test on texts and their rankings.
 
+    Special tokens are never removed, nor is what the question is about: a continuation that is the target, the blank of
+    a masked language model, the word that is tagged, the answer. Their ranks do not count.
+
     Args:
-        model: The original classifier; left unchanged.
+        model: The original model; left unchanged.
         tokenizer: Its tokenizer.
-        encodings: The texts.
-        rankings: Of each text, the positions of its content tokens, most relevant first: `Attribution.ranking`; or
-            units of several tokens, each the positions of its own: then the fractions are of these.
-        targets: Index of the target class of each text.
-        removal: ``delete``, ``mask`` or ``attention``.
+        questions: The texts, encoded, and what is asked of each, as `narrows.models.text.reader.Reader` makes them.
+        rankings: Of each text, the positions of its content tokens, most relevant first: `Attribution.ranking`. Units
+            that the question names are removed whole, each in the place of the first of its tokens; the fractions are
+            of these.
+        goals: What is explained of each text: ``OneOf(index)`` for a class, else as `narrows.models.variants.resolve`
+            finds it. p(target) is exp(-loss).
+        removal: ``delete``, ``mask``, ``attention`` or ``replace``.
+        keep_read: Whether the token at which the answer is read, the last one of a prompt, is never removed either.
 
     Example:
         >>> from narrows import Example, Explainer
+        >>> from narrows.models.heads.goals import OneOf
         >>> from narrows.models.text.encoding import encode
         >>> explainer = Explainer.from_pretrained("sentiment")
         >>> found = explainer("A gorgeous, witty film.")
-        >>> encoding = encode(explainer.tokenizer, Example(found.text), None)
-        >>> curves = degrade(explainer.model, explainer.tokenizer, [encoding], [found.ranking], [1])
+        >>> question = Question(example := Example(found.text), encode(explainer.tokenizer, example, None), None)
+        >>> curves = degrade(explainer.model, explainer.tokenizer, [question], [found.ranking], [OneOf(1)])
         >>> curves.morf.shape, bool(curves.morf.mean() < curves.lerf.mean())
         ((1, 10), True)
     """
     check_removal(removal, tokenizer)
+    asked, task = list(zip(questions, goals, strict=True)), find_task(model, tokenizer)
     variants: dict[tuple[int, frozenset[int]], int] = {}  # short texts and both ends of the curves repeat themselves
 
     def place(text: int, removed: Sequence[Sequence[int]]) -> int:
         return variants.setdefault((text, frozenset(chain.from_iterable(removed))), len(variants))
 
-    places = np.empty((2, len(encodings), POINTS), dtype=np.int64)
-    shares = np.empty((len(encodings), len(SHARES)), dtype=np.int64)
-    for text, (_, ranking) in enumerate(zip(encodings, rankings, strict=True)):
-        first = [unit if isinstance(unit, Sequence) else (unit,) for unit in ranking]
-        last = first[::-1]
+    places = np.empty((2, len(asked), POINTS), dtype=np.int64)
+    shares = np.empty((len(asked), len(SHARES)), dtype=np.int64)
+    for text, (own, ranking) in enumerate(zip(asked, rankings, strict=True)):
+        units = {position: unit for unit in removable_units(task, *own, keep_read) for position in unit}
+        first = list(dict.fromkeys(units[position] for position in ranking if position in units))
         counts = removal_counts(len(first))
-        places[:, text] = [[place(text, order[:count]) for count in counts] for order in (first, last)]
+        places[:, text] = [[place(text, order[:count]) for count in counts] for order in (first, first[::-1])]
         shares[text] = [place(text, first[:count]) for count in share_counts(len(first))]
-    p = predict(model, tokenizer, [remove(encodings[text], gone, removal, tokenizer) for text, gone in variants])
-    classes = np.asarray(targets, dtype=np.int64)[:, None]
-    morf, lerf = p[places, classes]
-    morf_decisions, lerf_decisions = p.argmax(axis=1)[places]
-    return Curves(morf, lerf, morf_decisions, lerf_decisions, p[shares, classes])
+
+    def judged(some: list[Variant], logits: Tensor) -> Array:
+        decisions = [float(task.decide(variant, own)) for variant, own in zip(some, logits, strict=True)]
+        return np.stack([p_target(some, logits), decisions], axis=1)
+
+    run = [without(task, tokenizer, asked[text], gone, removal) for text, gone in variants]
+    p, decided = run_variants(model, tokenizer, task, run, judged).T if run else np.empty((2, 0))
+    morf, lerf = p[places]
+    morf_decisions, lerf_decisions = decided.astype(np.int64)[places]
+    return Curves(morf, lerf, morf_decisions, lerf_decisions, p[shares])
 
 
 def _count(content: int, numerator: int, denominator: int) -> int:

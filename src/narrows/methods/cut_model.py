@@ -10,7 +10,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.bottleneck.prior import AnyPrior, Prior, find_prior
+from narrows.bottleneck.sinks import Sinks
 from narrows.errors import LayerError
+from narrows.models.corpus import sinks_of
 from narrows.models.cut.blocks import check_layer, identify
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network
@@ -48,6 +50,11 @@ class CutModel:
     def padding(self) -> int:
         """The token that pads."""
         return padding_id(self.model, self.tokenizer)
+
+    @property
+    def sinks(self) -> Sinks:
+        """Which tokens of a text are sinks, for priors that do not say."""
+        return sinks_of(self.network, self.tokenizer)
 
     def layers(self, layer: Layer, usual: Sequence[int], prior: AnyPrior | None = None) -> tuple[int, ...]:
         """Choose layers, rising, each once, by a setting or else the usual; all can be cut, the prior known there."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT
@@ -18,8 +19,10 @@ from narrows.errors import InputError
 from narrows.methods.cut_model import Layer
 from narrows.methods.method import Batch, Names, Site, average
 from narrows.methods.settings import check_settings
+from narrows.models.heads.task import Variant
+from narrows.models.variants import odds_of_target, removable, run_variants, without
 
-DEPTHS = (1 / 6, 3 / 6, 5 / 6)
+DEPTHS = (0, 3 / 6, 5 / 6)  # of the blocks; at least the first
 WHOLE = (0.0, 1.0)
 SHARE = 1 / 10  # of the content tokens: picked in equal steps, one after each iteration
 SHORTEST = 3  # content tokens; in shorter texts nothing is picked: of two words, neither can be read without the other
@@ -50,19 +53,20 @@ class Evidence:
         'gorgeous'
     """
 
-    layer: Annotated[Layer, "Where the path starts; of several the mean; none: 1/6, 3/6 and 5/6 of the depth."] = None
+    layer: Annotated[Layer, "Where the path starts; of several the mean; none: first, 1/2, 5/6 of the blocks."] = None
     points: Annotated[int, "Points on the path, per layer, shared out among the iterations."] = 3
     iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
     interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
     prior: Annotated[str | None, "File of a prior, or 'instance'; none: that of the model."] = None
+    leave_out: Annotated[bool, "Leave out, to measure them, a decoder's sinks and the token it reads from."] = True
     features: Annotated[bool, "Keep the map of every feature of a token too; needs one iteration."] = False
     seed: Annotated[int, "Seed of the noise of the rate curve."] = 0
 
     names: ClassVar[Names] = {
         "fast": {},
         "best": {"points": 12, "iterations": 4},
-        "complete": {"points": 50, "iterations": 1, "interval": WHOLE, "draws": 16},
+        "complete": {"points": 50, "iterations": 1, "interval": WHOLE, "draws": 16, "leave_out": False},
     }
     label, quantity, unit, signed = "evidence", "evidence", "bits", True
     caption = (
@@ -85,8 +89,8 @@ class Evidence:
 
     @property
     def additive(self) -> bool:
-        """True on the whole path in one iteration."""
-        return self.iterations == 1 and tuple(self.interval) == WHOLE
+        """True on the whole path in one iteration, where no token is measured by leaving it out."""
+        return self.iterations == 1 and tuple(self.interval) == WHOLE and not self.leave_out
 
     @property
     def copies(self) -> int:
@@ -105,18 +109,26 @@ class Evidence:
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
         prior = batch.cut.find_prior(self.prior)
-        layers = batch.cut.layers(self.layer, [round(depth * batch.cut.blocks) for depth in DEPTHS], prior)
-        sites = batch.sites(layers, prior)
+        layers = batch.cut.layers(self.layer, usual_layers(batch.cut.blocks), prior)
+        sites = typical = batch.sites(layers, prior)
+        left_out = None
+        if self.leave_out:
+            sites = [site.holding(batch.read) for site in typical] if batch.read.any() else typical
+            left_out = leave_out(batch, sites)
         reading = Reading.empty(batch.leading)  # units are picked whole, by their first tokens
         for iteration in range(self.iterations):
             masked = mask(sites, reading.masked.gather(1, batch.leaders)) if reading.masked.any() else sites
             path = self._measure(batch, masked, iteration)
+            if left_out is not None:
+                path = left_out.put_into(path, self.interval)
             pooled = replace(path, log_p=batch.pooled(path.log_p))
             reading = reading.add(pooled, len(self._points(iteration)))
             if self.iterations > 1:
                 reading = reading.pick(iteration, (iteration + 1) / self.iterations)
         rankings = reading.rankings() if self.iterations > 1 else None
-        extras = self._extras(batch, sites, path, prior)
+        extras = self._extras(batch, typical, path, prior)
+        for row, place in zip(*batch.read.nonzero(as_tuple=True), strict=True) if self.leave_out else ():
+            extras[row]["record"] = {"read_at": int(place)}
         made = batch.attributions(self, reading.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
         pairs = zip(made, batch.goals, strict=True)
         return [own if goal.has_odds else replace(own, method={**own.method, "caption": LOSS}) for own, goal in pairs]
@@ -130,7 +142,7 @@ class Evidence:
         """Average the evidence over the layers, at the points of one iteration."""
         once, part = self.iterations == 1, self.interval
         points = gauss_legendre(self.points, part) if once else van_der_corput(self._points(iteration), part)
-        paths = [follow_path(site.log_odds, site.activation, site.prior, batch.real, points) for site in sites]
+        paths = [follow_path(site.log_odds, site.activation, site.prior, site.narrowed, points) for site in sites]
         parts = {name: average([getattr(path, name) for path in paths]) for name in ("evidence", "log_p", "features")}
         return StraightPath(**parts)
 
@@ -158,12 +170,50 @@ class Evidence:
         alphas, seeds = even_alphas(WIDEST), batch.seeds(self.seed)
         nats, bits = [], []
         for site in sites:
-            at = (site.activation, site.prior, batch.real, alphas)
+            at = (site.activation, site.prior, site.narrowed, alphas)
             nats.append(measure_distortion(site.nll, *at, seeds, self.draws))
             bits.append(measure_rate(*at))
         pairs = average(nats)  # (draws / 2, masks, batch)
         error = pairs.std(dim=0) / len(pairs) ** 0.5 if len(pairs) > 1 else torch.zeros_like(pairs[0])
         return pairs.mean(dim=0), average(bits), error
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Tokens that are held open on the path, and what each does if it is left out alone; all are (batch, tokens)."""
+
+    tokens: Tensor  # True where a token was left out
+    evidence: Tensor  # bits of log-odds that the target loses without it
+    log_p: Tensor  # bits of log2 p(target) that it loses
+
+    def put_into(self, path: StraightPath, interval: tuple[float, float]) -> StraightPath:
+        """Give these tokens what they do; to be ranked, they lose as much as others do on this part of the path."""
+        start, end = interval
+        evidence = torch.where(self.tokens, self.evidence, path.evidence)
+        log_p = torch.where(self.tokens, self.log_p * (end - start), path.log_p)
+        return replace(path, evidence=evidence, log_p=log_p)
+
+
+def leave_out(batch: Batch, sites: Sequence[Site]) -> LeftOut | None:
+    """Leave out each token of a text that is held open at every site, and may be removed: one pass for each."""
+    held = batch.content & ~torch.stack([site.narrowed for site in sites]).any(dim=0)
+    task, rows, places, variants = batch.cut.task, list[int](), list[int](), list[Variant]()
+    for row, asked in enumerate(zip(batch.questions, batch.goals, strict=True)):
+        for place in removable(task, *asked):
+            if held[row, place]:
+                rows.append(row)
+                places.append(place)
+                variants.append(without(task, batch.tokenizer, asked, [place], "delete"))
+    if not variants:
+        return None
+    odds = torch.from_numpy(run_variants(batch.model, batch.tokenizer, task, variants, odds_of_target))
+    whole = batch.log_odds.cpu().double()[rows]
+    lost = torch.stack([whole - odds, logsigmoid(whole) - logsigmoid(odds)]) / NATS_PER_BIT
+    found = torch.zeros(2, *held.shape, device=held.device)
+    found[:, rows, places] = lost.to(found)
+    tokens = torch.zeros_like(held)
+    tokens[rows, places] = True
+    return LeftOut(tokens, *found)
 
 
 @dataclass(frozen=True)
@@ -229,6 +279,11 @@ class Reading:
         return rankings
 
 
+def usual_layers(blocks: int) -> list[int]:
+    """List the layers at which evidence is measured in a model of so many blocks: after the first, half, and 5/6."""
+    return [max(round(depth * blocks), 1) for depth in DEPTHS]
+
+
 def picked_counts(content: Tensor, part: float) -> Tensor:
     """Count tokens to pick, (batch,): a part of `SHARE`, to the nearest, at least one; none of one or two tokens."""
     count = content.sum(dim=1)
@@ -237,10 +292,13 @@ def picked_counts(content: Tensor, part: float) -> Tensor:
 
 
 def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
-    """Put the prior's mean in the place of tokens, (batch, tokens), at the first site, and carry it to the others."""
+    """Put the prior's mean in the place of tokens, (batch, tokens), at the first site, and carry it to the others.
+
+    Tokens that are held open stay as they are.
+    """
     first, *deeper = sites
     mean = first.prior.mean.to(first.activation).expand_as(first.activation)
-    shut = torch.where(masked.unsqueeze(-1), mean, first.activation)
+    shut = torch.where((masked & first.narrowed).unsqueeze(-1), mean, first.activation)
     carried = first.carry(shut, [site.layer for site in deeper]) if deeper else {}
     return [replace(first, activation=shut), *(replace(site, activation=carried[site.layer]) for site in deeper)]
 

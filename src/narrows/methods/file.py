@@ -1,17 +1,21 @@
 """Scores of another tool, or of an earlier run, read from a file: to compare them with other methods."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from narrows.attribution import Attribution
+import numpy as np
+
+from narrows.attribution import Attribution, by_score
 from narrows.data.example import Example
 from narrows.data.scores import Find, ScoredText, align, first_of, ranking_of, scores_from
 from narrows.errors import DataError, InputError
 from narrows.methods.method import Batch, Names, Scores
-from narrows.models.text.encoding import Encoding
+from narrows.models.heads.continuation import Continuation
+from narrows.models.heads.task import Question
+from narrows.models.text.encoding import take
 
 
 @dataclass(frozen=True)
@@ -37,40 +41,46 @@ class FromFile:
         """One plain sentence."""
         return f"These scores were not computed here: they come from {Path(self.path).name}."
 
-    def check(self, texts: Iterable[tuple[Example, Encoding]]) -> None:
+    def check(self, questions: Iterable[Question]) -> None:
         """Make sure that the file scores all texts, before hours of work; else a `DataError` on what it lacks."""
-        faults = [self._fault(example, encoding) for example, encoding in texts]
+        faults = [self._fault(question) for question in questions]
         if found := [fault for fault in faults if fault is not None]:
             raise DataError(f"{len(found):,} of {len(faults):,} texts have no scores: {first_of(found)}")
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Look up the scores of texts; a `DataError` names one without a row, or a row whose tokens are not in it."""
-        scores, rankings = [], []
-        for example, encoding in zip(batch.examples, batch.encodings, strict=True):
-            row, own = self._scores(example, encoding)
-            scores.append(own)
-            rankings.append(ranking_of(row, encoding))
+        scores, rankings = zip(*map(self._scores, batch.questions), strict=True)
         return batch.attributions(self, scores, rankings=rankings)
 
-    def _fault(self, example: Example, encoding: Encoding) -> str | None:
+    def _fault(self, question: Question) -> str | None:
         try:
-            self._scores(example, encoding)
+            self._scores(question)
         except DataError as error:
             return str(error)
         return None
 
-    def _scores(self, example: Example, encoding: Encoding) -> tuple[ScoredText, Scores]:
-        """Find the row of a text, and its scores on our tokens, (tokens,)."""
-        row = self._row(example)
+    def _scores(self, question: Question) -> tuple[Scores, Sequence[int]]:
+        """Find the scores of a text on our tokens, (tokens,), and its ranking."""
+        row, whole = self._row(question), question.encoding
+        # Other tools score the prompt only; what the model reads of a continuation then has no score.
+        continues = isinstance(question.target, Continuation) and row.example.text_pair is None
+        size = len(whole) - (len(question.target.ids) - 1 if continues else 0)  # type: ignore[union-attr]
+        scores, scored = np.zeros(len(whole)), take(whole, range(size))
         try:
-            return row, align(row, encoding)
+            scores[:size] = align(row, scored)
         except InputError as error:
             raise DataError(f"{self.path}, line {row.line}: {error}") from error
+        units = [unit for unit in question.units if unit[-1] < size]
+        ranking = ranking_of(row, scored) or by_score(scores[:size], scored.segments, units)
+        return scores, (*ranking, *(place for place in range(size, len(whole)) if whole.segments[place] is not None))
 
-    def _row(self, example: Example) -> ScoredText:
-        path = Path(self.path)
+    def _row(self, question: Question) -> ScoredText:
+        path, example = Path(self.path), question.example
         changed = max((place.stat().st_mtime_ns for place in (path, path / "parts") if place.exists()), default=0)
-        found = _opened(path, changed)(example)
+        find = _opened(path, changed)
+        found = find(example)
+        if found is None and isinstance(question.target, Continuation):
+            found = find(Example(example.text))
         if found is None:
             both = "text and text_pair" if example.text_pair is not None else "text (and no text_pair)"
             raise DataError(f"{path}: no row for {example.text!r:.60}: each text needs one with the same {both}")

@@ -81,9 +81,10 @@ class InformationBottleneck(Optimization):
         layers = batch.cut.layers(self.layer, [math.ceil(DEPTH * batch.cut.blocks)], prior)
         sites, seeds = batch.sites(layers, prior), batch.seeds(self.seed)
         shared = None if all(question.places is None for question in batch.questions) else batch.leaders
-        found = [optimize(site.nll, site.activation, site.prior, batch.real, self, seeds, shared) for site in sites]
+        found = [optimize(site.nll, site.activation, site.prior, site.narrowed, self, seeds, shared) for site in sites]
         towards = [evidence_direction(site, batch) if self.sign else 1.0 for site in sites]
-        bits = average([token_bits(own.nats, batch.real) * way for own, way in zip(found, towards, strict=True)])
+        parts = zip(found, sites, towards, strict=True)
+        bits = average([token_bits(own.nats, site.narrowed) * way for own, site, way in parts])
         beta, nats, total = map(average, zip(*((o.beta, o.cross_entropy, o.total_nats) for o in found), strict=True))
         if self.features:
             wide = [way.unsqueeze(-1) if isinstance(way, Tensor) else way for way in towards]

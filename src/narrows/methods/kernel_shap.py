@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from narrows.attribution import Attribution
 from narrows.methods.method import Batch, Names, Scores, in_rows
-from narrows.methods.perturbation import VARIANTS, Removing, check_batch, leave_one_out, predict_present
+from narrows.methods.perturbation import VARIANTS, Removing, find_removable, leave_one_out, predict_present
 from narrows.models.text.removal import Removal
 
 ENDS = 1e6  # weight of the whole and the empty text, without end in theory
@@ -34,14 +34,13 @@ class KernelShap(Removing):
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Explain one text after the other: each draws its own presences."""
-        check_batch(batch, self.removal)
         scores = [self._scores(batch.take([row]))[0] for row in range(len(batch))]
-        return batch.attributions(self, in_rows(batch, scores))
+        return batch.attributions(self, in_rows(batch, find_removable(batch, self.removal), scores))
 
     def _scores(self, text: Batch) -> Scores:
-        """Score the units of a batch of one text, (1, units)."""
-        units = len(text.units[0])
-        if units == 1:  # no distribution of sizes to draw from
+        """Score the removable units of a batch of one text, (1, units)."""
+        units = len(find_removable(text, self.removal)[0])
+        if units < 2:  # no distribution of sizes to draw from
             return leave_one_out(text, self.removal)
         seed = int(text.generator(self.seed, 0).integers(2**63))
         present = _draw(self.samples, units, torch.Generator().manual_seed(seed))

@@ -10,8 +10,8 @@ from narrows.attribution import Attribution
 from narrows.data.example import Example
 from narrows.data.words import group_tokens
 from narrows.methods.captum import load
-from narrows.methods.method import Batch, Names, Scores, in_rows
-from narrows.methods.perturbation import Removing, check_batch, predict_present
+from narrows.methods.method import Batch, Names, Scores, Unit, in_rows
+from narrows.methods.perturbation import Removing, find_removable, predict_present
 from narrows.models.text.encoding import Encoding
 from narrows.models.text.removal import Removal
 
@@ -35,30 +35,32 @@ class Lime(Removing):
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Explain one text after the other."""
-        check_batch(batch, self.removal)
         return batch.attributions(self, [self._scores(batch.take([row])) for row in range(len(batch))])
 
     def _scores(self, text: Batch) -> Scores:
         """Score the tokens of a batch of one text."""
-        encoding = text.encodings[0]
-        words = _words(text.examples[0], encoding) if text.questions[0].places is None else text.units[0]
+        encoding, units = text.encodings[0], find_removable(text, self.removal)
+        asked = text.questions[0].places is not None
+        words = units[0] if asked else _words(text.examples[0], encoding, [place for (place,) in units[0]])
+        if not words:
+            return np.zeros(len(encoding))
         random_state = int(text.generator(self.seed, 0).integers(2**31))
         explainer = load(self.package).LimeTextExplainer(feature_selection="none", random_state=random_state)
-        numbers, predictor = " ".join(map(str, range(len(words)))), _predictor(text, words, self.removal)
+        numbers, predictor = " ".join(map(str, range(len(words)))), _predictor(text, words, units[0], self.removal)
         options = {"labels": (1,), "num_features": len(words), "num_samples": self.samples}
         explanation = explainer.explain_instance(numbers, predictor, **options)
         weights = np.array([weight for _, weight in sorted(explanation.local_exp[1])])
-        if text.questions[0].places is not None:
-            return in_rows(text, [weights])[0]
+        if asked:
+            return in_rows(text, units, [weights])[0]
         scores = np.zeros(len(encoding))
         for word, weight in zip(words, weights, strict=True):
             scores[word] = weight
         return scores
 
 
-def _predictor(text: Batch, words: Sequence[Sequence[int]], removal: Removal) -> Any:
+def _predictor(text: Batch, words: Sequence[Unit], units: Sequence[Unit], removal: Removal) -> Any:
     """Make the function that the package calls: from perturbed strings to not target and target, (strings, 2)."""
-    firsts = [unit[0] for unit in text.units[0]]
+    firsts = [unit[0] for unit in units]
 
     def probabilities(strings: Sequence[str]) -> Scores:
         present = np.zeros((len(strings), len(text.encodings[0])), dtype=np.bool_)
@@ -71,11 +73,12 @@ def _predictor(text: Batch, words: Sequence[Sequence[int]], removal: Removal) ->
     return probabilities
 
 
-def _words(example: Example, encoding: Encoding) -> list[list[int]]:
-    """List the tokens of each word, text by text of a pair."""
+def _words(example: Example, encoding: Encoding, tokens: Sequence[int]) -> list[list[int]]:
+    """List the tokens of each word, of those that can be removed, text by text of a pair."""
     words: list[list[int]] = []
     for segment, text in enumerate((example.text, example.text_pair)):
         own = [position for position, of in enumerate(encoding.segments) if of == segment]
         spans = [span for position in own if (span := encoding.offsets[position]) is not None]
         words += [[own[token] for token in word] for word in group_tokens(text or "", spans)]
-    return words
+    removed = [[token for token in word if token in tokens] for word in words]
+    return [word for word in removed if word]

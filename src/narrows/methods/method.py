@@ -15,7 +15,7 @@ a plain function of a batch in `FunctionMethod`.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Annotated, Any, Protocol
 
@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.attribution import Attribution, by_score
-from narrows.bottleneck.optimize import NegativeLogLikelihood, text_seed
-from narrows.bottleneck.path import LogOdds
+from narrows.bottleneck.optimize import text_seed
 from narrows.bottleneck.prior import AnyPrior, Gaussian
 from narrows.data.units import by_unit
 from narrows.errors import InputError, NumericsError
@@ -41,6 +40,7 @@ from narrows.models.plain import check_plain
 from narrows.models.text.encoding import Encoding, collate, content_mask
 
 Scores = NDArray[np.float64]
+Unit = Sequence[int]  # positions of the tokens that are masked or removed together
 Names = dict[str, dict[str, Any]]  # of a class of methods, and what each changes of the defaults of its settings
 
 
@@ -57,14 +57,35 @@ class Method(Described, Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """One layer at which a batch of texts is narrowed or explained."""
+    """One layer at which a batch of texts is narrowed or explained; what is held open stays as it is."""
 
     layer: int  # 0 = after the embeddings, n = after the n-th block
-    nll: NegativeLogLikelihood  # -log p(target) of activations (batch, samples, tokens, hidden), nats, (batch, samples)
-    log_odds: LogOdds  # likewise
+    suffix: Callable[[Tensor], Tensor]  # from activations (batch, samples, tokens, hidden) to logits
     carry: Callable[[Tensor, Sequence[int]], Mapping[int, Tensor]]  # from activation and layers to those deeper down
+    goals: Sequence[Goal]  # what is explained of each text
     activation: Tensor  # X, (batch, tokens, hidden)
     prior: Gaussian  # mean and deviation, broadcastable to X
+    narrowed: Tensor  # True where a token is neither padding nor held open, (batch, tokens)
+    held: Tensor | None  # True where a token is left as it is, (batch, tokens); None = nowhere
+
+    def nll(self, activation: Tensor) -> Tensor:
+        """Compute -log p(target) of activations (batch, samples, tokens, hidden): nats, (batch, samples)."""
+        return judge(self.goals, self.suffix(self._held_open(activation)))
+
+    def log_odds(self, activation: Tensor) -> Tensor:
+        """Compute log-odds of the target of activations (batch, samples, tokens, hidden): nats, (batch, samples)."""
+        return judge_odds(self.goals, self.suffix(self._held_open(activation)))
+
+    def holding(self, tokens: Tensor) -> "Site":
+        """Hold further tokens open, (batch, tokens)."""
+        held = tokens if self.held is None else self.held | tokens
+        return replace(self, held=held, narrowed=self.narrowed & ~tokens)
+
+    def _held_open(self, activation: Tensor) -> Tensor:
+        """Put X back where the prior holds tokens open."""
+        if self.held is None:
+            return activation
+        return torch.where(self.held[:, None, :, None], self.activation.unsqueeze(1), activation)
 
 
 class Batch:
@@ -169,6 +190,16 @@ class Batch:
         return [goal.index for goal in self.goals]  # type: ignore[attr-defined]
 
     @cached_property
+    def read(self) -> Tensor:
+        """True at the token of a text at which a decoder's answer is read, if the text has others, (batch, tokens)."""
+        found = torch.zeros_like(self.real)
+        for row, question in enumerate(self.questions):
+            place = self.cut.task.read_at(question)
+            if place is not None and len(question.encoding) > 1:
+                found[row, place] = True
+        return found
+
+    @cached_property
     def log_odds(self) -> Tensor:
         """Log-odds of the targets of the texts as they are, nats, (batch,)."""
         return judge_odds(self.goals, self.logits.unsqueeze(1)).squeeze(1).detach()
@@ -177,14 +208,18 @@ class Batch:
         """Cut the model after a layer: the activations there, the prior (None = the model's), and what comes after."""
         chosen = prior or self.cut.prior
         prefix = self.prefix([layer, *chosen.needs(layer)])
-        suffix = partial(self._suffix, layer, prefix)
+        sinks = self.cut.sinks if chosen.sinks is None else chosen.sinks
+        held = sinks.of(self.inputs["input_ids"], self.real)
+        narrowed = self.real if held is None else self.real & ~held
         return Site(
             layer=layer,
-            nll=lambda activation: judge(self.goals, suffix(activation)),
-            log_odds=lambda activation: judge_odds(self.goals, suffix(activation)),
+            suffix=partial(self._suffix, layer, prefix),
             carry=partial(self._carry, layer, prefix),
+            goals=self.goals,
             activation=prefix.activations[layer],
-            prior=chosen.at(layer, prefix.activations, self.real),
+            prior=chosen.at(layer, prefix.activations, narrowed),
+            narrowed=narrowed,
+            held=held,
         )
 
     def sites(self, layers: Sequence[int], prior: AnyPrior | None = None) -> "list[Site]":
@@ -210,7 +245,7 @@ class Batch:
         """Compute log-odds with all tokens at the prior's mean, nats, (batch,); after embeddings once per length."""
         mean = site.prior.mean.to(site.activation).expand_as(site.activation)
         with torch.no_grad():
-            if prior.per_text or not isinstance(self.cut.task, Classifying):
+            if prior.per_text or site.held is not None or not isinstance(self.cut.task, Classifying):
                 return site.log_odds(mean.unsqueeze(1)).squeeze(1)
             keys = [(prior.name, site.layer, len(encoding), *self.cut.state()) for encoding in self.encodings]
             known = self.cut.typical_logits
@@ -278,7 +313,7 @@ class Batch:
                     gold=None if question.example.label is None else str(question.example.label),
                     model=self.cut.name,
                     prior=None if prior is None else prior.name,
-                    record={**record, **facts, **extra.pop("record", {})},
+                    record={**record, **facts, **answer.record, **extra.pop("record", {})},
                     places=question.places,
                     **extra,
                 )
@@ -330,11 +365,11 @@ def content_positions(encoding: Encoding) -> list[int]:
     return [position for position, segment in enumerate(encoding.segments) if segment is not None]
 
 
-def in_rows(batch: "Batch", values: Sequence[Scores] | Scores) -> list[Scores]:
+def in_rows(batch: "Batch", units: Sequence[Sequence[Unit]], values: Sequence[Scores] | Scores) -> list[Scores]:
     """Share the value of each unit of each text, perhaps padded, out among its tokens; what is in none gets 0."""
     rows = [np.zeros(len(encoding)) for encoding in batch.encodings]
-    for row, units, own in zip(rows, batch.units, values, strict=True):
-        for unit, value in zip(units, own, strict=False):
+    for row, parts, own in zip(rows, units, values, strict=True):
+        for unit, value in zip(parts, own, strict=False):
             row[list(unit)] = value / len(unit)
     return rows
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from narrows.attribution import Attribution
 from narrows.methods.method import Batch, Names, in_rows
-from narrows.methods.perturbation import Removing, check_batch, leave_one_out
+from narrows.methods.perturbation import Removing, find_removable, leave_one_out
 from narrows.models.text.removal import Removal
 
 
@@ -26,5 +26,5 @@ class Occlusion(Removing):
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Leave out the tokens of all texts together."""
-        check_batch(batch, self.removal)
-        return batch.attributions(self, in_rows(batch, leave_one_out(batch, self.removal)))
+        scores = leave_one_out(batch, self.removal)
+        return batch.attributions(self, in_rows(batch, find_removable(batch, self.removal), scores))

@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.bottleneck.optimize import MOST, check_seed
-from narrows.errors import InputError, ModelError, NumericsError, count
+from narrows.errors import InputError, NumericsError, count
 from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores
-from narrows.models.heads.classifying import Classifying
-from narrows.models.heads.goals import judge
-from narrows.models.predict import map_logits
-from narrows.models.text.encoding import Encoding
-from narrows.models.text.removal import Removal, check_removal, remove
+from narrows.models.heads.task import Variant
+from narrows.models.text.removal import Removal, check_removal
+from narrows.models.variants import p_target, removable_units, run_variants, without
 
 VARIANTS = 4_096  # perturbed texts that are held at once
 
@@ -36,33 +34,29 @@ class Removing:
         load(self.package)
 
 
-def check_batch(batch: Batch, removal: Removal) -> None:
-    """Raise a `ModelError` if tokens of these texts cannot be removed so."""
-    if not isinstance(batch.cut.task, Classifying):
-        raise ModelError(f"methods that remove tokens explain classifiers, not {type(batch.model).__name__}")
+def find_removable(batch: Batch, removal: Removal) -> list[list[tuple[int, ...]]]:
+    """List the units of each text, as far as they may be removed; an error if nothing can be removed so."""
     check_removal(removal, batch.tokenizer)
+    pairs = zip(batch.questions, batch.goals, strict=True)
+    return [removable_units(batch.cut.task, question, goal) for question, goal in pairs]
 
 
 def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool_], removal: Removal) -> Scores:
-    """Compute p(target), or exp(-loss), (perturbed texts,); present: (perturbed texts, most units)."""
+    """Compute p(target), or exp(-loss), (perturbed texts,); present: (perturbed texts, most removable units)."""
+    units, task = find_removable(batch, removal), batch.cut.task
+    asked = list(zip(batch.questions, batch.goals, strict=True))
     distinct: dict[tuple[int, bytes], int] = {}
-    variants: list[Encoding] = []
+    variants: list[Variant] = []
     places = []
     for text, row in zip(texts, present, strict=True):
-        own = row[: len(batch.units[text])]
+        own = row[: len(units[text])]
         key = (text, own.tobytes())
         if key not in distinct:
             distinct[key] = len(distinct)
-            gone = [place for unit, stays in zip(batch.units[text], own, strict=True) if not stays for place in unit]
-            variants.append(remove(batch.encodings[text], gone, removal, batch.tokenizer))
+            gone = [place for unit, stays in zip(units[text], own, strict=True) if not stays for place in unit]
+            variants.append(without(task, batch.tokenizer, asked[text], gone, removal))
         places.append(distinct[key])
-    owners = [text for text, _ in distinct]
-
-    def p_target(rows: list[int], logits: Tensor) -> Scores:
-        goals = [batch.goals[owners[row]] for row in rows]
-        return judge(goals, logits.cpu().double().unsqueeze(1)).squeeze(1).neg().exp().numpy()
-
-    p = map_logits(batch.model, batch.tokenizer, variants, p_target)[places]
+    p = run_variants(batch.model, batch.tokenizer, task, variants, p_target)[places]
     if not np.isfinite(p).all():
         example = batch.examples[texts[int(np.isnan(p).argmax())]]
         raise NumericsError(f"the model predicts NaN for {example.text!r:.60} or a part of it")
@@ -70,12 +64,14 @@ def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool
 
 
 def leave_one_out(batch: Batch, removal: Removal) -> Scores:
-    """Leave out one unit at a time, of all texts together: (texts, most units)."""
+    """Leave out one unit at a time, of all texts together: (texts, most removable units)."""
+    longest = max(map(len, find_removable(batch, removal)))
+    if not longest:
+        return np.zeros((len(batch), 0))
 
     def forward(present: Tensor, texts: Tensor) -> Tensor:
         return torch.from_numpy(predict_present(batch, texts.tolist(), present.numpy() > 0.5, removal))
 
-    longest = max(map(len, batch.units))
     present, texts = torch.ones(len(batch), longest, dtype=torch.float64), (torch.arange(len(batch)),)
     ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
     values: Tensor = ablation.attribute(present, perturbations_per_eval=together, additional_forward_args=texts)

@@ -25,5 +25,5 @@ class Random:
         """Draw a number for every token, or for every unit, however long it is."""
         drawn = [batch.generator(self.seed, row).random(len(e)) for row, e in enumerate(batch.encodings)]
         asked = [question.places is not None for question in batch.questions]
-        own = in_rows(batch, drawn)
+        own = in_rows(batch, batch.units, drawn)
         return batch.attributions(self, [own[row] if asked[row] else drawn[row] for row in range(len(batch))])

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from narrows.attribution import Attribution
 from narrows.errors import ModelError
 from narrows.methods.method import Batch, Names
-from narrows.models.cut.calling import call
+from narrows.models.cut.calling import call, find_logits
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
 
@@ -66,8 +66,9 @@ def _look(network: Network, inputs: Inputs) -> tuple[list[Tensor], Tensor]:
     if len(attentions) != len(network.blocks) or not square:
         raise ModelError(f"{name} gives no attention weights (tokens, tokens) of each block: rollout needs them")
     # Fixed weights that differ from class to class, for the plain sum of logits may not change where each does.
-    classes = torch.arange(1, output.logits.shape[-1] + 1, device=output.logits.device)
-    (moves,) = torch.autograd.grad((output.logits * classes.sqrt()).sum(), ends[-1])
+    logits = find_logits(network.model, output)
+    classes = torch.arange(1, logits.shape[-1] + 1, device=logits.device)
+    (moves,) = torch.autograd.grad((logits * classes.sqrt()).sum(), ends[-1])
     read = (moves != 0).any(dim=-1) & inputs["attention_mask"].bool()
     if not read.any(dim=1).all():
         raise ModelError(f"the head of {name} reads no position of its last block: rollout has nowhere to start")

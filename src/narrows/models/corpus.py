@@ -3,22 +3,37 @@
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
+from weakref import WeakKeyDictionary
 
-from torch import Tensor
+import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.bottleneck.prior import Prior
+from narrows.bottleneck.sinks import Run, Sinks, find_sinks
 from narrows.data.example import Example
 from narrows.data.source import read_items, rows_of
 from narrows.errors import InputError, shown, strict
 from narrows.models.cut.blocks import identify
+from narrows.models.cut.head import unobserved
+from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import run_prefix
-from narrows.models.cut.view import borrowed
+from narrows.models.cut.split import run_states
+from narrows.models.cut.view import borrowed, origin
 from narrows.models.hub.given import check_model
 from narrows.models.memory import TokenBudget
 from narrows.models.padding import run_in_batches
 from narrows.models.text.encoding import Encoding, check_rows, collate, encode, padding_id, token_limit
+
+TEXTS = (
+    "The committee will publish its report on the new bridge next week, and the mayor has promised to read it.",
+    "My sister bought a small house near the river; she says that the garden is full of old apple trees.",
+    "Prices rose by 3.5 percent in March, more than most economists had expected.",
+    "I did not like the second film as much as the first one, but the music was wonderful!",
+    "Water boils at a lower temperature in the mountains because the air pressure is lower there.",
+    "When the train finally arrived, nobody on the platform was surprised that it was already full.",
+)
+_SINKS: WeakKeyDictionary[nn.Module, Sinks] = WeakKeyDictionary()
 
 
 def estimate_prior(
@@ -44,7 +59,7 @@ def estimate_prior(
     padding, limit, budget = padding_id(model, tokenizer), token_limit(model, tokenizer), TokenBudget.of(model)
     network = Network.of(borrowed(model))
 
-    def batches() -> Iterator[tuple[list[Tensor], Tensor]]:
+    def runs() -> Iterator[Run]:
         stream = strict(read_items(texts))
         while chunk := [encode(tokenizer, example, limit) for example in islice(stream, batch_size)]:
             check_rows(model, tokenizer, (token for encoding in chunk for token in encoding.features["input_ids"]))
@@ -52,9 +67,31 @@ def estimate_prior(
             for _, states in run_in_batches(reader, budget, chunk, batch_size, partial(states_of, chunk)):
                 yield states
 
-    def states_of(chunk: list[Encoding], rows: list[int]) -> tuple[list[Tensor], Tensor]:
-        inputs = collate([chunk[row] for row in rows], padding, network.model.device)
-        prefix = run_prefix(network, inputs, range(len(network.blocks) + 1))
-        return [prefix.activations[layer] for layer in sorted(prefix.activations)], inputs["attention_mask"].bool()
+    def states_of(chunk: list[Encoding], rows: list[int]) -> Run:
+        return run_layers(network, collate([chunk[row] for row in rows], padding, network.model.device))
 
-    return Prior.estimate(batches(), identify(network.model))
+    return Prior.estimate(runs(), identify(network.model))
+
+
+def run_layers(network: Network, inputs: Inputs, first: int = 0) -> Run:
+    """Run a model on some texts and keep the activations of every layer from the first on."""
+    layers = range(first, len(network.blocks) + 1)
+    states = run_states(network, inputs, layers)
+    return [states[layer] for layer in layers], inputs["input_ids"], inputs["attention_mask"].bool()
+
+
+def sinks_of(network: Network, tokenizer: PreTrainedTokenizerBase) -> Sinks:
+    """Find the sinks of a model in a few texts of our own, for when there is no corpus; once per model."""
+    if (known := _SINKS.get(origin(network.model))) is not None:
+        return known
+    view = Network.of(borrowed(network.model))
+    padding, limit, device = padding_id(view.model, tokenizer), token_limit(view.model, tokenizer), view.model.device
+    runs = []
+    for text in (encode(tokenizer, Example(text), limit) for text in TEXTS):
+        try:
+            check_rows(view.model, tokenizer, text.features["input_ids"])
+        except InputError:  # a word that the model lacks; the user's own texts may do without it
+            continue
+        with torch.inference_mode(False), torch.no_grad(), unobserved():
+            runs.append(run_layers(view, collate([text], padding, device), 1))
+    return _SINKS.setdefault(origin(network.model), find_sinks(runs) if runs else Sinks())

@@ -1,8 +1,7 @@
-"""Predictions of a classifier for encoded texts."""
+"""Predictions for encoded texts: what a model of any head computes, and the probabilities of a classifier."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,10 @@ from narrows.models.heads.targets import count_labels, kind_of_outputs
 from narrows.models.memory import MOST_TOKENS, TokenBudget
 from narrows.models.padding import run_in_batches
 from narrows.models.plain import check_plain
-from narrows.models.text.encoding import Encoding, check_rows, collate, padding_id
+from narrows.models.text.encoding import Encoding, check_rows, collate, nothing, padding_id
 
 Floats = NDArray[np.float64]
+Reading = Callable[[PreTrainedModel, list[int]], AbstractContextManager[None]]
 
 BATCH_SIZE = 128
 BATCH_TOKENS = MOST_TOKENS["cpu"]  # at first; fewer once memory runs out
@@ -49,27 +49,28 @@ def map_logits(
     tokenizer: PreTrainedTokenizerBase,
     encodings: Sequence[Encoding],
     function: Callable[[list[int], Tensor], Floats],
+    reading: Reading = lambda view, rows: nullcontext(),
+    most_rows: int = 0,
 ) -> Floats:
-    """Run a model on at least one text and stack `function(positions, logits)`, one row per text, in their order."""
+    """Run a model on at least one text and stack `function(positions, logits)`, one row per text, in their order.
+
+    `reading(view, positions)` lets the head of a view compute only the logits that are read of these texts;
+    `most_rows` is the most texts that share a pass, 0 = `BATCH_SIZE`.
+    """
     padding = padding_id(model, tokenizer)
-    filled = [encoding if len(encoding) else _blank(encoding, padding) for encoding in encodings]
+    filled = [encoding if len(encoding) else nothing(encoding, padding) for encoding in encodings]
     check_rows(model, tokenizer, (token for encoding in filled for token in encoding.features["input_ids"]))
     found: dict[int, Any] = {}
 
     def run(rows: list[int]) -> Floats:
         some = [filled[row] for row in rows]
-        logits = forward_head(view, collate(some, padding, view.device))
-        check_plain(view, some, logits, lambda _: nullcontext())
+        with reading(view, rows):
+            logits = forward_head(view, collate(some, padding, view.device))
+        check_plain(view, some, logits, lambda row: reading(view, [rows[row]]))
         return function(rows, logits)
 
-    view = borrowed(model)
+    view, most = borrowed(model), most_rows or BATCH_SIZE
     with torch.inference_mode():
-        for rows, values in run_in_batches((view, tokenizer), TokenBudget(BATCH_TOKENS), filled, BATCH_SIZE, run):
+        for rows, values in run_in_batches((view, tokenizer), TokenBudget(BATCH_TOKENS), filled, most, run):
             found.update(zip(rows, values, strict=True))
     return np.array([found[row] for row in range(len(filled))])
-
-
-def _blank(encoding: Encoding, padding: int) -> Encoding:
-    """Replace a text without tokens by one padding token: decoders add no special tokens that would remain."""
-    features = {name: [{"input_ids": padding, "attention_mask": 1}.get(name, 0)] for name in encoding.features}
-    return replace(encoding, features=features, tokens=("",), offsets=(None,), segments=(None,))

@@ -16,7 +16,7 @@ from narrows.data.example import Example, Item
 from narrows.data.output import read_json, write_json
 from narrows.data.source import Source
 from narrows.errors import DataError, InputError, warn
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run.meter import Meter, Report
 from narrows.run.parts import Chunk, Made, Receipt, Survey, check_part, clean_folder, cut, part_file, present_parts
 from narrows.run.settings import ExplainSettings, Share
@@ -59,7 +59,7 @@ def explain_dataset(
     out: str | Path,
     settings: ExplainSettings | None = None,
     *,
-    classifier: Classifier | None = None,
+    loaded: LoadedModel | None = None,
     engine: Engine | None = None,
     share: Share | None = None,
     strict: bool = False,
@@ -71,7 +71,7 @@ def explain_dataset(
         data: A file, a folder of files, a data set, ``OWNER/NAME`` on the Hub, a `Source`, or texts, pairs or rows.
         out: Folder of the results: ``manifest.json``, and in ``parts`` one row per text.
         settings: What the attributions depend on.
-        classifier: A loaded model, in place of the one that the settings name.
+        loaded: A loaded model, in place of the one that the settings name.
         engine: Where to compute: None = in this process; `narrows.run.cluster.RayEngine` = on Ray.
         share: Make one share of the parts; `merge` joins the shares.
         strict: Stop at a text that cannot be explained; else its row has the error, and the run continues.
@@ -91,7 +91,7 @@ def explain_dataset(
     """
     out = Path(out)
     with locked(out):
-        worker = Worker(settings or ExplainSettings(), classifier=classifier)
+        worker = Worker(settings or ExplainSettings(), loaded=loaded)
         job = prepare(Source.of(data), out, worker, share)
         make_parts(job, Meter(sum(job.work.values()), report), engine, strict)
     return read_json(out / MANIFEST)

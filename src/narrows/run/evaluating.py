@@ -1,29 +1,35 @@
-"""Evaluating methods: their runs in OUT/maps/METHOD, then degradation tests in OUT/curves/REMOVAL/METHOD."""
+"""Evaluating methods: their runs in OUT/maps/METHOD, then degradation tests in OUT/curves/WAY/METHOD."""
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import nan
 from pathlib import Path
 
 from narrows.data import datasets
 from narrows.data.example import Example
 from narrows.data.output import read_json, write_json
-from narrows.data.parquet import UNIT, places_of, read_rows, schema_of
+from narrows.data.parquet import Row, read_rows, schema_of
 from narrows.data.source import Source
-from narrows.data.units import Kind, group_by_places
+from narrows.data.units import Kind
 from narrows.errors import DataError, InputError, TargetError, warn
-from narrows.evaluation.degradation import degrade
+from narrows.evaluation.degradation import POINTS, SHARES, Curves, degrade
 from narrows.methods.method import Method
 from narrows.methods.registry import describe, find_method, spec
 from narrows.methods.settings import settings_of
 from narrows.models.cut.blocks import own_config
 from narrows.models.cut.view import borrowed
-from narrows.models.heads.targets import class_labels, resolve_target
-from narrows.models.hub.loading import Classifier
-from narrows.models.text.encoding import Encoding, encode
+from narrows.models.heads.classifying import Classifying
+from narrows.models.heads.goals import Goal, all_of
+from narrows.models.heads.targets import GOLD, class_labels, resolve_target
+from narrows.models.heads.task import Question, Task
+from narrows.models.heads.tasks import find_task
+from narrows.models.hub.loading import LoadedModel
 from narrows.models.text.removal import Removal, check_removal
+from narrows.models.variants import resolve
 from narrows.run.dataset import FORMAT, Job, make_parts, prepare
 from narrows.run.meter import Meter, Report
 from narrows.run.parts import Made, Receipt, check_part, part_file, save_part
@@ -34,18 +40,12 @@ from narrows.run.worker import Worker
 METHODS = "methods.json"
 CURVES = {name: "[float64]" for name in ("morf", "lerf", "shares")}
 COLUMNS = {"row": "int64", **CURVES, "morf_decisions": "[int64]", "lerf_decisions": "[int64]"}
-READ = (
-    "row",
-    "text",
-    "text_pair",
-    "tokens",
-    "ranks",
-    *UNIT.values(),
-    "target",
-    "labels",
-    "error",
-)  # what the test needs
+READ = ("row", "tokens", "ranks", "target", "labels", "record", "error")  # what the test needs of a row
 SAME = ("target", "unit_of", "max_tokens", "rows_per_part", "batch_size")  # of the plan and of the run of each method
+KEPT = "-keep-read"  # behind a removal by which the token at which the answer is read is never removed
+# The row of a text that could not be explained.
+NO_CURVES = {"morf": [nan] * POINTS, "lerf": [nan] * POINTS, "shares": [nan] * len(SHARES)}
+NO_CURVES |= {"morf_decisions": [-1] * POINTS, "lerf_decisions": [-1] * POINTS}
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,31 @@ class Plan:
 
     source: Source  # the texts, with their gold labels if these are the targets
     methods: tuple[str | Method, ...]  # names with settings, or objects: an own `Method` or a `FunctionMethod`, too
-    removals: tuple[Removal, ...] = ("delete",)  # ways to remove tokens: ``delete``, ``mask``, ``attention``
-    target: str = "gold"  # or ``predicted``, or a label
+    removals: tuple[Removal, ...] = (
+        "delete",
+    )  # ways to remove tokens: ``delete``, ``mask``, ``attention``, ``replace``
+    target: str | None = None  # ``gold``, ``predicted``, a label or a continuation; None = see `choose_target`
     unit_of: Kind = "token"  # what is explained, ranked and removed as one
     prior: str | None = None  # file of a prior, ``instance`` or ``residual``; None = the one of the model
     max_tokens: int | None = None  # cut longer texts; None = at the model's limit
     labels: tuple[str, ...] | None = None  # names of the classes, in the model's order, if it calls them LABEL_0, ...
     rows_per_part: int = 128  # texts per file: the most that an interruption loses
     batch_size: int = 32  # most texts in a forward pass
+    keep_read: bool = False  # never remove the token at which the answer is read: the last one, in a decoder
+
+    @property
+    def ways(self) -> dict[str, Removal]:
+        """The ways to remove tokens by name, as folders and summaries call them: ``delete``, ``delete-keep-read``."""
+        return {f"{removal}{KEPT if self.keep_read else ''}": removal for removal in self.removals}
 
 
-def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report | None = None) -> None:
+def evaluate(loaded: LoadedModel, plan: Plan, out: str | Path, report: Report | None = None) -> None:
     """Run the degradation test for several methods; an interrupted evaluation is resumed, new methods are added.
 
     `narrows.run.write_summary` sums the results up, and `narrows.run.write_report` draws them.
 
     Args:
-        classifier: The model; left unchanged.
+        loaded: The model; left unchanged.
         plan: What to evaluate.
         out: Folder of the results.
         report: Called with the progress.
@@ -82,23 +90,26 @@ def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report
 
     Example:
         >>> import tempfile
-        >>> from narrows.models.hub.loading import load_classifier
+        >>> from narrows.models.hub.loading import load_model
         >>> from narrows.run import write_summary
         >>> folder = tempfile.mkdtemp()
         >>> plan = Plan(Source(items=["A gorgeous film.", "A dull one."]), ("fast", "random"), target="predicted")
-        >>> evaluate(load_classifier("sentiment"), plan, folder)
+        >>> evaluate(load_model("sentiment"), plan, folder)
         >>> list(write_summary(folder)["methods"])
         ['fast', 'random']
     """
     out, methods = Path(out), _by_spec(plan.methods)
     for removal in plan.removals:
-        check_removal(removal, classifier.tokenizer)
+        check_removal(removal, loaded.tokenizer)
     examples = plan.source.read()
     texts = Source(items=examples) if plan.source.once else plan.source
-    classifier = _renamed(classifier, plan.labels)
+    task = find_task(loaded.model, loaded.tokenizer)
+    plan = replace(plan, target=choose_target(plan.target, task, examples))
+    loaded = _renamed(loaded, task, plan.labels)
     with locked(out):
-        _check_targets(plan.target, examples, class_labels(classifier.model))
-        jobs = _prepare(classifier, plan, texts, methods, out)
+        if isinstance(task, Classifying):
+            _check_targets(str(plan.target), examples, class_labels(loaded.model))
+        jobs = _prepare(loaded, plan, texts, methods, out)
         identity = _identity(plan, examples, next(iter(jobs.values())))
         check_claim(out, identity)
         entered = _enter_methods(out, plan, methods)
@@ -109,13 +120,25 @@ def evaluate(classifier: Classifier, plan: Plan, out: str | Path, report: Report
         claim(out, identity)  # only now: a run that cannot start leaves the folder free
         write_json(out / METHODS, entered)
         meter = Meter(sum(sum(job.work.values()) for job in jobs.values()) * (1 + len(plan.removals)), report)
+        failures = _Failures()
         for name, job in jobs.items():
             meter.doing = name
-            for made in make_parts(job, meter, strict=True):
-                part = made[0].part
-                for removal in plan.removals:
-                    _degrade_part(job, made, removal, curve_file(out, removal, name, part))
-                    meter.add((name, removal, part), job.work.get(part, 0))
+            made = make_parts(job, meter)
+            failures.add(name, [receipt for receipt, _ in made])
+            for part in (_Part(job, examples, each) for each in made):
+                number = part.made[0].part
+                for way, removal in plan.ways.items():
+                    _degrade_part(part, removal, plan.keep_read, curve_file(out, way, name, number))
+                    meter.add((name, way, number), job.work.get(number, 0))
+        failures.warn()
+
+
+def choose_target(target: str | None, task: Task, examples: Sequence[Example]) -> str:
+    """Return what is explained; by default ``predicted`` of a language model whose texts have no labels, else gold."""
+    if target is not None:
+        return target
+    labelled = isinstance(task, Classifying) or any(example.label is not None for example in examples)
+    return GOLD if labelled else "predicted"
 
 
 def slug(name: str) -> str:
@@ -128,9 +151,9 @@ def maps_folder(out: Path, name: str) -> Path:
     return out / "maps" / slug(name)
 
 
-def curve_file(out: Path, removal: str, name: str, part: int) -> Path:
-    """Name the file of the curves of one part."""
-    return out / "curves" / removal / slug(name) / f"part-{part:07d}.parquet"
+def curve_file(out: Path, way: str, name: str, part: int) -> Path:
+    """Name the file of the curves of one part, by the way in which tokens were removed."""
+    return out / "curves" / way / slug(name) / f"part-{part:07d}.parquet"
 
 
 def _by_spec(methods: Sequence[str | Method]) -> dict[str, Method]:
@@ -145,7 +168,7 @@ def _by_spec(methods: Sequence[str | Method]) -> dict[str, Method]:
     return found
 
 
-def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str, Method], out: Path) -> dict[str, Job]:
+def _prepare(model: LoadedModel, plan: Plan, texts: Source, methods: Mapping[str, Method], out: Path) -> dict[str, Job]:
     """Prepare the run of each method; the texts are surveyed once."""
     same = {name: getattr(plan, name) for name in SAME}
     prior = plan.prior or model.prior
@@ -158,44 +181,104 @@ def _prepare(model: Classifier, plan: Plan, texts: Source, methods: Mapping[str,
     survey = None
     for name, method in methods.items():
         settings = ExplainSettings(model=model.name, method=method, prior=str(prior or "instance"), **same)
-        jobs[name] = prepare(texts, maps_folder(out, name), Worker(settings, classifier=model), survey=survey)
+        jobs[name] = prepare(texts, maps_folder(out, name), Worker(settings, loaded=model), survey=survey)
         survey = jobs[name].survey
     return jobs
 
 
-def _degrade_part(job: Job, made: Made, removal: Removal, path: Path) -> None:
+class _Failures:
+    """What methods could not explain; one warning where several fail alike."""
+
+    def __init__(self) -> None:
+        self._alike: dict[str, list[str]] = {}
+
+    def add(self, name: str, receipts: Sequence[Receipt]) -> None:
+        """Note the errors of a method; raise an `InputError` if it could explain no text."""
+        failed, texts = sum(receipt.errors for receipt in receipts), sum(receipt.rows for receipt in receipts)
+        first = next((receipt.first_error for receipt in receipts if receipt.errors), "")
+        if failed == texts:
+            raise InputError(f"method {name} could explain none of {texts:,} texts; the first: {first}")
+        if failed:
+            self._alike.setdefault(f"{failed:,} of {texts:,} texts; the first: {first}", []).append(name)
+
+    def warn(self) -> None:
+        """Say what is left out."""
+        for what, names in self._alike.items():
+            warn(f"left out of all methods, as {', '.join(names)} could not explain them: {what}")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The texts of one part, as one method explained them."""
+
+    job: Job  # the run that made the maps
+    examples: Sequence[Example]  # all texts
+    made: Made
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """What the test needs of each text."""
+        return list(read_rows(part_file(self.job.out, self.made[0].part), READ))
+
+    @cached_property
+    def explained(self) -> list[Row]:
+        """The rows without an error."""
+        return [row for row in self.rows if row["error"] is None]
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """What was explained of each text, asked again."""
+        return list(map(self._ask, self.explained))
+
+    @cached_property
+    def goals(self) -> list[Goal]:
+        """The goal of each text."""
+        worker, ids = self.job.worker, list(map(_ids_of, self.explained))
+        unknown = [question for question, own in zip(self.questions, ids, strict=True) if not own]
+        reader = (worker.loaded.model, worker.loaded.tokenizer)
+        found = iter(resolve(*reader, worker.task, unknown) if unknown else [])
+        return [all_of(own) if own else next(found).goal for own in ids]
+
+    def curves(self, removal: Removal, keep_read: bool) -> Curves:
+        """Run the degradation test on the rankings."""
+        worker, ranks = self.job.worker, [row["ranks"] for row in self.explained]
+        reader = (worker.loaded.model, worker.loaded.tokenizer)
+        rankings = [sorted((n for n, rank in enumerate(own) if rank), key=own.__getitem__) for own in ranks]
+        return degrade(*reader, self.questions, rankings, self.goals, removal, keep_read)
+
+    def _ask(self, row: Row) -> Question:
+        ids = _ids_of(row)
+        named = row["target"] if row["target"] in row["labels"] else None
+        target = named if not ids else ids[0] if len(ids) == 1 else ids
+        question = self.job.worker.ask(replace(self.examples[row["row"]], label=None), target)
+        if list(question.encoding.tokens) != row["tokens"]:
+            raise DataError(f"{self.job.out}: text {row['row']} has other tokens than it was explained with")
+        return question
+
+
+def _ids_of(row: Row) -> list[int]:
+    """Read the very tokens that were explained: in another batch another one may be the likeliest by a hair."""
+    named: list[Json] = json.loads(row["record"]).get("target_tokens") or []
+    return list(named[0]["ids"]) if len(named) == 1 else []
+
+
+def _degrade_part(part: _Part, removal: Removal, keep_read: bool, path: Path) -> None:
     """Run the degradation test on the rankings of one part, unless its file is there and whole."""
-    receipt, sha256 = made
-    identity = digest({"map": sha256, "removal": removal, "format": FORMAT})
+    receipt, sha256 = part.made
+    kept = {"keep_read": True} if keep_read else {}
+    identity = digest({"map": sha256, "removal": removal, "format": FORMAT, **kept})
     if path.exists():
         try:
             if check_part(path)[0].run_sha256 == identity:
                 return
         except DataError as error:
             warn(f"{error}; it is made again")
-    model, tokenizer = job.worker.classifier.model, job.worker.classifier.tokenizer
-    rows = list(read_rows(part_file(job.out, receipt.part), READ))
-    encodings = [encode(tokenizer, Example(row["text"], row["text_pair"]), job.worker.limit) for row in rows]
-    for row, encoding in zip(rows, encodings, strict=True):
-        if list(encoding.tokens) != row["tokens"]:
-            raise DataError(f"{job.out}: text {row['row']} has other tokens than it was explained with")
-    rankings = [_ranked(row, encoding) for row, encoding in zip(rows, encodings, strict=True)]
-    targets = [row["labels"].index(row["target"]) for row in rows]
-    curves = degrade(model, tokenizer, encodings, rankings, targets, removal)
-    columns = [[row["row"] for row in rows], *(getattr(curves, name).tolist() for name in COLUMNS if name != "row")]
-    content = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
-    own = Receipt(receipt.part, receipt.rows, 0, receipt.tokens, receipt.texts_sha256, identity)
+    curves = part.curves(removal, keep_read)
+    columns = [[row["row"] for row in part.explained], *(getattr(curves, n).tolist() for n in COLUMNS if n != "row")]
+    found = {values[0]: dict(zip(COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)}
+    content = [found.get(row["row"]) or {"row": row["row"], **NO_CURVES} for row in part.rows]
+    own = Receipt(receipt.part, receipt.rows, receipt.errors, receipt.tokens, receipt.texts_sha256, identity)
     save_part(path, content, schema_of(COLUMNS), own)
-
-
-def _ranked(row: Json, encoding: Encoding) -> list[tuple[int, ...]]:
-    """List what is removed together of a text, the positions of tokens, first removed first: its units, or tokens."""
-    units: list[tuple[int, ...]]
-    texts, ranks, places = (row["text"], row["text_pair"]), row["ranks"], places_of(row)
-    units = [(position,) for position, rank in enumerate(ranks) if rank]
-    if places is not None:
-        units = group_by_places(texts, encoding.offsets, encoding.segments, places)
-    return sorted(filter(None, units), key=lambda unit: min(ranks[position] for position in unit))
 
 
 def _identity(plan: Plan, examples: Sequence[Example], job: Job) -> Json:
@@ -223,7 +306,7 @@ def _enter_methods(out: Path, plan: Plan, methods: Mapping[str, Method]) -> Json
             entered["methods"].append({"spec": name, **describe(method)})
         if folders.setdefault(slug(name), name) != name:
             raise InputError(f"methods {folders[slug(name)]!r} and {name!r} would share a folder")
-    entered["removals"] += [removal for removal in plan.removals if removal not in entered["removals"]]
+    entered["removals"] += [way for way in plan.ways if way not in entered["removals"]]
     return entered
 
 
@@ -245,12 +328,14 @@ def _check_targets(target: str, examples: Sequence[Example], names: Sequence[str
             raise TargetError(f"text {number}: {what}: {hint}")
 
 
-def _renamed(classifier: Classifier, labels: Sequence[str] | None) -> Classifier:
+def _renamed(loaded: LoadedModel, task: Task, labels: Sequence[str] | None) -> LoadedModel:
     """Give the classes other names, on a view: the model keeps its own."""
     if labels is None:
-        return classifier
-    if len(labels) != (count := len(class_labels(classifier.model))):
+        return loaded
+    if not isinstance(task, Classifying):
+        raise InputError(f"{type(loaded.model).__name__} has no classes: leave out the names of labels")
+    if len(labels) != (count := len(class_labels(loaded.model))):
         raise InputError(f"{len(labels)} names of labels for the {count} classes of the model")
-    view = borrowed(classifier.model)
+    view = borrowed(loaded.model)
     own_config(view).id2label = dict(enumerate(labels))
-    return replace(classifier, model=view)
+    return replace(loaded, model=view)

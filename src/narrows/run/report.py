@@ -120,7 +120,8 @@ def grade(
             raise InputError(f"{each.folder}: method {method!r} is not finished; there are {done}")
         runs.append((each, summary, method or name))
     curves = [each.curves(name, summary["removal"]).morf for each, summary, name in runs]
-    ranked = [(float(fall), run, text) for run, morf in enumerate(curves) for text, fall in enumerate(drop(morf))]
+    falls = ((float(fall), run, text) for run, morf in enumerate(curves) for text, fall in enumerate(drop(morf)))
+    ranked = [each for each in falls if np.isfinite(each[0])]  # the others could not be explained
     ranked.sort(key=lambda entry: -entry[0])
     shown = min(SHOWN, len(ranked) // 2)
     ends = ranked[:shown], ranked[::-1][:shown]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from narrows import __version__
 from narrows.bottleneck.trace import Trace, make_trace, mean_rate_curve
@@ -22,7 +23,7 @@ from narrows.run.parts import check_part, cost_file, part_file
 from narrows.run.store import MANIFEST, Json
 
 SUMMARY = "summary.json"
-SUMMED = ("dataset", "split", "instances", "target", "unit_of", "max_tokens")  # of the manifest, in the summary
+SUMMED = ("dataset", "split", "target", "unit_of", "max_tokens")  # of the manifest, in the summary
 SHAPE = {"dataset": str, "split": str, "instances": int, "target": str, "rows_per_part": int, "model.name": str}
 METHOD_SHAPE = ("method.spec", "method.label", "method.unit")
 
@@ -96,13 +97,19 @@ def summarize(results: "Results", removal: str | None = None) -> RunSummary:
     if not done:
         raise DataError(f"{results.folder}: no method is finished; run narrows evaluate again to resume")
     curves = {name: results.curves(name, chosen) for name in done}
+    known = np.all([own.known for own in curves.values()], axis=0)
+    if not known.any():
+        raise DataError(f"{results.folder}: there is no text that all of {', '.join(done)} could explain")
+    curves = {name: own.take(known) for name, own in curves.items()}
     scaled = normalized({name: own.morf.mean(axis=0) for name, own in curves.items()})
     manifest = results.manifest
     return {
         **{name: manifest[name] for name in SUMMED if name in manifest},  # type: ignore[typeddict-item]
+        "instances": int(known.sum()),
+        "left_out": int((~known).sum()),
         "removal": chosen,
         "model": manifest["model"]["name"],
-        "methods": {name: _summarize_method(results, name, curves[name], scaled[name]) for name in done},
+        "methods": {name: _summarize_method(results, name, curves[name], scaled[name], known) for name in done},
         "comparisons": _compare(curves),
         "narrows_version": __version__,
     }
@@ -131,11 +138,13 @@ def unfinished(results: "Results", summary: RunSummary) -> list[str]:
     return [name for name in results.methods if name not in summary["methods"]]
 
 
-def _summarize_method(results: "Results", name: str, curves: Curves, scaled: Array) -> MethodSummary:
+def _summarize_method(
+    results: "Results", name: str, curves: Curves, scaled: Array, known: NDArray[np.bool_]
+) -> MethodSummary:
     about = {key: value for key, value in results.methods[name].items() if key not in ("spec", "files")}
     twins = [own for own in results.methods.values() if own["label"] == about["label"]]
     seconds, forwards = results.cost(name)
-    rate = mean_rate_curve(results.traces(name))
+    rate = mean_rate_curve([trace for trace, own in zip(results.traces(name), known, strict=True) if own])
     lost = drops(curves)
     bounded = {"drop_11": drop(curves.morf), "area_morf": area(curves.morf), "area_lerf": area(curves.lerf)}
     others = {"comprehensiveness": comprehensiveness(curves.morf), "sufficiency": sufficiency(curves.lerf)}

@@ -10,9 +10,13 @@ from narrows.data.units import Kind
 from narrows.errors import InputError
 from narrows.methods.registry import Described, split_methods
 from narrows.methods.settings import Setting, parse_setting
+from narrows.models.heads.names import TaskName
 
 LongTexts = Literal["truncate", "windows", "error"]
 Engine = Literal["local", "ray"]
+TARGETS = "'gold', 'predicted', a label or continuation; default: gold, for language models without labels predicted."
+MODEL = "A demo model (see 'narrows models'), an id on the Hub, a folder, or a .gguf file."
+TASK = "What the model's head is for, where the checkpoint does not say so."
 BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 
 
@@ -20,9 +24,10 @@ BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 class ExplainSettings:
     """What the attributions of a run depend on: the same settings, model and texts give the same files everywhere."""
 
-    model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
+    model: Annotated[str, MODEL] = "sentiment"
+    task: Annotated[TaskName | None, TASK] = None
     method: Annotated[str | Described, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
-    target: Annotated[str, "What is explained: 'predicted', 'gold' or a label."] = "predicted"
+    target: Annotated[str, "What is explained: 'predicted', 'gold', a label or a continuation."] = "predicted"
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     max_tokens: Annotated[int | None, "Most tokens of a text; default: the model's limit."] = None
     unit_of: Annotated[Kind, "What is masked, removed and ranked as one."] = "token"
@@ -74,12 +79,14 @@ class RunSettings:
     split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
     limit: Annotated[int | None, "Take a random sample of so many texts."] = None
     seed: Annotated[int, "Seed of that sample; methods that draw have a seed of their own."] = 0
-    model: Annotated[str, "A demo model (see 'narrows models'), an id on the Hub, or a folder."] = "sentiment"
+    model: Annotated[str, MODEL] = "sentiment"
+    task: Annotated[TaskName | None, TASK] = None
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     labels: Annotated[str, "Names of the model's classes in its order, with commas, if it calls them LABEL_0, ..."] = ""
-    target: Annotated[str, "What is explained: 'gold', 'predicted' or a label."] = "gold"
+    target: Annotated[str | None, TARGETS] = None
     unit_of: Annotated[Kind, "What is explained, ranked and removed as one."] = "token"
-    removal: Annotated[str, "How tokens are removed: delete, mask, attention; several with commas."] = "delete"
+    removal: Annotated[str, "How tokens are removed: delete, mask, attention, replace; several with commas."] = "delete"
+    keep_read: Annotated[bool, "Never remove the token at which a decoder's answer is read: the last one."] = False
     max_tokens: Annotated[int | None, "Cut longer texts; default: the model's limit."] = None
     rows_per_part: Annotated[int, "Texts per file: the most that a crash loses."] = 128
     batch_size: Annotated[int, "Most texts in a forward pass."] = 32
@@ -89,7 +96,7 @@ class RunSettings:
         _check_least(self, 1, "limit", "max_tokens", "rows_per_part", "batch_size")
         _check_least(self, 0, "seed")
         if not self.removal_names:
-            raise InputError("name at least one way to remove tokens: delete, mask or attention")
+            raise InputError("name at least one way to remove tokens: delete, mask, attention or replace")
 
     @property
     def removal_names(self) -> tuple[str, ...]:

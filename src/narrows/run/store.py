@@ -15,7 +15,7 @@ from narrows.errors import InputError, need
 from narrows.methods.registry import Described, describe, spec
 from narrows.models.cut.blocks import find_blocks, text_config
 from narrows.models.heads.targets import class_labels
-from narrows.models.hub.loading import Classifier
+from narrows.models.hub.loading import LoadedModel
 from narrows.run.code import own_code, written
 
 MANIFEST, LOCK = "manifest.json", ".lock"
@@ -81,16 +81,16 @@ def digest(content: Json) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def identify_model(classifier: Classifier) -> Json:
-    """Identify a classifier: its name, hashes of its weights and its tokenizer, sizes, labels, dtype."""
-    model, weights = classifier.model, hashlib.sha256()
+def identify_model(loaded: LoadedModel) -> Json:
+    """Identify a model: its name, hashes of its weights and its tokenizer, sizes, labels, dtype."""
+    model, weights = loaded.model, hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         weights.update(tensor.detach().cpu().contiguous().view(-1).float().numpy().tobytes())
     return {
-        "name": classifier.name,
+        "name": loaded.name,
         "sha256": weights.hexdigest(),
-        "tokenizer_sha256": hashlib.sha256(classifier.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+        "tokenizer_sha256": hashlib.sha256(loaded.tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
         "architecture": type(model).__name__,
         "blocks": len(find_blocks(model)),
         "hidden": text_config(model).hidden_size,

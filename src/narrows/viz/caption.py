@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from narrows.data.schema import AttributionDict
-from narrows.viz.spans import Span, content, one_line, unplaced, visible
+from narrows.viz.spans import Span, content, labels, one_line, read_at, unplaced, visible
 
 LITTLE = 0.05  # p(target) closer than this to that of a typical text: the map has little to explain
 
@@ -150,7 +151,35 @@ def sentences(attribution: AttributionDict) -> list[str]:
     """Return what stands below the picture of a result: the method's own sentence, then what the numbers add up to."""
     own = visible(attribution["method"]["caption"])
     summed = f"The score of a {kind(attribution)} is the sum over its tokens." if attribution.get("units") else None
-    return [sentence for sentence in (own, summed, missed(attribution), needed(attribution)) if sentence]
+    further = (summed, read_apart(attribution), missed(attribution), needed(attribution))
+    return [sentence for sentence in (own, *further) if sentence]
+
+
+def read_apart(attribution: AttributionDict) -> str | None:
+    """Return what it costs to leave out the token at which a decoder's answer is read; None if it is like any other."""
+    if (place := read_at(attribution)) is None:
+        return None
+    name, token = one_line(labels(attribution)[place]), attribution["tokens"][place]
+    lost = amount(token["score"], attribution["method"]["unit"], attribution["method"]["signed"])
+    return f"The answer is read at {name!r}. Without this token it loses {lost}, which is left out of scale and table."
+
+
+def target_name(attribution: AttributionDict) -> str:
+    """Return the target as pictures name it: a label, or text and ids, "' Paris' (id 7042)"."""
+    tokens = attribution["record"].get("target_tokens")
+    return " rather than ".join(map(_spelled, tokens)) if tokens else attribution["target"]
+
+
+def label_name(attribution: AttributionDict, name: str) -> str:
+    """Return a label as pictures name it; what a language model could say stands in quotes, for it may be a space."""
+    if name == attribution["target"]:
+        return target_name(attribution)
+    return name if attribution["record"].get("target_tokens") is None else repr(name)
+
+
+def _spelled(tokens: Mapping[str, Any]) -> str:
+    ids = tokens["ids"]
+    return f"{tokens['text']!r} ({'id' if len(ids) == 1 else 'ids'} {', '.join(map(str, ids))})"
 
 
 def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]:
@@ -163,7 +192,8 @@ def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]
     holders = (("predicted", predicted), ("target", target))
     roles = {name: ", ".join(role for role, holder in holders if holder == name) for name in names}
     typical = {target: attribution["typical"]} if target in every else {}
-    return [Label(name, every.get(name), roles[name], typical.get(name)) for name in names], hidden
+    shown = ((label_name(attribution, name), every.get(name), roles[name], typical.get(name)) for name in names)
+    return [Label(*label) for label in shown], hidden
 
 
 def probability(attribution: AttributionDict) -> str:
@@ -180,7 +210,7 @@ def chance(p: float | None, typical: float | None) -> str:
 def heading(attribution: AttributionDict) -> str:
     """Return what a map is of, on one line: the target with its probability, and the method."""
     p = probability(attribution)
-    return f"{attribution['target']}{p and f' ({p})'}, {origin(attribution)}"
+    return f"{target_name(attribution)}{p and f' ({p})'}, {origin(attribution)}"
 
 
 def total(attribution: AttributionDict) -> float:
@@ -212,6 +242,9 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
         context = [span for span in spans if span.rank is None and math.isfinite(span.score)]
     known = [word for word in words if math.isfinite(word.score) and word.score != 0]
     ranked = sorted(known, key=lambda word: -abs(word.score))
+    if (place := read_at(attribution)) is not None and not attribution.get("units"):
+        last = attribution["tokens"][place]["rank"]  # the other ranks begin after it, or go around it
+        ranked = [word for word in ranked if word.rank != last] or ranked
     special = [span for span in unplaced(attribution) if math.isfinite(span.score)] if additive else []
     whole = sum(abs(each.score) for each in (*ranked, *context, *special))
 

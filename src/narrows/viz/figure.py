@@ -75,7 +75,7 @@ class _Sheet:
         """Set results with at most so many lines of text each, below them the sentences about them."""
         for place, (attribution, scale) in enumerate(pairs):
             p = caption.probability(attribution)
-            target = f"{attribution['target']}{p and f' ({p})'}" if names is None else names[place]
+            target = f"{caption.target_name(attribution)}{p and f' ({p})'}" if names is None else names[place]
             self.write(canvas.short_name(target, _LABEL), self.size, INK, bold=True)
             if names is None:
                 self.write(canvas.short_name(caption.origin(attribution), _LABEL), self.size - 1)

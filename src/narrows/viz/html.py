@@ -1,4 +1,4 @@
-"""Self-contained pages: no script, nothing fetched, every text escaped; colours are classes, for a strict CSP."""
+"""Self-contained pages: nothing fetched, every text escaped; colours are classes, for a strict CSP."""
 
 import base64
 import hashlib
@@ -44,13 +44,18 @@ def fill(template: str, values: Json) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def document(template: str, title: str, values: Json, images: bool = False) -> str:
-    """Fill the template of a page, whose policy allows its style sheet, images within it if asked, and nothing else."""
+def document(template: str, title: str, values: Json, images: bool = False, script: str = "") -> str:
+    """Fill the template of a page; its policy allows its style sheet, what it asks for within it, and nothing else."""
     style = style_sheet()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    allowed = f"default-src 'none'; style-src 'sha256-{digest}'{'; img-src data:' if images else ''}"
+    allowed = f"default-src 'none'; style-src {_digest(style)}{'; img-src data:' if images else ''}"
+    allowed += f"; script-src {_digest(script)}" if script else ""
     policy = f"{allowed}; base-uri 'none'; form-action 'none'"
     return fill(template, {"title": title, "policy": policy, "style": style, **values})
+
+
+def _digest(text: str) -> str:
+    """Name the only style or script that a policy allows."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @cache
@@ -73,6 +78,13 @@ def style_sheet() -> Markup:
     every = [(level, grey) for grey in (False, True) for level in range(1 if grey else -LEVELS, LEVELS + 1)]
     levels = [(_class(level, grey), shade(level, "light", grey), shade(level, "dark", grey)) for level, grey in every]
     return Markup(_environment().get_template("style.css.j2").render(levels=levels, surface=SURFACE))
+
+
+@cache
+def script() -> Markup:
+    """Return the script of generations, which shades the text for the output that is pointed at."""
+    source = PackageLoader("narrows.viz").get_source(_environment(), "generation.js")[0]
+    return Markup(source)
 
 
 def _class(level: int, grey: bool = False) -> str:

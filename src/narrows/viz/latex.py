@@ -33,7 +33,7 @@ def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> st
         r"% needs \usepackage{xcolor}",
         rf"% {escape_latex(caption.origin(attribution))}, narrows {escape_latex(attribution['narrows_version'])}",
         r"{\setlength{\fboxsep}{0pt}\setlength{\parindent}{0pt}\raggedright",
-        rf"\textbf{{{escape_latex(attribution['target'])}}}{p and f' ({p})'}\par\smallskip",
+        rf"\textbf{{{escape_latex(caption.target_name(attribution))}}}{p and f' ({p})'}\par\smallskip",
     ]
     for segment in range(len(segments(attribution))):
         lines.append("".join(_box(span, scale) for span in cut(attribution, segment)) + r"\par")

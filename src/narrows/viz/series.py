@@ -58,22 +58,22 @@ def plot_series(
     per_strip = math.ceil(count / down)
     tokens = [short_name(name, _TOKEN_LENGTH) for name in labels(first)]
     special = [token["special"] for token in first["tokens"]]
-    mapped = _mapped(scale)
+    colours = mapped(scale)
     for strip, start in zip(strips, range(0, count, per_strip), strict=True):
         part = slice(start, min(start + per_strip, count))
         drawn = [row[part] for row in cells]
-        strip.imshow(drawn, cmap=mapped.cmap, norm=mapped.norm, aspect="auto", interpolation="nearest")
-        _name_strip(strip, tokens[part], special[part], names)
+        strip.imshow(drawn, cmap=colours.cmap, norm=colours.norm, aspect="auto", interpolation="nearest")
+        name_strip(strip, tokens[part], special[part], names)
         strip.set_xlim(-0.5, per_strip - 0.5)  # cells are as wide in the last strip, which may have fewer
         strip.set_ylabel(short_name(what))
-    title = f"target: {short_name(first['target'])}"
+    title = f"target: {short_name(caption.target_name(first))}"
     if count < len(tokens):
         title += f" (the first {count} of {len(tokens)} tokens)"
     strips[0].set_title(title)
     beyond = any(abs(cell) > scale.largest for row in cells for cell in row[:count])
     extend = ("both" if scale.signed else "max") if beyond else "neither"  # an end beyond the scale
     shrink = min(1.0, _BAR / figure.get_figheight())
-    bar = figure.colorbar(mapped, ax=strips, extend=extend, extendrect=True, shrink=shrink, anchor=(0.0, 1.0))
+    bar = figure.colorbar(colours, ax=strips, extend=extend, extendrect=True, shrink=shrink, anchor=(0.0, 1.0))
     bar.set_label(label)
     width, height = figure.get_size_inches()
     captions = dict.fromkeys(printable(result["method"]["caption"]) for result in attributions)
@@ -83,7 +83,7 @@ def plot_series(
     return settle(figure)
 
 
-def _mapped(scale: Scale) -> Any:
+def mapped(scale: Scale) -> Any:
     """Return the colours of a scale as matplotlib takes them: a ScalarMappable."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
@@ -93,7 +93,7 @@ def _mapped(scale: Scale) -> Any:
     return ScalarMappable(Normalize(-largest if scale.signed else 0.0, largest, clip=True), colours)
 
 
-def _name_strip(strip: "Axes", tokens: Sequence[str], special: Sequence[bool], rows: Sequence[str]) -> None:
+def name_strip(strip: "Axes", tokens: Sequence[str], special: Sequence[bool], rows: Sequence[str]) -> None:
     """Write the tokens along the columns, special ones in italics, and the settings along the rows."""
     strip.tick_params(length=0)
     strip.set_xticks(range(len(tokens)), tokens, parse_math=False, usetex=False)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from narrows.data.schema import AttributionDict
 from narrows.viz import caption
-from narrows.viz.spans import content
+from narrows.viz.spans import compared, read_at
 
 Theme = Literal["light", "dark"]
 
@@ -81,7 +81,7 @@ def scales_of(attributions: Sequence[AttributionDict], shared: bool = True) -> "
     for key, result in zip(keys, attributions, strict=True):
         groups[key].append(result)
     scales = {
-        key: Scale.of((span.score for result in group for span in content(result)), is_signed(group))
+        key: Scale.of((span.score for result in group for span in compared(result)), is_signed(group))
         for key, group in groups.items()
     }
     pairs = zip(keys, attributions, strict=True)
@@ -90,7 +90,12 @@ def scales_of(attributions: Sequence[AttributionDict], shared: bool = True) -> "
 
 def scale_of_all(attributions: Sequence[AttributionDict]) -> "Scale":
     """Return one scale for tokens by layers: grey if no layer explains more than a little."""
-    scores = (token["score"] for result in attributions for token in result["tokens"] if not token["special"])
+    scores = (
+        token["score"]
+        for result in attributions
+        for place, token in enumerate(result["tokens"])
+        if not token["special"] and place != read_at(result)
+    )
     return Scale.of(scores, is_signed(attributions), all(map(caption.explains_little, attributions)))
 
 

@@ -57,6 +57,18 @@ def content(attribution: AttributionDict) -> list[Span]:
     return [span for segment in range(len(segments(attribution))) for span in cut(attribution, segment) if span.tokens]
 
 
+def read_at(attribution: AttributionDict) -> int | None:
+    """Return the position of the token at which a decoder's answer is read, if it was measured by itself."""
+    place = attribution["record"].get("read_at")
+    return place if isinstance(place, int) and 0 <= place < len(attribution["tokens"]) else None
+
+
+def compared(attribution: AttributionDict) -> list[Span]:
+    """Return the spans that are compared by their shades: what is read at would outshine all others."""
+    spans, place = content(attribution), read_at(attribution)
+    return [span for span in spans if place not in span.tokens] or spans
+
+
 def labels(attribution: AttributionDict) -> list[str]:
     """Return a short name for each token: its characters in the text, or its own name where it has none."""
     texts = segments(attribution)

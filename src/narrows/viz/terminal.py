@@ -41,7 +41,7 @@ def render_layers(attributions: Sequence[AttributionDict], theme: Theme | None =
     return _LayerMap(tuple(attributions), theme)
 
 
-class _Canvas:
+class Canvas:
     """What the terminal can show of maps on one scale."""
 
     def __init__(
@@ -58,6 +58,7 @@ class _Canvas:
         self.width = min(options.max_width, _TEXT_WIDTH)
 
     def style(self, level: int) -> Style:
+        """Return how text of a level looks."""
         meta = {_LEVEL: level}
         if not level or not self.colour:
             return Style(meta=meta)
@@ -74,9 +75,11 @@ class _Canvas:
         return one_line(text, self.encoding)
 
     def number(self, score: float) -> str:
+        """Write a score."""
         return caption.number(score, self.scale.signed)
 
     def shaded(self, text: str, score: float) -> Text:
+        """Return a word, shaded by its score."""
         return Text().append(self.line(text), self.style(self.scale.level(score)))
 
     def wrap(self, text: Text) -> Iterator[Text]:
@@ -124,6 +127,7 @@ class _Canvas:
             yield from part.wrap(self.console, self.width)
 
     def how(self) -> Iterator[Text]:
+        """Give the mechanics of the method."""
         if how := self.line(self.result["method"]["how"]):
             yield Text()
             yield from Text(f"How this was made: {how}", style="dim").wrap(self.console, self.width)
@@ -136,7 +140,7 @@ class _TokenMap:
     theme: Theme | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        canvas = _Canvas(self.scale, self.theme, self.attribution, console, options)
+        canvas = Canvas(self.scale, self.theme, self.attribution, console, options)
         yield canvas.heading([self.attribution])
         yield Text()
         texts = segments(self.attribution)
@@ -163,7 +167,7 @@ class _TokenMap:
         yield from canvas.how()
 
 
-def _word_table(attribution: AttributionDict, canvas: _Canvas) -> Table:
+def _word_table(attribution: AttributionDict, canvas: Canvas) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column(f"strongest {caption.kind(attribution)}s", overflow="fold", max_width=40)
     for name in (canvas.unit, "rank", "share") if attribution["method"]["additive"] else (canvas.unit, "rank"):
@@ -183,7 +187,7 @@ class _LayerMap:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         first = self.attributions[0]
-        canvas = _Canvas(scale_of_all(self.attributions), self.theme, first, console, options)
+        canvas = Canvas(scale_of_all(self.attributions), self.theme, first, console, options)
         yield canvas.heading(self.attributions)
         yield Text()
         names = [canvas.line(label) for label in labels(first)]
@@ -202,7 +206,7 @@ class _LayerMap:
 
 
 def _layer_table(
-    attributions: Sequence[AttributionDict], names: Sequence[str], widths: tuple[int, int], canvas: _Canvas
+    attributions: Sequence[AttributionDict], names: Sequence[str], widths: tuple[int, int], canvas: Canvas
 ) -> Table:
     with_sum = all(map(caption.sums, attributions))
     table = Table(box=None, padding=0, collapse_padding=True, show_edge=False, show_footer=with_sum)

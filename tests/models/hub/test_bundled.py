@@ -23,6 +23,7 @@ from narrows.errors import DependencyError, InputError, ModelError
 from narrows.models.cut.blocks import identify
 from narrows.models.hub import bundled
 from narrows.models.hub.card import ModelCard
+from narrows.models.hub.quiet import quiet
 
 LABELS = ("negative", "positive")
 MEGABYTE = 1_000_000
@@ -90,7 +91,7 @@ def test_loading_says_nothing_and_draws_no_random_numbers(
 
 
 def test_only_the_one_warning_of_peft_is_kept_away() -> None:
-    with bundled.quiet(), pytest.warns(FutureWarning, match="something else"):
+    with quiet(), pytest.warns(FutureWarning, match="something else"):
         warnings.warn("something else", FutureWarning, stacklevel=1)
 
 

@@ -27,7 +27,7 @@ from narrows.models.hub import finetune as module
 from narrows.models.hub.card import ModelCard, TrainingData
 from narrows.models.hub.finetune import build, finetune, start_from
 from narrows.models.hub.finetune_settings import FinetuneSettings
-from narrows.models.hub.loading import load_classifier
+from narrows.models.hub.loading import load_model
 
 WEIGHTS = bundled.ADAPTER_WEIGHTS
 FILES = ["README.md", "adapter_config.json", WEIGHTS, "card.json", "prior.safetensors"]
@@ -82,7 +82,7 @@ def test_a_run_learns(finished: Path, losses: list[float]) -> None:
     assert 0.6 < losses[0] < 0.8  # about ln 2
     assert losses[-1] < 0.5
     assert ModelCard.load(finished).accuracy[0].accuracy >= 0.9
-    classifier = load_classifier(str(finished), "cpu")
+    classifier = load_model(str(finished), "cpu")
     texts = ["the film is very good", "it is a bad film"]
     with torch.no_grad():
         logits = classifier.model(**classifier.tokenizer(texts, padding=True, return_tensors="pt")).logits
@@ -110,7 +110,7 @@ def test_a_run_leaves_an_adapter_in_peft_s_format_its_card_and_its_prior(
     assert (card.accuracy[0].dataset, card.accuracy[0].split) == ("sst2", "dev")
     assert card.parameters == sum(value.numel() for value in state.values())
     assert set(card.versions) == {"python", "torch", "transformers", "peft", "accelerate"}
-    classifier = load_classifier(str(finished), "cpu")
+    classifier = load_model(str(finished), "cpu")
     assert classifier.prior == finished / "prior.safetensors"
     prior = Prior.load(classifier.prior)
     assert torch.equal(prior.model.probe, identify(classifier.model).probe)
@@ -258,7 +258,7 @@ def test_all_weights_are_trained_if_the_user_says_so(finished: Path, base: Path,
     assert first[0] < 0.6  # it starts from what the adapter has learnt
     assert "--full --" in card.command
     assert card.accuracy[0].accuracy >= 0.9
-    classifier = load_classifier(str(out), "cpu")
+    classifier = load_model(str(out), "cpu")
     assert classifier.prior == out / "prior.safetensors"
     assert card.parameters == sum(value.numel() for value in classifier.model.parameters())
     assert not (out / WEIGHTS).exists()

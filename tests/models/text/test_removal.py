@@ -139,7 +139,7 @@ def test_ways_that_there_are_not_and_missing_mask_tokens_are_refused() -> None:
     without = tiny.byte_tokenizer(roberta=False)
     with pytest.raises(ModelError, match="no mask token: remove tokens by 'delete' or 'attention'"):
         remove(encode(without, Example("good"), None), [0], "mask", without)
-    with pytest.raises(InputError, match="delete, mask, attention, not 'blur'"):
+    with pytest.raises(InputError, match="delete, mask, attention, replace, not 'blur'"):
         check_removal("blur", WORDPIECE)
     for removal in ("delete", "attention"):
         check_removal(removal, without)

@@ -47,11 +47,37 @@ def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefi
     wanted = {place for layer in layers for place in network.cut(layer)}
     with torch.no_grad(), _watched(network, wanted) as (kept, others):
         logits = forward_head(network.model, inputs)
-    order, called = range(len(network.blocks)), type(network.model).__name__
-    if idle := [index + 1 for index in order if index not in others]:
-        raise ModelError(f"block {idle[0]} of {called} does not run, so the model cannot be explained")
+    _check_all_ran(network, others)
     activations = {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers}
-    return Prefix(activations, logits, tuple(others[index] for index in order))
+    return Prefix(activations, logits, tuple(others[index] for index in range(len(network.blocks))))
+
+
+def run_states(network: Network, inputs: Inputs, layers: Sequence[int]) -> dict[int, Tensor]:
+    """Run the unchanged model once for the activations of some layers alone: a language model computes no logits."""
+    wanted = {place for layer in layers for place in network.cut(layer)}
+    with torch.no_grad(), _watched(network, wanted) as (kept, others), _speechless(network.model):
+        call(network.model, inputs)
+    _check_all_ran(network, others)
+    return {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers}
+
+
+@contextmanager
+def _speechless(model: Any) -> Iterator[None]:
+    """Let the output embedding of a view compute the logits of no position: vocabularies are large."""
+    # A class of the user's own may do something with its logits.
+    head = model.get_output_embeddings() if type(model).__module__.startswith("transformers.") else None
+    if head is None:
+        yield
+        return
+    with head.register_forward_pre_hook(lambda _, args: (args[0][..., :0, :], *args[1:])):
+        yield
+
+
+def _check_all_ran(network: Network, others: Mapping[int, Any]) -> None:
+    """Raise a ModelError unless every block of the model has run."""
+    if idle := [index + 1 for index in range(len(network.blocks)) if index not in others]:
+        called = type(network.model).__name__
+        raise ModelError(f"block {idle[0]} of {called} does not run, so the model cannot be explained")
 
 
 def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor) -> Tensor:

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from narrows.data.example import Example
 from narrows.errors import ModelError, TargetError
+from narrows.models.cut.causal import looks_back_only
 from narrows.models.heads.goals import Goal, Near, Present, SameEach, Together
-from narrows.models.heads.target import Contrast, Distribution
-from narrows.models.heads.targets import Label, class_labels, find_label, kind_of_outputs, resolve_target
+from narrows.models.heads.target import Contrast, Distribution, Target
+from narrows.models.heads.targets import GOLD, Label, class_labels, find_label, kind_of_outputs, resolve_target
 from narrows.models.heads.task import Names, Question, Resolved, Task, choose, choose_between
 
 
@@ -17,7 +19,16 @@ from narrows.models.heads.task import Names, Question, Resolved, Task, choose, c
 class Classifying(Task):
     """Targets of a classification head: a label or a number by name, `Contrast`, `Distribution`, or None."""
 
-    model: nn.Module
+    model: PreTrainedModel
+
+    def gold(self, example: Example) -> Target:
+        """Leave it to `resolve`: a class may be called so."""
+        return GOLD
+
+    def read_at(self, question: Question) -> int | None:
+        """Return the last position in a decoder; what encoders read is special, or everything."""
+        last = len(question.encoding) - 1
+        return last if question.encoding.segments[last] is not None and looks_back_only(self.model) else None
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
         """Turn a target into a goal; logits are (classes,), (labels,) or (numbers,)."""

@@ -20,6 +20,7 @@ class Continuation:
     ids: tuple[int, ...]
     text: str
     name: str
+    rival: bool = False  # held against another one: explained by log p, of which two can be subtracted
 
 
 def without_end(tokenizer: PreTrainedTokenizerBase, text: str, encoding: Encoding) -> Encoding:

@@ -176,6 +176,43 @@ class Together(Goal):
         return _of_all(torch.stack([goal.log_odds(logits) for goal in self.goals])) if self.has_odds else -self(logits)
 
 
+def all_of(ids: Sequence[int]) -> Goal:
+    """Aim at tokens of a language model, each at the next place of those that are read."""
+    goals = tuple(At(place, OneOf(token)) for place, token in enumerate(ids))
+    return goals[0] if len(goals) == 1 else Together(goals)
+
+
+@dataclass(frozen=True)
+class Each(Goal):
+    """Several goals side by side, not one of them all: every number becomes one per goal, (samples, goals)."""
+
+    goals: tuple[Goal, ...]
+
+    @property
+    def has_odds(self) -> bool:
+        """Whether every goal has them."""
+        return all(goal.has_odds for goal in self.goals)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Compute the loss of each."""
+        return torch.stack([goal(logits) for goal in self.goals], dim=-1)
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Compute the log-odds of each."""
+        return torch.stack([goal.log_odds(logits) for goal in self.goals], dim=-1)
+
+
+@dataclass(frozen=True)
+class Likelihood(Goal):
+    """Several goals at once, by log p in place of log-odds: what is found for one can be subtracted from another."""
+
+    goals: tuple[Goal, ...]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Add up the losses."""
+        return torch.stack([goal(logits) for goal in self.goals]).sum(dim=0)
+
+
 def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:
     """Compute the loss of each text by its own goal: (batch, samples, ...) -> nats, (batch, samples)."""
     logits, classes = _wide(goals, logits)

@@ -34,6 +34,12 @@ def _make_plain(described: Any) -> None:
 class Contrast:
     """Why this rather than that: -log p(label) given that it is one of the two.
 
+    Of a causal language model the two may be continuations of several tokens, as text. Their log-odds are
+    log2 p(label) - log2 p(other), in bits, where p is the product of the probabilities of all tokens. Each continuation
+    is explained by its log p, in a pass of its own, and the maps are subtracted, token by token; a continuation's own
+    first tokens, which the model reads for the later ones, count for label and against other. What adds up does so for
+    the difference too.
+
     Attributes:
         label: What is explained, by name or index.
         other: What it is held against.

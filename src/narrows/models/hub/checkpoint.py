@@ -1,0 +1,111 @@
+"""Reading a checkpoint by its own architecture: a folder, a GGUF file, or an id on the Hub; all of it, or an error."""
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from narrows.errors import InputError, ModelError, shown
+from narrows.models.heads.names import TaskName, cannot_explain, find_head
+from narrows.models.hub import gguf_file
+from narrows.models.hub.quiet import quiet
+
+CLASSES: dict[TaskName, str] = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+    "fill-mask": "AutoModelForMaskedLM",
+    "text-generation": "AutoModelForCausalLM",
+}
+
+
+def read_checkpoint(name: str, task: TaskName | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Read a model, in evaluation mode on the CPU, and its tokenizer: only safetensors or GGUF, and no remote code.
+
+    The task counts where the checkpoint does not say what its head is for. Weights stay float32 or bfloat16 as they are
+    saved; others become float32.
+    """
+    check_task(task)
+    source: dict[str, Any] = {"pretrained_model_name_or_path": name, "trust_remote_code": False}
+    weights: dict[str, Any] = {"use_safetensors": True}
+    if name.endswith(gguf_file.SUFFIX):
+        gguf_file.check_packages()
+        source["pretrained_model_name_or_path"], source["gguf_file"] = gguf_file.split_name(name)
+        weights = {"dtype": torch.float32}
+    try:
+        with quiet():
+            # Without an explicit False, transformers asks on the terminal whether to run remote code.
+            config = transformers.AutoConfig.from_pretrained(**source)
+            saved = next(iter(getattr(config, "architectures", None) or []), None)
+            task = _choose_task(name, saved, config.model_type, task, "gguf_file" in source)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
+            kind = getattr(transformers, CLASSES[task])
+            model, report = kind.from_pretrained(**source, **weights, output_loading_info=True)
+    except ModelError:
+        raise
+    except (OSError, ValueError, LookupError, RuntimeError, SafetensorError, struct.error) as error:
+        raise ModelError(_why_not(name, error)) from error
+    _check_whole(name, saved, task, model, report)
+    model = gguf_file.plain_copy(model) if "gguf_file" in source else model.eval()
+    return model.float() if model.dtype == torch.float16 and not _is_quantised(model) else model, tokenizer
+
+
+def check_task(task: str | None) -> None:
+    """Raise an InputError if there is no such task."""
+    if task is not None and task not in get_args(TaskName):
+        raise InputError(f"task must be one of {', '.join(get_args(TaskName))}, not {shown(task)}")
+
+
+def _choose_task(name: str, saved: str | None, model_type: str, task: TaskName | None, is_gguf: bool) -> TaskName:
+    """Tell what to read a checkpoint for; a ModelError if it was saved with another head, or with none."""
+    told = None if saved is None else find_head(saved, model_type)
+    if task is not None:
+        if told not in (None, task):
+            raise ModelError(f"{name} is a {saved}, so it is for {told}, not for {task}")
+        return task
+    if told is not None:
+        return told
+    if saved is not None and hasattr(transformers, saved):
+        refused = cannot_explain(saved, model_type)
+        raise ModelError(f"{name}: {refused}" if refused else f"{name} has no trained head: it is a {saved}")
+    return "text-generation" if is_gguf else "text-classification"
+
+
+def _check_whole(name: str, saved: str | None, task: TaskName, model: Any, report: Any) -> None:
+    """Raise a ModelError if weights are missing, or if weights of a block have no place in the model."""
+    called = type(model).__name__
+    if report["missing_keys"]:
+        lacking = f"its weights lack {_list(report['missing_keys'])} of a {called}"
+        raise ModelError(f"{name} has no trained head for {task}, or not all of its blocks: {lacking}")
+    # Of its own classes, transformers leaves out what has been renamed or is never used; but no part of a block.
+    own = saved is None or hasattr(transformers, saved)
+    if lost := [key for key in report["unexpected_keys"] if not own or any(map(str.isdecimal, key.split(".")))]:
+        without = f"{called}, as its config.json has it, lacks some of the weights of {name}"
+        way = "mend config.json" if own else f"load it with its class {saved}, and give Explainer(model, tokenizer)"
+        raise ModelError(f"{without} ({_list(lost)}): {way}")
+
+
+def _is_quantised(model: Any) -> bool:
+    return getattr(model, "hf_quantizer", None) is not None
+
+
+def _list(keys: Iterable[str]) -> str:
+    """List the first of some weights by name."""
+    names = sorted(keys)
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+def _why_not(name: str, error: Exception) -> str:
+    """Say in one line why a checkpoint could not be read."""
+    reason = " ".join(str(error).split()).split(". ")[0]
+    if "ignore_mismatched_sizes" in reason:  # transformers logs the rest
+        reason = "some of its weights have other sizes than its config.json says"
+    if Path(name).exists():
+        return f"{name} holds no model that can be loaded: {reason:.300}"
+    known = "neither a demo model ('narrows models' lists them) nor a folder"
+    return f"no such model: {name!r} is {known}, and the Hub gave none: {reason:.160}"
