@@ -3,9 +3,9 @@
 #
 # A language model gets a few sentences and a question, and answers from one of them. Which one? Scores of single tokens
 # are the wrong size for that question: here a whole sentence is masked, ranked and summed up as one, and then a whole
-# document. Run this file as a script (`python examples/context_sentences.py`), with the folder of another model as
-# `python examples/context_sentences.py OUT MODEL`, or cell by cell in an editor that knows `# %%`. It needs
-# `pip install "narrows[units]"`, which splits texts into sentences.
+# document. Run this file as a script (`python examples/context_sentences.py [MODEL] [FOLDER]`), or cell by cell in an
+# editor that knows `# %%`. MODEL is a causal language model: a name, an id on the Hub or a folder; without one it is
+# the demo model `lm`. Sentences need `pip install "narrows[units]"`.
 
 # %%
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from narrows import Attribution, Explainer
 from narrows.data.units import sentences
 
-ARGUMENTS = sys.argv[1:] if __name__ == "__main__" else []
-OUT = Path(ARGUMENTS[0] if ARGUMENTS else "out/examples")
-MODEL = ARGUMENTS[1] if len(ARGUMENTS) > 1 else "lm"
+GIVEN = sys.argv[1:] if __name__ == "__main__" else []
+MODEL = GIVEN[0] if GIVEN else "lm"
+OUT = Path(GIVEN[1] if len(GIVEN) > 1 else "out/examples")
 
 CONTEXT = (
     "The old lighthouse stands on a cliff above the village. It was painted green in 1932. "

@@ -68,7 +68,7 @@ def test_the_example_of_a_language_model_runs_with_a_tiny_one(
     tiny_one = Explainer(model, tokenizer, "fast:layer=1", "instance")
     asked: list[str] = []
     monkeypatch.setattr(Explainer, "from_pretrained", lambda name: asked.append(name) or tiny_one)
-    monkeypatch.setattr(sys, "argv", ["context_sentences.py", str(tmp_path), "some/model"])
+    monkeypatch.setattr(sys, "argv", ["context_sentences.py", "some/model", str(tmp_path)])
     runpy.run_path(str(EXAMPLES / "context_sentences.py"), run_name="__main__")
     said = capsys.readouterr().out
     assert asked == ["some/model"]

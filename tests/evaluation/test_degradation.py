@@ -17,9 +17,10 @@ from narrows.errors import InputError
 from narrows.evaluation import degradation
 from narrows.evaluation.degradation import Curves, degrade, removal_counts, share_counts
 from narrows.models.heads.goals import OneOf
-from narrows.models.heads.task import Question, Variant
+from narrows.models.heads.task import Variant
 from narrows.models.predict import predict
 from narrows.models.text.encoding import Encoding, encode
+from narrows.models.text.reader import Reader
 from removing import degrade_classes
 from tiny import Classifier
 
@@ -119,22 +120,17 @@ def test_curves_are_those_of_one_forward_per_text_and_removal(
 
 
 def test_units_are_removed_whole_and_counted_as_one(bert: Classifier) -> None:
-    """Against a plain loop: k/9 of the units, rounded, at least one from the second point on; the rest is context."""
-    encodings = encoded(bert)
-    rankings = [[(1,)], [(6, 7), (1, 2), (3, 4, 5)], [(2,), (3, 4)], [(4, 5), (1, 2)]]
-    questions = []
-    for example, encoding, units in zip(EXAMPLES, encodings, rankings, strict=True):
-        ends = sorted((encoding.segments[unit[0]], unit) for unit in units)
-        places = tuple((s, encoding.offsets[unit[0]][0], encoding.offsets[unit[-1]][1]) for s, unit in ends)  # type: ignore[index]
-        questions.append(Question(example, encoding, None, places))  # type: ignore[arg-type]
-    shown = [[token for unit in units for token in unit] for units in rankings]
-    found = degrade(*bert, questions, shown, [OneOf(target) for target in TARGETS])
-    for text, (encoding, ranking, target) in enumerate(zip(encodings, rankings, TARGETS, strict=True)):
-        for k, count in enumerate(removal_counts(len(ranking))):
-            for order, curve in ((ranking, found.morf), (ranking[::-1], found.lerf)):
-                gone = [token for unit in order[:count] for token in unit]
-                expected = left_of(bert, encoding, gone, "delete")[target]
-                assert curve[text, k] == pytest.approx(expected, abs=1e-5)
+    """Against a plain loop: k/9 of the units, rounded, at least one from the second point on; context stays."""
+    text, units = "good film. it is not very bad. a film", [(0, 10), (11, 16), (17, 30)]
+    (question,) = Reader(*bert, None, "truncate").ask(text, None, units).questions
+    one, two, three = question.units
+    context = [place for place, own in enumerate(question.encoding.segments) if own is not None and place > three[-1]]
+    found = degrade(*bert, [question], [[*two, three[1], one[0], *context]], [OneOf(2)])
+    order = [two, three, one]
+    for k, count in enumerate(removal_counts(3)):
+        for way, curve in ((order, found.morf), (order[::-1], found.lerf)):
+            gone = [token for unit in way[:count] for token in unit]
+            assert curve[0, k] == pytest.approx(left_of(bert, question.encoding, gone, "delete")[2], abs=1e-5)
 
 
 @pytest.mark.parametrize("removal", ["delete", "attention"])
