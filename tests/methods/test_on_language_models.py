@@ -38,7 +38,7 @@ def test_the_sign_alone_decides() -> None:
 def test_the_sign_comes_first(method: str) -> None:
     found = Explainer(*PLANTED, method, "instance")(list(TEXTS))
     for text, own in zip(TEXTS, found, strict=True):
-        assert (own.target, own.predicted, own.record["target_ids"]) == (LETTER, LETTER, [LETTER_ID])
+        assert (own.target, own.predicted, own.record["target_tokens"][0]["ids"]) == (LETTER, LETTER, [LETTER_ID])
         word = [place for place, token in enumerate(own.tokens) if token == SIGN]
         assert method == "lime" or [own.ranking[0]] == word  # the word of the sign: its tokens share one weight
         assert own.scores[word[0]] == own.scores.max()
