@@ -276,8 +276,9 @@ class Explainer:
         """
         batch_size = count("batch_size", batch_size)
         if per_token:
-            if target is None or rows_of(inputs) is not None:
-                raise InputError("per_token=True takes one prompt, and its response as target; generate() writes one")
+            if target is None or rows_of(inputs) is not None or unit_of != "token":
+                said = "per_token=True takes one prompt, and its response as target; generate() writes one"
+                raise InputError(f"{said}; single tokens have scores, so leave out unit_of")
             return self.generate(cast("Item", inputs), response=cast("Any", target), batch_size=batch_size)
         targets, rows, target = list_targets(target), rows_of(inputs), as_plain(target)
         if rows is None:

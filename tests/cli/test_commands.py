@@ -425,4 +425,5 @@ def test_units_are_asked_for_by_name(run: Runner, options: list[object], tmp_pat
     (read,) = read_maps(tmp_path / "maps.parquet")
     assert [unit["text"] for unit in read["units"] or ()] == [word["word"] for word in read["words"]]
     assert_one_line(run("explain", text, "--unit-of", "message", *options), "messages of a chat")
-    assert_one_line(run("explain", text, "--unit-of", "word", "--layer", "all", *options), "--unit-of")
+    for other in (["--layer", "all"], ["--generate", 2], ["--response", "bad"]):
+        assert_one_line(run("explain", text, "--unit-of", "word", *other, *options), "--unit-of")

@@ -64,11 +64,11 @@ def explain(  # noqa: PLR0913 - every option of the command
     if file is not None and (pair is not None or html is not None or as_json or layer == ALL or word is not None):
         refused = "--pair, --word, --html, --json nor --layer all"
         raise InputError(f"--file takes neither {refused}; the file holds the pairs")
-    if layer == ALL and unit_of != "token":
-        raise InputError("--layer all shows tokens: leave out --unit-of")
+    per_token = generate is not None or response is not None
+    if (layer == ALL or per_token) and unit_of != "token":
+        raise InputError("--layer all, --generate and --response show tokens: leave out --unit-of")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
-    per_token = generate is not None or response is not None
     if per_token and ((None not in (generate, response)) or file or pair or target or against or word or layer == ALL):
         raise InputError("--generate or --response goes with one text, without --file, --pair, --target or --layer all")
     text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))

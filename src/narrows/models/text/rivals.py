@@ -41,7 +41,7 @@ def subtract(first: Attribution, second: Attribution) -> Attribution | InputErro
         offsets=(*first.offsets, *moved),
         segments=segments,
         scores=scores,
-        ranking=by_score(scores, segments),
+        ranking=by_score(scores, segments, [unit.tokens for unit in first.units if unit.tokens]),
         target=f"{texts[0]} rather than {texts[1]}",
         probabilities={**first.probabilities, **second.probabilities},
         method={**method, "caption": caption},
