@@ -92,7 +92,7 @@ def print_units(attribution: Attribution) -> None:
 def main() -> None:
     """Explain one answer by sentences and by documents; pictures go to OUT."""
     OUT.mkdir(parents=True, exist_ok=True)
-    explainer = Explainer.from_pretrained(MODEL)
+    explainer = Explainer.from_pretrained(MODEL, method="best")
     for name, found in (("sentences", explain_sentences(explainer)), ("documents", explain_documents(explainer))):
         print(f"Which of the {name} made the model say {ANSWER.strip()!r}?")
         print_units(found)

@@ -67,7 +67,7 @@ def test_the_example_of_a_language_model_runs_with_a_tiny_one(
     model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes)).eval()
     tiny_one = Explainer(model, tokenizer, "fast:layer=1", "instance")
     asked: list[str] = []
-    monkeypatch.setattr(Explainer, "from_pretrained", lambda name: asked.append(name) or tiny_one)
+    monkeypatch.setattr(Explainer, "from_pretrained", lambda name, method: asked.append(name) or tiny_one)
     monkeypatch.setattr(sys, "argv", ["context_sentences.py", "some/model", str(tmp_path)])
     runpy.run_path(str(EXAMPLES / "context_sentences.py"), run_name="__main__")
     said = capsys.readouterr().out

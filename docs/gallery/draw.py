@@ -1,11 +1,12 @@
-"""Draws the pictures of docs/gallery.md: ``figures``, and those of the ``page``, in a Chromium of the system.
+"""Draws the pictures of docs/gallery.md: ``figures``, ``language``, and those of the ``page``, in a Chromium here.
 
-python docs/gallery/draw.py figures page
+python docs/gallery/draw.py figures language page
 """
 
 from __future__ import annotations
 
 import io
+import runpy
 import shutil
 import sys
 import threading
@@ -28,6 +29,7 @@ PAIR: Any = {
     "text": "A tired nurse sleeps on a bench outside the hospital.",
     "text_pair": "The nurse is wide awake.",
 }
+CAPITALS = "The capital of France is Paris. The capital of Italy is"
 PAGES = (("page_light", "light", 1180), ("page_dark", "dark", 1180), ("page_narrow", "light", 420))
 COLOURS = 128  # of a picture: enough for its shades, and a fraction of the bytes
 
@@ -61,6 +63,18 @@ def draw_figures() -> None:
     }
     for name, figure in figures.items():
         save_png(name, figure_bytes(figure, "png"))
+
+
+def draw_language() -> None:
+    """Draw a response token by token, and the sentences of a context, with the demo language model."""
+    example = runpy.run_path(str(HERE.parents[1] / "examples" / "context_sentences.py"))
+    explainer = Explainer.from_pretrained("lm")
+    response = explainer.generate(CAPITALS, max_new_tokens=10)
+    save_png("generation", figure_bytes(response.plot().get_figure(), "png"))
+    best = Explainer(explainer.model, explainer.tokenizer, "best", explainer.prior)
+    context = example["explain_sentences"](best)
+    example["print_units"](context)
+    save_png("context", figure_bytes(plot_text([context.to_dict()]), "png"))
 
 
 def draw_page(shelf: Shelf) -> None:
@@ -97,5 +111,7 @@ def draw_page(shelf: Shelf) -> None:
 if __name__ == "__main__":
     if "figures" in sys.argv[1:]:
         draw_figures()
+    if "language" in sys.argv[1:]:
+        draw_language()
     if "page" in sys.argv[1:]:
         draw_page(Shelf(["sentiment", "topic", "nli", "rte"], device="cpu"))
