@@ -60,5 +60,5 @@ def explain_in_batches(
                 tick(sum(len(questions[row].encoding) for row in found) / total)
             sound = [row for row in left if not isinstance(found[row], NarrowsError)]
             left = sound if len(sound) < len(left) else []
-    explain_rows.cache_clear()  # it refers to itself, so its results would wait for the garbage collector
+    del explain_rows  # it refers to itself, so all that it holds would wait for the garbage collector
     return [found[row] for row in range(len(questions))]
