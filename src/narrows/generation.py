@@ -131,7 +131,7 @@ class GenerationAttribution:
     @classmethod
     def of(cls, explained: Sequence[Attribution], tokens: Any, start: int) -> "GenerationAttribution":
         """Put the attributions of the outputs together; of the `Encoding`, the tokens from `start` are outputs."""
-        first, ids = explained[0], tokens.features["input_ids"]
+        first, ids, records = explained[0], tokens.features["input_ids"], [own.record for own in explained]
         scores = np.zeros((len(explained), len(tokens)))
         for row, own in enumerate(explained):
             scores[row, : len(own.scores)] = own.scores
@@ -152,7 +152,7 @@ class GenerationAttribution:
             truncated=first.truncated,
             model=first.model,
             prior=first.prior,
-            record={name: value for name, value in first.record.items() if name != "target_tokens"},
+            record={name: own for name, own in first.record.items() if all(r.get(name) == own for r in records)},
             id=first.id,
         )
 

@@ -94,9 +94,10 @@ def test_the_page_holds_the_levels_of_each_output() -> None:
     # Spans: the prompt, the response, then <s>, which has no place in the text.
     order = [*range(1, len(CAPITAL.tokens)), 0]
     assert len(spans) == len(order)
-    for output, own in zip(outputs, CAPITAL.scores, strict=True):
-        scale = Scale.of(own, signed=True)
-        assert output["levels"] == [scale.level(own[place]) for place in order]
+    for output, own, place in zip(outputs, CAPITAL.scores, [each.place for each in CAPITAL.outputs], strict=True):
+        others = np.delete(own, place - 1)  # where it is read
+        scale = Scale.of(others, signed=True)
+        assert output["levels"] == [scale.level(own[token]) for token in order]
         assert max(map(abs, output["levels"])) == LEVELS
     assert outputs[1]["scores"][-2] == "" and outputs[1]["scores"][0]
     assert "likelier" in outputs[0]["said"] and "likelier" not in outputs[1]["said"]
@@ -120,16 +121,19 @@ def test_tokens_of_one_character_are_pointed_at_together() -> None:
     assert len(outputs) == 1
     summed = found.scores.sum(axis=0)
     together = [summed[1], summed[2] + summed[3], summed[0]]  # "a", the emoji, and <s>
-    assert outputs[0]["levels"] == [Scale.of(together, True).level(score) for score in together]
+    # The first is read at "a", the second at the first half of the emoji.
+    compared = [found.scores[1, 1], found.scores[0, 2] + found.scores[0, 3] + found.scores[1, 3], summed[0]]
+    assert outputs[0]["levels"] == [Scale.of(compared, True).level(score) for score in together]
 
 
 def test_the_strongest_words_are_those_before_the_output() -> None:
     picture: Picture = CAPITAL._picture()
     last = picture.outputs[-1]  # "happy", whose word begins with the output before it
     words = picture.strongest(last, count=20)
-    assert {name for name, _ in words} <= {"The", "capital", "of", "France", "is", "Paris", ",", "which", "un"}
-    # White space is of the word that follows it.
-    assert ("un", pytest.approx(CAPITAL.scores[-1, -3:].sum())) in words
+    assert {name for name, _ in words} == {"The", "capital", "of", "France", "is", "Paris", ",", "which", "\\n"}
+    assert picture.read_at(last) == ("un", CAPITAL.scores[-1, -2])
+    third = picture.strongest(picture.outputs[3], count=20)
+    assert dict(third)["Paris"] == CAPITAL.scores[3, 6] and "which" not in dict(third)
     sizes = [abs(score) for _, score in words]
     assert sizes == sorted(sizes, reverse=True)
 
@@ -152,8 +156,8 @@ def test_a_figure_has_a_row_per_output_and_grey_where_nothing_is_seen(tmp_path: 
     assert columns == ["The", "capital", "of", "France", "is", "Paris", ",", "which", "unhappy"]
     drawn: Any = ax.images[0].get_array()
     assert drawn.mask[0, 5:].all() and not drawn.mask[:, :5].any()
-    row = CAPITAL.scores[1, 1:7]
-    assert np.allclose(drawn[1, :6], row / np.abs(row).max())
+    row = CAPITAL.scores[1, 1:7]  # read at its last one
+    assert np.allclose(drawn[1, :6], row / np.abs(row[:-1]).max())
     by_token = CAPITAL.plot(by="token")
     assert next(tick.get_text() for tick in by_token.get_xticklabels()) == "<s>"
     with pytest.raises(InputError, match="words or tokens"):

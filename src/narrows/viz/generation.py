@@ -11,7 +11,7 @@ from narrows.data.words import Word, find_words
 from narrows.viz import caption
 from narrows.viz.html import document, fill, map_values, script, style_sheet
 from narrows.viz.shade import Scale, is_signed
-from narrows.viz.spans import Span, cut, one_line, unplaced
+from narrows.viz.spans import Span, cut, labels, one_line, unplaced
 
 WORDS = 4  # of each output, in the table
 Json = dict[str, Any]
@@ -37,12 +37,28 @@ class Picture:
     @cached_property
     def word_scale(self) -> Scale:
         """One scale for the words of all outputs."""
-        scores = (self.score(output, word.tokens) for output in self.outputs for word in self.words)
+        scores = (
+            self.score(output, self.others(output, word.tokens)) for output in self.outputs for word in self.words
+        )
         return Scale.of(scores, self.signed)
 
     def score(self, output: OutputDict, tokens: Sequence[int]) -> float:
         """Add up what some tokens contributed to an output."""
         return float(sum(output["scores"][place] for place in tokens))
+
+    def others(self, output: OutputDict, tokens: Sequence[int]) -> list[int]:
+        """Leave out the token at which an output is read, the one before it: it would outshine all others."""
+        return [place for place in tokens if place != output["place"] - 1]
+
+    def sum_scale(self, spans: Sequence[Span]) -> Scale:
+        """Fit the scale of the sum over the outputs to spans of the text."""
+        sums = (sum(self.score(own, self.others(own, span.tokens)) for own in self.outputs) for span in spans)
+        return Scale.of(sums, self.signed)
+
+    def read_at(self, output: OutputDict) -> tuple[str, float]:
+        """Name the token at which an output is read, and give its score."""
+        place = output["place"] - 1
+        return one_line(labels(self.whole)[place]), output["scores"][place]
 
     def name(self, output: OutputDict) -> str:
         """Write an output on one line."""
@@ -50,19 +66,21 @@ class Picture:
         return one_line(target) if target.strip() else repr(target)[1:-1]
 
     def strongest(self, output: OutputDict, count: int = WORDS) -> list[tuple[str, float]]:
-        """List the words before an output that contributed most to it; of its own word the tokens before it."""
+        """List the words that contributed most to an output, without the token at which it is read."""
         found = []
         for word in self.words:
-            own = [place for place in word.tokens if place < output["place"]]
+            own = [place for place in self.others(output, word.tokens) if place < output["place"]]
             if own and (score := self.score(output, own)):
-                found.append((one_line(self._written(word, own)), score))
+                written = self._written(word, own)
+                found.append((one_line(written) or repr(written)[1:-1], score))
         return sorted(found, key=lambda each: -abs(each[1]))[:count]
 
     def _written(self, word: Word, tokens: Sequence[int]) -> str:
         if len(tokens) == len(word.tokens):
             return word.text
         text = self.whole["text_pair"] if word.segment else self.whole["text"]
-        return (text or "")[word.start : self.whole["tokens"][tokens[-1]]["end"]]
+        first, last = (self.whole["tokens"][tokens[end]] for end in (0, -1))
+        return (text or "")[first["start"] : last["end"]]
 
     def instead(self, output: OutputDict) -> str | None:
         """Name what the model holds more likely than an output, None if it is the output itself."""
@@ -75,6 +93,9 @@ class Picture:
         p = self.whole["probabilities"].get(self.whole["target"])
         of = f"Sum over {count} output tokens" if count > 1 else "One output token"
         return f"{of} ({unit}){'' if p is None else f'; p of all together = {p:.3g}'}"
+
+
+READ_AT = "Each output is read at the token before it, which is left out of the scale: it would outshine all others."
 
 
 def render_generation_page(picture: Picture) -> str:
@@ -97,7 +118,7 @@ def generation_values(picture: Picture) -> Json:
     places = {output["place"]: output for output in picture.outputs}
     asked = {span.tokens: [places[place] for place in span.tokens if place in places] for span in shown}
     asked = {tokens: own for tokens, own in asked.items() if own}
-    scale = Scale.of((span.score for span in shown), picture.signed)
+    scale = picture.sum_scale(shown)
     numbers = {tokens: number for number, tokens in enumerate(asked)}
     before, after = caption.amount(0, whole["method"]["unit"]).split("0", 1)
     outputs = [_output(picture, own, shown) for own in asked.values()]
@@ -114,6 +135,7 @@ def generation_values(picture: Picture) -> Json:
         "said": picture.said(),
         "scale": scale,
         "outputs_json": json.dumps({"outputs": outputs, "before": before, "after": after}),
+        "read_at": READ_AT,
         "notes": [note for note in (caption.truncation(whole), caption.unknown(whole)) if note],
         "rises": all(output["rise"] is not None for output in picture.outputs),
         "rows": [_row(picture, output) for output in picture.outputs],
@@ -123,7 +145,8 @@ def generation_values(picture: Picture) -> Json:
 def _output(picture: Picture, outputs: Sequence[OutputDict], shown: Sequence[Span]) -> Json:
     """Return what the script needs of one span of the response, on a scale of its own; later spans have no score."""
     row, first = [sum(picture.score(output, span.tokens) for output in outputs) for span in shown], outputs[0]["place"]
-    scale = Scale.of(row, picture.signed)
+    compared = [sum(picture.score(own, picture.others(own, span.tokens)) for own in outputs) for span in shown]
+    scale = Scale.of(compared, picture.signed)
     name = repr(" ".join(picture.name(output) for output in outputs))
     chances = ", ".join(f"{output['probability']:.3g}" for output in outputs if output["probability"] is not None)
     instead = picture.instead(outputs[0])
@@ -168,7 +191,9 @@ def chance(p: float | None) -> str:
 def _row(picture: Picture, output: OutputDict) -> Json:
     """Return a row of the table of outputs."""
     scale, p, rise = picture.word_scale, output["probability"], output["rise"]
+    token, score = picture.read_at(output)
     return {
+        "read": {"text": token, "score": caption.number(score, scale.signed)},
         "name": picture.name(output),
         "p": chance(p),
         "rise": "" if rise is None else caption.number(rise, True),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from narrows.data.schema import OutputDict
 from narrows.errors import InputError
 from narrows.viz import canvas, caption
 from narrows.viz.canvas import (
@@ -86,10 +87,16 @@ def _cells(picture: Picture, by: By) -> tuple[list[_Column], list[list[float]], 
     last = max(output["place"] for output in picture.outputs)
     every = [column for column in _columns(picture, by) if column.tokens[0] < last]
     cells = [[picture.score(own, column.tokens) for column in every] for own in picture.outputs[:MOST_ROWS]]
-    shares = [[abs(cell) / (max(map(abs, row)) or 1.0) for cell in row] for row in cells]
+    largest = [_largest(picture, own, every) for own in picture.outputs[:MOST_ROWS]]
+    shares = [[abs(cell) / (most or 1.0) for cell in row] for most, row in zip(largest, cells, strict=True)]
     weights = [max(column) for column in zip(*shares, strict=True)]
     kept = sorted(sorted(range(len(every)), key=lambda place: -weights[place])[:MOST_COLUMNS])
     return [every[place] for place in kept], [[row[place] for place in kept] for row in cells], len(every) - len(kept)
+
+
+def _largest(picture: Picture, output: OutputDict, columns: Sequence[_Column]) -> float:
+    """Return the largest size in a row, without the token at which the output is read."""
+    return max(abs(picture.score(output, picture.others(output, column.tokens))) for column in columns)
 
 
 def _draw(picture: Picture, ax: "Axes", by: By) -> "Axes":
@@ -99,7 +106,7 @@ def _draw(picture: Picture, ax: "Axes", by: By) -> "Axes":
     columns, cells, hidden = _cells(picture, by)
     outputs = picture.outputs[:MOST_ROWS]
     later = [[column.tokens[0] >= output["place"] for column in columns] for output in outputs]
-    largest = [max(map(abs, row)) for row in cells]
+    largest = [_largest(picture, output, columns) for output in outputs]
     shares = [[cell / (most or 1.0) for cell in row] for most, row in zip(largest, cells, strict=True)]
     colours = mapped(Scale(1.0, picture.signed))
     ax.set_facecolor("#e6e9ee")
@@ -112,8 +119,12 @@ def _draw(picture: Picture, ax: "Axes", by: By) -> "Axes":
     notes += [f"the first {MOST_ROWS} of {len(picture.outputs)} outputs"] if len(outputs) < len(picture.outputs) else []
     ax.set_xlabel(" ".join(["prompt | response", *([f"({', '.join(notes)})"] if notes else [])]))
     ax.set_ylabel("output")
-    bar = ax.figure.colorbar(colours, ax=ax, fraction=0.05, pad=0.02)
-    bar.set_label(f"{short_name(caption.quantity(picture.whole))},\nshare of the row's largest")
+    bar = ax.figure.colorbar(
+        colours, ax=ax, fraction=0.05, pad=0.02, extend="both" if picture.signed else "max", extendrect=True
+    )
+    bar.set_label(
+        f"{short_name(caption.quantity(picture.whole))},\nshare of the row's largest,\nthe token before apart"
+    )
     bar.outline.set_linewidth(0.4)
     return ax
 

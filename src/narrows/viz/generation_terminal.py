@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from narrows.viz import caption
-from narrows.viz.generation import Picture, chance
-from narrows.viz.shade import Scale, Theme
+from narrows.viz.generation import READ_AT, Picture, chance
+from narrows.viz.shade import Theme
 from narrows.viz.spans import content, cut, visible
 from narrows.viz.terminal import Canvas
 
@@ -26,7 +26,7 @@ class _GenerationMap:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         whole = self.picture.whole
-        scale = Scale.of((span.score for span in content(whole)), self.picture.signed)
+        scale = self.picture.sum_scale(content(whole))
         canvas = Canvas(scale, self.theme, whole, console, options)
         yield Text(self.picture.said(), style="bold")
         yield Text(canvas.line(caption.origin(whole)), style="dim")
@@ -39,7 +39,7 @@ class _GenerationMap:
                 paragraph.append(visible(span.text, canvas.encoding), style)
             yield from canvas.wrap(paragraph)
         yield Text()
-        yield from canvas.notes([whole["method"]["caption"]])
+        yield from canvas.notes([whole["method"]["caption"], READ_AT])
         yield Text()
         yield self._table(Canvas(self.picture.word_scale, self.theme, whole, console, options))
         yield from canvas.how()
@@ -48,12 +48,15 @@ class _GenerationMap:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         table.add_column("output", overflow="fold", max_width=24)
         table.add_column("p", justify="right")
-        table.add_column(f"strongest words before it ({canvas.unit})", overflow="fold")
+        table.add_column("read at", overflow="fold", max_width=24)
+        table.add_column(f"strongest words ({canvas.unit})", overflow="fold")
         for output in self.picture.outputs:
             words = Text()
             for word, score in self.picture.strongest(output):
                 words.append("  " if words else "").append_text(canvas.shaded(word, score))
                 words.append(f" {canvas.number(score)}")
             name = canvas.line(self.picture.name(output))
-            table.add_row(Text(name), Text(chance(output["probability"])), words)
+            token, score = self.picture.read_at(output)
+            read = Text(f"{canvas.line(token)} {canvas.number(score)}")
+            table.add_row(Text(name), Text(chance(output["probability"])), read, words)
         return table
