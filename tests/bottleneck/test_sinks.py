@@ -160,8 +160,6 @@ def test_tokens_that_are_held_open_are_measured_by_leaving_them_out(sunk: tiny.C
         assert found.scores[place] == pytest.approx(log_odds(ids) - log_odds(left), abs=1e-3)
 
 
-def test_the_mean_of_two_priors_tells_whether_sinks_were_left_out(
-    bert: tiny.Classifier, make_prior: Callable[..., object]
-) -> None:
+def test_an_encoder_without_outliers_has_no_sinks(bert: tiny.Classifier, make_prior: Callable[..., object]) -> None:
     assert estimate_prior(*bert, ["good", "bad film"]).sinks == Sinks()
     assert make_prior(bert[0]).sinks == Sinks()  # type: ignore[attr-defined]

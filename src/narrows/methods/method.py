@@ -84,7 +84,7 @@ class Site:
         return replace(self, held=held, narrowed=self.narrowed & ~tokens)
 
     def _held_open(self, activation: Tensor) -> Tensor:
-        """Put X back where the prior holds tokens open."""
+        """Put X back where tokens are held open."""
         if self.held is None:
             return activation
         return torch.where(self.held[:, None, :, None], self.activation.unsqueeze(1), activation)

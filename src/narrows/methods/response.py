@@ -101,8 +101,8 @@ def explain_response(
     """Explain each token of a response, by shared passes where that gives the same."""
     method = in_one_iteration(method)
     explained = None
-    # What is left as it is, or taken from the text itself, differs from output to output: then nothing can be shared.
-    if isinstance(method, Evidence) and not (method.leave_out or model.find_prior(method.prior).per_text):
+    # What is taken from the text itself differs from output to output: then nothing can be shared.
+    if isinstance(method, Evidence) and not model.find_prior(method.prior).per_text:
         explained = explain_together(model, budget, method, response)
     if explained is None:
         questions = response.questions()
@@ -112,7 +112,7 @@ def explain_response(
 
 
 def in_one_iteration(method: Method) -> Method:
-    """Let `Evidence` measure once: a generation is explained with nothing masked."""
+    """Let `Evidence` measure once: a generation is explained with nothing masked or left out."""
     return changed(method, ONCE) if isinstance(method, Evidence) else method
 
 

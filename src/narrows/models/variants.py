@@ -61,9 +61,8 @@ def p_target(variants: Sequence[Variant], logits: Tensor) -> Floats:
 
 def odds_of_target(variants: Sequence[Variant], logits: Tensor) -> Floats:
     """Compute log-odds of the target, or minus the loss of one without a probability: nats, (variants,)."""
-    odds: Floats = (
-        judge_odds([variant.goal for variant in variants], logits.cpu().double().unsqueeze(1)).squeeze(1).numpy()
-    )
+    wide = logits.cpu().double().unsqueeze(1)
+    odds: Floats = judge_odds([variant.goal for variant in variants], wide).squeeze(1).numpy()
     return odds
 
 
