@@ -21,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from agree import agree
-from choose_defaults import mean, summarize
+from choose_defaults import gold_questions, mean, summarize
 from torch import Tensor
 from torch.optim import Adam
 
@@ -30,10 +30,7 @@ from narrows.bottleneck.optimize import NoiseSource
 from narrows.data import datasets
 from narrows.evaluation.cost import measured
 from narrows.evaluation.degradation import degrade
-from narrows.models.heads.goals import OneOf
-from narrows.models.heads.targets import class_labels, find_label
-from narrows.models.heads.task import Question
-from narrows.models.text.encoding import encode, token_limit
+from narrows.models.text.encoding import token_limit
 
 Draw = Callable[[NoiseSource, int], Tensor]
 plain: Draw = NoiseSource.draw
@@ -146,9 +143,7 @@ def main() -> None:
     base = Explainer.from_pretrained(options.model)
     examples = list(datasets.load(options.dataset, "train", options.data_dir, options.limit))
     limit = token_limit(base.model, base.tokenizer)
-    questions = [Question(example, encode(base.tokenizer, example, limit), None) for example in examples]
-    labels = class_labels(base.model, base.model.config.num_labels)
-    gold = [OneOf(find_label(str(example.label), labels)) for example in examples]
+    questions, gold = gold_questions(base, examples, limit)
     rows: list[dict[str, Any]] = []
     reference: list[Attribution] | None = None
     for name in dict.fromkeys([REFERENCE, *options.variants]):

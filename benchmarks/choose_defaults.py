@@ -14,10 +14,13 @@ from typing import Any
 
 from narrows import Explainer
 from narrows.data import datasets
+from narrows.data.example import Example
 from narrows.evaluation.degradation import Array, Curves, degrade
 from narrows.evaluation.metrics import area, drop
 from narrows.evaluation.statistics import bootstrap_interval
+from narrows.models.heads.goals import OneOf
 from narrows.models.heads.targets import class_labels, find_label
+from narrows.models.heads.task import Question
 from narrows.models.text.encoding import encode, token_limit
 
 # By question, settings of methods; the layer of the others is the one at three quarters of the depth.
@@ -63,26 +66,43 @@ def main() -> None:
     options = parser.parse_args()
     base = Explainer.from_pretrained(options.model)
     model, tokenizer = base.model, base.tokenizer
-    examples = datasets.load(options.dataset, options.split, options.data_dir, options.limit)
+    examples = list(datasets.load(options.dataset, options.split, options.data_dir, options.limit))
     limit = options.max_tokens or token_limit(model, tokenizer)
-    encodings = [encode(tokenizer, example, limit) for example in examples]
-    labels = class_labels(model, model.config.num_labels)
-    gold = [find_label(str(example.label), labels) for example in examples]
+    questions, gold = gold_questions(base, examples, limit)
 
     rows: list[dict[str, Any]] = json.loads(options.out.read_text()) if options.out.exists() else []
     for question in options.questions:
         for method in QUESTIONS[question]:
             explainer = Explainer(model, tokenizer, method, base.prior, max_tokens=limit)
             start = time.perf_counter()
-            attributions = explainer(list(examples), "gold")
+            attributions = list(explainer(examples, "gold"))
             seconds = time.perf_counter() - start
             rankings = [attribution.ranking for attribution in attributions]
-            figures = summarize(degrade(model, tokenizer, encodings, rankings, gold))
+            figures = summarize(degrade(model, tokenizer, questions, rankings, gold))
             about = {"question": question, "dataset": options.dataset, "method": method, "seconds": round(seconds, 1)}
             rows.append({**about, **figures})
             print(json.dumps(rows[-1]), flush=True)
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def gold_questions(
+    explainer: Explainer, examples: list[Example], limit: int | None
+) -> tuple[list[Question], list[OneOf]]:
+    """Ask a classifier for the gold label of examples.
+
+    Args:
+        explainer: Of the classifier.
+        examples: With labels.
+        limit: Tokens at which a text is cut; None = nowhere.
+
+    Returns:
+        What `degrade` takes: questions and goals.
+    """
+    model, tokenizer = explainer.model, explainer.tokenizer
+    labels = class_labels(model, model.config.num_labels)
+    questions = [Question(example, encode(tokenizer, example, limit), None) for example in examples]
+    return questions, [OneOf(find_label(str(example.label), labels)) for example in examples]
 
 
 def summarize(curves: Curves) -> dict[str, Any]:
