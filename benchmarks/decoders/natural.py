@@ -18,12 +18,13 @@ from texts import sentences
 PREFIX_TOKENS = (12, 40)
 SURE = 0.3
 PREFIXES, CONTEXTS = {"train": 150, "test": 400}, {"train": 30, "test": 120}
+ALL = 10_000
 RESPONSE_TOKENS = 20
 NEWS_WORDS, REVIEW_WORDS = (12, 25), 200  # of an item, and most of a review: hundreds of ablations are run of each
 Texts = Callable[..., list[str]]  # given name= and count= of a data set
 
 
-def prefixes(reader: Reader, split: str, texts: Texts, seed: int = 0) -> tuple[list[Row], int]:
+def prefixes(reader: Reader, split: str, texts: Texts, seed: int = 0, limit: int = ALL) -> tuple[list[Row], int]:
     """Cut AG News and IMDB texts after 12 to 40 tokens, and keep those that the model continues with p > .3.
 
     Only places where the next token begins a word are taken: within a word, nothing but its beginning decides.
@@ -33,10 +34,12 @@ def prefixes(reader: Reader, split: str, texts: Texts, seed: int = 0) -> tuple[l
         split: "train" or "test".
         texts: Gives the texts of a data set.
         seed: Of the draw.
+        limit: Of the rows.
 
     Returns:
         Rows as `Reader.read` makes them, the answer being the most probable token; and how many texts were tried.
     """
+    wanted = min(limit, PREFIXES[split])
     draw, rows, tried = random.Random(f"natural {split} {seed}"), list[Row](), 0
     drawn = [text for name in ("ag_news", "imdb") for text in texts(name, count=5 * PREFIXES[split])]
     draw.shuffle(drawn)
@@ -57,9 +60,9 @@ def prefixes(reader: Reader, split: str, texts: Texts, seed: int = 0) -> tuple[l
                 asked = {"answer_id": best, "distractor_id": second, "predicted_id": best}
                 found.append((place, asdict(prompt) | asked | {"p": float(p[best]), "p_distractor": float(p[second])}))
         rows += [row for _, row in sorted(found, key=lambda pair: pair[0])]
-        if len(rows) >= PREFIXES[split]:
+        if len(rows) >= wanted:
             break
-    return [row | {"id": f"natural-{split}-{at:04d}"} for at, row in enumerate(rows[: PREFIXES[split]])], tried
+    return [row | {"id": f"natural-{split}-{at:04d}"} for at, row in enumerate(rows[:wanted])], tried
 
 
 def _cut(reader: Reader, text: str, tokens: int) -> str | None:
@@ -71,7 +74,7 @@ def _cut(reader: Reader, text: str, tokens: int) -> str | None:
     return begun if reader.ids(begun) == read["input_ids"][:tokens] else None
 
 
-def contexts(reader: Reader, split: str, texts: Texts, seed: int = 0) -> tuple[list[Row], int]:
+def contexts(reader: Reader, split: str, texts: Texts, seed: int = 0, limit: int = ALL) -> tuple[list[Row], int]:
     """Make contexts of 8 to 20 units, a request, and what the model itself responds, greedily.
 
     Half of them are reviews by sentences, half are news items of a line each, one of which is asked about (its `unit`).
@@ -81,12 +84,13 @@ def contexts(reader: Reader, split: str, texts: Texts, seed: int = 0) -> tuple[l
         split: "train" or "test".
         texts: Gives the texts of a data set.
         seed: Of the draw.
+        limit: Of the rows.
 
     Returns:
         Rows with ``response_ids`` and the ``response`` as it reads; and how many contexts were tried.
     """
     draw = random.Random(f"context {split} {seed}")
-    wanted = CONTEXTS[split]
+    wanted = min(limit, CONTEXTS[split])
     news = [text for text in texts("ag_news", count=20 * wanted) if NEWS_WORDS[0] <= len(text.split()) <= NEWS_WORDS[1]]
     short = [text for text in texts("imdb", count=20 * wanted) if len(text.split()) <= REVIEW_WORDS]
     reviews = [parts for parts in map(sentences, short) if 8 <= len(parts) <= 20]

@@ -150,14 +150,14 @@ def _distinct(
     raise ValueError(f"there are fewer than {count} different prompts of kind {kind}, {split}")
 
 
-def candidates(split: str, data_dir: Path, seed: int) -> Iterator[tuple[str, list[Prompt]]]:
-    """Make all prompts of a split, more than are needed where a model may be wrong."""
+def candidates(split: str, data_dir: Path, seed: int, limit: int) -> Iterator[tuple[str, list[Prompt]]]:
+    """Make all prompts of a split, more than are needed where a model may be wrong, but of no kind over a limit."""
     test = split == TEST
-    yield "recall", recalls(split, 720 if test else 240, seed)
-    yield "indirect_object", indirect_objects(split, 600 if test else 200, seed)
-    yield "agreement", agreements(split, 600 if test else 200, seed)
+    yield "recall", recalls(split, min(limit, 720 if test else 240), seed)
+    yield "indirect_object", indirect_objects(split, min(limit, 600 if test else 200), seed)
+    yield "agreement", agreements(split, min(limit, 600 if test else 200), seed)
     texts = real_texts("ag_news", split, data_dir, 400, seed) + real_texts("imdb", split, data_dir, 100, seed)
-    yield "needle", needles(split, 220 if test else 40, texts, seed)
+    yield "needle", needles(split, min(limit, 220 if test else 40), texts, seed)
 
 
 def main() -> None:
@@ -171,19 +171,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--kinds", nargs="+", default=[*DECIDES, "natural", "context"], help="default: all")
     parser.add_argument("--splits", nargs="+", choices=(TRAIN, TEST), default=[TRAIN, TEST])
+    parser.add_argument("--limit", type=int, default=10_000, help="candidates of a kind at most, of which some remain")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     reader = Reader.load(options.model)
     options.out.mkdir(parents=True, exist_ok=True)
     for split in options.splits:
-        for kind, made in candidates(split, options.data_dir, options.seed):
+        for kind, made in candidates(split, options.data_dir, options.seed, options.limit):
             if kind in options.kinds:
                 rows = reader.read(made)
                 _write(options.out, kind, split, [row for row in rows if is_right(row)], len(made))
         for kind, make in (("natural", prefixes), ("context", contexts)):
             if kind in options.kinds:
                 texts = partial(real_texts, split=split, data_dir=options.data_dir, seed=options.seed)
-                rows, tried = make(reader, split, texts, options.seed)
+                rows, tried = make(reader, split, texts, options.seed, options.limit)
                 _write(options.out, kind, split, rows, tried)
 
 
