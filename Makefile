@@ -57,6 +57,10 @@ lint: $(VENV)/.installed-dev audit  ## ruff and mypy, and the audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@for folder in . decoders reproduction; do \
+		(cd benchmarks/$$folder && "$(abspath $(BIN))/mypy" --config-file "$(CURDIR)/pyproject.toml" \
+			--allow-untyped-calls --no-warn-return-any ./*.py) || exit 1; \
+	done
 
 # It shows what it finds and fails nothing: an advisory on somebody else's package is no fault of this tree. pip-audit has
 # an environment of its own, so that its dependencies do not mix with those that it looks up.

@@ -46,7 +46,7 @@ def common(draw: Draw) -> Draw:
     """Draw once and use the same noise at every step."""
 
     def first(source: NoiseSource, samples: int) -> Tensor:
-        drawn: dict[NoiseSource, Tensor] = first.__dict__
+        drawn: dict[Any, Tensor] = first.__dict__
         if source not in drawn:
             drawn.clear()
             drawn[source] = draw(source, samples)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from narrows import Attribution, Explainer
 from narrows.data import datasets
@@ -55,7 +54,7 @@ def main() -> None:
         explainer = Explainer.from_pretrained(options.model, method=method)
         batched = list(explainer(examples, "gold"))
         alone = [explainer(example, "gold") for example in examples]
-        explainer.model.to(torch.bfloat16)
+        explainer.model.bfloat16()
         half = list(explainer(examples, "gold"))
         found.append(
             {"method": method, "texts": len(examples), "alone": agree(batched, alone), "bfloat16": agree(batched, half)}

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -83,7 +84,7 @@ def tiny() -> LoadedModel:
     """A classifier of random weights with the tokenizer of the demo model."""
     torch.manual_seed(0)
     tokenizer = load_model("sentiment", "cpu").tokenizer
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes: Any = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     model = BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **sizes))
     return LoadedModel(model.eval(), tokenizer, "tiny", None)
 
@@ -96,7 +97,7 @@ def measure(data: Path, out: Path, texts: int, model: str, max_tokens: int | Non
     settings = ExplainSettings(max_tokens=max_tokens, prior="instance" if model == "tiny" else None)
     classifier = tiny() if model == "tiny" else load_model(model, "cpu")
     out.mkdir(parents=True, exist_ok=True)
-    figures = {"model": model, "max_tokens": max_tokens, "texts": texts}
+    figures: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "texts": texts}
     (out / FIGURES).write_text(json.dumps(figures) + "\n", encoding="utf-8")
     start, processor = time.monotonic(), time.process_time()
     manifest = explain_dataset(
@@ -208,7 +209,8 @@ def main() -> None:
     other.add_argument("folders", type=Path, nargs="+")
     other.add_argument("--out", type=Path, required=True)
     given = vars(parser.parse_args())
-    {"measure": measure, "plot": plot}[given.pop("command")](**given)
+    run: Any = {"measure": measure, "plot": plot}[given.pop("command")]
+    run(**given)
 
 
 if __name__ == "__main__":

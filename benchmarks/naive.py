@@ -60,7 +60,7 @@ def explain_naively(  # noqa: PLR0913 - the settings of the paper, spelled out
         adam = None
         for _ in range(steps):
             logits = model(**repeated).logits
-            adam = adam or torch.optim.Adam([alpha], lr=1.0)
+            adam = adam or torch.optim.Adam([alpha], lr=1.0)  # type: ignore[arg-type]
             loss = cross_entropy(logits, torch.full((samples,), target)) + beta * information.mean()
             adam.zero_grad()
             model.zero_grad()

@@ -118,10 +118,10 @@ def explain(reader: Reader, row: Row, method: str, prior: Prior, ablations: Abla
             scores = lasso(ablations, int(method.removeprefix("lasso:")))
         else:
             scores = by_unit(Explainer(reader.model, reader.tokenizer, method, prior), row)
-    passes, seconds = spent.forward_equivalents, spent.seconds
+    costs: dict[str, float | None] = {"forward_equivalents": spent.forward_equivalents, "seconds": spent.seconds}
     if method.startswith("lasso:"):  # the ablations were run before
-        passes, seconds = float(method.removeprefix("lasso:")), None
-    return {"forward_equivalents": passes, "seconds": seconds, **assess(reader, row, scores, ablations)}
+        costs = {"forward_equivalents": float(method.removeprefix("lasso:")), "seconds": None}
+    return {**costs, **assess(reader, row, scores, ablations)}
 
 
 def load_ablations(reader: Reader, rows: Sequence[Row], path: Path, count: int) -> dict[str, Ablations]:

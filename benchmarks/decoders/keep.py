@@ -75,7 +75,7 @@ class Reader:
         for done, (place, logits) in enumerate(self.logits(texts), start=1):
             prompt, answer, distractor = told[place]
             p = logits.softmax(dim=-1)
-            found = {"answer_id": answer, "distractor_id": distractor, "predicted_id": int(logits.argmax())}
+            found: Row = {"answer_id": answer, "distractor_id": distractor, "predicted_id": int(logits.argmax())}
             found |= {"p": float(p[answer]), "p_distractor": float(p[distractor])}
             rows[place] = asdict(prompt) | found
             if done % 200 == 0:

@@ -33,6 +33,7 @@ from narrows import Attribution, Contrast, Explainer, NarrowsError, Prior, estim
 from narrows.evaluation import cost
 from narrows.evaluation.degradation import degrade
 from narrows.models.text import reader as questioning
+from narrows.models.text.removal import Removal
 from narrows.models.variants import resolve
 
 PRIOR_TEXTS, PRIOR_WORDS = 200, 60
@@ -89,7 +90,7 @@ def ranks(row: Row, attribution: Attribution) -> dict[str, Any]:
 
 
 def curves(
-    explainer: Explainer, rows: Sequence[Row], found: Sequence[Attribution], removals: Sequence[str]
+    explainer: Explainer, rows: Sequence[Row], found: Sequence[Attribution], removals: Sequence[Removal]
 ) -> list[dict[str, dict[str, list[float]]]]:
     """Remove tokens by each ranking: p(target) by way of removal, most and least relevant first.
 
@@ -116,7 +117,7 @@ def curves(
     return made
 
 
-def measure(explainer: Explainer, rows: Sequence[Row], removals: Sequence[str]) -> Iterator[dict[str, Any]]:
+def measure(explainer: Explainer, rows: Sequence[Row], removals: Sequence[Removal]) -> Iterator[dict[str, Any]]:
     """Explain prompts together, and yield what is measured of each; the cost is their mean.
 
     Args:

@@ -111,8 +111,8 @@ def table(title: str, by_method: dict[str, list[Line]], columns: dict[str, Measu
             others = [columns[main](line) for line in by_method[against]]
             cells.append("" if method == against else difference(values[main], others))
         rows.append([f"`{method}`", *cells])
-    lines = [f"### {title}, {len(measured)} texts", "", _row(head), _row(["---"] * len(head)), *map(_row, rows)]
-    return "\n".join(lines) + "\n"
+    written = [f"### {title}, {len(measured)} texts", "", _row(head), _row(["---"] * len(head)), *map(_row, rows)]
+    return "\n".join(written) + "\n"
 
 
 COSTS = {"forward_equivalents": 1, "seconds": 2}  # column: digits

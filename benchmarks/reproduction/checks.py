@@ -19,6 +19,8 @@ from narrows.evaluation.metrics import drop
 from narrows.evaluation.rationales import agreement, read_eraser
 from narrows.evaluation.sanity import cascade, seed_stability
 from narrows.evaluation.statistics import bootstrap_interval, mean_defined
+from narrows.models.heads.goals import OneOf
+from narrows.models.heads.task import Question
 from narrows.models.text.encoding import encode
 
 # Texts that are short enough for a search, whose cost grows with the cube of the length.
@@ -90,10 +92,11 @@ def ceiling(data: Path, dataset: str, count: int) -> dict[str, Any]:
         explainer = Explainer.from_pretrained(MODELS[dataset], method)
         made[method] = explainer(texts, "gold")
     model, tokenizer = explainer.model, explainer.tokenizer
-    encodings = [encode(tokenizer, text, None) for text in texts]
+    questions = [Question(text, encode(tokenizer, text, None), None) for text in texts]
     targets = [list(one.probabilities).index(one.target) for one in made["fast"]]
+    encodings = [question.encoding for question in questions]
     drops = np.array([each.drop for each in find_worst_removals(model, tokenizer, encodings, targets, BEAM)])
-    removed = partial(degrade, model, tokenizer, encodings, targets=targets)
+    removed = partial(degrade, model, tokenizer, questions, goals=[OneOf(target) for target in targets])
     reached = {
         method: float(drop(removed([one.ranking for one in found]).morf).mean()) for method, found in made.items()
     }
