@@ -18,6 +18,7 @@ from narrows.bottleneck.sinks import FEWEST, OUTLIER, PART, Run, Sinks, find_sin
 from narrows.models.corpus import sinks_of
 from narrows.models.cut.network import Network
 from narrows.models.cut.view import borrowed
+from narrows.models.text.removal import neutral_token
 from planted_sink import TEXTS, planted_sink
 
 LAYERS = 6
@@ -145,7 +146,9 @@ def test_the_word_that_decides_comes_first_whatever_the_sink(sunk: tiny.Classifi
         assert found.tokens[ranked[0]] == "!", found
 
 
-def test_tokens_that_are_held_open_are_measured_by_leaving_them_out(sunk: tiny.Classifier) -> None:
+def test_a_sink_is_measured_with_a_space_in_its_place_and_what_is_read_at_by_leaving_it_out(
+    sunk: tiny.Classifier,
+) -> None:
     model, tokenizer = sunk
     (found,) = Explainer(model, tokenizer, prior=estimate_prior(model, tokenizer, TEXTS))([TEXTS[0]], target="y")
 
@@ -156,7 +159,10 @@ def test_tokens_that_are_held_open_are_measured_by_leaving_them_out(sunk: tiny.C
         return float(np.log2(p) - np.log2(1 - p))
 
     ids = tokenizer(TEXTS[0], return_tensors="pt").input_ids
-    for place, left in ((0, ids[:, 1:]), (ids.shape[1] - 1, ids[:, :-1])):
+    filled = ids.clone()
+    filled[0, 0] = neutral_token(tokenizer)
+    assert filled[0, 0] != ids[0, 0]
+    for place, left in ((0, filled), (ids.shape[1] - 1, ids[:, :-1])):
         assert found.scores[place] == pytest.approx(log_odds(ids) - log_odds(left), abs=1e-3)
 
 

@@ -21,6 +21,7 @@ from narrows.methods.cut_model import Layer
 from narrows.methods.method import Batch, Names, Site, average
 from narrows.methods.settings import check_settings
 from narrows.models.heads.task import Variant
+from narrows.models.text.removal import Removal, has_neutral_token
 from narrows.models.variants import odds_of_target, removable, run_variants, without
 
 DEPTHS = (0, 3 / 6, 5 / 6)  # of the blocks; at least the first
@@ -192,9 +193,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Tokens that are held open on the path, and what each does if it is left out alone; all are (batch, tokens)."""
+    """Tokens that are held open on the path, and what each does if it alone is taken out; all are (batch, tokens)."""
 
-    tokens: Tensor  # True where a token was left out
+    tokens: Tensor  # True where a token was taken out
     evidence: Tensor  # bits of log-odds that the target loses without it
     log_p: Tensor  # bits of log2 p(target) that it loses
 
@@ -207,7 +208,12 @@ class LeftOut:
 
 
 def leave_out(batch: Batch, sites: Sequence[Site]) -> LeftOut | None:
-    """Leave out each token of a text that is held open at every site, and may be removed: one pass for each."""
+    """Take each token out that is held open at every site, and may be removed: one pass for each.
+
+    What is read at is deleted. In the place of a sink a token stands that says nothing: without any, the next token
+    would become the sink, and its word would be lost too.
+    """
+    fills: Removal = "replace" if has_neutral_token(batch.tokenizer) else "delete"
     held = batch.content & ~torch.stack([site.narrowed for site in sites]).any(dim=0)
     task, rows, places, variants = batch.cut.task, list[int](), list[int](), list[Variant]()
     for row, asked in enumerate(zip(batch.questions, batch.goals, strict=True)):
@@ -215,7 +221,8 @@ def leave_out(batch: Batch, sites: Sequence[Site]) -> LeftOut | None:
             if held[row, place]:
                 rows.append(row)
                 places.append(place)
-                variants.append(without(task, batch.tokenizer, asked, [place], "delete"))
+                removal = "delete" if batch.read[row, place] else fills
+                variants.append(without(task, batch.tokenizer, asked, [place], removal))
     if not variants:
         return None
     odds = torch.from_numpy(run_variants(batch.model, batch.tokenizer, task, variants, odds_of_target))

@@ -27,20 +27,25 @@ def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
 
 def neutral_token(tokenizer: PreTrainedTokenizerBase) -> int:
     """Choose the token that stands for removed ones: a lone space, else the unknown token, else padding."""
-    ends = (tokenizer.eos_token_id, tokenizer.bos_token_id)
-    found = next((token for token in _neutral_tokens(tokenizer) if token is not None and token not in ends), None)
+    found = next(_neutral_tokens(tokenizer), None)
     if found is None:
         raise ModelError("the tokenizer has no neutral token: remove tokens by 'delete' or 'attention'")
     return found
 
 
-def _neutral_tokens(tokenizer: PreTrainedTokenizerBase) -> Iterator[int | None]:
-    """Yield candidates, the best first."""
+def has_neutral_token(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Tell whether there is a token that can stand for removed ones."""
+    return next(_neutral_tokens(tokenizer), None) is not None
+
+
+def _neutral_tokens(tokenizer: PreTrainedTokenizerBase) -> Iterator[int]:
+    """Yield candidates, the best first; never one that begins or ends texts."""
+    ends = (tokenizer.eos_token_id, tokenizer.bos_token_id, None)
     for spelled in SPACES:
         token: Any = tokenizer.convert_tokens_to_ids(spelled)
-        if token is not None and not str(tokenizer.decode([token])).strip():
+        if token not in ends and not str(tokenizer.decode([token])).strip():
             yield token
-    yield from (tokenizer.unk_token_id, tokenizer.pad_token_id)
+    yield from (token for token in (tokenizer.unk_token_id, tokenizer.pad_token_id) if token not in ends)
 
 
 def remove(
