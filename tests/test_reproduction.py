@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from experiments import MODELS, experiments
+from experiments import MODELS, experiments, experiments_of_the_paper
 from write_up import fill, pages, read, short_table
 
 from narrows.data import datasets
@@ -15,13 +15,14 @@ from narrows.methods import find_method, split_methods
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "benchmarks" / "reproduction"
 LISTED = experiments(Path("data"), Path("runs"), 50)
+EVERY = LISTED + experiments_of_the_paper(Path("data"), Path("models"), Path("runs"), 50)
 
 
 def option(words: tuple[str, ...], name: str) -> str:
     return words[words.index(f"--{name}") + 1]
 
 
-@pytest.mark.parametrize("words", [experiment.words for experiment in LISTED], ids=lambda words: " ".join(words[1:4]))
+@pytest.mark.parametrize("words", [experiment.words for experiment in EVERY], ids=lambda words: " ".join(words[1:4]))
 def test_an_experiment_can_be_run(words: tuple[str, ...]) -> None:
     assert words[:2] == ("narrows", "evaluate") or words[:2] == ("narrows", "sweep")
     assert option(words, "dataset") in datasets.DATASETS

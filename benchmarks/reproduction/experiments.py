@@ -1,9 +1,10 @@
-"""The experiments of the paper on the demo models, as commands of ``narrows``: what is run is what is written down."""
+"""The experiments on the demo models and on models of 12 blocks, as commands of ``narrows``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 OLD_ADAM = "paper:adam_eps=1e-16"  # the optimiser of earlier versions
@@ -24,6 +25,10 @@ MODELS = {
     "rte": "rte",
     "sst2": "sentiment",  # not in the paper
 }
+# On the base of 12 blocks: the model of each data set that `training.py` makes, and what the paper ran.
+TWELVE = {name: "mnli" if name.startswith("mnli") else name for name in MODELS}
+PUBLISHED = ("random", "fast", "best", "paper", "paper:prior=instance", "released", "ig", "lime")
+PUBLISHED_FOR = {"rte": ("paper:layer=10:beta=1e-4",)}  # on the others layer 9, beta 1e-5: what `paper` is
 IMDB_TOKENS = 96  # reviews are cut where the demo model was trained
 # Before the name of a data set, what a folder or a file of results has of it; nothing: the table.
 FEW, LAYERS, BETAS, RATES, PREDICTED, MASKED = "few-", "layers-", "beta-", "rates-", "predicted-", "mask-"
@@ -39,7 +44,7 @@ class Experiment:
 
 
 def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
-    """List the commands, the most important first.
+    """List the commands on the demo models, the most important first.
 
     Args:
         data: Folder with the published files.
@@ -47,15 +52,7 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
         limit: Texts per data set.
     """
     few, swept = max(2, round(FEW_SHARE * limit)), max(2, round(SWEPT_SHARE * limit))
-
-    def command(what: str, prefix: str, names: Iterable[str], count: int, *options: str) -> list[Experiment]:
-        found = []
-        for name in names:
-            words = ["narrows", *what.split(), "--dataset", name, "--data-dir", str(data), "--model", MODELS[name]]
-            words += ["--limit", str(count), *options, "--out", str(runs / f"{prefix}{name}")]
-            words += ["--max-tokens", str(IMDB_TOKENS)] if name == "imdb" else []
-            found.append(Experiment(f"{prefix}{name}", tuple(words)))
-        return found
+    command = partial(_commands, data, runs, MODELS)
 
     def compare(prefix: str, count: int, methods: Iterable[str], *options: str) -> list[Experiment]:
         return command("evaluate", prefix, MODELS, count, "--methods", ",".join(methods), *options)
@@ -69,3 +66,42 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
         *compare("", limit, (*COMPARED, "lime:removal=mask"), "--removal", "mask"),  # the attributions are there
         *compare(PREDICTED, limit, COMPARED, "--target", "predicted"),
     ]
+
+
+def experiments_of_the_paper(data: Path, models: Path, runs: Path, limit: int) -> list[Experiment]:
+    """List the commands on the models of 12 blocks: Table 1 first, then the layers and beta.
+
+    Args:
+        data: Folder with the published files.
+        models: Folder of the models that `training.py` made.
+        runs: Folder of the results.
+        limit: Texts per data set; two fifths of them for IMDB's layers, a fifth for other layers and betas.
+    """
+    found = {name: str(models / model) for name, model in TWELVE.items()}
+    command, most, some = partial(_commands, data, runs, found), max(2, 2 * limit // 5), max(2, limit // 5)
+    table: list[Experiment] = []
+    for name in TWELVE:
+        methods = ",".join((*PUBLISHED, *PUBLISHED_FOR.get(name, ())))
+        table += command("evaluate", "", [name], limit, "--methods", methods)
+    others = [name for name in TWELVE if name != "imdb"]
+    return [
+        *table,
+        *command("sweep layers", LAYERS, ["imdb"], most, "--method", "paper:samples=2"),
+        *command("sweep layers", LAYERS, others, some, "--method", "paper:samples=2"),
+        *command("sweep beta", BETAS, ("mnli_matched", "rte"), some, "--method", "paper:samples=2"),
+        *command("sweep layers", RATES, ["imdb"], max(2, some // 5), "--method", "complete:points=20:draws=4"),
+    ]
+
+
+def _commands(
+    data: Path, runs: Path, models: Mapping[str, str], what: str, prefix: str, names: Iterable[str], count: int,
+    *options: str,
+) -> list[Experiment]:  # fmt: skip
+    """List a command for each of some data sets."""
+    found = []
+    for name in names:
+        words = ["narrows", *what.split(), "--dataset", name, "--data-dir", str(data), "--model", models[name]]
+        words += ["--limit", str(count), *options, "--out", str(runs / f"{prefix}{name}")]
+        words += ["--max-tokens", str(IMDB_TOKENS)] if name == "imdb" else []
+        found.append(Experiment(f"{prefix}{name}", tuple(words)))
+    return found

@@ -1,6 +1,7 @@
 """Run the paper's experiments on the demo models, keep their summaries, and write docs/reproduction.md and others.
 
     python benchmarks/reproduction/run.py --data DIR --limit 500 --runs runs --results results --out docs
+    python benchmarks/reproduction/run.py --data DIR --limit 500 --runs runs12 --blocks 12  # Table 1 and the figures
     python benchmarks/reproduction/run.py --write-up  # runs nothing: docs/ and README.md from the committed results
 
 Interrupted or finished, the same line resumes. The pages are made from the results alone: one summary per run.
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from experiments import Experiment, experiments
+from base import make_base
+from experiments import Experiment, experiments, experiments_of_the_paper
+from training import MODELS, RECIPES, train
 from write_up import write_up
 
 HERE = Path(__file__).parent
@@ -30,14 +34,30 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("out/reproduction/runs"), help="folder of the runs")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the summaries")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the pages")
+    parser.add_argument("--blocks", type=int, choices=(6, 12), default=6, help="6: the demo models; 12: as the paper")
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder of the models of 12 blocks")
+    parser.add_argument("--base", type=Path, default=Path("out/reproduction/base"), help="their base; made if missing")
     parser.add_argument("--write-up", action="store_true", help="run nothing, write the pages")
     options = parser.parse_args()
     if not options.write_up:
         if options.data is None:
             parser.error("say where the data is: --data DIR")
+        if options.blocks == 12:
+            run_on_twelve(options)
+            return
         run_all(experiments(options.data, options.runs, options.limit), options.runs, options.results)
         check_and_draw(options.data, options.limit, options.results, options.out)
     print(*write_up(options.results, options.out), sep="\n")
+
+
+def run_on_twelve(options: argparse.Namespace) -> None:
+    """Make the base, train what is not there, and run the paper's experiments."""
+    if not (options.base / "config.json").is_file():
+        make_base(options.base)
+    os.environ["NARROWS_BASE"] = str(options.base)
+    train(list(RECIPES), options.data, options.models)
+    listed = experiments_of_the_paper(options.data, options.models, options.runs, options.limit)
+    run_all(listed, options.runs, options.results / "twelve")
 
 
 def run_all(listed: list[Experiment], runs: Path, results: Path) -> None:

@@ -13,6 +13,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 MODELS = Path(__file__).parent / "models"
@@ -40,6 +41,15 @@ def command(name: str, data: Path, out: Path, limit: int | None = None) -> list[
     return words + (["--limit", str(limit)] if limit else [])
 
 
+def train(names: Sequence[str], data: Path, out: Path, limit: int | None = None) -> None:
+    """Train those of the models that are not there yet, each in a process of its own."""
+    for name in names:
+        if not (out / name / "card.json").is_file():
+            words = command(name, data, out, limit)
+            print(shlex.join(words), flush=True)
+            subprocess.run([sys.executable, "-m", *words], check=True)
+
+
 def main() -> None:
     """Train the models that are not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -49,15 +59,8 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--limit", type=int, help="rows of each data set")
     options = parser.parse_args()
-    for name in options.models:
-        words = command(name, options.data, options.out, options.limit)
-        if (options.out / name / "card.json").exists():
-            print(f"{name}: there", flush=True)
-            continue
-        print(shlex.join(words), flush=True)
-        subprocess.run(
-            [sys.executable, "-m", *words], check=True, env={**os.environ, "NARROWS_BASE": str(options.base)}
-        )
+    os.environ["NARROWS_BASE"] = str(options.base)
+    train(options.models, options.data, options.out, options.limit)
 
 
 if __name__ == "__main__":
