@@ -61,7 +61,9 @@ class Evidence:
     interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
     prior: Annotated[str | None, "File of a prior, or 'instance'; none: that of the model."] = None
-    leave_out: Annotated[bool, "Of decoders, leave out sinks and what is read at, unless scores add up."] = True
+    leave_out: Annotated[
+        bool, "Of decoders, measure sinks and what is read at by removing each, unless all adds up."
+    ] = True
     features: Annotated[bool, "Keep the map of every feature of a token too; needs one iteration."] = False
     seed: Annotated[int, "Seed of the noise of the rate curve."] = 0
 
@@ -96,7 +98,7 @@ class Evidence:
 
     @property
     def leaves_out(self) -> bool:
-        """Whether tokens that are held open are measured by leaving them out: not where scores are to add up."""
+        """Whether tokens that are held open are measured by taking them out: not where scores are to add up."""
         return self.leave_out and not self.additive
 
     @property
