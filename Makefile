@@ -82,11 +82,11 @@ bench: $(VENV)/.installed-dev  ## measure speed against the naive implementation
 	$(BIN)/python benchmarks/measure.py
 	@$(BIN)/python benchmarks/table.py
 
-# make reproduce DATA=DIR LIMIT=50; interrupted or finished, the same line resumes. The pages go to out/, not to docs/.
-LIMIT ?= 50
+# make reproduce DATA=DIR LIMIT=20; interrupted or finished, the same line resumes. The pages go to out/, not to docs/.
+LIMIT ?= 20
 OUT ?= out/reproduction
-reproduce: $(VENV)/.installed-dev  ## the paper's experiments: DATA=DIR [LIMIT=50] [OUT=DIR]
-	@test -n "$(DATA)" || { echo "say where the data is: make reproduce DATA=DIR [LIMIT=50]" >&2; exit 2; }
+reproduce: $(VENV)/.installed-dev  ## the paper's experiments: DATA=DIR [LIMIT=20] [OUT=DIR]
+	@test -n "$(DATA)" || { echo "say where the data is: make reproduce DATA=DIR [LIMIT=20]" >&2; exit 2; }
 	$(BIN)/python benchmarks/reproduction/run.py --data "$(DATA)" --limit $(LIMIT) \
 		--runs "$(OUT)/runs" --results "$(OUT)/results" --out "$(OUT)"
 

@@ -175,7 +175,7 @@ def workloads(options: argparse.Namespace) -> Iterator[tuple[str, Workload]]:
     """
     dtype = getattr(torch, options.dtype)
     if options.dataset:
-        work = Workload.real(options.dataset, options.texts, options.data_dir)
+        work = Workload.real(options.dataset, options.texts, options.data_dir, options.model)
         work.classifier.model.to(dtype)
         yield f"{options.dataset}, {work.tokens:.0f} tokens on average", work
         return
@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--dataset", choices=REAL, help="a demo model and real texts in place of random ones")
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--model", help="another model for the texts of --dataset, as narrows takes it")
     parser.add_argument("--texts", type=int, default=2, help="that a method gets together; the naive one gets one")
     parser.add_argument("--methods", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--rounds", type=int, default=1)

@@ -75,18 +75,19 @@ class Workload:
         return cls(classifier, examples)
 
     @classmethod
-    def real(cls, dataset: str, texts: int, data: Path) -> Workload:
-        """Take a demo model and texts of its own data set.
+    def real(cls, dataset: str, texts: int, data: Path, model: str | None = None) -> Workload:
+        """Take a model with a prior and texts of its own data set.
 
         Args:
             dataset: A key of REAL.
             texts: How many, drawn at random.
             data: Folder with the published files.
+            model: As narrows takes it; None = the demo model.
 
         Returns:
             The workload.
         """
-        classifier = load_model(REAL[dataset])
+        classifier = load_model(model or REAL[dataset])
         return cls(classifier, list(datasets.load(dataset, None, data, texts)))
 
     @property

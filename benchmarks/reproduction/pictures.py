@@ -23,21 +23,22 @@ PAIR: Any = {
     "text": "A tired nurse sleeps on a bench outside the hospital.",
     "text_pair": "The nurse is wide awake.",
 }
-SHOWN = {"imdb": ("sentiment", REVIEW), "mnli": ("nli", PAIR)}
+SHOWN = {"imdb": REVIEW, "mnli": PAIR}
 COLOURS = 96  # of a picture: enough for its shades, and a fraction of the bytes
 
 
-def draw_all(out: Path) -> dict[str, Any]:
-    """Draw the pictures, and return the bits that they show."""
+def draw_all(models: Path, out: Path) -> dict[str, Any]:
+    """Draw the pictures with the models of two data sets, and return the bits that they show."""
     facts: dict[str, Any] = {}
-    for name, (model, item) in SHOWN.items():
-        explainer = Explainer.from_pretrained(model, method="information")
+    for name, item in SHOWN.items():
+        explainer = Explainer.from_pretrained(str(models / name), method="information")
         layers = explainer.across_layers(item)
         rows = [f"layer {one.layers[0]}" for one in layers if one.layers]
         save_png(plot_series(layers.to_dicts(), rows, "layer"), out / f"figure_3_layers_{name}.png")
         found = explainer(item)
         facts[name] = {"before": found.trace[0].information, "after": float(found.scores.sum())}
-    series = {beta: Explainer.from_pretrained("sentiment", f"paper:beta={beta}")(REVIEW) for beta in BETAS.split(",")}
+    reviewer = str(models / "imdb")
+    series = {beta: Explainer.from_pretrained(reviewer, f"paper:beta={beta}")(REVIEW) for beta in BETAS.split(",")}
     drawn = [one.to_dict() for one in series.values()]
     save_png(plot_series(drawn, list(series), "beta"), out / "figure_5_beta.png")
     facts["beta"] = {beta: float(one.scores.sum()) for beta, one in series.items()}

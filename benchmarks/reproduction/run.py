@@ -1,7 +1,7 @@
-"""Run the paper's experiments on the demo models, keep their summaries, and write docs/reproduction.md and others.
+"""Run the paper's experiments, keep their summaries, and write docs/reproduction.md and docs/faithfulness.md.
 
-    python benchmarks/reproduction/run.py --data DIR --limit 500 --runs runs --results results --out docs
-    python benchmarks/reproduction/run.py --data DIR --limit 500 --runs runs12 --blocks 12  # Table 1 and the figures
+    python benchmarks/reproduction/run.py --data DIR --limit 500             # Table 1 and the figures, on 12 blocks
+    python benchmarks/reproduction/run.py --data DIR --limit 500 --blocks 6  # all methods on the demo models
     python benchmarks/reproduction/run.py --write-up  # runs nothing: docs/ and README.md from the committed results
 
 Interrupted or finished, the same line resumes. The pages are made from the results alone: one summary per run.
@@ -20,10 +20,11 @@ from pathlib import Path
 from base import make_base
 from experiments import Experiment, experiments, experiments_of_the_paper
 from training import MODELS, RECIPES, train
-from write_up import write_up
+from write_up import TWELVE, write_up
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+TIMED = ("narrows, the same settings", "LIME, 100 samples", "IG, 10 steps", "narrows, fast", "narrows, best")
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("out/reproduction/runs"), help="folder of the runs")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the summaries")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the pages")
-    parser.add_argument("--blocks", type=int, choices=(6, 12), default=6, help="6: the demo models; 12: as the paper")
+    parser.add_argument("--blocks", type=int, choices=(6, 12), default=12, help="6: the demo models; 12: as the paper")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of the models of 12 blocks")
     parser.add_argument("--base", type=Path, default=Path("out/reproduction/base"), help="their base; made if missing")
     parser.add_argument("--write-up", action="store_true", help="run nothing, write the pages")
@@ -42,22 +43,34 @@ def main() -> None:
     if not options.write_up:
         if options.data is None:
             parser.error("say where the data is: --data DIR")
-        if options.blocks == 12:
-            run_on_twelve(options)
-            return
-        run_all(experiments(options.data, options.runs, options.limit), options.runs, options.results)
-        check_and_draw(options.data, options.limit, options.results, options.out)
-    print(*write_up(options.results, options.out), sep="\n")
+        run_on_twelve(options) if options.blocks == 12 else run_on_six(options)
+    print(*write_up(options.results, options.out, options.models), sep="\n")
+
+
+def run_on_six(options: argparse.Namespace) -> None:
+    """Compare all methods on the demo models, and check them in other ways."""
+    from checks import check_all
+
+    run_all(experiments(options.data, options.runs, options.limit), options.runs, options.results)
+    check_all(options.data, options.results / "checks", options.limit)
 
 
 def run_on_twelve(options: argparse.Namespace) -> None:
-    """Make the base, train what is not there, and run the paper's experiments."""
+    """Make the base, train what is not there, run the paper's experiments, time them, and draw single texts."""
+    from pictures import draw_all
+
     if not (options.base / "config.json").is_file():
         make_base(options.base)
     os.environ["NARROWS_BASE"] = str(options.base)
     train(list(RECIPES), options.data, options.models)
-    listed = experiments_of_the_paper(options.data, options.models, options.runs, options.limit)
-    run_all(listed, options.runs, options.results / "twelve")
+    runs, results, figures = options.runs / TWELVE, options.results / TWELVE, options.out / "reproduction"
+    run_all(experiments_of_the_paper(options.data, options.models, runs, options.limit), runs, results)
+    words = ["--dataset", "imdb", "--data-dir", str(options.data), "--model", str(options.models / "imdb")]
+    words += ["--texts", "4", "--rounds", "3", "--methods", *TIMED, "--out", str(results / "timing.json")]
+    if not (results / "timing.json").is_file():
+        subprocess.run([sys.executable, str(HERE.parent / "measure.py"), *words], check=True)
+    figures.mkdir(parents=True, exist_ok=True)
+    (results / "pictures.json").write_text(json.dumps(draw_all(options.models, figures), indent=1) + "\n")
 
 
 def run_all(listed: list[Experiment], runs: Path, results: Path) -> None:
@@ -84,16 +97,6 @@ def keep(run: Path, results: Path) -> None:
             same = row == {key: value for key, value in known.items() if key != "commit"}
             row["commit"] = known["commit"] if same else commit  # type: ignore[typeddict-unknown-key]
         path.write_text(json.dumps({**summary, "versions": found.manifest["versions"]}, indent=1) + "\n")
-
-
-def check_and_draw(data: Path, limit: int, results: Path, out: Path) -> None:
-    """Run the other checks, and draw single texts."""
-    from checks import check_all
-    from pictures import draw_all
-
-    check_all(data, results / "checks", limit)
-    (out / "reproduction").mkdir(parents=True, exist_ok=True)
-    (results / "pictures.json").write_text(json.dumps(draw_all(out / "reproduction"), indent=1) + "\n")
 
 
 if __name__ == "__main__":
