@@ -86,7 +86,7 @@ def assert_same(one: Attribution, other: Attribution) -> None:
 
 
 def test_every_field_but_the_features_is_saved() -> None:
-    assert {field.name for field in fields(Attribution)} == {*SAVED, "scores", "places", "features"}
+    assert {field.name for field in fields(Attribution)} == {*SAVED, "scores", "places", "check", "features"}
 
 
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])

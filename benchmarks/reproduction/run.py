@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from base import make_base
+from base import FOLDER, make_base
 from experiments import Experiment, experiments, experiments_of_the_paper
 from training import MODELS, RECIPES, train
 from write_up import TWELVE, write_up
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of the pages")
     parser.add_argument("--blocks", type=int, choices=(6, 12), default=12, help="6: the demo models; 12: as the paper")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of the models of 12 blocks")
-    parser.add_argument("--base", type=Path, default=Path("out/reproduction/base"), help="their base; made if missing")
+    parser.add_argument("--base", type=Path, default=FOLDER, help="their base; made if missing")
     parser.add_argument("--write-up", action="store_true", help="run nothing, write the pages")
     options = parser.parse_args()
     if not options.write_up:

@@ -3,7 +3,7 @@
 Only matrices of low rank in the attention, pooler and classifier are trained, so that a model is under 1 MB and can
 stand in models/: nobody has to train for an hour before anything is measured. A killed run resumes.
 
-    python benchmarks/reproduction/training.py --data DIR --base out/reproduction/base
+    python benchmarks/reproduction/training.py --data DIR --base out/reproduction/e5-small-english
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from base import FOLDER
 
 MODELS = Path(__file__).parent / "models"
 EVERY = (
@@ -54,7 +56,7 @@ def main() -> None:
     """Train the models that are not there yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the published files")
-    parser.add_argument("--base", type=Path, default=Path("out/reproduction/base"), help="folder that base.py wrote")
+    parser.add_argument("--base", type=Path, default=FOLDER, help="folder that base.py wrote")
     parser.add_argument("--out", type=Path, default=MODELS, help="folder of the models")
     parser.add_argument("--models", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--limit", type=int, help="rows of each data set")

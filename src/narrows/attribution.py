@@ -14,6 +14,7 @@ from rich.text import Text
 from narrows import __version__
 from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
 from narrows.data import maps
+from narrows.data.check import Check
 from narrows.data.checking import misfit
 from narrows.data.output import written_whole
 from narrows.data.saved import read_saved, write_saved
@@ -78,6 +79,7 @@ class Attribution:
         id: What the user's data calls the text: its column ``id`` or ``idx``, or the index of its data frame.
         gold: The label that came with the text, or None.
         places: Where the units are that were explained as one, (segment, start, end) each; None = each token is one.
+        check: What the model says without the parts of the text that are ranked first; None unless it was asked.
         features: (tokens, hidden), float16, in the unit of the scores, which they add up to; None unless the method was
             asked for them. They are not part of the saved form.
 
@@ -108,6 +110,7 @@ class Attribution:
     id: str | int | None = None
     gold: str | None = None
     places: tuple[Place, ...] | None = None
+    check: Check | None = None
     features: "NDArray[np.float16] | None" = None
 
     def __post_init__(self) -> None:
@@ -209,6 +212,7 @@ class Attribution:
         saved |= {"tokens": tokens, "words": make_words(self.text, self.text_pair, tokens)}
         saved |= {"layers": None if self.layers is None else list(self.layers), "trace": trace_dicts(self.trace)}
         saved |= {"units": None if self.places is None else unit_dicts(self.units)}
+        saved |= {"check": None if self.check is None else self.check.to_dict()}
         saved |= {"probabilities": dict(self.probabilities), "record": dict(self.record)}
         return {name: saved[name] for name in AttributionDict.__annotations__ if name in saved} | {  # type: ignore[return-value]
             "narrows_version": __version__
@@ -250,6 +254,7 @@ class Attribution:
                 trace=tuple(TracePoint(**point) for point in saved["trace"]),
                 record=dict(saved["record"]),
                 places=saved_places(saved),
+                check=None if saved.get("check") is None else Check.from_dict(saved["check"]),
             )
         except InputError:
             raise

@@ -11,13 +11,12 @@ A text that cannot be read or explained is an error in its place, and costs no o
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution, Attributions, Result
-from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
+from narrows.bottleneck.prior import PRIORS, AnyPrior
 from narrows.data.example import Item, known_of
 from narrows.data.source import class_names, rows_of
 from narrows.data.units import UnitOf
@@ -35,12 +34,13 @@ from narrows.errors import (
 )
 from narrows.generation import GenerationAttribution
 from narrows.methods.batches import Tick, explain_in_batches
-from narrows.methods.cut_model import CutModel
+from narrows.methods.cut_model import CutModel, PriorChoice, choose_prior
 from narrows.methods.method import Method
 from narrows.methods.registry import changed, find_method, spec
 from narrows.methods.response import Response, explain_response, write_response
 from narrows.methods.settings import settings_of
-from narrows.models.cut.blocks import identify, text_config, unwrapped
+from narrows.models.check import checked
+from narrows.models.cut.blocks import text_config, unwrapped
 from narrows.models.cut.network import Network
 from narrows.models.heads.names import TaskName
 from narrows.models.heads.target import Target, as_plain, list_targets
@@ -53,8 +53,6 @@ from narrows.models.text.reader import Asked, Reader, Request, list_requests, sa
 
 if TYPE_CHECKING:
     from transformers import Pipeline
-
-PriorChoice = AnyPrior | str | Path | None
 
 WINDOW = 4  # batches of a stream that are sorted by length together, and come out together; a list is one window
 
@@ -124,7 +122,7 @@ class Explainer:
         self._reader = Reader(model, tokenizer, limit, long_texts)
         name = text_config(model)._name_or_path or type(model).__name__
         network, task = Network.of(model), self._reader.task
-        self._cut = CutModel(network, tokenizer, task, self._choose_prior(prior), name)
+        self._cut = CutModel(network, tokenizer, task, choose_prior(prior, self.method, model), name)
         self._budget = TokenBudget.of(model) if max_tokens_per_batch is None else TokenBudget(max_tokens_per_batch)
 
     @classmethod
@@ -223,7 +221,7 @@ class Explainer:
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is an iterable of strings too
-        self, inputs: Item, target: Target = ..., *, unit_of: UnitOf = ...
+        self, inputs: Item, target: Target = ..., *, unit_of: UnitOf = ..., check: bool = ...
     ) -> Attribution: ...
 
     @overload
@@ -233,11 +231,19 @@ class Explainer:
         target: Target | Collection[Target] = ...,
         batch_size: int = ...,
         unit_of: UnitOf | Sequence[UnitOf] = ...,
+        *,
+        check: bool = ...,
     ) -> Attributions: ...
 
     @overload
     def __call__(
-        self, inputs: Iterable[Item], target: Target = ..., batch_size: int = ..., unit_of: UnitOf = ...
+        self,
+        inputs: Iterable[Item],
+        target: Target = ...,
+        batch_size: int = ...,
+        unit_of: UnitOf = ...,
+        *,
+        check: bool = ...,
     ) -> Iterator[Result]: ...
 
     def __call__(
@@ -247,6 +253,7 @@ class Explainer:
         batch_size: int = 32,
         unit_of: UnitOf | Sequence[UnitOf] = "token",
         per_token: bool = False,
+        check: bool = False,
     ) -> Attribution | Attributions | GenerationAttribution | Iterator[Result]:
         """Explain one text, a list, or a stream: one attribution, a list, or an iterator, in the order given.
 
@@ -267,6 +274,8 @@ class Explainer:
                 names for all, or a list of names or spans, one per text. Tokens outside of all spans are context:
                 never removed.
             per_token: Explain each token of the target, the response to one prompt, by itself: see `generate`.
+            check: Ask the model what it says without the words that the map ranks first: `Attribution.check`. That
+                takes up to 54 passes, and one for each word of a text of up to 64 words.
 
         Raises:
             InputError: If there is nothing to explain in the one text that is given.
@@ -276,24 +285,26 @@ class Explainer:
         """
         batch_size = count("batch_size", batch_size)
         if per_token:
-            if target is None or rows_of(inputs) is not None or unit_of != "token":
+            if target is None or rows_of(inputs) is not None or unit_of != "token" or check:
                 said = "per_token=True takes one prompt, and its response as target; generate() writes one"
-                raise InputError(f"{said}; single tokens have scores, so leave out unit_of")
+                raise InputError(f"{said}; single tokens have scores, so leave out unit_of and check")
             return self.generate(cast("Item", inputs), response=cast("Any", target), batch_size=batch_size)
         targets, rows, target = list_targets(target), rows_of(inputs), as_plain(target)
         if rows is None:
             if targets is not None and not self._reader.task.takes_ids:
                 raise InputError("one text takes one target, not a list of them")
-            request = Request(cast("Item", inputs), cast("Target", target), cast("UnitOf", unit_of))
+            request = Request(cast("Item", inputs), cast("Target", target), cast("UnitOf", unit_of), check)
             return next(strict(self.each([request], 1)))
         if targets is None:
             self._reader.check(cast("Target", target), class_names(inputs))
         if not isinstance(inputs, Sized):
             if targets is not None:
                 raise InputError("a list of targets needs a list of texts; a stream takes one target, or 'gold'")
-            return warned(placed(self.each(same_requests(rows, cast("Target", target), unit_of), batch_size)))
+            stream = same_requests(rows, cast("Target", target), unit_of, check)
+            return warned(placed(self.each(stream, batch_size)))
         items = list(rows)
-        requests = list_requests(items, [cast("Target", target)] * len(items) if targets is None else targets, unit_of)
+        wanted = [cast("Target", target)] * len(items) if targets is None else targets
+        requests = list_requests(items, wanted, unit_of, check)
         found = Attributions(placed(self.each(requests, batch_size, max(len(items), 1))))
         if failed := found.failures():
             warn(failed)
@@ -359,19 +370,6 @@ class Explainer:
         explained = strict(explain_in_batches(self._cut, self._budget, asked.questions, by_layer, 1))
         return Attributions(asked.merge(attributions) for attributions in zip(*explained, strict=True))
 
-    def _choose_prior(self, prior: PriorChoice) -> AnyPrior:
-        if prior is None:
-            if "prior" in settings_of(type(self.method)) and self.method.prior is None:  # type: ignore[attr-defined]
-                warn(
-                    "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
-                    "a corpus prior, made with 'narrows prior', gives better maps"
-                )
-            return PRIORS["instance"]
-        chosen = find_prior(prior)
-        if isinstance(chosen, Prior):
-            chosen.check_model(identify(self.model))
-        return chosen
-
     def each(
         self,
         requests: Iterable[Request | tuple[Item | NarrowsError, Target]],
@@ -397,4 +395,5 @@ class Explainer:
                 own = list(islice(finished, len(asked.questions)))
                 if error := next((found for found in own if isinstance(found, NarrowsError)), None):
                     error.row = known_of(asked.pieces.example)
-                yield error or asked.merge([found[0] for found in own if not isinstance(found, NarrowsError)])
+                merged = error or asked.merge([found[0] for found in own if not isinstance(found, NarrowsError)])
+                yield checked(self.model, self.tokenizer, asked, merged) if asked.check else merged

@@ -67,6 +67,26 @@ def test_json_is_one_object_of_the_documented_form_and_nothing_else(run: Runner,
     assert Attribution.from_dict(saved).to_dict() == saved
 
 
+def test_a_single_text_is_checked_unless_that_is_not_wanted(run: Runner, options: list[object], tmp_path: Path) -> None:
+    page = tmp_path / "map.html"
+    shown = run("explain", "A very good film!", "--html", page, *options)
+    assert (shown.code, "Without '" in shown.out, "Without &#39;" in page.read_text()) == (0, True, True)
+    assert json.loads(run("explain", "A very good film!", "--json", *options).out)["check"]["unit_of"] == "word"
+    assert json.loads(run("explain", "A very good film!", "--json", "--no-check", *options).out)["check"] is None
+    assert_one_line(run("explain", "A film", "--check", "--layer", "all", *options), "leave out --unit-of and --check")
+
+
+def test_texts_of_a_file_are_checked_if_that_is_wanted(run: Runner, options: list[object], tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a good film\nbad acting\n")
+    for name in ("maps.jsonl", "maps.parquet"):
+        asked = ["explain", "--file", texts, "--out", tmp_path / name, *options]
+        assert run(*asked).code == 0
+        assert [found["check"] for found in read_maps(tmp_path / name)] == [None, None]
+        assert run(*asked, "--check").code == 0
+        assert [len(found["check"]["without"]) for found in read_maps(tmp_path / name)] == [3, 2]  # type: ignore[index]
+
+
 def test_json_is_utf_8_whatever_the_console(run: Runner, options: list[object], model: Path) -> None:
     words = [sys.executable, "-m", "narrows", "explain", "bön film", "--json", "--method", "random", *options]
     done = subprocess.run(

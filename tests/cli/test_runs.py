@@ -59,6 +59,17 @@ def test_a_run_is_made_inspected_and_resumed(run: Runner, options: list[Any], tm
     assert "1 x " in looked.out and "text is empty" in looked.out
 
 
+def test_a_run_is_checked_if_that_is_wanted(run: Runner, options: list[Any], tmp_path: Path) -> None:
+    assert run(*options, "--check", "--out", tmp_path / "out").code == 0
+    found = list(read_run(tmp_path / "out"))
+    assert found
+    for one in found:
+        assert one.check is not None
+        assert len(one.check.without) == len(one.words())
+    refused = run(*options, "--out", tmp_path / "out")
+    assert_one_line(refused, "check")
+
+
 def test_shards_are_merged_to_the_same_bytes(run: Runner, options: list[Any], tmp_path: Path) -> None:
     whole, merged = tmp_path / "whole", tmp_path / "merged"
     shards = [tmp_path / f"shard{index}" for index in (1, 2, 3)]

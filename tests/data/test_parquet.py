@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given
 
-from narrows.data.parquet import COLUMNS, attribution_schema, from_row, load_arrow, read_rows, to_row, write_rows
+from narrows.data.parquet import CHECK, COLUMNS, attribution_schema, from_row, load_arrow, read_rows, to_row, write_rows
 from narrows.data.schema import AttributionDict
 from narrows.errors import DataError, DependencyError
 from saved_maps import GOOD, METHOD, saved_map, saved_maps, special, token
@@ -32,6 +32,7 @@ def test_a_record_survives_its_row_to_the_last_digit(saved: AttributionDict) -> 
 def test_every_key_of_the_record_has_its_column() -> None:
     without = {"words": "of the tokens", "trace": "cross_entropy, information, cross_entropy_error"}
     without["units"] = "unit_starts, unit_ends, unit_segments"
+    without["check"] = ", ".join(CHECK.values())
     assert set(AttributionDict.__annotations__) - set(COLUMNS) == set(without)
     assert set(to_row(GOOD, {"row": 1, "seed": 3})) <= set(COLUMNS)
     assert attribution_schema().names == list(COLUMNS)

@@ -32,6 +32,7 @@ def saved_map(text: str, text_pair: str | None, tokens: list[TokenDict], **other
         "tokens": tokens,
         "words": make_words(text, text_pair, tokens),
         "units": None,
+        "check": None,
         "unit": "bits",
         "signed": True,
         "additive": False,
@@ -82,6 +83,21 @@ CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, min_size=1, max_size=20).filter(str.strip)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 SETTINGS = st.dictionaries(st.text(CHARACTERS), st.none() | st.booleans() | st.integers() | NUMBERS | TEXTS, max_size=3)
+CHECKS = st.fixed_dictionaries(
+    {
+        "unit_of": TEXTS,
+        "removed": st.lists(TEXTS, max_size=3),
+        "whole": NUMBERS,
+        "without": st.lists(NUMBERS, max_size=3),
+        "masked": st.none() | st.lists(NUMBERS, max_size=3),
+        "chance": st.lists(NUMBERS, max_size=3),
+        "other": st.none() | TEXTS,
+        "without_other": st.none() | NUMBERS,
+        "flip": st.none() | st.integers(1, 9),
+        "decision": st.none() | TEXTS,
+        "needed": st.lists(TEXTS, max_size=3),
+    }
+)
 
 
 @st.composite
@@ -110,6 +126,7 @@ def saved_maps(draw: st.DrawFn) -> AttributionDict:
         prior=draw(st.none() | TEXTS),
         id=draw(st.none() | TEXTS),
         gold=draw(st.none() | TEXTS),
+        check=draw(st.none() | CHECKS),
         signed=draw(st.booleans()),
         record=draw(SETTINGS) | own,
         method={**METHOD, "settings": draw(SETTINGS)},

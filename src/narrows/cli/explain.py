@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from narrows.methods import Method
 
 ALL = "all"
+CHECK = "Remove what ranks first, and ask the model again; default: of a single text."
 TARGET = "What to explain: a label, a continuation, a filling or an answer; default: what is predicted."
-Asked = tuple[Target, Kind]  # of every text of a file
+Asked = tuple[Target, Kind, bool]  # of every text of a file
 PAGES = (".html", ".htm")
 WINDOW = 2  # batches that are explained together: long enough to sort by length, short enough to show progress
 
@@ -46,6 +47,7 @@ def explain(  # noqa: PLR0913 - every option of the command
     against: Annotated[str | None, typer.Option(help="Explain why --target rather than this.")] = None,
     word: Annotated[str | None, typer.Option(help="Of a tagger: whose tag, by the word or its number from 0.")] = None,
     unit_of: terminal.UnitOption = "token",
+    check: Annotated[bool | None, typer.Option("--check/--no-check", help=CHECK)] = None,
     generate: Annotated[int | None, typer.Option(help="Explain each token of what the model writes: so many.")] = None,
     response: Annotated[str | None, typer.Option(help="Explain each token of this response to the text.")] = None,
     prior: Annotated[str | None, typer.Option(help="File, 'instance' or 'residual'; default: the model's.")] = None,
@@ -65,8 +67,8 @@ def explain(  # noqa: PLR0913 - every option of the command
         refused = "--pair, --word, --html, --json nor --layer all"
         raise InputError(f"--file takes neither {refused}; the file holds the pairs")
     per_token = generate is not None or response is not None
-    if (layer == ALL or per_token) and unit_of != "token":
-        raise InputError("--layer all, --generate and --response show tokens: leave out --unit-of")
+    if (layer == ALL or per_token) and (unit_of != "token" or check):
+        raise InputError("--layer all, --generate and --response show tokens: leave out --unit-of and --check")
     if against is not None and target is None:
         raise InputError("--against goes with --target: name the label to explain")
     if per_token and ((None not in (generate, response)) or file or pair or target or against or word or layer == ALL):
@@ -82,12 +84,11 @@ def explain(  # noqa: PLR0913 - every option of the command
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
     elif file is not None and out is not None:
-        _explain_file(explainer, file, out, (asked, unit_of), batch_size)
+        _explain_file(explainer, file, out, (asked, unit_of, bool(check)), batch_size)
+    elif example is not None and layer == ALL:
+        _show(explainer.across_layers(example, asked), True, as_json, html)
     elif example is not None:
-        found = (
-            explainer.across_layers(example, asked) if layer == ALL else [explainer(example, asked, unit_of=unit_of)]
-        )
-        _show(found, layer == ALL, as_json, html)
+        _show([explainer(example, asked, unit_of=unit_of, check=check is not False)], False, as_json, html)
 
 
 @commands.command()

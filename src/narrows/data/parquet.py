@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data.checking import misfit
-from narrows.data.schema import AttributionDict, MethodDict
+from narrows.data.schema import AttributionDict, CheckDict, MethodDict
 from narrows.data.units import Place, find_units, read_places, unit_dicts
 from narrows.data.words import make_words
 from narrows.errors import DataError, InputError, first_line, need
@@ -20,12 +20,16 @@ _WRITTEN = (
     "signed: bool_, additive: bool_, target: string, predicted: string, labels: [string], probabilities: [float64]",
     "layers: [int32], method: string, typical: float64, rise: float64, truncated: int32, cross_entropy: [float64]",
     "information: [float64], cross_entropy_error: [float64], model: string, prior: string, record: string",
+    "check_unit_of: string, check_removed: [string], check_whole: float64, check_without: [float64]",
+    "check_masked: [float64], check_chance: [float64], check_other: string, check_without_other: float64",
+    "check_flip: int32, check_decision: string, check_needed: [string]",
     "beta: float64, windows: int32, seed: int64, error: string, narrows_version: string",
 )
 COLUMNS = dict(column.split(": ") for line in _WRITTEN for column in line.split(", "))
 TOKEN = {"token": "tokens", "start": "starts", "end": "ends", "segment": "segments", "special": "special"}
 TOKEN |= {"score": "scores", "rank": "ranks"}  # key of a token: its column
 UNIT = {"start": "unit_starts", "end": "unit_ends", "segment": "unit_segments"}  # key of a unit: its column
+CHECK = {name: f"check_{name}" for name in CheckDict.__annotations__}  # key of a check: its column
 TRACE = {"cross_entropy": "cross_entropy", "information": "information", "error": "cross_entropy_error"}
 LISTED = ("tokens", "probabilities", "method", "record")  # columns that hold them in another form
 OF_DATA = ("id", "gold")  # what the user's data says of a text; ids are text here, for a column has one type
@@ -66,6 +70,7 @@ def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Ro
         **of_data(values),
         **{column: [token[key] for token in values["tokens"]] for key, column in TOKEN.items()},
         **{column: units and [unit[key] for unit in units] for key, column in UNIT.items()},
+        **{column: (values.get("check") or {}).get(key) for key, column in CHECK.items()},
         "labels": list(saved["probabilities"]),
         "probabilities": list(saved["probabilities"].values()),
         **{column: [point[key] for point in values["trace"]] for key, column in TRACE.items()},
@@ -103,6 +108,9 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
         texts, places = (row["text"], row["text_pair"]), places_of(row)
         return {
             **{name: row[name] for name in SAME},  # type: ignore[typeddict-item]
+            "check": None
+            if row.get(CHECK["whole"]) is None
+            else {key: row.get(column) for key, column in CHECK.items()},
             "units": None if places is None else unit_dicts(find_units(texts, tokens, places)),
             **{name: row.get(name) for name in OF_DATA},
             "tokens": tokens,

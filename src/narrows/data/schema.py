@@ -79,7 +79,29 @@ class UnitsDict(TypedDict, total=False):
     units: list[UnitDict] | None  # in reading order; None where each token is one
 
 
-class AttributionDict(DataDict, UnitsDict):
+class CheckDict(TypedDict):
+    """What the model says without the strongest parts of a text: `narrows.data.check.Check`."""
+
+    unit_of: str  # what is removed as one
+    removed: list[str]  # the parts that the map ranks first
+    whole: float  # p(target)
+    without: list[float]  # p(target) without the first, the first two, ...
+    masked: list[float] | None  # the same with the mask token in their places; None where the model has none
+    chance: list[float]  # p(target) without as many at random
+    other: str | None  # of the other parts the one whose removal alone costs most; None in long texts
+    without_other: float | None  # p(target) without it
+    flip: int | None  # the smallest number of them without which the model decides otherwise
+    decision: str | None  # what it decides then
+    needed: list[str]  # those of them that it takes
+
+
+class CheckedDict(TypedDict, total=False):
+    """What was found when the map was checked; files of older versions lack it."""
+
+    check: CheckDict | None  # None where that was not asked for
+
+
+class AttributionDict(DataDict, UnitsDict, CheckedDict):
     """One explained text."""
 
     text: str

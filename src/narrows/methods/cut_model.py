@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.bottleneck.prior import AnyPrior, Prior, find_prior
+from narrows.bottleneck.prior import PRIORS, AnyPrior, Prior, find_prior
 from narrows.bottleneck.sinks import Sinks
-from narrows.errors import LayerError
+from narrows.errors import LayerError, warn
 from narrows.models.corpus import sinks_of
 from narrows.models.cut.blocks import check_layer, identify
 from narrows.models.cut.leak import check_cut
@@ -91,3 +92,21 @@ class CutModel:
         """Give a private view of the model, with gradients: nothing that is done to it is seen by anyone else."""
         with torch.inference_mode(False), torch.enable_grad():  # the caller may have switched gradients off
             yield replace(self, network=Network.of(borrowed(self.model)))
+
+
+PriorChoice = AnyPrior | str | Path | None
+
+
+def choose_prior(prior: PriorChoice, method: object, model: PreTrainedModel) -> AnyPrior:
+    """Find the prior of a model by its name or file; None = ``instance``, with a warning if the method needs one."""
+    if prior is None:
+        if getattr(method, "prior", "no setting") is None:
+            warn(
+                "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
+                "a corpus prior, made with 'narrows prior', gives better maps"
+            )
+        return PRIORS["instance"]
+    chosen = find_prior(prior)
+    if isinstance(chosen, Prior):
+        chosen.check_model(identify(model))
+    return chosen

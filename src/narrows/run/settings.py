@@ -31,6 +31,7 @@ class ExplainSettings:
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     max_tokens: Annotated[int | None, "Most tokens of a text; default: the model's limit."] = None
     unit_of: Annotated[Kind, "What is masked, removed and ranked as one."] = "token"
+    check: Annotated[bool, "Remove what each map ranks first, and ask the model again: many passes more."] = False
     long_texts: Annotated[LongTexts, "Cut longer texts, explain them in windows, or record an error."] = "truncate"
     rows_per_part: Annotated[int, "Texts per file: the unit of work, and the most that a crash loses."] = 512
     batch_size: Annotated[int, "Most texts in a forward pass."] = 32

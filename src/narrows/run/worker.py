@@ -52,7 +52,7 @@ class Worker:
         # The limit is given so that no text that is cut gives a warning.
         limits: Any = {"max_tokens": self.limit, "long_texts": settings.long_texts, "max_tokens_per_batch": self.tokens}
         self.explainer = Explainer(model, tokenizer, method, prior, **limits)
-        configured = ("target", "unit_of", "long_texts", "rows_per_part", "batch_size")
+        configured = ("target", "unit_of", "check", "long_texts", "rows_per_part", "batch_size")
         same = {name: getattr(settings, name) for name in configured}
         self.about: Json = {  # what the attributions depend on beside the texts, for the manifest
             "model": identify_model(self.loaded),
@@ -116,7 +116,7 @@ class Worker:
         return save_part(part_file(out, chunk.part), rows, schema, receipt)
 
     def _request(self, text: Example | NarrowsError) -> Request:
-        return Request(text, self._target, self.settings.unit_of)
+        return Request(text, self._target, self.settings.unit_of, self.settings.check)
 
     def _row(self, number: int, text: Example | NarrowsError, found: Attribution | NarrowsError) -> Row:
         """Make the row of a text: its number, and the attribution, or the error with what is known of the text."""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from narrows.data.schema import AttributionDict, TraceDict
 from narrows.errors import InputError
 from narrows.viz import caption
+from narrows.viz.checked import check_sentence, check_table
 from narrows.viz.shade import LEVELS, SURFACE, Scale, scale_of_all, scales_of, shade
 from narrows.viz.spans import check_same_tokens, content, cut, labels, one_line, segments, unplaced, visible
 from narrows.viz.trace import LEAST_POINTS, curve_points
@@ -68,7 +69,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"caption": caption, "css": _class}
+    made.globals |= {"caption": caption, "css": _class, "check_table": check_table}
     return made
 
 
@@ -113,6 +114,7 @@ def map_values(attribution: AttributionDict, scale: Scale | None = None) -> Json
         "tips": _tips(attribution, scale.signed),
         "ranked_by": caption.kind(attribution),
         "curves": _curves(attribution["trace"]),
+        "checked": check_sentence(attribution),
         "settings": json.dumps(facts, indent=2, ensure_ascii=False, default=str),
     }
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from narrows.data.schema import AttributionDict
 from narrows.viz import caption
+from narrows.viz.checked import check_sentence
 from narrows.viz.shade import LEVELS, Scale, Theme, scale_of_all, scales_of
 from narrows.viz.spans import check_same_tokens, cut, labels, one_line, segments, unplaced, visible
 
@@ -159,6 +160,9 @@ class _TokenMap:
                 line.append("   " if place else "").append_text(canvas.shaded(span.text, span.score))
                 line.append(f" {canvas.number(span.score)}")
             yield from canvas.wrap(line)
+            yield Text()
+        if checked := check_sentence(self.attribution):
+            yield from Text(canvas.line(checked)).wrap(console, canvas.width)
             yield Text()
         yield from canvas.notes(caption.sentences(self.attribution))
         if (table := _word_table(self.attribution, canvas)).row_count:

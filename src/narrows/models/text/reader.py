@@ -36,6 +36,7 @@ class Asked:
     pieces: Pieces
     questions: list[Question]
     rivals: bool = False  # whether the questions are two continuations of the text, held against each other
+    check: bool = False  # whether the map is to be checked: `narrows.models.check`
 
     def merge(self, found: Sequence[Attribution]) -> Attribution | NarrowsError:
         """Put the attributions of the questions together."""
@@ -48,20 +49,21 @@ class Request(NamedTuple):
     item: Item | NarrowsError
     target: Target = None
     unit_of: UnitOf = "token"  # what is explained as one
+    check: bool = False  # whether the map is to be checked
 
 
 def same_requests(
-    items: Iterable[Item | NarrowsError], target: Target, unit_of: UnitOf | Sequence[UnitOf]
+    items: Iterable[Item | NarrowsError], target: Target, unit_of: UnitOf | Sequence[UnitOf], check: bool = False
 ) -> Iterator[Request]:
     """Ask the same of each text of a stream."""
     if not isinstance(unit_of, str):
         raise InputError("a stream takes one name of units; spans need a list of texts")
     check_kind(unit_of)
-    return map(Request, items, repeat(target), repeat(cast("UnitOf", unit_of)))
+    return map(Request, items, repeat(target), repeat(cast("UnitOf", unit_of)), repeat(check))
 
 
 def list_requests(
-    items: Sequence[Item], targets: Collection[Target], unit_of: UnitOf | Sequence[UnitOf]
+    items: Sequence[Item], targets: Collection[Target], unit_of: UnitOf | Sequence[UnitOf], check: bool = False
 ) -> Iterator[Request]:
     """Ask of each text of a list what is its own."""
     units = [unit_of] * len(items) if isinstance(unit_of, str) else unit_of
@@ -71,7 +73,7 @@ def list_requests(
     kinds = {kind for kind in units if isinstance(kind, str)}
     for kind in kinds:
         check_kind(kind)
-    return map(Request, items, targets, cast("Sequence[UnitOf]", units))
+    return map(Request, items, targets, cast("Sequence[UnitOf]", units), repeat(check))
 
 
 class Reader:
@@ -121,10 +123,12 @@ class Reader:
         if window:
             yield window
 
-    def read(self, item: Item | NarrowsError, target: Target, unit_of: UnitOf = "token") -> Asked | NarrowsError:
+    def read(
+        self, item: Item | NarrowsError, target: Target, unit_of: UnitOf = "token", check: bool = False
+    ) -> Asked | NarrowsError:
         """Encode one text, or give what is wrong with it."""
         try:
-            return item if isinstance(item, NarrowsError) else self.ask(item, target, unit_of)
+            return item if isinstance(item, NarrowsError) else replace(self.ask(item, target, unit_of), check=check)
         except OF_ONE_TEXT as error:
             error.row = known_of(item)
             return forget(error)
