@@ -1,4 +1,4 @@
-"""``narrows run``, ``merge``, ``inspect``, ``evaluate``, ``sweep`` and ``report``: whole data sets."""
+"""``narrows run``, ``merge``, ``inspect``, ``summarize``, ``evaluate``, ``sweep`` and ``report``: whole data sets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from narrows.cli.options import takes_settings
-from narrows.cli.terminal import run_progress, say
+from narrows.cli.terminal import progress_bar, run_progress, say
 from narrows.run.settings import BetaSettings, DatasetSettings, EvaluateSettings, LayerSettings, RunSettings, Share
 
 if TYPE_CHECKING:
@@ -67,6 +67,29 @@ def inspect(folder: Annotated[Path, typer.Argument(help="Folder of a run, finish
 
     for name, value in finished.facts(finished.inspect(folder)):
         typer.echo(visible(f"{name:14} {value}"))
+
+
+@commands.command()
+def summarize(
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, or OUT/maps/METHOD of an evaluation.")],
+    against: Annotated[Path | None, typer.Option(help="Another run over the same texts, to subtract.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write a page (.html), a table (.csv) or .json.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many words of each kind.")] = 25,
+    min_texts: Annotated[int, typer.Option(min=1, help="In how many texts a word must be.")] = 5,
+) -> None:
+    """Show which words of a whole run speak for and against each label, and where the model is wrong."""
+    from narrows.data.output import check_writable
+    from narrows.run.summary import check_format, summarize_run
+
+    if out is not None:
+        check_format(out)
+        check_writable(out)
+    with progress_bar("Reading") as report_rows:
+        summary = summarize_run(folder, against, limit, min_texts, report_rows)
+    summary.show()
+    if out is not None:
+        summary.save(out)
+        typer.echo(f"narrows: wrote {out}", err=True)
 
 
 @commands.command()

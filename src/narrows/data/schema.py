@@ -239,3 +239,28 @@ class RunSummary(LaterDict):
     methods: dict[str, MethodSummary]
     comparisons: list[ComparisonDict]
     narrows_version: str
+
+
+class EntryDict(TypedDict):
+    """One word of a summary, or two beside each other."""
+
+    target: str
+    group: str  # "all", or the texts that the model is "right" or "wrong" about
+    kind: str  # "word" or "pair"
+    words: str
+    mean: float  # of its scores, in the unit of the run
+    low: float  # 95 % interval over the texts
+    high: float
+    beyond: float | None  # by how much a pair differs from what its words have elsewhere
+    texts: int  # in how many it occurs
+    count: int  # how often
+    examples: list[str]
+
+
+class SummaryDict(TypedDict):
+    """The strongest words of a run, or those in which two runs differ most."""
+
+    run: str
+    unit: str
+    texts: int
+    entries: list[EntryDict]

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from narrows.run.report import write_report
     from narrows.run.results import write_summary
     from narrows.run.settings import ExplainSettings
+    from narrows.run.summary import summarize_run
 
 _HOME = {"ExplainSettings": "settings", "explain_dataset": "dataset", "Plan": "evaluating", "evaluate": "evaluating"}
 _HOME |= {"read_run": "finished", "inspect": "finished", "merge": "finished"}
+_HOME |= {"summarize_run": "summary"}
 _HOME |= {"write_summary": "results", "write_report": "report"}
 
-__all__ = ["ExplainSettings", "explain_dataset", "inspect", "merge", "read_run"]
+__all__ = ["ExplainSettings", "explain_dataset", "inspect", "merge", "read_run", "summarize_run"]
 __all__ += ["Plan", "evaluate", "write_report", "write_summary"]
 
 

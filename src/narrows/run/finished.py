@@ -56,7 +56,7 @@ def read_run(folder: str | Path, features: bool = True) -> Iterator[Attribution]
         DataError: If it is not the folder of a run, or a part is damaged.
     """
     folder = Path(folder)
-    _manifest(folder)
+    read_manifest(folder)
     for part in present_parts(folder):
         for row in read_rows(part_file(folder, part), None if features else tuple(COLUMNS)):
             if row["error"] is None:
@@ -68,7 +68,7 @@ def read_run(folder: str | Path, features: bool = True) -> Iterator[Attribution]
 def inspect(folder: str | Path) -> Inspection:
     """Look through the folder of a run, finished or not; a `DataError` if it is not one."""
     folder = Path(folder)
-    manifest, share = _manifest(folder)
+    manifest, share = read_manifest(folder)
     made: list[Made] = []
     damaged: list[str] = []
     errors: Counter[str] = Counter()
@@ -157,7 +157,7 @@ def merge(folders: Sequence[str | Path], out: str | Path) -> Json:
     return read_json(out / MANIFEST)
 
 
-def _manifest(folder: Path) -> tuple[Json, Share]:
+def read_manifest(folder: Path) -> tuple[Json, Share]:
     """Read what a run was made with, and which share of it is in the folder."""
     manifest = read_json(folder / MANIFEST)
     if "shard" not in manifest:
@@ -171,7 +171,7 @@ def _common_identity(folders: Sequence[Path]) -> Json:
     shares: dict[int, Path] = {}
     first: Json = {}
     for folder in folders:
-        manifest, share = _manifest(folder)
+        manifest, share = read_manifest(folder)
         if "result" not in manifest:
             raise DataError(f"{folder} is not finished: run the same command again to resume")
         about = {name: value for name, value in manifest.items() if name != "result"} | {"shard": share.count}

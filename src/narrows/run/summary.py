@@ -1,0 +1,355 @@
+"""What a whole run says: which words, and which words beside each other, speak for each target, and which against it.
+
+The run is read twice, row by row. First each word is tallied; the tally holds so many words at most, and lets go of the
+rarest when it is full. Then the words with the strongest evidence, by the end of its interval that is next to 0, are
+counted anew, exactly, with the bootstrap over the texts. So memory does not grow with the number of texts.
+"""
+
+import heapq
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from rich.console import Console
+
+from narrows.data.output import written_whole
+from narrows.data.parquet import read_rows
+from narrows.data.schema import SummaryDict
+from narrows.data.words import group_tokens, word_span
+from narrows.errors import DataError, InputError, count, need
+from narrows.run.finished import read_manifest
+from narrows.run.parts import part_file, present_parts
+from narrows.viz.strongest import render_summary, summary_csv, summary_page
+
+Group = Literal["all", "right", "wrong"]
+Kind = Literal["word", "pair"]
+Key = tuple[str, Group, Kind, str]  # target, texts, kind, the word or the two words
+Report = Callable[[float, float], None]  # how many rows of how many are read
+
+READ = ("row", "text", "text_pair", "gold", "target", "predicted", "error", "starts", "ends", "segments", "scores")
+MOST_WORDS = 200_000  # in the tally: some 100 MB
+REPLICATES = 1000  # of the bootstrap
+REPORTED = 100  # texts between two reports
+Z = 1.96  # of the interval by which words are chosen
+EXAMPLES = 3  # texts that are shown of each word
+AROUND = 40  # characters on both sides of it
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One word, or two beside each other, in the texts that are explained for a target.
+
+    Attributes:
+        target: What is explained.
+        group: Of which texts: ``all``, or those that the model is ``right`` or ``wrong`` about.
+        kind: ``word`` or ``pair``.
+        words: In lower case.
+        mean: Of its score, over all its occurrences, in the unit of the run; of a pair the sum of both.
+        low: Lower end of the 95 % bootstrap interval over the texts.
+        high: Upper end.
+        beyond: By how much a pair differs from what its words have elsewhere, on average; None for a word.
+        texts: In how many it occurs.
+        count: How often.
+        examples: Some of them, where it has its highest scores, or its lowest if it speaks against the target.
+    """
+
+    target: str
+    group: Group
+    kind: Kind
+    words: str
+    mean: float
+    low: float
+    high: float
+    beyond: float | None
+    texts: int
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The strongest words of a run.
+
+    Attributes:
+        run: Name of the run, or of both.
+        unit: Of the scores.
+        texts: How many were explained; of two runs, how many of the same texts for the same target.
+        entries: The words, by target, group and kind, those that speak for the target most first.
+    """
+
+    run: str
+    unit: str
+    texts: int
+    entries: tuple[Entry, ...]
+
+    def to_dict(self) -> SummaryDict:
+        """Give the saved form."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+    def show(self) -> None:
+        """Print the strongest words of all texts to the terminal."""
+        Console().print(render_summary(self.to_dict()))
+
+    def save(self, path: str | Path) -> None:
+        """Write ``.html``, a page with bars and examples, ``.csv``, or ``.json``; or an `InputError`."""
+        write = check_format(path)
+        with written_whole(Path(path)) as partial:
+            partial.write_text(write(self.to_dict()), encoding="utf-8")
+
+    def to_frame(self) -> Any:
+        """Give a pandas data frame, a row for each entry."""
+        return need("pandas", "data frames need pandas: pip install pandas").DataFrame(
+            [asdict(own) for own in self.entries]
+        )
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What one text says."""
+
+    row: int
+    target: str
+    groups: tuple[Group, ...]
+    text: str
+    text_pair: str | None
+    words: "list[_Word]"
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A word of a text, or two beside each other."""
+
+    kind: Kind
+    words: str
+    score: float
+    place: tuple[int, int, int]  # segment, first character, character after the last
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is known of a word so far; n occurrences with the sum s in each text."""
+
+    texts: int = 0
+    n: int = 0
+    s: float = 0.0
+    nn: float = 0.0
+    sn: float = 0.0
+    ss: float = 0.0
+
+    def add(self, n: int, s: float) -> None:
+        self.texts, self.n, self.s = self.texts + 1, self.n + n, self.s + s
+        self.nn, self.sn, self.ss = self.nn + n * n, self.sn + s * n, self.ss + s * s
+
+    @property
+    def mean(self) -> float:
+        return self.s / self.n
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean over texts, of a ratio of sums (Cochran 1977, section 6)."""
+        mean = self.mean
+        spread = max(0.0, self.ss - 2 * mean * self.sn + mean * mean * self.nn)
+        return float(np.sqrt(spread * self.texts / max(1, self.texts - 1))) / self.n
+
+
+def check_format(path: str | Path) -> Callable[[SummaryDict], str]:
+    """Find what writes a file of this name; an `InputError` if nothing does."""
+    writers = {".html": summary_page, ".csv": summary_csv, ".json": lambda own: json.dumps(own, indent=1) + "\n"}
+    if (suffix := Path(path).suffix) not in writers:
+        raise InputError(f"cannot write {path}: the name must end in {', '.join(writers)}")
+    return writers[suffix]
+
+
+def summarize_run(
+    folder: str | Path,
+    against: str | Path | None = None,
+    limit: int = 25,
+    min_texts: int = 5,
+    report: Report = lambda done, total: None,
+) -> Summary:
+    """Find the words that speak for and against each target of a run most, or in which two runs differ most.
+
+    Args:
+        folder: Of the run, or of one method of an evaluation (``OUT/maps/NAME``).
+        against: Folder of another run over the same texts: then a word's score is that of the first less that of the
+            second, in texts with the same target.
+        limit: How many words of each target, group, kind and side.
+        min_texts: In how many texts a word must be.
+        report: Called with rows read and rows in all, twice as many as there are.
+
+    Raises:
+        DataError: If it is no run, or no text has a word often enough.
+        InputError: If the runs have different units.
+    """
+    limit, min_texts = count("limit", limit), count("min_texts", min_texts)
+    folders = [Path(each) for each in ((folder,) if against is None else (folder, against))]
+    totals = [_rows_of(each) for each in folders]
+    units = {unit for each in folders if (unit := _unit(each)) is not None}
+    if len(units) > 1:
+        raise InputError(f"runs with scores in {' and in '.join(sorted(units))} cannot be compared")
+    if not units:
+        raise DataError(f"{folders[0]}: there is no text to sum up")
+
+    def said(done: int) -> Iterator[_Said]:
+        for number, own in enumerate(_said(folders[0]) if against is None else _differences(*folders)):
+            if number % REPORTED == 0:
+                report(done + own.row, 2 * totals[0])
+            yield own
+
+    tallies, texts = _tally(said(0))
+    chosen = _choose(tallies, limit, min_texts)
+    if not chosen:
+        raise DataError(f"{folders[0]}: no word is in {min_texts} of {texts} texts: ask for fewer")
+    entries = _count(said(totals[0]), chosen)
+    report(2 * totals[0], 2 * totals[0])
+    return Summary(" less ".join(each.name for each in folders), units.pop(), texts, tuple(entries))
+
+
+def _rows_of(folder: Path) -> int:
+    """Say how many rows a run has, finished or not."""
+    manifest, _ = read_manifest(folder)
+    return int((manifest.get("result") or {}).get("rows") or manifest["source"]["rows"] or 0)
+
+
+def _unit(folder: Path) -> str | None:
+    """Read the unit of the scores; None if no text was explained."""
+    parts = (part_file(folder, part) for part in present_parts(folder))
+    return next(
+        (row["unit"] for part in parts for row in read_rows(part, ("unit", "error")) if row["error"] is None), None
+    )
+
+
+def _said(folder: Path) -> Iterator[_Said]:
+    """Read what the explained texts of a run say, row by row."""
+    for part in present_parts(folder):
+        for row in read_rows(part_file(folder, part), READ):
+            if row["error"] is None:
+                right: Group = "right" if row["predicted"] == row["gold"] else "wrong"
+                groups: tuple[Group, ...] = ("all",) if row["gold"] is None else ("all", right)
+                words = [word for segment in (0, 1) for word in _words(row, segment)]
+                yield _Said(row["row"], row["target"], groups, row["text"], row["text_pair"], words)
+
+
+def _words(row: Mapping[str, Any], segment: int) -> Iterator[_Word]:
+    """Sum up the scores of the words of one segment, and of every two beside each other."""
+    text = (row["text"], row["text_pair"])[segment] or ""
+    own = [place for place, number in enumerate(row["segments"]) if number == segment]
+    spans = [(row["starts"][place] or 0, row["ends"][place] or 0) for place in own]
+    words = []
+    for group in group_tokens(text, spans):
+        start, end = word_span(text, [spans[member] for member in group])
+        score = sum(row["scores"][own[member]] for member in group)
+        words.append(_Word("word", text[start:end].casefold(), score, (segment, start, end)))
+    yield from words
+    for one, other in pairwise(words):
+        place = (segment, one.place[1], other.place[2])
+        yield _Word("pair", f"{one.words} {other.words}", one.score + other.score, place)
+
+
+def _differences(folder: Path, against: Path) -> Iterator[_Said]:
+    """Read the texts that two runs explain for the same target: words with the first score less the second."""
+    others = _said(against)
+    other = next(others, None)
+    for own in _said(folder):
+        while other is not None and other.row < own.row:
+            other = next(others, None)
+        if other is None:
+            return
+        if other.row != own.row or other.target != own.target:
+            continue
+        if (other.text, other.text_pair) != (own.text, own.text_pair):
+            raise InputError(f"{folder} and {against} are of different texts: row {own.row} differs")
+        scores = {(word.kind, word.place): word.score for word in other.words}
+        same = [replace(w, score=w.score - scores[key]) for w in own.words if (key := (w.kind, w.place)) in scores]
+        yield replace(own, words=same)
+
+
+def _by_key(said: _Said) -> dict[tuple[Kind, str], tuple[int, float]]:
+    """Count each word of a text, and sum up its scores."""
+    found: dict[tuple[Kind, str], tuple[int, float]] = {}
+    for word in said.words:
+        n, s = found.get((word.kind, word.words), (0, 0.0))
+        found[word.kind, word.words] = n + 1, s + word.score
+    return found
+
+
+def _tally(stream: Iterable[_Said]) -> tuple[dict[Key, _Tally], int]:
+    """Tally all words, as long as there is room: then those in the fewest texts go, and may come again."""
+    tallies: dict[Key, _Tally] = {}
+    texts = least = 0
+    for said in stream:
+        texts += 1
+        for (kind, words), (n, s) in _by_key(said).items():
+            for group in said.groups:
+                tallies.setdefault((said.target, group, kind, words), _Tally()).add(n, s)
+        while len(tallies) > MOST_WORDS:
+            least += 1
+            tallies = {key: own for key, own in tallies.items() if own.texts > least}
+    return tallies, texts
+
+
+def _choose(tallies: Mapping[Key, _Tally], limit: int, min_texts: int) -> dict[Key, float | None]:
+    """Choose the strongest words on both sides, and of pairs those that differ most from their words: key to beyond."""
+    ranked: dict[tuple[str, Group, Kind], list[tuple[float, float, Key, float | None]]] = defaultdict(list)
+    for key, own in tallies.items():
+        if own.texts >= min_texts:
+            target, group, kind, words = key
+            beyond = None
+            if kind == "pair":
+                parts = [tallies.get((target, group, "word", word)) for word in words.split(" ")]
+                if len(parts) != 2 or None in parts:
+                    continue
+                beyond = own.mean - sum(part.mean for part in parts if part is not None)
+            value, margin = own.mean if beyond is None else beyond, Z * own.error
+            ranked[target, group, kind].append((value - margin, value + margin, key, beyond))
+    chosen: dict[Key, float | None] = {}
+    for found in ranked.values():
+        first = sorted((own for own in found if own[0] > 0), key=lambda own: (-own[0], own[2]))[:limit]
+        last = sorted((own for own in found if own[1] < 0), key=lambda own: (own[1], own[2]))[:limit]
+        chosen |= {key: beyond for _, _, key, beyond in (*first, *last)}
+    return chosen
+
+
+def _count(stream: Iterable[_Said], chosen: Mapping[Key, float | None]) -> list[Entry]:
+    """Count the chosen words exactly, with the Poisson bootstrap over the texts (Chamandy et al. 2012)."""
+    number = {key: place for place, key in enumerate(chosen)}
+    exact = [_Tally() for _ in chosen]
+    sums, counts = np.zeros((2, len(chosen), REPLICATES))
+    examples: list[list[tuple[float, str]]] = [[] for _ in chosen]
+    for said in stream:
+        weights = None
+        found = _by_key(said)
+        for (kind, words), (n, s) in found.items():
+            for group in said.groups:
+                place = number.get((said.target, group, kind, words))
+                if place is None:
+                    continue
+                if weights is None:
+                    weights = np.random.default_rng([0, said.row]).poisson(1.0, REPLICATES)
+                exact[place].add(n, s)
+                sums[place] += weights * s
+                counts[place] += weights * n
+                sign = 1 if exact[place].s >= 0 else -1
+                kept = heapq.nlargest(EXAMPLES, [*examples[place], (sign * s / n, _around(said, kind, words))])
+                examples[place] = kept
+    entries = []
+    for (key, beyond), own, top, below, shown in zip(chosen.items(), exact, sums, counts, examples, strict=True):
+        means = top[below > 0] / below[below > 0]
+        low, high = np.percentile(means, [2.5, 97.5]).tolist() if len(means) else (own.mean, own.mean)
+        entries.append(Entry(*key, own.mean, low, high, beyond, own.texts, own.n, tuple(text for _, text in shown)))
+    order = {name: place for place, name in enumerate((*get_args(Group), *get_args(Kind)))}
+    return sorted(entries, key=lambda own: (own.target, order[own.group], order[own.kind], -own.mean, own.words))
+
+
+def _around(said: _Said, kind: Kind, words: str) -> str:
+    """Cut out the text around a word."""
+    best = max((own for own in said.words if (own.kind, own.words) == (kind, words)), key=lambda own: abs(own.score))
+    segment, start, end = best.place
+    text = (said.text, said.text_pair)[segment] or ""
+    before, after = max(0, start - AROUND), min(len(text), end + AROUND)
+    return f"{'...' if before else ''}{text[before:after]}{'...' if after < len(text) else ''}"
