@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from narrows.data.example import Example
     from narrows.data.words import Word
     from narrows.errors import NarrowsError
+    from narrows.evaluation.calibrate import calibrate
     from narrows.explainer import Explainer
     from narrows.generation import GenerationAttribution
     from narrows.methods.evidence import Evidence
@@ -42,6 +43,7 @@ _HOME = {
     "Prior": "narrows.bottleneck.prior",
     "Tag": "narrows.models.heads.target",
     "Word": "narrows.data.words",
+    "calibrate": "narrows.evaluation.calibrate",
     "estimate_prior": "narrows.models.corpus",
 }
 
@@ -60,6 +62,7 @@ __all__ = [  # noqa: RUF022 - in the order in which a reader meets them
     "Answer",
     "Blank",
     "Prior",
+    "calibrate",
     "estimate_prior",
     "LayerInformationBottleneck",
     "Optimization",

@@ -369,7 +369,7 @@ def test_a_prior_from_before_sinks_were_left_out_is_refused(tmp_path: Path) -> N
     path = tmp_path / "prior.safetensors"
     tensors = {"mean": torch.zeros(3, 4), "std": torch.ones(3, 4), "probe": torch.zeros(8)}
     save_file(tensors, path, {"format": "narrows-prior-1", "prior": json.dumps({"name": "tiny", "count": 1})})
-    with pytest.raises(PriorError, match=r"sinks.*narrows prior"):
+    with pytest.raises(PriorError, match=r"sinks.*narrows calibrate"):
         Prior.load(path)
 
 

@@ -258,21 +258,26 @@ def test_work_that_is_stopped_leaves_no_output_but_keeps_what_was_done(
     assert len((tmp_path / "maps.jsonl.partial").read_text(encoding="utf-8").splitlines()) == 6
 
 
-def test_prior_writes_a_file_that_explain_takes(run: Runner, model: Path, tmp_path: Path) -> None:
-    corpus, out = tmp_path / "corpus.txt", tmp_path / "prior.safetensors"
-    corpus.write_text("\n".join(TEXTS), encoding="utf-8")
-    made = run("prior", "--model", model, "--data", corpus, "--out", out)
-    assert made.code == 0
-    assert "4 layers of 16 features" in made.err
+def test_calibrate_writes_a_file_that_explain_takes(run: Runner, model: Path, tmp_path: Path) -> None:
+    corpus, out = tmp_path / "corpus.txt", tmp_path / "calibration.safetensors"
+    corpus.write_text("\n".join(f"{text} {number}" for number in range(16) for text in TEXTS[:3]), encoding="utf-8")
+    made = run("calibrate", "--model", model, "--data", corpus, "--out", out, "--limit", 32)
+    assert made.code == 0, made.err
+    assert "a prior from" in made.err
+    for part in ("16 texts", "fast", "ig", "random", "above chance by"):
+        assert part in made.out
     explained = run("explain", "good", "--model", model, "--prior", out, "--json")
     assert explained.code == 0
-    assert json.loads(explained.out)["prior"].startswith("corpus ")
+    saved = json.loads(explained.out)
+    assert saved["prior"].startswith("corpus ")
+    assert saved["record"]["calibration"]["texts"] == 16
+    assert "of your own texts" in run("explain", "good", "--model", model, "--prior", out).out
 
 
-def test_a_prior_that_cannot_be_made_leaves_no_file(run: Runner, model: Path, tmp_path: Path) -> None:
-    corpus, out = tmp_path / "corpus.txt", tmp_path / "prior.safetensors"
-    corpus.write_text("\n \n", encoding="utf-8")
-    assert run("prior", "--model", model, "--data", corpus, "--out", out).code == 2
+def test_a_calibration_that_cannot_be_made_leaves_no_file(run: Runner, model: Path, tmp_path: Path) -> None:
+    corpus, out = tmp_path / "corpus.txt", tmp_path / "calibration.safetensors"
+    corpus.write_text("\n".join(TEXTS), encoding="utf-8")
+    assert_one_line(run("calibrate", "--model", model, "--data", corpus, "--out", out), "at least 32 texts")
     assert list(tmp_path.iterdir()) == [corpus]
 
 
@@ -292,8 +297,8 @@ def test_a_long_text_is_cut_with_a_warning(run: Runner, options: list[object]) -
 
 
 COMMANDS = (
-    *("explain", "methods", "run", "merge", "inspect", "serve", "prior", "evaluate", "sweep layers", "sweep beta"),
-    *("report", "models", "finetune"),
+    *("explain", "methods", "run", "merge", "inspect", "serve", "calibrate", "evaluate", "sweep layers", "sweep beta"),
+    *("report", "models", "finetune", "summarize"),
 )
 BAD_INPUT: dict[str, tuple[list[object], list[str]]] = {
     "empty text": (["   "], ["text is empty"]),

@@ -123,17 +123,19 @@ def test_the_task_is_named_where_the_checkpoint_does_not_tell(explain: Any, run:
     assert_one_line(explain(model, "a<mask> film"), "no trained head for text-classification")
     assert found(explain(model, "a<mask> film", "--json", "--task", "fill-mask"))["record"]["target_tokens"]
     assert_one_line(explain(model, "a film", "--task", "tagging"), "'tagging'", "'fill-mask'")
-    for command in ("prior", "run", "evaluate", "serve"):
+    for command in ("calibrate", "run", "evaluate", "serve"):
         assert "--task" in run(command, "--help").out
     assert ExplainSettings().task is None
 
 
-def test_a_prior_of_a_language_model_and_a_run_with_it(run: Runner, saved: Any, tmp_path: Path) -> None:
+def test_a_calibration_of_a_language_model_and_a_run_with_it(run: Runner, saved: Any, tmp_path: Path) -> None:
     model = saved("GPT2", "LMHeadModel")
     (tmp_path / "texts.txt").write_text("a film\nbad acting\nit is good\n")
+    (tmp_path / "corpus.txt").write_text("".join(f"it is good {number}\n" for number in range(40)))
     data, prior, out = tmp_path / "texts.txt", tmp_path / "prior.safetensors", tmp_path / "out"
-    assert run("prior", "--model", model, "--data", data, "--out", prior).code == 0
-    assert Prior.load(prior).count == len("a filmbad actingit is good")
+    calibrated = run("calibrate", "--model", model, "--data", tmp_path / "corpus.txt", "--out", prior, "--limit", 32)
+    assert calibrated.code == 0, calibrated.err
+    assert Prior.load(prior).calibration is not None
     given = ("--model", model, "--prior", prior, "--method", "fast:layer=1")
     result = run("run", "--data", data, "--out", out, *given)
     assert result.code == 0, result.err

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from narrows.bottleneck.sinks import Run, Sinks, find_sinks
+from narrows.data.calibration import Calibration
 from narrows.data.output import written_whole
 from narrows.errors import LayerError, PriorError, shown
 
@@ -124,6 +125,7 @@ class Prior:
         count: Number of real tokens it was estimated from.
         model: The model that it belongs to.
         sinks: Which tokens were left out of it, and are held open.
+        calibration: What maps that are made with it are worth; None where it was only estimated.
     """
 
     mean: Tensor
@@ -131,6 +133,7 @@ class Prior:
     count: int
     model: "ModelIdentity"
     sinks: Sinks = field(default_factory=Sinks)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         expected = (self.model.blocks + 1, self.model.hidden)
@@ -196,7 +199,7 @@ class Prior:
         """Raise a `PriorError` if the prior was estimated on another model."""
         if differing := self.model.differences(model):
             both = f"the prior belongs to another model ({self.model.name!r}) than {model.name!r}"
-            raise PriorError(f"{both}: {'; '.join(differing)}; estimate one with 'narrows prior'")
+            raise PriorError(f"{both}: {'; '.join(differing)}; make one with 'narrows calibrate'")
 
     @property
     def digest(self) -> str:
@@ -205,11 +208,14 @@ class Prior:
         for value in (self.mean, self.std):
             digest.update(value.contiguous().numpy().tobytes())
         digest.update(repr(self.sinks).encode())
+        if self.calibration is not None:
+            digest.update(json.dumps(self.calibration.to_dict()).encode())
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, which replaces an existing one; an `InputError` if it cannot be written."""
-        header = {"name": self.model.name, "count": self.count, "sinks": asdict(self.sinks)}
+        header: dict[str, Any] = {"name": self.model.name, "count": self.count, "sinks": asdict(self.sinks)}
+        header["calibration"] = None if self.calibration is None else self.calibration.to_dict()
         tensors = {"mean": self.mean, "std": self.std, "probe": self.model.probe}
         metadata = {"format": FORMAT, "prior": json.dumps(header)}
         content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
@@ -225,7 +231,9 @@ class Prior:
             with safe_open(str(path), framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") == OLDER:
-                    raise PriorError("was made before sinks were left out of priors: make it again, 'narrows prior'")
+                    raise PriorError(
+                        "was made before sinks were left out of priors: make it again, 'narrows calibrate'"
+                    )
                 if metadata.get("format") != FORMAT:
                     raise PriorError("is no prior saved by narrows")
                 # Copied: a tensor of safetensors is a view of the file, and changes with it.
@@ -233,7 +241,9 @@ class Prior:
             header = json.loads(metadata["prior"])
             sinks = Sinks(**{name: tuple(map(int, found)) for name, found in header["sinks"].items()})
             identity = ModelIdentity(str(header["name"]), mean.shape[1], mean.shape[0] - 1, probe)
-            return cls(mean, std, int(header["count"]), identity, sinks)
+            known = header.get("calibration")
+            calibration = None if known is None else Calibration.from_dict(known)
+            return cls(mean, std, int(header["count"]), identity, sinks, calibration)
         except SafetensorError as error:
             raise PriorError(f"{path} is no readable prior: {error}") from error
         except OSError as error:

@@ -1,18 +1,17 @@
-"""``narrows methods``, ``models``, ``finetune`` and ``prior``: what there is to choose from, and how it is made."""
+"""``narrows methods``, ``models``, ``finetune`` and ``calibrate``: what there is to choose from, and how it is made."""
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from narrows.cli.options import takes_settings
 from narrows.cli.terminal import (
-    BATCH_SIZE,
-    BatchOption,
     DeviceOption,
     ModelOption,
     TaskOption,
@@ -23,6 +22,9 @@ from narrows.cli.terminal import (
 from narrows.data.example import Example, sample
 from narrows.errors import InputError, NarrowsError
 from narrows.models.hub.finetune_settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from narrows.bottleneck.prior import Prior
 
 commands = typer.Typer()
 
@@ -94,55 +96,73 @@ def models() -> None:
 
 
 @commands.command()
-def prior(  # noqa: PLR0913 - every option of the command
-    out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
+def calibrate(  # noqa: PLR0913 - every option of the command
+    out: Annotated[Path, typer.Option(help="The safetensors file to write, for --prior.")],
     data: Annotated[list[str], typer.Option(help="A .txt, .csv, .jsonl, ... file or a data set; again for more.")],
     model: ModelOption = "sentiment",
+    method: Annotated[str, typer.Option(help="What is to make maps.")] = "fast",
     task: TaskOption = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the data set's published files.")] = None,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "train",
-    limit: Annotated[int | None, typer.Option(min=1, help="Use a random sample of this many texts of each.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample.")] = 0,
+    limit: Annotated[int, typer.Option(min=32, help="Texts to explain: half to choose, half to measure.")] = 128,
+    sampled: Annotated[int, typer.Option("--sample", min=32, help="Texts of each file, drawn at random.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of sample and shuffling.")] = 0,
     device: DeviceOption = None,
-    batch_size: BatchOption = BATCH_SIZE,
 ) -> None:
-    """Estimate a prior: mean and deviation of a model's activations over a corpus, at every layer."""
+    """Learn from your own texts what a typical one looks like, and measure what maps of this model are worth."""
     from narrows.data.output import written_whole
-    from narrows.models.corpus import estimate_prior
+    from narrows.evaluation.calibrate import calibrate as learn
+    from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_model
 
     if out.suffix != ".safetensors":
-        raise InputError(f"a prior is a .safetensors file, so --out must end so, not in {out.name!r}")
+        raise InputError(f"a calibration is a .safetensors file, so --out must end so, not in {out.name!r}")
+    chosen, faults = find_method(method), list[NarrowsError]()
     with written_whole(out) as partial:
-        faults: list[NarrowsError] = []
-        corpora = [_read_corpus(name, data_dir, split, limit, seed, faults) for name in data]
-        total = sum(len(corpus) for corpus in corpora if isinstance(corpus, Sized))
-        counted = all(isinstance(corpus, Sized) for corpus in corpora)
+        examples = [text for name in data for text in _read_corpus(name, data_dir, split, sampled, seed, faults)]
         loaded = load_model(model, device, task)
-        with progress_bar("Estimating the prior") as report:
-
-            def counting() -> Iterator[Example]:
-                for done, example in enumerate((example for corpus in corpora for example in corpus), start=1):
-                    report(done, total if counted else None, note=f"{done:,} texts")
-                    yield example
-
-            estimate = estimate_prior(loaded.model, loaded.tokenizer, counting(), batch_size)
-        estimate.save(partial)
-    what = f"{estimate.model.blocks + 1} layers of {estimate.model.hidden} features"
-    typer.echo(f"narrows: wrote {out}: {what} from {estimate.count:,} tokens", err=True)
+        with progress_bar("Calibrating") as report:
+            found = learn(loaded.model, loaded.tokenizer, examples, chosen, limit, seed, report)
+        found.save(partial)
+    _tell(found, out)
     report_faults(faults)
 
 
+def _tell(found: "Prior", out: Path) -> None:
+    """Print what a calibration found."""
+    from narrows.viz.spans import visible
+
+    if (own := found.calibration) is None:
+        return
+    table = Table(
+        f"{own.texts} texts", title="What the maps are worth: mean fall of p(predicted)", title_justify="left"
+    )
+    for heading in ("first ninth", "all ninths", "the others (low is good)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in own.drops:
+        figures = (own.drops[name], own.comprehensiveness[name], own.sufficiency[name])
+        table.add_row(visible(name), *(f"{mean:.2f} \\[{low:.2f}, {high:.2f}]" for mean, low, high in figures))
+    Console().print(table)
+    mean, low, high = own.above_chance
+    layers = f"layers {', '.join(map(str, own.layers))}" if own.layers else "its usual layers"
+    verdict = f"{own.method} measures at {layers}; above chance by {mean:.2f} [{low:.2f}, {high:.2f}]"
+    Console().print(Text(verdict, style="" if own.trusted else "bold red"))
+    if not own.trusted:
+        Console().print(
+            Text("Its maps are no better than chance on these texts: do not rely on them.", style="bold red")
+        )
+    typer.echo(f"narrows: wrote {out}: a prior from {found.count:,} tokens, and what was measured", err=True)
+
+
 def _read_corpus(
-    data: str, data_dir: Path | None, split: str, limit: int | None, seed: int, faults: list[NarrowsError]
+    data: str, data_dir: Path | None, split: str, limit: int, seed: int, faults: list[NarrowsError]
 ) -> Iterable[Example]:
-    """Read the texts of a data set, or of a file: as a stream, or a random sample of it."""
+    """Read a random sample of the texts of a data set or of a file."""
     from narrows.data import datasets, tables
 
     if data in datasets.DATASETS:
         return datasets.load(data, split, data_dir, limit, seed)
-    corpus = texts(tables.read_examples(Path(data)), faults)
-    return corpus if limit is None else sample(corpus, limit, seed)
+    return sample(texts(tables.read_examples(Path(data)), faults), limit, seed)
 
 
 def _in_a_line(name: str) -> str:

@@ -103,7 +103,7 @@ def choose_prior(prior: PriorChoice, method: object, model: PreTrainedModel) -> 
         if getattr(method, "prior", "no setting") is None:
             warn(
                 "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
-                "a corpus prior, made with 'narrows prior', gives better maps"
+                "a prior of your own texts, made with 'narrows calibrate', gives better maps"
             )
         return PRIORS["instance"]
     chosen = find_prior(prior)

@@ -118,7 +118,7 @@ class Evidence:
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
         prior = batch.cut.find_prior(self.prior)
-        layers = batch.cut.layers(self.layer, usual_layers(batch.cut.blocks), prior)
+        layers = batch.cut.layers(self.layer, calibrated_layers(prior) or usual_layers(batch.cut.blocks), prior)
         sites = typical = batch.sites(layers, prior)
         left_out = None
         if self.leaves_out:
@@ -303,6 +303,12 @@ class Reading:
 def usual_layers(blocks: int) -> list[int]:
     """List the layers at which evidence is measured in a model of so many blocks: after the first, half, and 5/6."""
     return [max(round(depth * blocks), 1) for depth in DEPTHS]
+
+
+def calibrated_layers(prior: AnyPrior) -> tuple[int, ...] | None:
+    """Give the layers that a calibration found to serve the model better than the usual ones."""
+    calibration = getattr(prior, "calibration", None)
+    return None if calibration is None else calibration.layers
 
 
 def picked_counts(content: Tensor, part: float) -> Tensor:

@@ -30,7 +30,7 @@ from narrows.bottleneck.prior import AnyPrior, Gaussian
 from narrows.data.units import by_unit
 from narrows.errors import InputError, NumericsError
 from narrows.methods.cut_model import CutModel
-from narrows.methods.registry import Described, describe
+from narrows.methods.registry import Described, describe, spec
 from narrows.models.cut.finite import check_finite
 from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, run_suffix, take_rows
 from narrows.models.heads.classifying import Classifying
@@ -297,7 +297,10 @@ class Batch:
             NumericsError: If there is not one finite score per token.
         """
         about, blocks = describe(method), self.cut.blocks
-        record = {"blocks": blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
+        record: dict[str, Any] = {"blocks": blocks, "dtype": str(self.model.dtype).removeprefix("torch.")}
+        calibration = getattr(prior, "calibration", None)
+        if calibration is not None and calibration.method == spec(method):
+            record["calibration"] = calibration.to_dict()
         made = []
         for row, (question, answer) in enumerate(zip(self.questions, self.answers, strict=True)):
             encoding, extra = question.encoding, dict(extras[row]) if extras else {}

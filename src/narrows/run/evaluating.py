@@ -175,7 +175,7 @@ def _prepare(model: LoadedModel, plan: Plan, texts: Source, methods: Mapping[str
     own = [n for n, m in methods.items() if "prior" in settings_of(type(m)) and getattr(m, "prior", None) is None]
     if prior is None and own:
         what = f"the model has no corpus prior: {', '.join(own)} will take mean and deviation from each text itself "
-        what += "(prior 'instance'); make one with 'narrows prior' and give it with --prior"
+        what += "(prior 'instance'); make one with 'narrows calibrate' and give it with --prior"
         warn(what)  # once, and not for each method as an `Explainer` would
     jobs: dict[str, Job] = {}
     survey = None

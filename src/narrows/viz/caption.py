@@ -151,8 +151,29 @@ def sentences(attribution: AttributionDict) -> list[str]:
     """Return what stands below the picture of a result: the method's own sentence, then what the numbers add up to."""
     own = visible(attribution["method"]["caption"])
     summed = f"The score of a {kind(attribution)} is the sum over its tokens." if attribution.get("units") else None
-    further = (summed, read_apart(attribution), missed(attribution), needed(attribution))
+    further = (summed, read_apart(attribution), missed(attribution), needed(attribution), calibrated(attribution))
     return [sentence for sentence in (own, *further) if sentence]
+
+
+def calibrated(attribution: AttributionDict) -> str | None:
+    """Return what such maps were worth on texts of the user's own, or None where that was not measured."""
+    if (found := attribution["record"].get("calibration")) is None:
+        return None
+    own, *others = found["drops"].items()
+    beside = ", ".join(f"{name} {mean:.2f}" for name, (mean, *_) in others)
+    texts = f"On {found['texts']:,} of your own texts"
+    return f"{texts}, removing the ninth that such maps rank first costs p {own[1][0]:.2f} on average ({beside})."
+
+
+def doubtful(attribution: AttributionDict) -> str | None:
+    """Return the warning that such maps were no better than chance on texts of the user's own, or None."""
+    found = attribution["record"].get("calibration")
+    if found is None or found["above_chance"][1] > 0:
+        return None
+    mean, low, high = found["above_chance"]
+    texts = f"On {found['texts']:,} of your own texts such maps were no better than chance"
+    more = f"p changes by {mean:+.2f} more than with random tokens, 95 % interval {low:+.2f} to {high:+.2f}"
+    return f"{texts} ({more}). Do not rely on this map."
 
 
 def read_apart(attribution: AttributionDict) -> str | None:

@@ -1,0 +1,164 @@
+"""Calibrating a model on texts of one's own: the prior, the layers that serve it best, and what its maps are worth.
+
+The texts are shuffled and divided. One part is measured last, and takes no part in anything before: not in the prior,
+which is estimated from all other texts, and not in the choice of layers, for which a second part is explained.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from narrows.bottleneck.prior import Prior
+from narrows.data.calibration import Calibration, Figure
+from narrows.data.example import Example
+from narrows.data.source import read_items, rows_of
+from narrows.errors import InputError, NarrowsError, count, shown
+from narrows.evaluation.degradation import Curves, degrade
+from narrows.evaluation.metrics import comprehensiveness, drop, sufficiency
+from narrows.evaluation.statistics import bootstrap_interval, load_scipy, paired_bootstrap
+from narrows.explainer import Explainer
+from narrows.methods.evidence import Evidence, usual_layers
+from narrows.methods.method import Method
+from narrows.methods.registry import changed, find_method, spec
+from narrows.models.corpus import estimate_prior
+from narrows.models.cut.blocks import find_blocks
+from narrows.models.text.reader import Reader
+from narrows.models.variants import resolve
+
+LEAST = 32  # texts
+BESIDE = ("ig", "random")  # what the maps are measured beside
+DEPTHS = ((0, 1 / 3, 2 / 3), (1 / 2,), (1 / 2, 5 / 6), (0,))  # of the blocks, beside the usual ones
+
+Report = Callable[[float, float], None]  # how much of how much is done
+
+
+def calibrate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Iterable[Any],
+    method: str | Method = "fast",
+    limit: int = 128,
+    seed: int = 0,
+    report: Report = lambda done, total: None,
+) -> Prior:
+    """Estimate a prior, choose the layers, and measure the maps, each on texts of its own.
+
+    Other layers than the usual ones are taken only where they are better beyond doubt: where the 95 % interval of the
+    difference of the drops, on the same texts, begins above 0.
+
+    Args:
+        model: A Hugging Face model; left unchanged.
+        tokenizer: Its tokenizer.
+        texts: As `Explainer` takes them; at least 32.
+        method: What is to make maps; layers are chosen for those that measure evidence, such as ``fast``.
+        limit: How many texts are explained, half to choose the layers and half to measure; all others serve the prior.
+        seed: Of the order of the texts.
+        report: Called as the work goes on.
+
+    Returns:
+        The prior, whose `Prior.calibration` says what was found; saved, it is a file for ``prior=`` and ``--prior``.
+
+    Raises:
+        InputError: If there are fewer than 32 texts, or most of them cannot be explained.
+
+    Example:
+        >>> calibrate(model, tokenizer, texts).save("calibration.safetensors")  # doctest: +SKIP
+    """
+    load_scipy()
+    own, limit = find_method(method), count("limit", limit, LEAST)
+    if (rows := rows_of(texts)) is None:
+        raise InputError(f"a calibration needs a list, a stream or a table of texts, not {shown(texts)}")
+    examples = [row for row in read_items(rows) if isinstance(row, Example)]
+    if len(examples) < LEAST:
+        raise InputError(f"a calibration needs at least {LEAST} texts, not {len(examples)}")
+    order = np.random.default_rng(seed).permutation(len(examples)).tolist()
+    half = min(limit, len(examples)) // 2
+    measured, chosen, others = (
+        [examples[place] for place in part] for part in (order[:half], order[half : 2 * half], order[2 * half :])
+    )
+    prior = estimate_prior(model, tokenizer, [*chosen, *others])
+    candidates = _candidates(own, len(find_blocks(model)))
+    total, done = (len(candidates) if len(candidates) > 1 else 0) + 1 + len(BESIDE), 0
+    report(done, total)
+
+    def curves_of(some: Sequence[Example], methods: Sequence[Method]) -> dict[str, Curves]:
+        nonlocal done
+        found = {}
+        for each in methods:
+            found[spec(each)] = _degrade(model, tokenizer, some, Explainer(model, tokenizer, each, prior))
+            done += 1
+            report(done, total)
+        return _known(found)
+
+    best = candidates[0]
+    if len(candidates) > 1:
+        drops = {name: drop(own.morf) for name, own in curves_of(chosen, candidates).items()}
+        usual = drops[spec(candidates[0])]
+        best = max(candidates, key=lambda each: float(drops[spec(each)].mean()))
+        if paired_bootstrap(drops[spec(best)], usual).interval[0] <= 0:
+            best = candidates[0]
+    beside = [name for name in BESIDE if name != spec(own)]
+    curves = curves_of(measured, [best, *map(find_method, beside)])
+    found = dict(zip((spec(own), *beside), curves.values(), strict=True))
+    return replace(prior, calibration=_sum_up(spec(own), getattr(best, "layer", None), found))
+
+
+def _candidates(method: Method, blocks: int) -> list[Method]:
+    """List the method as it is, and with other layers if that is a choice; of a set of layers each once."""
+    if not isinstance(method, Evidence) or method.layer is not None:
+        return [method]
+    sets = [tuple(sorted({max(round(depth * blocks), 1) for depth in depths})) for depths in DEPTHS]
+    usual = tuple(sorted(set(usual_layers(blocks))))
+    return [method, *(changed(method, {"layer": own}) for own in dict.fromkeys(sets) if own != usual)]
+
+
+def _degrade(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], explainer: Explainer
+) -> Curves:
+    """Explain what is predicted of texts, and remove tokens in that order; NaN where a text has no map."""
+    reader = Reader(model, tokenizer, None, "truncate")
+    maps = explainer(list(examples))
+    known = [place for place, found in enumerate(maps) if not isinstance(found, NarrowsError)]
+    if 2 * len(known) <= len(examples):
+        raise InputError(f"{maps.failures()}: there are too few texts to calibrate on")
+    questions = [reader.ask(examples[place], None).questions[0] for place in known]
+    goals = [own.goal for own in resolve(model, tokenizer, reader.task, questions)]
+    found = degrade(model, tokenizer, questions, [maps[place].ranking for place in known], goals)
+    filled = {}
+    for name in Curves.__annotations__:
+        values = getattr(found, name)
+        fill = np.nan if np.issubdtype(values.dtype, np.floating) else -1
+        filled[name] = np.full((len(examples), *values.shape[1:]), fill, dtype=values.dtype)
+        filled[name][known] = values
+    return Curves(**filled)
+
+
+def _known(found: Mapping[str, Curves]) -> dict[str, Curves]:
+    """Keep the texts of which all methods have a map."""
+    known = np.all([own.known for own in found.values()], axis=0)
+    return {name: own.take(known) for name, own in found.items()}
+
+
+def _sum_up(method: str, layers: Any, found: Mapping[str, Curves]) -> Calibration:
+    """Bound the means over the measured texts."""
+
+    def figures(measure: Callable[[Any], Any], field: str) -> dict[str, Figure]:
+        return {name: _figure(measure(getattr(own, field))) for name, own in found.items()}
+
+    above = paired_bootstrap(drop(found[method].morf), drop(found["random"].morf))
+    return Calibration(
+        method=method,
+        layers=(layers,) if isinstance(layers, int) else layers,
+        texts=len(found[method].morf),
+        drops=figures(drop, "morf"),
+        comprehensiveness=figures(comprehensiveness, "morf"),
+        sufficiency=figures(sufficiency, "lerf"),
+        above_chance=(above.difference, *above.interval),
+    )
+
+
+def _figure(values: Any) -> Figure:
+    return float(values.mean()), *bootstrap_interval(values)

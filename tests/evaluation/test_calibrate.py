@@ -1,0 +1,167 @@
+"""Calibrations: what is measured took no part in anything before, and maps are called no better than they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from narrows.attribution import Attribution, Attributions
+from narrows.bottleneck.prior import Prior
+from narrows.data.calibration import Calibration
+from narrows.errors import InputError, NarrowsError, PriorError
+from narrows.evaluation import calibrate as module
+from narrows.evaluation.calibrate import calibrate
+from narrows.explainer import Explainer
+from narrows.methods.evidence import Evidence, usual_layers
+from narrows.viz import caption
+from narrows.viz.html import render_page
+from planted import WORD, planted_classifier
+from tiny import Classifier
+
+FILLERS = ("film", "the", "a", "it", "is", "act", "bad", "very", "not")
+
+
+def texts_of(count: int) -> list[str]:
+    """Texts that differ; each second one has the word that decides."""
+    draw = np.random.default_rng(0)
+    made: dict[str, None] = {}
+    while len(made) < count:
+        words = draw.choice(FILLERS, size=6).tolist()
+        made[" ".join([*words[:3], WORD, *words[3:]] if len(made) % 2 else words)] = None
+    return list(made)
+
+
+@pytest.fixture(scope="module")
+def planted() -> Classifier:
+    loaded = planted_classifier()
+    return loaded.model, loaded.tokenizer
+
+
+@pytest.fixture(scope="module")
+def calibrated(planted: Classifier) -> Prior:
+    return calibrate(*planted, texts_of(80), limit=64)
+
+
+def facts(prior: Prior) -> Calibration:
+    assert prior.calibration is not None
+    return prior.calibration
+
+
+def test_maps_that_find_the_planted_word_are_trusted(calibrated: Prior) -> None:
+    found = facts(calibrated)
+    assert (found.method, found.texts, list(found.drops)) == ("fast", 32, ["fast", "ig", "random"])
+    assert found.trusted
+    assert found.drops["fast"][0] > found.drops["random"][0] + 0.2
+    mean, low, high = found.above_chance
+    assert low <= mean <= high
+    assert mean == pytest.approx(found.drops["fast"][0] - found.drops["random"][0])
+
+
+def test_chance_is_not_trusted(planted: Classifier) -> None:
+    found = facts(calibrate(*planted, texts_of(64), "random:seed=5", limit=64))
+    assert not found.trusted
+    assert found.layers is None
+
+
+def test_measured_texts_are_in_neither_prior_nor_choice(planted: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, list[str]] = {"prior": [], "explained": []}
+    estimate, explain = module.estimate_prior, Explainer.__call__
+
+    def estimating(model: Any, tokenizer: Any, examples: Any) -> Prior:
+        seen["prior"] += [example.text for example in examples]
+        return estimate(model, tokenizer, examples)
+
+    def explaining(self: Explainer, inputs: Any, *others: Any) -> Any:
+        seen["explained"].append(" / ".join(example.text for example in inputs))
+        return explain(self, inputs, *others)
+
+    monkeypatch.setattr(module, "estimate_prior", estimating)
+    monkeypatch.setattr(Explainer, "__call__", explaining)
+    texts = texts_of(100)
+    calibrate(*planted, texts, limit=64)
+    chosen, measured = list(dict.fromkeys(seen["explained"]))
+    assert not set(chosen.split(" / ")) & set(measured.split(" / "))
+    assert not set(seen["prior"]) & set(measured.split(" / "))
+    assert set(seen["prior"]) | set(measured.split(" / ")) == set(texts)
+
+
+def test_other_layers_are_taken_only_if_they_are_better_beyond_doubt(
+    planted: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, original = texts_of(64), Explainer.__call__
+
+    def explaining(best: tuple[int, ...] | None) -> Any:
+        """Maps at the best layers rank the planted word first, all others rank it last."""
+
+        def explain(self: Explainer, inputs: Any, *_: Any) -> Attributions:
+            found = Attributions(original(self, inputs))
+            for place, one in enumerate(found):
+                rest = [p for p in one.ranking if one.tokens[p] != WORD]
+                word = [p for p in one.ranking if one.tokens[p] == WORD]
+                first = best is not None and getattr(self.method, "layer", None) == best
+                found[place] = replace(one, ranking=(*word, *rest) if first else (*rest, *word))
+            return found
+
+        return explain
+
+    monkeypatch.setattr(Explainer, "__call__", explaining((2,)))
+    assert facts(calibrate(*planted, texts, limit=64)).layers == (2,)
+    monkeypatch.setattr(Explainer, "__call__", explaining(None))
+    assert facts(calibrate(*planted, texts, limit=64)).layers is None
+
+
+def test_it_is_saved_and_its_layers_are_used(planted: Classifier, calibrated: Prior, tmp_path: Path) -> None:
+    calibrated.save(tmp_path / "c.safetensors")
+    loaded = Prior.load(tmp_path / "c.safetensors")
+    assert loaded.calibration == calibrated.calibration
+    assert loaded.name == calibrated.name
+    usual = tuple(sorted(set(usual_layers(3))))
+    assert Explainer(*planted, "fast", tmp_path / "c.safetensors")("a film").layers == (facts(loaded).layers or usual)
+    moved = replace(calibrated, calibration=replace(facts(calibrated), layers=(2,)))
+    assert moved.name != calibrated.name
+    assert Explainer(*planted, "fast", moved)("a film").layers == (2,)
+    assert Explainer(*planted, Evidence(layer=1), moved)("a film").layers == (1,)
+    calibrated.save(tmp_path / "c.safetensors")
+    (tmp_path / "d.safetensors").write_bytes((tmp_path / "c.safetensors").read_bytes().replace(b"drops", b"drips"))
+    with pytest.raises(PriorError, match="no complete prior"):
+        Prior.load(tmp_path / "d.safetensors")
+
+
+def test_a_map_says_what_such_maps_are_worth(planted: Classifier, calibrated: Prior) -> None:
+    saved = Explainer(*planted, "fast", calibrated)("a good film").to_dict()
+    drops = facts(calibrated).drops
+    fast, ig, random = (f"{drops[name][0]:.2f}" for name in ("fast", "ig", "random"))
+    cost = f"costs p {fast} on average (ig {ig}, random {random})."
+    sentence = f"On 32 of your own texts, removing the ninth that such maps rank first {cost}"
+    assert sentence in caption.sentences(saved)
+    assert caption.doubtful(saved) is None
+    assert Attribution.from_dict(saved).to_dict() == saved
+    best = Explainer(*planted, "best", calibrated)("a good film").to_dict()
+    assert caption.calibrated(best) is None, "it was measured of another method"
+
+
+def test_a_map_of_a_kind_no_better_than_chance_says_so_first(planted: Classifier, calibrated: Prior) -> None:
+    doubted = replace(calibrated, calibration=replace(facts(calibrated), above_chance=(0.01, -0.02, 0.04)))
+    saved = Explainer(*planted, "fast", doubted)("a good film").to_dict()
+    assert caption.doubtful(saved) == (
+        "On 32 of your own texts such maps were no better than chance (p changes by +0.01 more than with random "
+        "tokens, 95 % interval -0.02 to +0.04). Do not rely on this map."
+    )
+    assert "no better than chance" in render_page([saved])
+
+
+def test_too_few_texts_or_no_texts_are_one_line(planted: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="at least 32 texts, not 31"):
+        calibrate(*planted, texts_of(31))
+    with pytest.raises(InputError, match="limit must be a whole number of at least 32"):
+        calibrate(*planted, texts_of(40), limit=31)
+    with pytest.raises(InputError, match="needs a list, a stream or a table of texts"):
+        calibrate(*planted, "one text")
+    failed = Attributions([NarrowsError("no map")] * 32)
+    monkeypatch.setattr(Explainer, "__call__", lambda *_: failed)
+    with pytest.raises(InputError, match="no map: there are too few texts to calibrate on"):
+        calibrate(*planted, texts_of(64), limit=64)
