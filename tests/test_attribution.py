@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from narrows import __version__
-from narrows.attribution import Attribution, Attributions, by_score
+from narrows.attribution import Attribution, Attributions
 from narrows.bottleneck.trace import TracePoint
 from narrows.data.schema import AttributionDict, MethodDict
+from narrows.data.units import by_score
 from narrows.errors import InputError
 from narrows.viz.files import render_file
 from narrows.viz.fragments import render_list

@@ -1,6 +1,5 @@
 """The result: what each token of one text contributed, in the unit of its method, and all that makes it again."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -16,6 +15,7 @@ from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, t
 from narrows.data import maps
 from narrows.data.check import Check
 from narrows.data.checking import misfit
+from narrows.data.frames import Level, to_frame
 from narrows.data.output import written_whole
 from narrows.data.saved import read_saved, write_saved
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
@@ -274,6 +274,10 @@ class Attribution:
         except InputError as error:
             raise InputError(f"{path} holds no saved attribution: {error}") from error
 
+    def to_frame(self, level: Level = "word") -> Any:
+        """Give a pandas data frame, a row for each word, ``token`` or ``unit``, or one for the ``text``."""
+        return to_frame([self.to_dict()], level)
+
     def show(self) -> None:
         """Print the token map to the terminal."""
         Console().print(render_map(self.to_dict()))
@@ -338,6 +342,10 @@ class Attributions(list[Result]):
         """Give the saved form of each result, without those of errors."""
         return [result.to_dict() for result in self if not isinstance(result, NarrowsError)]
 
+    def to_frame(self, level: Level = "text") -> Any:
+        """Give a pandas data frame, a row for each text, with the error of one that has none, ``word`` or ``token``."""
+        return to_frame(map(_saved, self), level)
+
     def show(self) -> None:
         """Print the maps to the terminal."""
         console, saved = Console(), self.to_dicts()
@@ -349,7 +357,7 @@ class Attributions(list[Result]):
         """Write a row for each text, an error in that of one that has one, to a ``.jsonl`` or ``.parquet`` file."""
         with maps.map_writer(Path(path)) as write:
             for result in self:
-                write(maps.failed_row(result) if isinstance(result, NarrowsError) else result.to_dict())
+                write(_saved(result))
 
     def export(self, path: str | Path) -> None:
         """Draw the maps to a file, as `Attribution.export` does; a `NarrowsWarning` says which texts have none.
@@ -367,18 +375,8 @@ class Attributions(list[Result]):
         return render_list(self.to_dicts()) + (f"<p>{escape(visible(failed))}</p>" if failed else "")
 
 
-def by_score(
-    scores: "NDArray[np.float64]", segments: Sequence[int | None], units: Sequence[Sequence[int]] = ()
-) -> tuple[int, ...]:
-    """Rank the tokens of a text by falling scores, (tokens,), ties by position: their positions.
-
-    Units, the positions of their tokens, come first, whole, by falling sums of their scores.
-    """
-    inside = {position for unit in units for position in unit}
-    others = [place for place, segment in enumerate(segments) if segment is not None and place not in inside]
-    ranked = sorted(units, key=lambda unit: (-math.fsum(scores[list(unit)]), unit[0]))
-    ranked += sorted(([place] for place in others), key=lambda place: (-scores[place[0]], place))
-    return tuple(place for unit in ranked for place in unit)
+def _saved(result: Result) -> Any:
+    return maps.failed_row(result) if isinstance(result, NarrowsError) else result.to_dict()
 
 
 def _ranked(tokens: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:

@@ -10,12 +10,13 @@ import numpy as np
 from rich.console import Console
 
 from narrows import __version__
-from narrows.attribution import Attribution, by_score
+from narrows.attribution import Attribution
 from narrows.data import maps
 from narrows.data.checking import misfit
 from narrows.data.output import written_whole
 from narrows.data.saved import read_saved
 from narrows.data.schema import GenerationDict, MethodDict
+from narrows.data.units import by_score
 from narrows.errors import InputError, need
 from narrows.viz.generation import Picture, render_generation_fragment, render_generation_page
 from narrows.viz.generation_figure import By, plot_generation, render_generation_file

@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from narrows.attribution import by_score
 from narrows.data.example import Example
+from narrows.data.units import by_score
 from narrows.errors import InputError
 from narrows.evaluation.ceiling import find_worst_removals
 from narrows.evaluation.degradation import removal_counts

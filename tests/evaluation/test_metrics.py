@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from narrows.attribution import by_score
 from narrows.data.example import Example
+from narrows.data.units import by_score
 from narrows.evaluation.degradation import Curves
 from narrows.evaluation.metrics import (
     area,

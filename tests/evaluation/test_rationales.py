@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 import tiny
-from narrows.attribution import Attribution, by_score
+from narrows.attribution import Attribution
 from narrows.data.example import Example
+from narrows.data.units import by_score
 from narrows.errors import DataError, DependencyError
 from narrows.evaluation.rationales import Annotated, agreement, auprc, read_eraser, token_f1, token_truth
 from narrows.methods.registry import describe, find_method

@@ -5,12 +5,16 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from narrows.data.example import Example
 from narrows.data.schema import TokenDict, UnitDict
 from narrows.data.words import group_tokens, trim_span, word_span
 from narrows.errors import InputError, need
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Kind = Literal["token", "word", "sentence", "message"]
 UnitOf = Kind | Sequence[Sequence[int]]
@@ -138,6 +142,20 @@ def read_places(spans: Iterable[Iterable[int]], texts: Texts) -> tuple[Place, ..
             raise InputError(f"span {number}, {span!r:.60}, begins before the end of the one before it")
         places.append((segment, start, end))
     return tuple(places)
+
+
+def by_score(
+    scores: "NDArray[np.float64]", segments: Sequence[int | None], units: Sequence[Sequence[int]] = ()
+) -> tuple[int, ...]:
+    """Rank the tokens of a text by falling scores, (tokens,), ties by position: their positions.
+
+    Units, the positions of their tokens, come first, whole, by falling sums of their scores.
+    """
+    inside = {position for unit in units for position in unit}
+    others = [place for place, segment in enumerate(segments) if segment is not None and place not in inside]
+    ranked = sorted(units, key=lambda unit: (-math.fsum(scores[list(unit)]), unit[0]))
+    ranked += sorted(([place] for place in others), key=lambda place: (-scores[place[0]], place))
+    return tuple(place for unit in ranked for place in unit)
 
 
 def by_unit(ranking: Sequence[int], units: Sequence[Sequence[int]]) -> tuple[int, ...]:

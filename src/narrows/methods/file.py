@@ -8,9 +8,10 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from narrows.attribution import Attribution, by_score
+from narrows.attribution import Attribution
 from narrows.data.example import Example
 from narrows.data.scores import Find, ScoredText, align, first_of, ranking_of, scores_from
+from narrows.data.units import by_score
 from narrows.errors import DataError, InputError
 from narrows.methods.method import Batch, Names, Scores
 from narrows.models.heads.continuation import Continuation

@@ -24,10 +24,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from narrows.attribution import Attribution, by_score
+from narrows.attribution import Attribution
 from narrows.bottleneck.optimize import text_seed
 from narrows.bottleneck.prior import AnyPrior, Gaussian
-from narrows.data.units import by_unit
+from narrows.data.units import by_score, by_unit
 from narrows.errors import InputError, NumericsError
 from narrows.methods.cut_model import CutModel
 from narrows.methods.registry import Described, describe, spec

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution, by_score
+from narrows.attribution import Attribution
 from narrows.data.example import Example
-from narrows.data.units import group_by_places
+from narrows.data.units import by_score, group_by_places
 from narrows.errors import InputError
 from narrows.models.text.encoding import Encoding, encode, take
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from narrows.attribution import Attribution, by_score
+from narrows.attribution import Attribution
+from narrows.data.units import by_score
 from narrows.errors import InputError
 
 CAPTION = (

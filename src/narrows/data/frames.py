@@ -1,0 +1,58 @@
+"""Explained texts as data frames of pandas: a row for each text, word, unit or token."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, get_args
+
+from narrows.data.schema import AttributionDict, FailedDict
+from narrows.errors import InputError, need
+
+Level = Literal["text", "word", "unit", "token"]
+ABOUT = ("id", "gold", "target", "predicted")  # of the text, in every row
+OF_TEXT = (
+    "id",
+    "text",
+    "text_pair",
+    "gold",
+    "target",
+    "predicted",
+    "probability",
+    "typical",
+    "truncated",
+    "flip",
+    "error",
+)
+OF_PART = ("start", "end", "segment", "score", "rank")
+WHOLE = ("text_number", "truncated", "flip", "start", "end", "segment", "rank")  # whole numbers, which may be missing
+
+
+def to_frame(results: Iterable[AttributionDict | FailedDict], level: Level) -> Any:
+    """Make a data frame; of a text that could not be explained there is a row of level ``text`` only.
+
+    Args:
+        results: Texts in their saved form.
+        level: What has a row. ``text``: with p(target), the p of a typical text, and, where the map was checked, the
+            number of first words without which the decision flips. ``word``, ``unit``, ``token``: with offsets into
+            the text of its segment, score and rank.
+
+    Raises:
+        DependencyError: If pandas is not installed.
+        InputError: If there is no such level, or a text was not explained in units.
+    """
+    pandas = need("pandas", "to_frame needs pandas: pip install pandas")
+    if level not in get_args(Level):
+        raise InputError(f"level must be one of {', '.join(get_args(Level))}, not {level!r}")
+    columns = OF_TEXT if level == "text" else ("text_number", *ABOUT, level, *OF_PART)
+    rows = [row for number, saved in enumerate(results) for row in _rows(saved, number, level)]
+    frame = pandas.DataFrame(rows, columns=list(columns))
+    return frame.astype({column: "Int64" for column in columns if column in WHOLE})
+
+
+def _rows(saved: Mapping[str, Any], number: int, level: Level) -> Iterator[Mapping[str, Any]]:
+    if level == "text":
+        check, probabilities = saved.get("check") or {}, saved.get("probabilities") or {}
+        yield {**saved, "probability": probabilities.get(saved.get("target")), "flip": check.get("flip")}
+    elif "error" not in saved:
+        if (parts := saved.get(f"{level}s")) is None:
+            raise InputError("the text was not explained in units: give unit_of, or ask for level='word'")
+        about = {name: saved.get(name) for name in ABOUT}
+        yield from ({**about, "text_number": number, "unit": part.get("text"), **part} for part in parts)
