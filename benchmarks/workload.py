@@ -69,7 +69,7 @@ class Workload:
         shape = (blocks + 1, hidden)
         path = Path(tempfile.mkdtemp()) / "prior.safetensors"
         Prior(torch.zeros(shape), torch.ones(shape), 1, identify(model)).save(path)
-        classifier = LoadedModel(model, _tokenizer(), size, path)
+        classifier = LoadedModel(model, word_tokenizer(), size, path)
         ids = torch.randint(WORDS, (texts, tokens - 2)).tolist()
         examples = [Example(" ".join(f"w{number}" for number in row)) for row in ids]
         return cls(classifier, examples)
@@ -102,11 +102,14 @@ class Workload:
         return sum(map(len, self.encodings)) / len(self.examples)
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def word_tokenizer(specials: bool = True) -> PreTrainedTokenizerFast:
+    """Make a tokenizer of whole words w0, w1, ...; with [CLS] and [SEP] around a text, or without."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = {token: place for place, token in enumerate([*special, *(f"w{number}" for number in range(WORDS))])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if not specials:
+        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
     )
