@@ -65,6 +65,14 @@ def test_many_parts_are_counted_and_long_ones_are_cut() -> None:
     assert "no single one of these is needed" in str(said(check))
 
 
+def test_what_a_language_model_says_stands_in_quotes() -> None:
+    check = Check("word", ("capital",), 0.9, (0.1,), None, (0.1,), None, None, 1, "\n", ("capital",))
+    spoken = {**GOOD, "target": " Paris", "record": {"target_tokens": []}, "check": check.to_dict()}
+    assert check_sentence(spoken) == (  # type: ignore[arg-type]
+        "Without 'capital' the model decides for '\\n': p(' Paris') falls from 0.90 to 0.10."
+    )
+
+
 def test_nothing_is_said_without_a_check() -> None:
     assert check_sentence(GOOD) is None
 

@@ -22,7 +22,9 @@ def check_sentence(attribution: AttributionDict) -> str | None:
         return None
     count, unit = found["flip"] or 1, found["unit_of"]
     some = f"{count} {unit}s" if count > 1 else f"one {unit}"
-    said = f"{_outcome(found, count, attribution['target'])}."
+    spoken = attribution["record"].get("target_tokens") is not None  # what a language model says may be a space
+    target, decision = (repr(name) if spoken else name for name in (attribution["target"], found["decision"]))
+    said = f"{_outcome(found, count, f'{target}', f'{decision}')}."
     if found["other"] is None and count == len(found["removed"]):  # nothing else could be drawn
         return said
     by_chance = f"Without {some} at random it is {written(found['chance'][count - 1])}"
@@ -44,7 +46,7 @@ def written(p: float) -> str:
     return f"{p:.{digits if 0 < p < 1 else 2}f}"
 
 
-def _outcome(found: CheckDict, count: int, target: str) -> str:
+def _outcome(found: CheckDict, count: int, target: str, decision: str) -> str:
     """Say what becomes of the prediction without the first parts."""
     p, most, whole = found["without"][count - 1], len(found["without"]), found["whole"]
     moved = f"p({target}) {'falls' if p < whole else 'rises'} from {written(whole)} to {written(p)}"
@@ -56,7 +58,7 @@ def _outcome(found: CheckDict, count: int, target: str) -> str:
         further = f", and without the first {most} {found['unit_of']}s to {written(found['without'][-1])}"
         return f"{gone} {moved}{further if most > 1 else ''}"
     needed = "" if len(found["needed"]) == count else f"; {_needed(found['needed'])}"
-    return f"{gone} the model decides for {found['decision']}: {moved}{needed}"
+    return f"{gone} the model decides for {decision}: {moved}{needed}"
 
 
 def _needed(parts: Sequence[str]) -> str:
