@@ -70,6 +70,23 @@ def test_a_run_is_checked_if_that_is_wanted(run: Runner, options: list[Any], tmp
     assert_one_line(refused, "check")
 
 
+def test_a_run_calibrates_once_into_its_folder(run: Runner, model: Path, texts: Path, tmp_path: Path) -> None:
+    corpus, out = tmp_path / "corpus.txt", tmp_path / "out"
+    corpus.write_text("".join(f"a good film {number}\nbad acting {number}\n" for number in range(20)))
+    asked = ["run", "--model", model, "--data", texts, "--out", out, "--calibrate-with", corpus]
+    assert run(*asked).code == 0
+    first = (out / "calibration.safetensors").read_bytes()
+    assert all(one.record["calibration"]["texts"] == 20 for one in read_run(out))
+    part_file(out, 0).unlink()
+    assert run(*asked).code == 0
+    assert (out / "calibration.safetensors").read_bytes() == first
+    assert_one_line(run(*asked, "--prior", "instance"), "leave out --prior")
+    explained = run("explain", "a good film", "--json", "--model", model, "--calibrate-with", corpus)
+    assert json.loads(explained.out)["record"]["calibration"]["texts"] == 20
+    refused = run("explain", "a film", "--model", model, "--calibrate-with", corpus, "--prior", "instance")
+    assert_one_line(refused, "leave out --prior")
+
+
 def test_shards_are_merged_to_the_same_bytes(run: Runner, options: list[Any], tmp_path: Path) -> None:
     whole, merged = tmp_path / "whole", tmp_path / "merged"
     shards = [tmp_path / f"shard{index}" for index in (1, 2, 3)]

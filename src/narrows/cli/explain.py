@@ -51,6 +51,7 @@ def explain(  # noqa: PLR0913 - every option of the command
     generate: Annotated[int | None, typer.Option(help="Explain each token of what the model writes: so many.")] = None,
     response: Annotated[str | None, typer.Option(help="Explain each token of this response to the text.")] = None,
     prior: Annotated[str | None, typer.Option(help="File, 'instance' or 'residual'; default: the model's.")] = None,
+    calibrate_with: Annotated[Path | None, typer.Option(help="First calibrate on a file of 32 texts or more.")] = None,
     device: terminal.DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write a page: one .html file.")] = None,
@@ -79,7 +80,9 @@ def explain(  # noqa: PLR0913 - every option of the command
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
     choice = Contrast(target, against) if target is not None and against is not None else target
     asked = choice if word is None or example is None else _tag(word, choice, example.text)
-    explainer = _load_explainer(model, method, layer, prior, task, device)
+    if calibrate_with is not None and prior is not None:
+        raise InputError("--calibrate-with makes the prior: leave out --prior")
+    explainer = _load_explainer(model, method, layer, calibrate_with or prior, task, device)
     if example is not None and per_token:
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
@@ -140,21 +143,29 @@ def _tag(word: str, choice: Choice, text: str) -> Tag:
 
 
 def _load_explainer(
-    model: str, method: str, layer: str | None, prior: str | None, task: TaskName | None, device: str | None
+    model: str, method: str, layer: str | None, prior: str | Path | None, task: TaskName | None, device: str | None
 ) -> "Explainer":
-    """Load what was asked for, the model last: a wrong method, layer or prior is found before."""
+    """Load what was asked for, the model last: a wrong method, layer or prior is found before.
+
+    A path is that of texts to calibrate on.
+    """
     from narrows.bottleneck.prior import find_prior
+    from narrows.cli.calibrating import calibrated, read_corpus
     from narrows.explainer import Explainer
     from narrows.methods.registry import find_method
     from narrows.methods.settings import settings_of
+    from narrows.models.hub.loading import load_model
 
     found: Method = find_method(method)
     if layer is not None:
         if "layer" not in settings_of(type(found)):
             raise InputError(f"--layer: the method {method} has no layer")
         found = found if layer == ALL else find_method(f"{method}:layer={layer}")
-    own = None if prior is None else find_prior(prior)
-    return Explainer.from_pretrained(model, found, own, task=task, device=device)
+    if not isinstance(prior, Path):
+        own = None if prior is None else find_prior(prior)
+        return Explainer.from_pretrained(model, found, own, task=task, device=device)
+    corpus, loaded = read_corpus([str(prior)]), load_model(model, device, task)
+    return Explainer(loaded.model, loaded.tokenizer, found, calibrated(loaded, corpus, found))
 
 
 def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: Path | None) -> None:

@@ -1,6 +1,5 @@
 """``narrows methods``, ``models``, ``finetune`` and ``calibrate``: what there is to choose from, and how it is made."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +16,8 @@ from narrows.cli.terminal import (
     TaskOption,
     progress_bar,
     report_faults,
-    texts,
 )
-from narrows.data.example import Example, sample
-from narrows.errors import InputError, NarrowsError
+from narrows.errors import InputError
 from narrows.models.hub.finetune_settings import FinetuneSettings
 
 if TYPE_CHECKING:
@@ -110,22 +107,21 @@ def calibrate(  # noqa: PLR0913 - every option of the command
     device: DeviceOption = None,
 ) -> None:
     """Learn from your own texts what a typical one looks like, and measure what maps of this model are worth."""
+    from narrows.cli.calibrating import calibrated, read_corpus
     from narrows.data.output import written_whole
-    from narrows.evaluation.calibrate import calibrate as learn
     from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_model
 
     if out.suffix != ".safetensors":
         raise InputError(f"a calibration is a .safetensors file, so --out must end so, not in {out.name!r}")
-    chosen, faults = find_method(method), list[NarrowsError]()
+    chosen = find_method(method)
     with written_whole(out) as partial:
-        examples = [text for name in data for text in _read_corpus(name, data_dir, split, sampled, seed, faults)]
+        corpus = read_corpus(data, sampled, seed, data_dir, split)
         loaded = load_model(model, device, task)
-        with progress_bar("Calibrating") as report:
-            found = learn(loaded.model, loaded.tokenizer, examples, chosen, limit, seed, report)
+        found = calibrated(loaded, corpus, chosen, limit, seed)
         found.save(partial)
     _tell(found, out)
-    report_faults(faults)
+    report_faults(corpus.faults)
 
 
 def _tell(found: "Prior", out: Path) -> None:
@@ -152,17 +148,6 @@ def _tell(found: "Prior", out: Path) -> None:
             Text("Its maps are no better than chance on these texts: do not rely on them.", style="bold red")
         )
     typer.echo(f"narrows: wrote {out}: a prior from {found.count:,} tokens, and what was measured", err=True)
-
-
-def _read_corpus(
-    data: str, data_dir: Path | None, split: str, limit: int, seed: int, faults: list[NarrowsError]
-) -> Iterable[Example]:
-    """Read a random sample of the texts of a data set or of a file."""
-    from narrows.data import datasets, tables
-
-    if data in datasets.DATASETS:
-        return datasets.load(data, split, data_dir, limit, seed)
-    return sample(texts(tables.read_examples(Path(data)), faults), limit, seed)
 
 
 def _in_a_line(name: str) -> str:

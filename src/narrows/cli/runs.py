@@ -38,6 +38,8 @@ def run(config: DatasetSettings) -> None:
     how: Any = {"engine": _engine(config), "share": Share.parse(config.shard), "strict": config.strict}
     with threads(config.threads):
         loaded = load_model(config.model, config.device, config.task)
+        if config.calibrate_with is not None:
+            config = replace(config, prior=str(_calibrate(config, loaded)), calibrate_with=None)
         with run_progress("Explaining", config.out) as report:
             manifest = explain_dataset(source, config.out, config, loaded=loaded, report=report, **how)
     result = manifest["result"]
@@ -138,6 +140,17 @@ def report(
 
 
 commands.add_typer(sweep, name="sweep")
+
+
+def _calibrate(config: DatasetSettings, loaded: "LoadedModel") -> Path:
+    """Calibrate the model into the folder of the run, unless that is done."""
+    from narrows.cli.calibrating import calibrated, read_corpus
+
+    path = config.out / "calibration.safetensors"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        calibrated(loaded, read_corpus([str(config.calibrate_with)]), config.method).save(path)
+    return path
 
 
 def _engine(config: DatasetSettings) -> "Engine | None":

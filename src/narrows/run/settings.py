@@ -48,6 +48,7 @@ class DatasetSettings(ExplainSettings):
     method: Annotated[str, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
     data: Annotated[str, "A .txt, .csv, .jsonl, ... file, a folder of such, a data set, or OWNER/NAME on the Hub."]
     out: Annotated[Path, "Folder for the results; an interrupted run is resumed."]
+    calibrate_with: Annotated[Path | None, "First calibrate on this file, into OUT/calibration.safetensors."] = None
     data_dir: Annotated[Path | None, "Folder with the data set's published files."] = None
     split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
     limit: Annotated[int | None, "Take a random sample of so many texts."] = None
@@ -67,6 +68,8 @@ class DatasetSettings(ExplainSettings):
         _check_least(self, 0, "seed", "gpus_per_worker")
         if self.engine == "local" and (self.address is not None or self.gpus_per_worker):
             raise InputError("--address and --gpus-per-worker need --engine ray")
+        if self.calibrate_with is not None and self.prior is not None:
+            raise InputError("--calibrate-with makes the prior: leave out --prior")
         Share.parse(self.shard)
 
 
