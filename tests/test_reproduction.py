@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from experiments import MODELS, experiments, experiments_of_the_paper
+from experiments import MODELS, PUBLISHED, PUBLISHED_FOR, experiments, experiments_of_the_paper
 from tables import short_table
 from training import MODELS as FOLDERS
 from write_up import SIX, fill, pages, read
 
 from narrows.data import datasets
 from narrows.methods import find_method, split_methods
+from narrows.methods.registry import spec
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "benchmarks" / "reproduction"
@@ -30,6 +31,11 @@ def test_an_experiment_can_be_run(words: tuple[str, ...]) -> None:
     assert option(words, "dataset") in datasets.DATASETS
     for name in split_methods(option(words, "methods" if words[1] == "evaluate" else "method")):
         find_method(name)
+
+
+def test_methods_are_spelled_as_results_spell_them() -> None:
+    for name in (*PUBLISHED, *(name for names in PUBLISHED_FOR.values() for name in names)):
+        assert spec(find_method(name)) == name
 
 
 def test_every_data_set_of_the_paper_is_evaluated_on_the_same_texts_throughout() -> None:

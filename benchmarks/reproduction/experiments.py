@@ -28,7 +28,7 @@ MODELS = {
 # On the base of 12 blocks: the model of each data set that `training.py` makes, and what the paper ran.
 TWELVE = {name: "mnli" if name.startswith("mnli") else name for name in MODELS}
 PUBLISHED = ("random", "fast", "best", "paper", "paper:prior=instance", "released", "ig", "lime")
-PUBLISHED_FOR = {"rte": ("paper:layer=10:beta=1e-4",)}  # on the others layer 9, beta 1e-5: what `paper` is
+PUBLISHED_FOR = {"rte": ("paper:beta=0.0001:layer=10",)}  # on the others layer 9, beta 1e-5: what `paper` is
 IMDB_TOKENS = 96  # reviews are cut where the demo model was trained
 # Before the name of a data set, what a folder or a file of results has of it; nothing: the table.
 FEW, LAYERS, BETAS, RATES, PREDICTED, MASKED = "few-", "layers-", "beta-", "rates-", "predicted-", "mask-"

@@ -24,6 +24,7 @@ from write_up import TWELVE, write_up
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+LONG = 100  # texts: from here on the time is measured in several rounds
 TIMED = ("narrows, the same settings", "LIME, 100 samples", "IG, 10 steps", "narrows, fast", "narrows, best")
 
 
@@ -66,7 +67,8 @@ def run_on_twelve(options: argparse.Namespace) -> None:
     runs, results, figures = options.runs / TWELVE, options.results / TWELVE, options.out / "reproduction"
     run_all(experiments_of_the_paper(options.data, options.models, runs, options.limit), runs, results)
     words = ["--dataset", "imdb", "--data-dir", str(options.data), "--model", str(options.models / "imdb")]
-    words += ["--texts", "4", "--rounds", "3", "--methods", *TIMED, "--out", str(results / "timing.json")]
+    size = ["4", "--rounds", "3"] if options.limit >= LONG else ["2", "--rounds", "1"]
+    words += ["--texts", *size, "--methods", *TIMED, "--out", str(results / "timing.json")]
     if not (results / "timing.json").is_file():
         subprocess.run([sys.executable, str(HERE.parent / "measure.py"), *words], check=True)
     figures.mkdir(parents=True, exist_ok=True)

@@ -120,10 +120,10 @@ def versus(group: Group, one: str, by: str = "drop_11") -> str:
 
 
 def in_words(group: Group, one: str, other: str, by: str = "drop_11") -> str:
-    """Say on which data sets a method is ahead of another, level with it, and behind."""
+    """Say where a method is ahead of another, level, and behind; `paper` is that with the settings of the paper."""
     places: dict[str, list[str]] = {"ahead on": [], "level on": [], "behind on": []}
     for name, summary in group.items():
-        found = pair(summary, one, other, by)
+        found = pair(summary, published(name, group) if one == "paper" else one, other, by)
         if found is not None:
             word = "ahead on" if found[1] > 0 else "behind on" if found[2] < 0 else "level on"
             places[word].append(DATASETS[name])
@@ -132,7 +132,8 @@ def in_words(group: Group, one: str, other: str, by: str = "drop_11") -> str:
 
 def published(dataset: str, group: Group) -> str:
     """Name the row that has the settings of the paper's own row for a data set."""
-    return own(next(iter(PUBLISHED_FOR.get(dataset, ())), "paper"), {dataset: group[dataset]})
+    named = next((name for name in PUBLISHED_FOR.get(dataset, ()) if name in group[dataset]["methods"]), "paper")
+    return own(named, {dataset: group[dataset]})
 
 
 def paper_table(group: Group) -> str:
