@@ -70,6 +70,25 @@ def test_a_run_is_checked_if_that_is_wanted(run: Runner, options: list[Any], tmp
     assert_one_line(refused, "check")
 
 
+def test_columns_have_the_names_that_the_user_gives_them(run: Runner, model: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "reviews.csv", tmp_path / "maps.jsonl"
+    data.write_text("key,text,review,stars\n" + "".join(f"k{n},other,a good film {n},positive\n" for n in range(40)))
+    named = ["--text-column", "review", "--label-column", "stars", "--id-column", "key"]
+    assert run("explain", "--file", data, "--out", out, "--model", model, "--method", "random", *named).code == 0
+    first = json.loads(out.read_text().splitlines()[0])
+    assert (first["text"], first["gold"], first["id"]) == ("a good film 0", "positive", "k0")
+    asked = ["--model", model, "--prior", "instance", "--out"]
+    assert run("run", "--data", data, *asked, tmp_path / "run", *named).code == 0
+    found = next(read_run(tmp_path / "run"))
+    assert (found.text, found.gold, found.id) == ("a good film 0", "positive", "k0")
+    evaluated = run("evaluate", "--dataset", data, "--methods", "random", *asked, tmp_path / "evaluated", *named)
+    assert evaluated.code == 0, evaluated.err
+    made = ["calibrate", "--model", model, "--data", data, "--out", tmp_path / "c.safetensors", "--limit", 32]
+    assert run(*made, "--text-column", "review").code == 0
+    assert_one_line(run(*made, "--text-column", "reviews"), "no column 'reviews' among key, text, review, stars")
+    assert_one_line(run("explain", "a film", "--model", model, *named), "names of columns go with --file")
+
+
 def test_a_run_calibrates_once_into_its_folder(run: Runner, model: Path, texts: Path, tmp_path: Path) -> None:
     corpus, out = tmp_path / "corpus.txt", tmp_path / "out"
     corpus.write_text("".join(f"a good film {number}\nbad acting {number}\n" for number in range(20)))

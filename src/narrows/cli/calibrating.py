@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from narrows.cli.terminal import progress_bar, texts
+from narrows.data.columns import USUAL, Columns
 from narrows.data.example import Example, sample
 from narrows.errors import NarrowsError
 
@@ -26,7 +27,12 @@ class Corpus:
 
 
 def read_corpus(
-    data: Sequence[str], sampled: int = SAMPLE, seed: int = 0, data_dir: Path | None = None, split: str = "train"
+    data: Sequence[str],
+    sampled: int = SAMPLE,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    split: str = "train",
+    columns: Columns = USUAL,
 ) -> Corpus:
     """Read a random sample of the texts of each data set or file."""
     from narrows.data import datasets, tables
@@ -36,7 +42,7 @@ def read_corpus(
         if name in datasets.DATASETS:
             examples += datasets.load(name, split, data_dir, sampled, seed)
         else:
-            examples += sample(texts(tables.read_examples(Path(name)), faults), sampled, seed)
+            examples += sample(texts(tables.read_examples(Path(name), columns), faults), sampled, seed)
     return Corpus(examples, faults)
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +14,13 @@ from rich.console import Console
 
 from narrows.cli import terminal
 from narrows.cli.terminal import say
+from narrows.data.columns import Columns
 from narrows.data.example import Example
 from narrows.data.units import Kind, check_kind
 from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning
 from narrows.models.heads.names import TaskName
 from narrows.models.heads.target import Choice, Contrast, Tag, Target
+from narrows.run.settings import ID_COLUMN, LABEL_COLUMN, PAIR_COLUMN, TEXT_COLUMN
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
@@ -57,6 +60,10 @@ def explain(  # noqa: PLR0913 - every option of the command
     html: Annotated[Path | None, typer.Option(help="Also write a page: one .html file.")] = None,
     file: Annotated[Path | None, typer.Option(help="Explain the texts of a .txt, .csv, .jsonl, ... file.")] = None,
     out: Annotated[Path | None, typer.Option(help="With --file: the .jsonl or .parquet file to write.")] = None,
+    text_column: Annotated[str | None, typer.Option(help=TEXT_COLUMN)] = None,
+    pair_column: Annotated[str | None, typer.Option(help=PAIR_COLUMN)] = None,
+    label_column: Annotated[str | None, typer.Option(help=LABEL_COLUMN)] = None,
+    id_column: Annotated[str | None, typer.Option(help=ID_COLUMN)] = None,
     batch_size: terminal.BatchOption = terminal.BATCH_SIZE,
 ) -> None:
     """Explain a prediction: how much each token of the text contributed to it."""
@@ -75,7 +82,11 @@ def explain(  # noqa: PLR0913 - every option of the command
     if per_token and ((None not in (generate, response)) or file or pair or target or against or word or layer == ALL):
         raise InputError("--generate or --response goes with one text, without --file, --pair, --target or --layer all")
     text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
-    _check(html, file, out)
+    columns = Columns(*map(terminal.decoded, (text_column, pair_column, label_column, id_column)))
+    texts = None if file is None else _Texts(file, columns)
+    if texts is None and columns.named:
+        raise InputError("names of columns go with --file")
+    _check(html, texts, out)
     check_kind(unit_of)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
     choice = Contrast(target, against) if target is not None and against is not None else target
@@ -86,8 +97,8 @@ def explain(  # noqa: PLR0913 - every option of the command
     if example is not None and per_token:
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
-    elif file is not None and out is not None:
-        _explain_file(explainer, file, out, (asked, unit_of, bool(check)), batch_size)
+    elif texts is not None and out is not None:
+        _explain_file(explainer, texts, out, (asked, unit_of, bool(check)), batch_size)
     elif example is not None and layer == ALL:
         _show(explainer.across_layers(example, asked), True, as_json, html)
     elif example is not None:
@@ -123,16 +134,29 @@ def _read_stdin() -> str:
         raise InputError(f"stdin is not UTF-8: byte {error.start}") from None
 
 
-def _check(html: Path | None, file: Path | None, out: Path | None) -> None:
+@dataclass(frozen=True)
+class _Texts:
+    """The texts of a file, to be read as often as needed."""
+
+    file: Path
+    columns: Columns
+
+    def __iter__(self) -> "Iterator[Example | DataError]":
+        from narrows.data import tables
+
+        return tables.read_examples(self.file, self.columns)
+
+
+def _check(html: Path | None, texts: _Texts | None, out: Path | None) -> None:
     """Find out what is wrong with files, and which packages they lack, before a model is loaded."""
-    from narrows.data import maps, output, tables
+    from narrows.data import maps, output
 
     if html is not None:
         if html.suffix.lower() not in PAGES:
             raise InputError(f"--html writes a page: the name must end in {' or '.join(PAGES)}, not {html.name!r}")
         output.check_writable(html)
-    if file is not None and out is not None:
-        next(tables.read_examples(file), None)
+    if texts is not None and out is not None:
+        next(iter(texts), None)
         maps.check_format(out)
         output.check_writable(out)
 
@@ -201,21 +225,21 @@ def _write_page(html: Path, page: str) -> None:
     typer.echo(f"narrows: wrote {html}", err=True)
 
 
-def _explain_file(explainer: "Explainer", file: Path, out: Path, asked: Asked, batch_size: int) -> None:
+def _explain_file(explainer: "Explainer", texts: _Texts, out: Path, asked: Asked, batch_size: int) -> None:
     """Explain every text of a file; a row that cannot be read or explained is an error at the end."""
-    from narrows.data import maps, output, tables
+    from narrows.data import maps, output
 
     faults: list[NarrowsError] = []
     written = cut = 0
-    readable = [isinstance(row, Example) for row in tables.read_examples(file)]
+    readable = [isinstance(row, Example) for row in texts]
     if not any(readable):
-        terminal.report_faults([row for row in tables.read_examples(file) if isinstance(row, DataError)])
-        raise InputError(f"{file} holds no text to explain")
+        terminal.report_faults([row for row in texts if isinstance(row, DataError)])
+        raise InputError(f"{texts.file} holds no text to explain")
     try:
         with maps.map_writer(out) as write, terminal.progress_bar("Explaining") as report, warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*tokens that the model takes", NarrowsWarning)  # they are counted
             report(0, len(readable))
-            rows = _explain_rows(explainer, tables.read_examples(file), asked, batch_size)
+            rows = _explain_rows(explainer, texts, asked, batch_size)
             for number, found in enumerate(rows):
                 report(number + 1, len(readable))
                 if isinstance(found, NarrowsError):
@@ -230,8 +254,8 @@ def _explain_file(explainer: "Explainer", file: Path, out: Path, asked: Asked, b
             say("warning", f"stopped; what was done is in {partial}")
         raise
     if cut:
-        texts = f"{cut} of {sum(readable)} texts"
-        say("warning", f"{texts} are longer than the model takes; 'truncated' counts the tokens cut off")
+        some = f"{cut} of {sum(readable)} texts"
+        say("warning", f"{some} are longer than the model takes; 'truncated' counts the tokens cut off")
     typer.echo(f"narrows: wrote {out}: {written:,} texts", err=True)
     terminal.report_faults(faults)
 

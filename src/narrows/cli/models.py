@@ -17,8 +17,10 @@ from narrows.cli.terminal import (
     progress_bar,
     report_faults,
 )
+from narrows.data.columns import Columns
 from narrows.errors import InputError
 from narrows.models.hub.finetune_settings import FinetuneSettings
+from narrows.run.settings import PAIR_COLUMN, TEXT_COLUMN
 
 if TYPE_CHECKING:
     from narrows.bottleneck.prior import Prior
@@ -99,6 +101,8 @@ def calibrate(  # noqa: PLR0913 - every option of the command
     model: ModelOption = "sentiment",
     method: Annotated[str, typer.Option(help="What is to make maps.")] = "fast",
     task: TaskOption = None,
+    text_column: Annotated[str | None, typer.Option(help=TEXT_COLUMN)] = None,
+    pair_column: Annotated[str | None, typer.Option(help=PAIR_COLUMN)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder with the data set's published files.")] = None,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "train",
     limit: Annotated[int, typer.Option(min=32, help="Texts to explain: half to choose, half to measure.")] = 128,
@@ -116,7 +120,7 @@ def calibrate(  # noqa: PLR0913 - every option of the command
         raise InputError(f"a calibration is a .safetensors file, so --out must end so, not in {out.name!r}")
     chosen = find_method(method)
     with written_whole(out) as partial:
-        corpus = read_corpus(data, sampled, seed, data_dir, split)
+        corpus = read_corpus(data, sampled, seed, data_dir, split, Columns(text_column, pair_column))
         loaded = load_model(model, device, task)
         found = calibrated(loaded, corpus, chosen, limit, seed)
         found.save(partial)

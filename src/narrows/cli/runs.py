@@ -10,7 +10,15 @@ from rich.console import Console
 
 from narrows.cli.options import takes_settings
 from narrows.cli.terminal import progress_bar, run_progress, say
-from narrows.run.settings import BetaSettings, DatasetSettings, EvaluateSettings, LayerSettings, RunSettings, Share
+from narrows.run.settings import (
+    BetaSettings,
+    DatasetSettings,
+    EvaluateSettings,
+    LayerSettings,
+    RunSettings,
+    Share,
+    columns_of,
+)
 
 if TYPE_CHECKING:
     from narrows.data.schema import RunSummary
@@ -31,7 +39,8 @@ def run(config: DatasetSettings) -> None:
     from narrows.models.memory import MOST_TOKENS_ELSEWHERE
     from narrows.run.dataset import explain_dataset, threads
 
-    source = Source(config.data, config.split, config.data_dir, config.limit, config.seed)
+    sampled = (config.limit, config.seed)
+    source = Source(config.data, config.split, config.data_dir, *sampled, columns=columns_of(config))
     _check(config, [config.method], source)
     if config.gpus_per_worker and config.tokens_per_batch is None:  # this process may have no GPU itself
         config = replace(config, tokens_per_batch=MOST_TOKENS_ELSEWHERE)
@@ -149,7 +158,9 @@ def _calibrate(config: DatasetSettings, loaded: "LoadedModel") -> Path:
     path = config.out / "calibration.safetensors"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        calibrated(loaded, read_corpus([str(config.calibrate_with)]), config.method).save(path)
+        calibrated(loaded, read_corpus([str(config.calibrate_with)], columns=columns_of(config)), config.method).save(
+            path
+        )
     return path
 
 
@@ -173,7 +184,8 @@ def _run(
     from narrows.run.results import Results, summarize, write_summary
 
     load_scipy()
-    source = Source(config.dataset, config.split, config.data_dir, config.limit, config.seed)
+    sampled = (config.limit, config.seed)
+    source = Source(config.dataset, config.split, config.data_dir, *sampled, columns=columns_of(config))
     _check(config, names, source)
     loaded = load_model(config.model, config.device, config.task)
     same = ("target", "unit_of", "prior", "max_tokens", "rows_per_part", "batch_size", "keep_read")

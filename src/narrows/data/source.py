@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data import datasets
+from narrows.data.columns import USUAL, Columns
 from narrows.data.example import (
     COLUMNS,
     ID_COLUMNS,
@@ -39,6 +40,7 @@ class Source:
     limit: int | None = None  # take a random sample of so many texts; None = all
     seed: int = 0  # of that sample
     items: Any = None  # a list, iterator, Series, array, or a table with the columns of `Example`: see `rows_of`
+    columns: Columns = USUAL  # what files and data sets on the Hub call their columns
 
     @classmethod
     def of(cls, texts: "str | Path | Source | Iterable[Any]") -> "Source":
@@ -49,6 +51,8 @@ class Source:
 
     def __iter__(self) -> Iterator[Text]:
         if self.name in datasets.DATASETS:
+            if self.columns.named:
+                raise InputError(f"{self.name} has its own layout: leave out the names of columns")
             return iter(_held(self.name, self.split, self.data_dir, self.limit, self.seed))
         rows = self._rows()
         if self.limit is None:
@@ -85,12 +89,15 @@ class Source:
             paths = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             if not paths:
                 raise DataError(f"{path}: holds no file that ends in {', '.join(SUFFIXES)}")
-            return (row for file in paths for row in _file(file))
+            return (row for file in paths for row in _file(file, self.columns))
         if path.exists() or path.suffix.lower() in SUFFIXES:
-            return _file(path)
+            return _file(path, self.columns)
         if self.name.count("/") == 1:
             split = self.split or "train"
             rows = datasets.load_hub(self.name, split=split, options={"streaming": True})
+            if self.columns.named:
+                self.columns.check(rows.column_names or [])
+                rows = map(self.columns.rename, rows)
             return read_items(rows, f"{self.name} {split}")
         known = ", ".join(datasets.DATASETS)
         raise InputError(f"no data set {self.name!r}; there are {known}, or give a file, a folder or OWNER/NAME")
@@ -210,9 +217,9 @@ def read_items(items: Any, name: str = "texts") -> Iterator[Text]:
             yield error
 
 
-def _file(path: Path) -> Iterator[Text]:
+def _file(path: Path, columns: Columns) -> Iterator[Text]:
     """Read a file; errors name it without its folder, so that they are the same wherever the file is."""
-    return (_without_folder(row, path) if isinstance(row, DataError) else row for row in read_examples(path))
+    return (_without_folder(row, path) if isinstance(row, DataError) else row for row in read_examples(path, columns))
 
 
 def _without_folder(error: DataError, path: Path) -> DataError:

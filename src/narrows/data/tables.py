@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data import parquet
+from narrows.data.columns import USUAL, Columns
 from narrows.data.example import COLUMNS, OPTIONAL_COLUMNS, Example, check_columns, check_label, known_of
 from narrows.errors import DataError, InputError, strict
 
@@ -27,24 +28,26 @@ class Row:
     values: dict[str, Any]
 
 
-def read_examples(path: str | Path) -> Iterator[Example | DataError]:
+def read_examples(path: str | Path, columns: Columns = USUAL) -> Iterator[Example | DataError]:
     """Stream the texts of a file, found by the names of columns as in `Example.of`; a ``.tsv`` file has no quoting."""
     path = Path(path)
-    return (row if isinstance(row, DataError) else _example(path, row) for row in read_rows(path))
+    if columns.named and path.suffix.lower() == ".txt":
+        raise InputError(f"{path}: a .txt file has no columns, so there is none to name")
+    return (row if isinstance(row, DataError) else _example(path, row, columns) for row in read_rows(path, columns))
 
 
-def read_rows(path: Path) -> Iterator[Row | DataError]:
+def read_rows(path: Path, named: Columns = USUAL) -> Iterator[Row | DataError]:
     """Stream the rows of a file as they are; of a Parquet file only the columns of texts, labels and ids."""
     check_file(path)
     suffix = path.suffix.lower()
     if suffix in (".txt", ".jsonl"):
         return _line_rows(path, _json_values if suffix == ".jsonl" else lambda text: {"text": text})
     if suffix in (".csv", ".tsv"):
-        return table_rows(path, "," if suffix == ".csv" else "\t")
+        return table_rows(path, "," if suffix == ".csv" else "\t", named=named)
     if suffix == ".parquet":
         names = parquet.column_names(path)
-        _check_columns(path, names)
-        return parquet_rows(path, [name for name in names if name in COLUMNS])
+        _check_columns(path, names, named)
+        return parquet_rows(path, [name for name in names if name in COLUMNS or name in named.named.values()])
     raise DataError(f"{path}: unknown kind of file; use one of {', '.join(SUFFIXES)}")
 
 
@@ -63,7 +66,9 @@ def check_file(path: Path) -> None:
         raise DataError(f"{path}: is in UTF-16; save it as UTF-8")
 
 
-def table_rows(path: Path, delimiter: str, columns: Sequence[str] | None = None) -> Iterator[Row | DataError]:
+def table_rows(
+    path: Path, delimiter: str, columns: Sequence[str] | None = None, named: Columns = USUAL
+) -> Iterator[Row | DataError]:
     """Stream a table, quoted where commas divide it and not where tabs do; `columns` stand in for a missing header."""
     rows = _split_rows(path, delimiter)
     if columns is not None:
@@ -74,20 +79,21 @@ def table_rows(path: Path, delimiter: str, columns: Sequence[str] | None = None)
     names = [name.strip() for name in header[1]]
     if len(set(names)) < len(names):
         raise DataError(f"{path}, line {header[0]}: the header names a column twice: {', '.join(names)}")
-    _check_columns(path, names)
+    _check_columns(path, names, named)
     return _named_rows(path, rows, names, "the header")
 
 
-def _check_columns(path: Path, names: Sequence[str]) -> None:
+def _check_columns(path: Path, names: Sequence[str], named: Columns) -> None:
     try:
-        check_columns(names)
+        check_columns(named.check(names))
     except InputError as error:
         raise DataError(f"{path}: {error}") from error
 
 
-def _example(path: Path, row: Row) -> Example | DataError:
+def _example(path: Path, row: Row, columns: Columns) -> Example | DataError:
     """Make an example of a row: an empty second text, label or id of a table means that there is none."""
-    values = {name: value for name, value in row.values.items() if not (name in OPTIONAL_COLUMNS and value == "")}
+    renamed = columns.rename(row.values) if columns.named else row.values
+    values = {name: value for name, value in renamed.items() if not (name in OPTIONAL_COLUMNS and value == "")}
     try:
         return check_label(Example.of(values))
     except InputError as error:

@@ -6,6 +6,7 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Literal
 
+from narrows.data.columns import Columns
 from narrows.data.units import Kind
 from narrows.errors import InputError
 from narrows.methods.registry import Described, split_methods
@@ -17,6 +18,10 @@ Engine = Literal["local", "ray"]
 TARGETS = "'gold', 'predicted', a label or continuation; default: gold, for language models without labels predicted."
 MODEL = "A demo model (see 'narrows models'), an id on the Hub, a folder, or a .gguf file."
 TASK = "What the model's head is for, where the checkpoint does not say so."
+TEXT_COLUMN = "Column of the text, if it is not called text or sentence."
+PAIR_COLUMN = "Column of the second text of a pair; goes with --text-column."
+LABEL_COLUMN = "Column of the gold label, if it is not called label."
+ID_COLUMN = "Column of what you call a text, if it is not called id or idx."
 BETAS = "1e-7,1e-6,1e-5,1e-4,1e-3,1e-2,1e-1,1,10"
 
 
@@ -48,6 +53,10 @@ class DatasetSettings(ExplainSettings):
     method: Annotated[str, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
     data: Annotated[str, "A .txt, .csv, .jsonl, ... file, a folder of such, a data set, or OWNER/NAME on the Hub."]
     out: Annotated[Path, "Folder for the results; an interrupted run is resumed."]
+    text_column: Annotated[str | None, TEXT_COLUMN] = None
+    pair_column: Annotated[str | None, PAIR_COLUMN] = None
+    label_column: Annotated[str | None, LABEL_COLUMN] = None
+    id_column: Annotated[str | None, ID_COLUMN] = None
     calibrate_with: Annotated[Path | None, "First calibrate on this file, into OUT/calibration.safetensors."] = None
     data_dir: Annotated[Path | None, "Folder with the data set's published files."] = None
     split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
@@ -79,6 +88,10 @@ class RunSettings:
 
     dataset: Annotated[str, "sst2, imdb, ag_news, mnli_matched, mnli_mismatched, rte, snli; or a file (text, label)."]
     out: Annotated[Path, "Folder for the results; an interrupted evaluation is resumed, new methods are added."]
+    text_column: Annotated[str | None, TEXT_COLUMN] = None
+    pair_column: Annotated[str | None, PAIR_COLUMN] = None
+    label_column: Annotated[str | None, LABEL_COLUMN] = None
+    id_column: Annotated[str | None, ID_COLUMN] = None
     data_dir: Annotated[Path | None, "Folder with the published files; default: from the Hub."] = None
     split: Annotated[str | None, "Split of the data set; default: the one that results are reported on."] = None
     limit: Annotated[int | None, "Take a random sample of so many texts."] = None
@@ -111,6 +124,11 @@ class RunSettings:
     def label_names(self) -> tuple[str, ...] | None:
         """The names of the classes; None = the model's own."""
         return _listed(self.labels) or None
+
+
+def columns_of(settings: "DatasetSettings | RunSettings") -> Columns:
+    """Give the names of columns that settings hold."""
+    return Columns(settings.text_column, settings.pair_column, settings.label_column, settings.id_column)
 
 
 @dataclass(frozen=True, kw_only=True)

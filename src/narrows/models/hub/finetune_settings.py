@@ -35,6 +35,9 @@ class FinetuneSettings:
     evaluate: Annotated[
         tuple[str, ...], "Data set or file to measure the accuracy on; default: those of --dataset (a tenth of a file)."
     ] = ()
+    text_column: Annotated[str | None, "Column of the text in files, if it is not called text or sentence."] = None
+    pair_column: Annotated[str | None, "Column of the second text in files; goes with --text-column."] = None
+    label_column: Annotated[str | None, "Column of the label in files, if it is not called label."] = None
     name: Annotated[str, "Name on the model card; default: the name of the folder."] = ""
     base: Annotated[Path | None, "Folder with the base model; default: all-MiniLM-L6-v2."] = None
     init_from: Annotated[str, "Start from this demo model or folder of an earlier run."] = ""

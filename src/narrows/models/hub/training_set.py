@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from narrows.data import datasets
+from narrows.data.columns import Columns
 from narrows.data.example import Example, sample
 from narrows.data.tables import read_examples
 from narrows.errors import DataError, InputError, warn
@@ -93,11 +94,13 @@ def _load(name: str, split: str, settings: FinetuneSettings) -> list[Example]:
 def _read_file(name: str, settings: FinetuneSettings) -> list[Example]:
     """Read a file, every row of which must have a label; labels are strings here."""
     examples: list[Example] = []
-    for number, row in enumerate(read_examples(Path(name)), start=1):
+    columns = Columns(settings.text_column, settings.pair_column, settings.label_column)
+    for number, row in enumerate(read_examples(Path(name), columns), start=1):
         if isinstance(row, DataError):
             raise row
         if row.label is None:
-            raise DataError(f"{name}: row {number} has no label; texts to train or test on need a column 'label'")
+            needed = f"need a column {settings.label_column or 'label'!r}"
+            raise DataError(f"{name}: row {number} has no label; texts to train or test on {needed}")
         examples.append(replace(row, label=str(row.label)))
     if not examples:
         raise DataError(f"{name}: the file has no rows")
