@@ -12,6 +12,8 @@ are planted in texts of the test part. Counted are those on which the model foll
 not: mean precision at k, the share of planted words among the first k words, k = as many as are planted.
 
     python benchmarks/shortcuts.py --dataset sst2 --data-dir DATA --kinds single context order --seeds 0 1 --out DIR
+
+The figures of docs/faithfulness.md are DIR/shortcuts.json, kept in benchmarks/reproduction/results/checks.
 """
 
 from __future__ import annotations
@@ -143,8 +145,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=200, help="texts of the test part")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    path = options.out / f"{options.dataset}.json"
-    report = json.loads(path.read_text()) if path.is_file() else {}
+    path = options.out / "shortcuts.json"
+    every = json.loads(path.read_text()) if path.is_file() else {}
+    report = every.setdefault(options.dataset, {})
     for kind in options.kinds:
         for seed in options.seeds:
             folder = options.out / f"{options.dataset}-{kind}-{seed}"
@@ -168,7 +171,7 @@ def main() -> None:
                     f"{options.dataset}, {kind}, seed {seed}, {len(kept)} texts, {method}: {own[method][0]:.3f}",
                     flush=True,
                 )
-                path.write_text(json.dumps(report, indent=1) + "\n")
+                path.write_text(json.dumps(every, indent=1) + "\n")
 
 
 if __name__ == "__main__":
