@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from narrows.bottleneck.prior import Prior
 from narrows.explainer import Explainer
 from narrows.methods.registry import find_method
 from narrows.models.heads.target import Blank, Contrast, Distribution, Tag, Target
+from narrows.viz.checked import check_sentence
+from narrows.viz.html import render_page
 
 LogP = Callable[[Tensor, Tensor], Tensor]
 """Maps the model's logits, (rows, ...), and those of the untouched text, (1, ...), to log p(target), (rows,)."""
@@ -223,3 +226,17 @@ def test_the_papers_maps_are_the_algorithm_written_out(case: Case, make_prior: C
     want = reference.explain(x.tolist(), mean, std, suffix.two_logits, 0, noise, steps, 1e-5, per_token=False)
     np.testing.assert_allclose(got.scores, want.bits, rtol=1e-4)
     assert [point.cross_entropy for point in got.trace] == pytest.approx(want.cross_entropy, rel=1e-4)
+
+
+@pytest.mark.parametrize("unit_of", ["token", "word"])
+def test_a_map_of_every_head_can_be_checked(case: Case, unit_of: Any, make_prior: Callable[..., Prior]) -> None:
+    (model, tokenizer), prior = built(case, make_prior)
+    found = Explainer(model, tokenizer, "fast", prior)(case.item, case.target, unit_of=unit_of, check=True)
+    assert found.check is not None
+    saved = found.to_dict()
+    assert found.check.odds == case.odds
+    sentence = check_sentence(saved)
+    assert sentence is not None
+    assert ("exp(-loss) of" in sentence) != case.odds
+    assert "Removed one after the other" in render_page([saved])
+    assert Attribution.from_dict(json.loads(json.dumps(saved))).check == found.check

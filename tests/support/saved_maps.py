@@ -85,6 +85,7 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 SETTINGS = st.dictionaries(st.text(CHARACTERS), st.none() | st.booleans() | st.integers() | NUMBERS | TEXTS, max_size=3)
 CHECKS = st.fixed_dictionaries(
     {
+        "odds": st.booleans(),
         "unit_of": TEXTS,
         "removed": st.lists(TEXTS, max_size=3),
         "whole": NUMBERS,

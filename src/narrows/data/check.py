@@ -11,9 +11,8 @@ from narrows.data.schema import CheckDict
 class Check:
     """What becomes of a prediction without the strongest parts of its text, by the model itself.
 
-    p(target) of a target that has no probability, such as a number or a contrast, is exp(-loss).
-
     Attributes:
+        odds: Whether p(target) is a probability; of a number or a whole distribution it is exp(-loss).
         unit_of: What is removed as one: ``word``, or what was explained as one.
         removed: The parts that the map ranks first, in this order, as they stand in the text.
         whole: p(target) of the whole text.
@@ -27,6 +26,7 @@ class Check:
         needed: Those of them that it takes: with one of these put back, the decision stays as it was.
     """
 
+    odds: bool
     unit_of: str
     removed: tuple[str, ...]
     whole: float

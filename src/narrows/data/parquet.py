@@ -20,7 +20,7 @@ _WRITTEN = (
     "signed: bool_, additive: bool_, target: string, predicted: string, labels: [string], probabilities: [float64]",
     "layers: [int32], method: string, typical: float64, rise: float64, truncated: int32, cross_entropy: [float64]",
     "information: [float64], cross_entropy_error: [float64], model: string, prior: string, record: string",
-    "check_unit_of: string, check_removed: [string], check_whole: float64, check_without: [float64]",
+    "check_odds: bool_, check_unit_of: string, check_removed: [string], check_whole: float64, check_without: [float64]",
     "check_masked: [float64], check_chance: [float64], check_other: string, check_without_other: float64",
     "check_flip: int32, check_decision: string, check_needed: [string]",
     "beta: float64, windows: int32, seed: int64, error: string, narrows_version: string",

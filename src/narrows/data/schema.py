@@ -82,6 +82,7 @@ class UnitsDict(TypedDict, total=False):
 class CheckDict(TypedDict):
     """What the model says without the strongest parts of a text: `narrows.data.check.Check`."""
 
+    odds: bool  # whether p is a probability; else it is exp(-loss), of a number or of a whole distribution
     unit_of: str  # what is removed as one
     removed: list[str]  # the parts that the map ranks first
     whole: float  # p(target)

@@ -86,6 +86,7 @@ def check_map(
     singles = [p for p, _ in ask([[part] for part in others])]
     least = int(np.argmin(singles)) if singles else None
     return Check(
+        odds=resolved.goal.has_odds,
         unit_of=unit_of,
         removed=tuple(_read(question, part) for part in parts[:most]),
         whole=whole,

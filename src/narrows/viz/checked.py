@@ -41,15 +41,20 @@ def check_table(found: CheckDict) -> tuple[list[str], list[list[str]]]:
 
 
 def written(p: float) -> str:
-    """Write a probability: two digits, more where it is next to 0 or 1."""
-    digits = next((digits for digits in (2, 3, 4) if min(p, 1 - p) >= 0.5 * 10**-digits), 5)
-    return f"{p:.{digits if 0 < p < 1 else 2}f}"
+    """Write a probability: two digits, more where it is next to 0 or 1, and never one that is neither as 0 or 1."""
+    rare = min(p, 1 - p)
+    if p in (0, 1) or rare >= 0.005:
+        return f"{p:.2f}"
+    if rare < 0.00005:
+        return f"{p:.0e}" if p < 0.5 else ">0.9999"
+    return f"{p:.{3 if rare >= 0.0005 else 4}f}"
 
 
 def _outcome(found: CheckDict, count: int, target: str, decision: str) -> str:
     """Say what becomes of the prediction without the first parts."""
     p, most, whole = found["without"][count - 1], len(found["without"]), found["whole"]
-    moved = f"p({target}) {'falls' if p < whole else 'rises'} from {written(whole)} to {written(p)}"
+    measured = f"p({target})" if found["odds"] else f"exp(-loss) of {target}"
+    moved = f"{measured} {'falls' if p < whole else 'rises'} from {written(whole)} to {written(p)}"
     if found["masked"] is not None:
         places = "their places" if count > 1 else "its place"
         moved += f" (with the mask in {places}: {written(found['masked'][count - 1])})"
