@@ -60,6 +60,11 @@ def test_a_row_of_json_without_the_column_spoils_itself_only(tmp_path: Path) -> 
     assert isinstance(second, DataError)
 
 
+def test_a_column_is_read_as_what_it_is_called_and_as_nothing_else(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", {"target": "Superb.", "idx": "3"})
+    assert list(read_examples(path, Columns("target"))) == [Example("Superb.", id="3")]
+
+
 def test_what_has_no_columns_to_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "texts.txt").write_text("Superb.\n")
     with pytest.raises(InputError, match="has no columns"):

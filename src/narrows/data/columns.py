@@ -43,7 +43,7 @@ class Columns:
         """Rename the columns of a row; what stood under their usual names is left out, so that it is not taken."""
         named = self.named
         usual = {"text": TEXT_COLUMNS, "label": LABEL_COLUMNS, "id": ID_COLUMNS}
-        left_out = {name for role, names in usual.items() if role in named for name in names}
+        left_out = {*named.values(), *(name for role, names in usual.items() if role in named for name in names)}
         kept = {name: value for name, value in values.items() if name not in left_out}
         return kept | {role: values[name] for role, name in named.items() if name in values}
 
