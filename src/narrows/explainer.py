@@ -50,6 +50,7 @@ from narrows.models.hub.pipelines import unpack_pipeline
 from narrows.models.memory import TokenBudget
 from narrows.models.text.long_text import LongTexts
 from narrows.models.text.reader import Asked, Reader, Request, list_requests, same_requests
+from narrows.viz.progress import list_progress
 
 if TYPE_CHECKING:
     from transformers import Pipeline
@@ -305,7 +306,8 @@ class Explainer:
         items = list(rows)
         wanted = [cast("Target", target)] * len(items) if targets is None else targets
         requests = list_requests(items, wanted, unit_of, check)
-        found = Attributions(placed(self.each(requests, batch_size, max(len(items), 1))))
+        with list_progress(len(items)) as tick:
+            found = Attributions(placed(self.each(requests, batch_size, max(len(items), 1), tick)))
         if failed := found.failures():
             warn(failed)
         return found
@@ -379,8 +381,7 @@ class Explainer:
     ) -> Iterator[Attribution | NarrowsError]:
         """Explain a stream of texts, each with its target; an error stays, or comes, in the place of its text.
 
-        Lists, streams, runs and files are explained by this. So many batches are explained at a time, in which texts of
-        like length share one; `tick` is called with the share of them that is done.
+        All texts go through this, so many batches at a time; `tick` is called with the share of these that is done.
         """
         batch_size = count("batch_size", batch_size)
         tokens = self._budget.tokens // self.method.copies
