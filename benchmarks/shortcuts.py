@@ -9,7 +9,9 @@ As Bastings et al. (2022), "Will You Find These Shortcuts?", of three kinds:
 A demo model is fine-tuned further on texts of which half have a shortcut, and with it the label that it says; the other
 half keep their labels, and have the words of the shortcut without its meaning where the kind has such. Then shortcuts
 are planted in texts of the test part. Counted are those on which the model follows the shortcut, and without it does
-not: mean precision at k, the share of planted words among the first k words, k = as many as are planted.
+not: mean precision at k, the share of planted words among the first k tokens, k = as many as are planted, by score and
+by rank. The two differ: of two words that decide together, either one flips the decision, so in the order of removal
+the second is worth nothing once the first is gone.
 
     python benchmarks/shortcuts.py --dataset sst2 --data-dir DATA --kinds single context order --seeds 0 1 --out DIR
 
@@ -127,10 +129,12 @@ def follows(explainer: Explainer, planted: Sequence[Planted]) -> list[Planted]:
     return [own for own, one, other in rows if one.predicted == own.label != other.predicted]
 
 
-def precision(found: Attribution, planted: Planted) -> float:
-    """Compute the share of planted words among the first k words."""
-    first = sorted(found.words(), key=lambda word: word.rank)[: len(planted.words)]
-    return sum(word.text in planted.words for word in first) / len(planted.words)
+def precision(found: Attribution, planted: Planted) -> tuple[float, float]:
+    """Compute the share of planted words, each a token, among the first k tokens, by score and by rank."""
+    content, k = [place for place, special in enumerate(found.special) if not special], len(planted.words)
+    orders = sorted(content, key=lambda place: -found.scores[place]), found.ranking
+    by_score, by_rank = (sum(found.tokens[place] in planted.words for place in order[:k]) / k for order in orders)
+    return by_score, by_rank
 
 
 def main() -> None:
@@ -166,11 +170,11 @@ def main() -> None:
                     [one.text for one in kept], [one.label for one in kept]
                 )
                 values = np.array([precision(found, one) for found, one in zip(maps, kept, strict=True)])
-                own[method] = [float(values.mean()), *bootstrap_interval(values)]
-                print(
-                    f"{options.dataset}, {kind}, seed {seed}, {len(kept)} texts, {method}: {own[method][0]:.3f}",
-                    flush=True,
-                )
+                by_score, by_rank = values.T
+                interval = bootstrap_interval(by_score)
+                own[method] = {"score": [float(by_score.mean()), *interval], "rank": float(by_rank.mean())}
+                said = f"{options.dataset}, {kind}, seed {seed}, {len(kept)} texts, {method}"
+                print(f"{said}: {by_score.mean():.3f} by score, {by_rank.mean():.3f} by rank", flush=True)
                 path.write_text(json.dumps(every, indent=1) + "\n")
 
 
