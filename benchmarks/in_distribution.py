@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from narrows.data import datasets
 
@@ -69,7 +70,7 @@ def main() -> None:
         write_texts(options.dataset, options.data_dir, options.train_texts, folder / "train.csv")
         words = ["narrows", "finetune", "--dataset", str(folder / "train.csv"), "--out", str(folder / "model")]
         run([*words, "--init-from", demo, "--epochs", "1", "--max-length", "96", "--precision", "float32"])
-    report = {}
+    report: dict[str, Any] = {"texts": options.limit}
     for name, model in (("as it was", demo), ("used to holes", str(folder / "model"))):
         out = folder / name.replace(" ", "_")
         words = ["narrows", "evaluate", "--dataset", options.dataset, "--data-dir", str(options.data_dir)]
@@ -82,7 +83,9 @@ def main() -> None:
         }
         order = sorted(rows, key=lambda spec: -rows[spec]["drop_11"])
         print(f"{name}: " + ", ".join(f"{spec} {rows[spec]['drop_11']:.3f}" for spec in order))
-    (folder / "order.json").write_text(json.dumps(report, indent=1) + "\n")
+    path = options.out / "in_distribution.json"  # kept in benchmarks/reproduction/results/checks
+    every = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**every, options.dataset: report}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
