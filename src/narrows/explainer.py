@@ -276,7 +276,7 @@ class Explainer:
                 never removed.
             per_token: Explain each token of the target, the response to one prompt, by itself: see `generate`.
             check: Ask the model what it says without the words that the map ranks first: `Attribution.check`. That
-                takes up to 54 passes, and one for each word of a text of up to 64 words.
+                takes up to 63 short passes, and one for each further word of a text of up to 64 words.
 
         Raises:
             InputError: If there is nothing to explain in the one text that is given.

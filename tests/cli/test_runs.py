@@ -87,6 +87,8 @@ def test_columns_have_the_names_that_the_user_gives_them(run: Runner, model: Pat
     assert run(*made, "--text-column", "review").code == 0
     assert_one_line(run(*made, "--text-column", "reviews"), "no column 'reviews' among key, text, review, stars")
     assert_one_line(run("explain", "a film", "--model", model, *named), "names of columns go with --file")
+    learned = run("explain", "a film", "--json", "--model", model, "--calibrate-with", data, *named)
+    assert json.loads(learned.out)["record"]["calibration"]["texts"] == 20
 
 
 def test_a_run_calibrates_once_into_its_folder(run: Runner, model: Path, texts: Path, tmp_path: Path) -> None:

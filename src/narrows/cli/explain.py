@@ -84,8 +84,8 @@ def explain(  # noqa: PLR0913 - every option of the command
     text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
     columns = Columns(*map(terminal.decoded, (text_column, pair_column, label_column, id_column)))
     texts = None if file is None else _Texts(file, columns)
-    if texts is None and columns.named:
-        raise InputError("names of columns go with --file")
+    if texts is None and calibrate_with is None and columns.named:
+        raise InputError("names of columns go with --file or --calibrate-with")
     _check(html, texts, out)
     check_kind(unit_of)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
@@ -93,7 +93,11 @@ def explain(  # noqa: PLR0913 - every option of the command
     asked = choice if word is None or example is None else _tag(word, choice, example.text)
     if calibrate_with is not None and prior is not None:
         raise InputError("--calibrate-with makes the prior: leave out --prior")
-    explainer = _load_explainer(model, method, layer, calibrate_with or prior, task, device)
+    found = _find_method(method, layer)
+    if calibrate_with is None:
+        explainer = _load_explainer(model, found, prior, task, device)
+    else:
+        explainer = _calibrate_explainer(model, found, _Texts(calibrate_with, columns), task, device)
     if example is not None and per_token:
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
@@ -166,30 +170,40 @@ def _tag(word: str, choice: Choice, text: str) -> Tag:
     return Tag(int(word) if word.isdecimal() and word not in text else word, choice)
 
 
-def _load_explainer(
-    model: str, method: str, layer: str | None, prior: str | Path | None, task: TaskName | None, device: str | None
-) -> "Explainer":
-    """Load what was asked for, the model last: a wrong method, layer or prior is found before.
-
-    A path is that of texts to calibrate on.
-    """
-    from narrows.bottleneck.prior import find_prior
-    from narrows.cli.calibrating import calibrated, read_corpus
-    from narrows.explainer import Explainer
+def _find_method(method: str, layer: str | None) -> "Method":
+    """Find the method, at the layer that --layer names."""
     from narrows.methods.registry import find_method
     from narrows.methods.settings import settings_of
-    from narrows.models.hub.loading import load_model
 
     found: Method = find_method(method)
-    if layer is not None:
-        if "layer" not in settings_of(type(found)):
-            raise InputError(f"--layer: the method {method} has no layer")
-        found = found if layer == ALL else find_method(f"{method}:layer={layer}")
-    if not isinstance(prior, Path):
-        own = None if prior is None else find_prior(prior)
-        return Explainer.from_pretrained(model, found, own, task=task, device=device)
-    corpus, loaded = read_corpus([str(prior)]), load_model(model, device, task)
-    return Explainer(loaded.model, loaded.tokenizer, found, calibrated(loaded, corpus, found))
+    if layer is None:
+        return found
+    if "layer" not in settings_of(type(found)):
+        raise InputError(f"--layer: the method {method} has no layer")
+    return found if layer == ALL else find_method(f"{method}:layer={layer}")
+
+
+def _load_explainer(
+    model: str, method: "Method", prior: str | None, task: TaskName | None, device: str | None
+) -> "Explainer":
+    """Load the model, after the prior: a wrong one is found before."""
+    from narrows.bottleneck.prior import find_prior
+    from narrows.explainer import Explainer
+
+    own = None if prior is None else find_prior(prior)
+    return Explainer.from_pretrained(model, method, own, task=task, device=device)
+
+
+def _calibrate_explainer(
+    model: str, method: "Method", texts: _Texts, task: TaskName | None, device: str | None
+) -> "Explainer":
+    """Load the model and calibrate it on texts."""
+    from narrows.cli.calibrating import calibrated, read_corpus
+    from narrows.explainer import Explainer
+    from narrows.models.hub.loading import load_model
+
+    corpus, loaded = read_corpus([str(texts.file)], columns=texts.columns), load_model(model, device, task)
+    return Explainer(loaded.model, loaded.tokenizer, method, calibrated(loaded, corpus, method))
 
 
 def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: Path | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.data.checking import misfit
-from narrows.data.schema import AttributionDict, CheckDict, MethodDict
+from narrows.data.schema import AttributionDict, CheckDict, MethodDict, TokenDict
 from narrows.data.units import Place, find_units, read_places, unit_dicts
 from narrows.data.words import make_words
 from narrows.errors import DataError, InputError, first_line, need
@@ -93,13 +93,18 @@ def of_data(values: Mapping[str, Any]) -> Row:
     return {name: None if values.get(name) is None else str(values[name]) for name in OF_DATA}
 
 
+def tokens_of(row: Mapping[str, Any]) -> list[TokenDict]:
+    """Read the tokens of a text."""
+    columns = [row[column] for column in TOKEN.values()]
+    return [dict(zip(TOKEN, values, strict=True)) for values in zip(*columns, strict=True)]  # type: ignore[misc]
+
+
 def from_row(row: Mapping[str, Any]) -> AttributionDict:
     """Read an explained text, as `to_row` was given it; a `DataError` if it was not explained or lacks columns."""
     if row.get("error") is not None:
         raise DataError(f"text {row.get('row')} was not explained: {row['error']}")
     try:
-        columns = [row[column] for column in TOKEN.values()]
-        tokens: Any = [dict(zip(TOKEN, values, strict=True)) for values in zip(*columns, strict=True)]
+        tokens = tokens_of(row)
         points = enumerate(zip(*(row[column] for column in TRACE.values()), strict=True))
         trace: Any = [{"step": step, **dict(zip(TRACE, point, strict=True))} for step, point in points]
         method = json.loads(row["method"])

@@ -1,4 +1,4 @@
-"""Calibrating a model on texts of one's own: the prior, the layers that serve it best, and what its maps are worth.
+"""Calibrating a model on the user's own texts: the prior, the layers that serve it best, and what its maps are worth.
 
 The texts are shuffled and divided. One part is measured last, and takes no part in anything before: not in the prior,
 which is estimated from all other texts, and not in the choice of layers, for which a second part is explained.

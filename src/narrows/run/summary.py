@@ -18,9 +18,9 @@ import numpy as np
 from rich.console import Console
 
 from narrows.data.output import written_whole
-from narrows.data.parquet import read_rows
+from narrows.data.parquet import TOKEN, read_rows, tokens_of
 from narrows.data.schema import SummaryDict
-from narrows.data.words import group_tokens, word_span
+from narrows.data.words import find_words
 from narrows.errors import DataError, InputError, count, need
 from narrows.run.finished import read_manifest
 from narrows.run.parts import part_file, present_parts
@@ -31,8 +31,8 @@ Kind = Literal["word", "pair"]
 Key = tuple[str, Group, Kind, str]  # target, texts, kind, the word or the two words
 Report = Callable[[float, float], None]  # how many rows of how many are read
 
-READ = ("row", "text", "text_pair", "gold", "target", "predicted", "error", "starts", "ends", "segments", "scores")
-MOST_WORDS = 200_000  # in the tally: some 100 MB
+READ = ("row", "text", "text_pair", "gold", "target", "predicted", "error", *TOKEN.values())
+MOST_WORDS = 200_000  # in the tally: 73 MB
 REPLICATES = 1000  # of the bootstrap
 REPORTED = 100  # texts between two reports
 Z = 1.96  # of the interval by which words are chosen
@@ -231,24 +231,18 @@ def _said(folder: Path) -> Iterator[_Said]:
             if row["error"] is None:
                 right: Group = "right" if row["predicted"] == row["gold"] else "wrong"
                 groups: tuple[Group, ...] = ("all",) if row["gold"] is None else ("all", right)
-                words = [word for segment in (0, 1) for word in _words(row, segment)]
-                yield _Said(row["row"], row["target"], groups, row["text"], row["text_pair"], words)
+                yield _Said(row["row"], row["target"], groups, row["text"], row["text_pair"], list(_words(row)))
 
 
-def _words(row: Mapping[str, Any], segment: int) -> Iterator[_Word]:
-    """Sum up the scores of the words of one segment, and of every two beside each other."""
-    text = (row["text"], row["text_pair"])[segment] or ""
-    own = [place for place, number in enumerate(row["segments"]) if number == segment]
-    spans = [(row["starts"][place] or 0, row["ends"][place] or 0) for place in own]
-    words = []
-    for group in group_tokens(text, spans):
-        start, end = word_span(text, [spans[member] for member in group])
-        score = sum(row["scores"][own[member]] for member in group)
-        words.append(_Word("word", text[start:end].casefold(), score, (segment, start, end)))
-    yield from words
+def _words(row: Mapping[str, Any]) -> Iterator[_Word]:
+    """List the words of a text with their scores, then every two beside each other."""
+    words = find_words(row["text"], row["text_pair"], tokens_of(row))
+    for word in words:
+        yield _Word("word", word.text.casefold(), word.score, (word.segment, word.start, word.end))
     for one, other in pairwise(words):
-        place = (segment, one.place[1], other.place[2])
-        yield _Word("pair", f"{one.words} {other.words}", one.score + other.score, place)
+        if one.segment == other.segment:
+            both = f"{one.text} {other.text}".casefold()
+            yield _Word("pair", both, one.score + other.score, (one.segment, one.start, other.end))
 
 
 def _differences(folder: Path, against: Path) -> Iterator[_Said]:
