@@ -38,15 +38,24 @@ from narrows.models.hub.loading import LoadedModel
 
 METHODS = ("fast", "best", "paper", "ig", "lime")
 DECODER_METHODS = ("fast", "ig")
-TOKENS = (32, 128, 512)
-BATCHES = (8, 32, 128, 512, 2048)
 SATURATED = 1.05  # a larger batch that is not faster by this is the last
-AT_LEAST = 0.5  # seconds that a measurement takes
-OUTPUTS = 32  # tokens of a generation
 LLAMA = {  # 1.2 billion parameters; the tiny one is for trying the script out
     False: {"num_hidden_layers": 16, "hidden_size": 2048, "heads": (32, 8), "intermediate_size": 8192},
     True: {"num_hidden_layers": 2, "hidden_size": 64, "heads": (4, 2), "intermediate_size": 128},
 }
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    tokens: tuple[int, ...] = (32, 128, 512)
+    batches: tuple[int, ...] = (8, 32, 128, 512, 2048)
+    outputs: int = 32  # tokens of a generation
+    at_least: float = 0.5  # seconds of a measurement
+
+
+TINY = Sizes((8, 16), (2, 4), 3, 0.0)
 
 
 @dataclass
@@ -72,12 +81,12 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def timed(device: torch.device, call: Callable[[], object]) -> float:
+def timed(device: torch.device, call: Callable[[], object], at_least: float = Sizes.at_least) -> float:
     """Give the seconds of a call, after one to warm up; short ones are repeated."""
     call()
     wait(device)
     began, calls = time.perf_counter(), 0
-    while calls == 0 or time.perf_counter() - began < AT_LEAST:
+    while calls == 0 or time.perf_counter() - began < at_least:
         call()
         wait(device)
         calls += 1
@@ -143,14 +152,16 @@ def agreement(device: torch.device, tiny: bool) -> dict[str, Any]:
     return found
 
 
-def saturate(device: torch.device, tokens: int, build: Callable[[int], Callable[[], object]]) -> dict[str, float]:
+def saturate(
+    device: torch.device, tokens: int, build: Callable[[int], Callable[[], object]], sizes: Sizes
+) -> dict[str, float]:
     """Find the batch at which more texts at a time no longer help: texts per second there, and the memory it took."""
     best: dict[str, float] = {}
-    for batch in BATCHES:
+    for batch in sizes.batches:
         try:
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            rate = batch / timed(device, build(batch))
+            rate = batch / timed(device, build(batch), sizes.at_least)
         except torch.cuda.OutOfMemoryError:
             break
         memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
@@ -160,7 +171,9 @@ def saturate(device: torch.device, tokens: int, build: Callable[[int], Callable[
     return best
 
 
-def speed(work: Workload, device: torch.device, methods: tuple[str, ...], rate: float) -> Iterator[tuple[str, Any]]:
+def speed(
+    work: Workload, device: torch.device, methods: tuple[str, ...], rate: float, sizes: Sizes
+) -> Iterator[tuple[str, Any]]:
     """Measure methods on texts of one length."""
     loaded, tokens = work.classifier, round(work.tokens)
     per_forward = gigaflops(work)
@@ -174,7 +187,7 @@ def speed(work: Workload, device: torch.device, methods: tuple[str, ...], rate: 
         with measured(loaded.model) as cost:
             explainer(work.examples)
         forwards = cost.forward_equivalents / len(work.examples)
-        found = saturate(device, tokens, build)
+        found = saturate(device, tokens, build, sizes)
         found["forward_equivalents"] = forwards
         if method != "lime":  # its texts are shorter than the one they are made of
             found["share_of_matrix_rate"] = found["texts_per_second"] * forwards * per_forward / rate
@@ -193,11 +206,11 @@ def naive(work: Workload, device: torch.device) -> float:
     return 1 / timed(device, lambda: explain_naively(model, blocks[layer - 1], inputs, mean, std, 0, 0.1))
 
 
-def generation(work: Workload, device: torch.device) -> dict[str, float]:
+def generation(work: Workload, device: torch.device, outputs: int) -> dict[str, float]:
     """Measure a response, each token of it explained."""
     loaded, prompt = work.classifier, work.examples[0].text
     explainer = Explainer(loaded.model, loaded.tokenizer, "fast", loaded.prior)
-    return {"seconds": timed(device, lambda: explainer.generate(prompt, max_new_tokens=OUTPUTS)), "outputs": OUTPUTS}
+    return {"seconds": timed(device, lambda: explainer.generate(prompt, max_new_tokens=outputs)), "outputs": outputs}
 
 
 def profile(work: Workload, device: torch.device) -> list[dict[str, Any]]:
@@ -239,9 +252,7 @@ def main() -> None:
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("there is no GPU here; --device cpu --tiny tries the script out")
     device, budget = torch.device(options.device), Budget(options.seconds)
-    if options.tiny:
-        globals().update(BATCHES=(2, 4), TOKENS=(8, 16), AT_LEAST=0.0, OUTPUTS=3)
-    dtype = torch.bfloat16
+    sizes, dtype = TINY if options.tiny else Sizes(), torch.bfloat16
     report: dict[str, Any] = {"environment": environment(device), "dtype": "bfloat16"}
 
     def save() -> None:
@@ -251,7 +262,7 @@ def main() -> None:
     if budget.allows("agreement"):
         report["agreement"] = agreement(device, options.tiny)
     rate = report["matrix_gflops"] = matrix_rate(device, dtype, 256 if options.tiny else 8192)
-    for tokens in TOKENS:
+    for tokens in sizes.tokens:
         for name, make, methods in (("encoder", encoder, METHODS), ("decoder", decoder, DECODER_METHODS)):
             if not budget.allows(f"{name}, {tokens} tokens"):
                 continue
@@ -259,15 +270,15 @@ def main() -> None:
             rows = report.setdefault("speed", {}).setdefault(f"{name}, {tokens} tokens", {})
             if name == "encoder":
                 rows["naive"] = {"texts_per_second": naive(work, device)}
-            for method, found in speed(work, device, methods, rate):
+            for method, found in speed(work, device, methods, rate, sizes):
                 rows[method] = found
                 if "naive" in rows:
                     found["times_naive"] = found["texts_per_second"] / rows["naive"]["texts_per_second"]
                 save()
-            if tokens == TOKENS[1] and name == "encoder" and budget.allows("profile"):
+            if tokens == sizes.tokens[1] and name == "encoder" and budget.allows("profile"):
                 report["profile"] = profile(work, device)
-            if tokens == TOKENS[1] and name == "decoder" and budget.allows("generation"):
-                rows["generation"] = generation(work, device)
+            if tokens == sizes.tokens[1] and name == "decoder" and budget.allows("generation"):
+                rows["generation"] = generation(work, device, sizes.outputs)
     save()
     print(json.dumps(report, indent=1))
     print(f"wrote {options.out}; left out: {', '.join(budget.left_out) or 'nothing'}")
