@@ -57,7 +57,7 @@ lint: $(VENV)/.installed-dev audit  ## ruff and mypy, and the audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@for folder in . decoders reproduction; do \
+	@for folder in . decoders reproduction rivals; do \
 		(cd benchmarks/$$folder && "$(abspath $(BIN))/mypy" --config-file "$(CURDIR)/pyproject.toml" \
 			--allow-untyped-calls --no-warn-return-any ./*.py) || exit 1; \
 	done
