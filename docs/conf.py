@@ -27,6 +27,7 @@ highlight_language = "none"  # of indented blocks; fenced ones name theirs
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+myst_fence_as_directive = ["math"]  # as GitHub has it
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120

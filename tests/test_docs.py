@@ -32,8 +32,8 @@ def test_the_page_of_the_method_names_functions_that_are_there() -> None:
                 assert re.search(rf"(def|class) {name.rpartition('.')[2]}\b", source), f"{target} has no {name}"
 
 
-def test_the_page_of_the_method_has_the_numbers_of_the_code() -> None:
-    page = " ".join((ROOT / "docs" / "explanation" / "method.md").read_text(encoding="utf-8").split())
+def test_the_page_on_evidence_has_the_numbers_of_the_code() -> None:
+    page = " ".join((ROOT / "docs" / "explanation" / "evidence.md").read_text(encoding="utf-8").split())
     assert f"1/{round(1 / SHARE)} of the content tokens" in page
     assert f"fewer than {SHORTEST} content tokens" in page
 
