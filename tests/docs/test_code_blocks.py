@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ import typer
 import families
 import tiny
 from narrows.cli import app
+from narrows.methods import registry
 from narrows.models.hub import loading
 from narrows.models.hub.loading import load_model
 from narrows.run import ExplainSettings
@@ -30,7 +32,7 @@ FENCE = re.compile(r"^(`{3,})(\S*)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 ADVERBS = ("", "very ", "not ", "so ")
 ADJECTIVES = ("good", "bad", "dull", "superb", "witty", "tired", "gorgeous", "hollow", "warm")
 TEXTS = [f"The film is {adverb}{adjective}." for adverb in ADVERBS for adjective in ADJECTIVES]
-LABELS = ("negative", "positive")
+LABELS = ("negative", "positive", "neutral")
 
 # Commands that are parsed and not run, and what runs them.
 NOT_RUN = {
@@ -40,8 +42,9 @@ NOT_RUN = {
     "sweep": "tests/cli/test_evaluations.py",
     "merge": "tests/cli/test_runs.py",
 }
+HOURS = ("reproduction.md",)  # its commands are the experiments: tests/test_reproduction.py
 # What only stands for something of the reader's: a file, a folder, a data set, a cluster, another run.
-PLACEHOLDER = re.compile(r"\.\.\.|\b(DATA|M|PROMPT|FILE|ray|shared|mine\.safetensors|runs/old|my-method)\b")
+PLACEHOLDER = re.compile(r"\.\.\.|\b(DATA|M|PROMPT|FILE|ray|shared|mine\.safetensors|runs/old)\b")
 
 
 def blocks(page: Path) -> Iterator[tuple[int, str, str]]:
@@ -76,8 +79,13 @@ def named(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-def runs(command: str) -> bool:
-    return command.split()[1] not in NOT_RUN and not PLACEHOLDER.search(command)
+def run_of(page: Path) -> list[str]:
+    """The commands of a page that are run."""
+    return [
+        command
+        for command in commands_of(page)
+        if page.name not in HOURS and command.split()[1] not in NOT_RUN and not PLACEHOLDER.search(command)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +113,7 @@ def here(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         (tmp_path / name).symlink_to(stand_ins / name)
     for name in ("my.csv", "reviews.csv"):
         with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
-            rows = zip(TEXTS[:8], LABELS * 4, strict=True)
+            rows = zip(TEXTS[:16], LABELS[:2] * 8, strict=True)
             csv.writer(file).writerows([("text", "label"), *rows])
     fetched = SimpleNamespace(folder=lambda: stand_ins / "lm", task="text-generation", prior=None)
     monkeypatch.setattr(loading, "find_fetched", lambda name: fetched if name == "lm" else None)
@@ -115,28 +123,24 @@ def here(stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 @pytest.fixture
-def names() -> dict[str, Any]:
-    """What the pages take for granted in Python."""
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the pages take for granted in Python: the names of a module, which forgets methods that it registers."""
+    monkeypatch.setattr(registry, "_ADDED", {})
+    monkeypatch.setitem(sys.modules, "page", page := ModuleType("page"))
     loaded = load_model("sentiment")
-    return {
-        "__name__": "page",
-        "model": loaded.model,
-        "tokenizer": loaded.tokenizer,
-        "classifier": loaded,
-        "texts": TEXTS,
-        "text": "The plot is thin, but the acting is superb.",
-        "settings": ExplainSettings(model="sentiment"),
-    }
+    page.model, page.tokenizer, page.classifier = loaded.model, loaded.tokenizer, loaded  # type: ignore[attr-defined]
+    page.texts, page.text = TEXTS, "The plot is thin, but the acting is superb."  # type: ignore[attr-defined]
+    page.settings = ExplainSettings(model="sentiment")  # type: ignore[attr-defined]
+    return vars(page)
 
 
 def test_there_is_something_to_run() -> None:
     """A collector that finds nothing would pass every other test of this file."""
-    assert sum(len(python_of(page)) for page in PAGES) >= 50
-    commands = [command for page in PAGES for command in commands_of(page)]
-    assert len(commands) >= 45
-    assert sum(map(runs, commands)) >= 15
+    assert sum(len(python_of(page)) for page in PAGES) >= 41
+    assert sum(len(commands_of(page)) for page in PAGES) >= 30
+    assert sum(len(run_of(page)) for page in PAGES) >= 15
     cells = [code for page in PAGES for _, language, code in blocks(page) if language == "{code-cell}"]
-    assert len(cells) >= 20
+    assert len(cells) >= 19
 
 
 def test_a_block_says_what_it_is_written_in() -> None:
@@ -172,9 +176,9 @@ def test_the_commands_of_a_page_are_parsed(page: Path, here: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::narrows.errors.NarrowsWarning")
-@pytest.mark.parametrize("page", [page for page in WITH_COMMANDS if any(map(runs, commands_of(page)))], ids=named)
+@pytest.mark.parametrize("page", [page for page in PAGES if run_of(page)], ids=named)
 def test_the_commands_of_a_page_run(page: Path, here: Path) -> None:
-    for command in filter(runs, commands_of(page)):
+    for command in run_of(page):
         code = app(shlex.split(command, comments=True)[1:], standalone_mode=False)
         assert not code, f"{named(page)}: {command}"
 
