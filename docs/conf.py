@@ -42,6 +42,7 @@ napoleon_use_ivar = False
 napoleon_use_rtype = False
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "Narrows"
 html_static_path = ["static"]
 html_css_files = ["site.css"]

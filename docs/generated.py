@@ -86,7 +86,7 @@ def show_sources(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         path = ROOT / shown
         bridge = PygmentsBridge("html", app.config.pygments_style or "default")
         code = bridge.highlight_block(path.read_text(encoding="utf-8"), LANGUAGES.get(path.suffix, "none"), opts={})
-        yield f"source/{shown}", {"title": shown, "body": f"<h1>{shown}</h1>{code}", "parents": []}, "page.html"
+        yield f"source/{shown}", {"title": shown, "body": f"<h2>{shown}</h2>{code}", "parents": []}, "page.html"
 
 
 def write_math(self: Any, node: nodes.math | nodes.math_block) -> None:

@@ -40,8 +40,10 @@ def test_the_tutorials_ran(site: Path) -> None:
     assert {page.stem for page in ran} == {"sentiment", "nli", "shortcut"}
     assert "superb" in (site / "tutorials" / "sentiment.html").read_text(encoding="utf-8")
     shortcut = (site / "tutorials" / "shortcut.html").read_text(encoding="utf-8")
-    leak = re.search(r"after a matinee: (\d+) of 20", shortcut)
-    assert leak is not None and int(leak[1]) > 15, "the planted word does not decide any more"
+    accuracy, plain, leaked = re.search(
+        r"\[\(24, ([\d.]+)\)\].*as they are: (\d+) of 20.*after a matinee: (\d+) of 20", shortcut, re.DOTALL
+    ).groups()  # type: ignore[union-attr]
+    assert float(accuracy) > 0.9 and int(plain) < 5 and int(leaked) > 15, "the tutorial says what is not so any more"
 
 
 def test_every_public_name_is_documented(site: Path) -> None:
