@@ -47,6 +47,26 @@ def test_the_methods_of_the_readme_and_of_the_how_to_exist() -> None:
     assert not missing
 
 
+def test_the_readme_counts_the_methods() -> None:
+    count = len(method_names())
+    assert f"| methods | {count} |" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| {count} names |" in (ROOT / "docs" / "how-to" / "coming_from.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "integrated gradients at the embeddings: ahead on IMDB, MNLI-m, MNLI-mm, AG News, RTE, SST-2",
+        "the paper's bottleneck: ahead on IMDB, MNLI-m, MNLI-mm, AG News, RTE, SST-2",
+        "with 100 samples: ahead on IMDB, MNLI-m, MNLI-mm, AG News, SST-2, level on RTE",
+        "`fast` is ahead on MNLI-m, MNLI-mm, level on IMDB, AG News, SST-2, behind on RTE",
+    ],
+)
+def test_what_readme_and_the_page_on_trust_conclude_was_measured(found: str) -> None:
+    page = (ROOT / "docs" / "faithfulness.md").read_text(encoding="utf-8")
+    assert found in page, "README.md and docs/explanation/trust.md say so: change them with the results"
+
+
 def test_every_guarantee_names_a_test_that_is_there() -> None:
     page = (ROOT / "docs" / "reference" / "guarantees.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
