@@ -7,7 +7,7 @@ AUDIT := .venv-audit
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-oldest fuzz chromium lint audit bench reproduce dist models-page clean
+.PHONY: help demo serve test test-fast test-oldest fuzz chromium lint audit bench docs reproduce dist models-page clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
@@ -95,6 +95,11 @@ dist: $(VENV)/.installed-dev  ## build the wheel and the source distribution int
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
 	$(BIN)/python -m build --wheel
 	$(BIN)/python -m build --sdist
+
+# Nothing is fetched; the notebooks of the tutorials run, and a warning fails. A test of `make test` does the same.
+docs: $(VENV)/.installed-dev  ## build the site into out/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -E docs out/docs
+	@echo "out/docs/index.html"
 
 models-page: $(VENV)/.installed-dev  ## write docs/models.md from the matrix of the tests
 	$(BIN)/python docs/write_models.py

@@ -1,7 +1,7 @@
 """Measure what could make the optimisation cheaper: fewer or other noise copies, fewer steps, a warm start.
 
 The maps of each variant are compared with those of many copies (Kendall tau per text) and put to the degradation test,
-gold label, on the train split. docs/performance.md holds the results.
+gold label, on the train split. docs/explanation/performance.md holds the results.
 
     python benchmarks/ablations.py --dataset sst2 --model sentiment --limit 100 --data-dir DATA
 """

@@ -1,7 +1,7 @@
 """Measure what the default settings rest on: the degradation test over settings of the bottleneck.
 
 For every setting the same texts are explained (gold label) and degraded by deletion. Prints one row per setting as soon
-as it is measured and writes all rows as JSON; docs/defaults.md is made from such runs.
+as it is measured and writes all rows as JSON; docs/explanation/defaults.md is made from such runs.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ each implementation of attention named they check that the model after the bottl
 tokenizer that pads on the left or on the right; once more in bfloat16, but where the remark says otherwise.
 `make test-oldest` checks the same with transformers 5.0.0, the oldest supported, which does not have EuroBERT yet.
 
-A model that is not here is found by its structure, too (docs/method.md), and the two checks that can be made on any
-model are made at its first use: that nothing gets past the bottleneck, and whether padding changes its predictions; if
-so, only texts of one length share a batch.
+A model that is not here is found by its structure, too ([the method](explanation/method.md#how-the-blocks-are-found)),
+and the two checks that can be made on any model are made at its first use: that nothing gets past the bottleneck, and
+whether padding changes its predictions; if so, only texts of one length share a batch.
 """
 
 TWO_STACKS = """\

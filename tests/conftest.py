@@ -91,6 +91,7 @@ def _global_state() -> Iterator[None]:
 SLOW = (
     "app/test_attack",
     *("app/test_session", "cli/test_commands", "cli/test_evaluations", "cli/test_finetune", "cli/test_runs"),
+    *("docs/test_code_blocks", "docs/test_site"),
     *("evaluation/test_cost", "methods/test_method", "methods/test_occlusion", "models/heads/test_tasks"),
     *(
         "models/hub/test_finetune",

@@ -9,7 +9,7 @@ import pytest
 from experiments import MODELS, PUBLISHED, PUBLISHED_FOR, experiments, experiments_of_the_paper
 from tables import short_table
 from training import MODELS as FOLDERS
-from write_up import SIX, fill, pages, read
+from write_up import SIX, TRUST, fill, pages, read
 
 from narrows.data import datasets
 from narrows.methods import find_method, split_methods
@@ -49,12 +49,12 @@ def test_the_results_are_small() -> None:
     assert sum(path.stat().st_size for path in (HERE / "results").rglob("*.json")) < 2_000_000
 
 
-def test_the_pages_and_the_readme_are_those_of_the_results() -> None:
+def test_the_pages_and_the_short_table_are_those_of_the_results() -> None:
     found = read(HERE / "results")
     for name, text in pages(found, FOLDERS).items():
         assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, f"{name}: run benchmarks/reproduction/run.py"
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert fill(readme, short_table(found[SIX][""])) == readme
+    trust = (ROOT / "docs" / TRUST).read_text(encoding="utf-8")
+    assert fill(trust, short_table(found[SIX][""])) == trust
 
 
 def test_figures_of_the_pages_are_there() -> None:

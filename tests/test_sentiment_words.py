@@ -1,7 +1,7 @@
 """Twenty sentences of our own on the bundled sentiment model: does the map point where a reader would?
 
 The sentences and the words were written down before the model was trained, and are not tuned one by one. For a sentence
-that says two things, the word depends on which of them the model goes by. docs/defaults.md records the score.
+that says two things, the word depends on which of them the model goes by. docs/explanation/defaults.md has the score.
 """
 
 from __future__ import annotations

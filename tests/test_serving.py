@@ -13,7 +13,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "serving.md"
+PAGE = ROOT / "docs" / "how-to" / "serving.md"
 TEXTS = ["A gorgeous, witty film.", "Dull and far too long, I left early.", "Good.", "The acting is superb."]
 
 

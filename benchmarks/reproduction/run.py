@@ -2,7 +2,7 @@
 
     python benchmarks/reproduction/run.py --data DIR --limit 500             # Table 1 and the figures, on 12 blocks
     python benchmarks/reproduction/run.py --data DIR --limit 500 --blocks 6  # all methods on the demo models
-    python benchmarks/reproduction/run.py --write-up  # runs nothing: docs/ and README.md from the committed results
+    python benchmarks/reproduction/run.py --write-up  # runs nothing: docs/ from the committed results
 
 Interrupted or finished, the same line resumes. The pages are made from the results alone: one summary per run.
 """

@@ -206,7 +206,7 @@ def sweep_table(group: Group, parameter: str) -> str:
 
 
 def short_table(group: Group) -> str:
-    """Write the README's table: cost and drop of the methods that most readers ask for."""
+    """Write the table of the page on trust: cost and drop of the methods that most readers ask for."""
     rows = []
     for spec in (own(name, group) for name in ("fast", "best", "paper", "ig", "lime")):
         found = [summary["methods"][spec] for summary in group.values()]

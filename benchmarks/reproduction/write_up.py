@@ -1,4 +1,4 @@
-"""The pages reproduction.md and faithfulness.md, their figures, and the table of the README, from results/*.json."""
+"""The pages reproduction.md and faithfulness.md, their figures, and the table of trust.md, from results/*.json."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ HERE = Path(__file__).parent
 LEADING = ("fast", "best", "paper", "ig", "lime", "layer_ig", "random")  # as many as a figure has looks for
 SIX, TWELVE = "six", "twelve"  # blocks: the demo models, and those of the paper's depth
 PAGES = {"reproduction.md": TWELVE, "faithfulness.md": SIX}  # and the runs that each of them cannot do without
+TRUST = Path("explanation") / "trust.md"  # the page that holds the short table
 BEGIN, END = "<!-- written by benchmarks/reproduction/run.py -->", "<!-- end -->"
 Found = dict[str, dict[str, Group]]  # by number of blocks, by what was run, by data set
 
 
 def write_up(results: Path, out: Path, models: Path) -> list[Path]:
-    """Draw the figures and write the pages and, if there is a README beside their folder, its table.
+    """Draw the figures and write the pages and, if there is a page on trust in their folder, its table.
 
     Args:
         results: Folder of the summaries.
@@ -35,12 +36,12 @@ def write_up(results: Path, out: Path, models: Path) -> list[Path]:
     Returns:
         The files written.
     """
-    found, figures, readme = read(results), out / "reproduction", out.parent / "README.md"
+    found, figures, trust = read(results), out / "reproduction", out / TRUST
     figures.mkdir(parents=True, exist_ok=True)
     draw(found, figures)
     written = {out / name: text for name, text in pages(found, models).items()}
-    if readme.is_file() and BEGIN in readme.read_text(encoding="utf-8"):
-        written[readme] = fill(readme.read_text(encoding="utf-8"), short_table(found[SIX][""]))
+    if trust.is_file():
+        written[trust] = fill(trust.read_text(encoding="utf-8"), short_table(found[SIX][""]))
     for path, text in written.items():
         path.write_text(text, encoding="utf-8")
     return list(written)

@@ -1,6 +1,8 @@
 """Draws the pictures of docs/gallery.md: ``figures``, ``language``, and those of the ``page``, in a Chromium here.
 
-python docs/gallery/draw.py figures language page
+``both`` puts the map and the response beside each other, for the README: it draws nothing, and runs no model.
+
+python docs/gallery/draw.py figures language page both
 """
 
 from __future__ import annotations
@@ -77,6 +79,17 @@ def draw_language() -> None:
     save_png("context", figure_bytes(plot_text([context.to_dict()]), "png"))
 
 
+def join() -> None:
+    """Put a map and a response beside each other."""
+    one, other = (Image.open(HERE / f"{name}.png").convert("RGB") for name in ("map", "generation"))
+    joined = Image.new("RGB", (one.width + 40 + other.width, max(one.height, other.height)), "white")
+    joined.paste(one, (0, (joined.height - one.height) // 2))
+    joined.paste(other, (one.width + 40, 0))
+    content = io.BytesIO()
+    joined.save(content, "png")
+    save_png("both", content.getvalue())
+
+
 def draw_page(shelf: Shelf) -> None:
     """Take pictures of the page: light, dark, in a narrow window."""
     from playwright.sync_api import sync_playwright
@@ -113,5 +126,7 @@ if __name__ == "__main__":
         draw_figures()
     if "language" in sys.argv[1:]:
         draw_language()
+    if "both" in sys.argv[1:]:
+        join()
     if "page" in sys.argv[1:]:
         draw_page(Shelf(["sentiment", "topic", "nli", "rte"], device="cpu"))

@@ -67,7 +67,6 @@ class Explainer:
         model: The model.
         tokenizer: Its tokenizer.
         method: How maps are made: a frozen dataclass of settings.
-        prior: What an uninformative activation looks like.
 
     Example:
         >>> explainer = Explainer.from_pretrained("sentiment")

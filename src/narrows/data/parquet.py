@@ -12,7 +12,7 @@ from narrows.data.units import Place, find_units, read_places, unit_dicts
 from narrows.data.words import make_words
 from narrows.errors import DataError, InputError, first_line, need
 
-# The names are those of pyarrow's types; brackets make a list. docs/scale.md says what each column is.
+# The names are those of pyarrow's types; brackets make a list. docs/how-to/scale.md says what each column is.
 _WRITTEN = (
     "row: int64, id: string, text: string, text_pair: string, gold: string, tokens: [string], starts: [int32]",
     "ends: [int32], segments: [int32], special: [bool_], scores: [float64], ranks: [int32], unit: string",

@@ -73,10 +73,11 @@ def register(method: type[Any]) -> type[Any]:
         InputError: If a name is taken.
 
     Example:
-        @register
-        @dataclass(frozen=True)
-        class TokenLength:  # the one of `narrows.methods.method`, known as "length" from now on
-            ...
+        The class of `narrows.methods.method` is known as "length" from now on::
+
+            @register
+            @dataclass(frozen=True)
+            class TokenLength: ...
     """
     for name, settings in method.names.items():
         if name in _known():
