@@ -266,6 +266,7 @@ def test_a_frame_is_long(found: GenerationAttribution, monkeypatch: pytest.Monke
     assert len(frame) == sum(output.place for output in found.outputs)
     row = frame[(frame.output == 1) & (frame.position == 2)].iloc[0]
     assert (row.token, row.score, row.target) == (found.tokens[2], found.scores[1, 2], found.outputs[1].target)
+    assert frame["id"].isna().all()
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(DependencyError, match="pip install pandas"):
         found.to_frame()

@@ -26,7 +26,8 @@ from narrows.viz.figure import plot_map
 from narrows.viz.files import are_layers, render_file
 from narrows.viz.fragments import render_list
 from narrows.viz.html import render_fragment, render_page
-from narrows.viz.spans import visible
+from narrows.viz.spans import Level as Shaded
+from narrows.viz.spans import at_level, visible
 from narrows.viz.terminal import render_layers, render_map, render_maps
 
 if TYPE_CHECKING:
@@ -278,24 +279,24 @@ class Attribution:
         """Give a pandas data frame, a row for each word, ``token`` or ``unit``, or one for the ``text``."""
         return to_frame([self.to_dict()], level)
 
-    def show(self) -> None:
-        """Print the token map to the terminal."""
-        Console().print(render_map(self.to_dict()))
+    def show(self, level: Shaded = "word") -> None:
+        """Print the map to the terminal, its words shaded, or its tokens."""
+        Console().print(render_map(at_level(self.to_dict(), level)))
 
-    def to_html(self) -> str:
+    def to_html(self, level: Shaded = "word") -> str:
         """Make one self-contained page of HTML, with every text escaped and nothing fetched from outside."""
-        return render_page([self.to_dict()])
+        return render_page([at_level(self.to_dict(), level)])
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the token map with matplotlib (extra ``plot``) on `ax`, or on a new figure; give the axes."""
-        return plot_map(self.to_dict(), ax)
+    def plot(self, ax: "Axes | None" = None, level: Shaded = "word") -> "Axes":
+        """Draw the map with matplotlib (extra ``plot``) on `ax`, or on a new figure; give the axes."""
+        return plot_map(at_level(self.to_dict(), level), ax)
 
-    def export(self, path: str | Path) -> None:
+    def export(self, path: str | Path, level: Shaded = "word") -> None:
         """Draw the map to a file that its suffix names: ``.png``, ``.svg``, ``.pdf``, ``.tex``, ``.html``, ``.json``.
 
         Figures are running text as wide as a column of a paper; ``.tex`` needs xcolor. An `InputError` if that fails.
         """
-        _export([self.to_dict()], Path(path))
+        _export([self.to_dict()], Path(path), level)
 
     def _repr_html_(self) -> str:
         """Let notebooks show the map."""
@@ -346,9 +347,9 @@ class Attributions(list[Result]):
         """Give a pandas data frame, a row for each text, with the error of one that has none, ``word`` or ``token``."""
         return to_frame(map(_saved, self), level)
 
-    def show(self) -> None:
+    def show(self, level: Shaded = "word") -> None:
         """Print the maps to the terminal."""
-        console, saved = Console(), self.to_dicts()
+        console, saved = Console(), [at_level(own, level) for own in self.to_dicts()]
         console.print(render_layers(saved) if saved and are_layers(saved) else render_maps(saved))
         if failed := self.failures():
             console.print(Text(visible(failed), style="bold"))
@@ -359,13 +360,13 @@ class Attributions(list[Result]):
             for result in self:
                 write(_saved(result))
 
-    def export(self, path: str | Path) -> None:
+    def export(self, path: str | Path, level: Shaded = "word") -> None:
         """Draw the maps to a file, as `Attribution.export` does; a `NarrowsWarning` says which texts have none.
 
         Raises:
             InputError: If there is no map at all.
         """
-        _export(self.to_dicts(), Path(path))
+        _export(self.to_dicts(), Path(path), level)
         if failed := self.failures():
             warn(f"{path} leaves out what has no map: {failed}")
 
@@ -383,6 +384,7 @@ def _ranked(tokens: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
     return [(token["rank"], place) for place, token in enumerate(tokens) if token["rank"] is not None]
 
 
-def _export(saved: list[AttributionDict], path: Path) -> None:
+def _export(saved: list[AttributionDict], path: Path, level: Shaded) -> None:
+    shown = saved if path.suffix == ".json" else [at_level(own, level) for own in saved]
     with written_whole(path) as partial:
-        partial.write_bytes(render_file(saved, path.suffix))
+        partial.write_bytes(render_file(shown, path.suffix))

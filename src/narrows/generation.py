@@ -342,8 +342,8 @@ class GenerationAttribution:
     def to_frame(self) -> Any:
         """Give a pandas data frame, one row for each output and each token before it.
 
-        Columns: ``output`` (number), ``target``, ``probability``, ``position``, ``token``, ``start``, ``end``,
-        ``segment``, ``score``; a special token has neither offsets nor a segment.
+        Columns: ``id`` of the prompt, ``output`` (number), ``target``, ``probability``, ``position``, ``token``,
+        ``start``, ``end``, ``segment``, ``score``; a special token has neither offsets nor a segment.
 
         Raises:
             DependencyError: If pandas is not installed.
@@ -351,12 +351,12 @@ class GenerationAttribution:
         pandas = need("pandas", "to_frame needs pandas: pip install pandas")
         places = list(zip(self.tokens, self.offsets, self.segments, strict=True))
         rows = [
-            (number, output.target, output.probability, position, token, *(offset or (None, None)), segment, score)
-            for number, (output, own) in enumerate(zip(self.outputs, self.scores.tolist(), strict=True))
-            for position, ((token, offset, segment), score) in enumerate(zip(places, own, strict=True))
-            if position < output.place
+            (self.id, number, out.target, out.probability, place, token, *(offset or (None, None)), segment, score)
+            for number, (out, own) in enumerate(zip(self.outputs, self.scores.tolist(), strict=True))
+            for place, ((token, offset, segment), score) in enumerate(zip(places, own, strict=True))
+            if place < out.place
         ]
-        names = ["output", "target", "probability", "position", "token", "start", "end", "segment", "score"]
+        names = ["id", "output", "target", "probability", "position", "token", "start", "end", "segment", "score"]
         return pandas.DataFrame(rows, columns=names).astype(dict.fromkeys(("start", "end", "segment"), "Int64"))
 
     def _picture(self) -> Picture:

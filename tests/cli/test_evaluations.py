@@ -71,7 +71,12 @@ def test_scores_of_another_tool_are_evaluated_alike(
     lines = [{"text": text, "tokens": text.split(), "scores": list(range(len(text.split())))} for text in rows]
     scores.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert run("evaluate", *options, "--methods", "random", "--scores", scores).code == 0
-    assert f"file:path={scores}" in json.loads((tmp_path / "out" / "summary.json").read_text())["methods"]
+    methods = json.loads((tmp_path / "out" / "summary.json").read_text())["methods"]
+    found = methods[f"file:path={scores}"]
+    assert (found["label"], found["seconds"], found["forward_equivalents"]) == ("file other.jsonl", None, None)
+    again = run("evaluate", *options, "--methods", "random", "--scores", f"word length={scores}")
+    assert again.code == 0
+    assert "word length" in again.out and "unknown" in again.out
 
 
 def test_report_is_a_page_with_figures_and_tables(run: Runner, options: list[object], tmp_path: Path) -> None:

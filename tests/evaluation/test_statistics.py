@@ -62,7 +62,7 @@ def test_the_interval_holds_the_true_mean_about_as_often_as_it_says() -> None:
 
 def test_a_constant_has_no_spread() -> None:
     assert bootstrap_interval([0.25] * 50) == (0.25, 0.25)
-    assert bootstrap_interval([0.7]) == (0.7, 0.7)
+    assert all(map(np.isnan, bootstrap_interval([0.7])))  # one text says nothing of how much texts differ
 
 
 def test_a_higher_level_makes_a_wider_interval() -> None:

@@ -16,7 +16,7 @@ from explain_worker import METHOD
 from narrows.data.parquet import read_rows
 from narrows.errors import DataError
 from narrows.models.hub.loading import LoadedModel
-from narrows.run import ExplainSettings, explain_dataset, read_run
+from narrows.run import ExplainSettings, explain_dataset, read_run, run_frame
 from narrows.run.parts import part_file
 from narrows.run.report import write_maps_page
 
@@ -81,6 +81,10 @@ def test_ids_and_labels_come_out_as_they_went_in(classifier: LoadedModel, tmp_pa
     ]
     assert "stars" not in rows[0]
     assert [(one.id, one.gold) for one in read_run(tmp_path / "out")] == [("007", "positive"), ("007", None)]
+    frame = run_frame(tmp_path / "out")
+    assert frame["id"].tolist()[:3] == ["007", "x", "007"] and frame["error"].notna().tolist() == [0, 1, 0, 1]
+    words = run_frame(tmp_path / "out", "word")
+    assert words[words["text_number"] == 0]["gold"].unique().tolist() == ["positive"]
     page = write_maps_page(tmp_path / "out").read_text(encoding="utf-8")
     assert "&#34;id&#34;: &#34;007&#34;" in page and "&#34;gold&#34;: &#34;positive&#34;" in page
 

@@ -174,7 +174,7 @@ def test_nothing_to_draw(plot: Callable[[list[RunSummary]], Figure]) -> None:
 
 @every_plot
 def test_one_method_and_one_text(plot: Callable[[list[RunSummary]], Figure]) -> None:
-    only = method("fast", "Evidence (fast)", 0.3, 60.0, drop_11_interval=[0.3, 0.3], instances=1)
+    only = method("fast", "Evidence (fast)", 0.3, 60.0, drop_11_interval=None, instances=1)
     figure = plot([run("imdb", [only], instances=1)])
     assert [panel.get_title(loc="left") for panel in panels_of(figure)] == ["IMDB (n = 1)"]
     assert figure_svg(figure).count("<path") > 10

@@ -16,6 +16,7 @@ from narrows.viz.fragments import (
     render_removal_part,
     render_series_part,
 )
+from narrows.viz.spans import at_level
 from saved_results import CAPTION, CASES, build, hostile, layers, pair, review, special, tokens_of
 
 OURS = (
@@ -59,7 +60,7 @@ def test_a_list_of_layers_is_a_heat_map() -> None:
     assert "<style>" not in render_heat_part(layers())
 
 
-def test_a_token_of_a_cut_word_says_what_the_whole_word_has() -> None:
+def test_a_word_that_was_cut_up_is_shaded_whole_and_tells_its_tokens() -> None:
     text = "unbelievable film"
     first, second, film = tokens_of("unbeliev able film", [3.0, 5.0, 1.0])
     second.update(token="##able", start=8, end=12)
@@ -67,9 +68,15 @@ def test_a_token_of_a_cut_word_says_what_the_whole_word_has() -> None:
     tokens = [special("[CLS]", 1.0), first, second, film]
     word = {"word": "unbelievable", "start": 0, "end": 12, "segment": 0, "score": 8.0, "rank": 1}
     other = {"word": "film", "start": 13, "end": 17, "segment": 0, "score": 1.0, "rank": 3}
-    html = render_map_part(build(text, tokens, words=[word, other]))
-    assert html.count("; the word unbelievable: 8.00 bits, rank 1") == 2
-    assert "the word film" not in html
+    result = build(text, tokens, words=[word, other])
+    html = render_map_part(result)
+    assert 'data-tip="unbelievable: 8.00 bits, rank 1 of 3 (unbeliev 3.00, able 5.00)">unbelievable</span>' in html
+    assert 'data-tip="film: 1.00 bits, rank 3 of 3">film</span>' in html
+    by_token = render_map_part(at_level(result, "token"))
+    assert 'data-tip="able: 5.00 bits, rank 1 of 3">able</span>' in by_token
+    assert "Strongest tokens" in by_token and "Point at a token" in by_token
+    with pytest.raises(InputError, match="word, token, not 'sentence'"):
+        at_level(result, "sentence")  # type: ignore[arg-type]
 
 
 def test_what_is_gone_is_struck_through_and_pressed() -> None:

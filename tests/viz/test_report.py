@@ -228,6 +228,18 @@ def test_one_method_one_text_and_broken_numbers() -> None:
     assert "pairs)" not in page
 
 
+def test_one_text_has_no_interval_and_scores_of_another_tool_no_cost() -> None:
+    none = {name: None for name in ("drop_11_interval", "area_morf_interval", "area_lerf_interval")}
+    drops = dict.fromkeys(("5", "11", "20", "33", "50"))
+    cost = {"seconds": None, "forward_equivalents": None}
+    made = [method(name, name, 0.3, 2.0, **none, drops_interval=drops, **cost) for name in ("mine", "yours")]
+    summary = run("imdb", made, instances=1)
+    summary["comparisons"] = [{**own, "interval": None} for own in summary["comparisons"]]
+    page = render_report([summary], {}, [], [], ABOUT)
+    assert not re.search(r"<small>[-0-9.]+ to", page)
+    assert page.count(">unknown</td>") == 4
+
+
 def test_the_same_page_twice_and_links_that_lead_somewhere() -> None:
     given = {"most": [graded(review()), graded(hostile())], "least": [graded(signed())], "figures": {"a": SVG}}
     page = page_of(**given)

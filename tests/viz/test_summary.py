@@ -92,6 +92,12 @@ def test_nan_is_written_and_never_the_best() -> None:
     assert best({"a": 1.0}, high_is_good=True) == set()
 
 
+def test_one_text_has_no_interval() -> None:
+    found = [run("imdb", [method("ig", "IG", 0.2, 20.0, drop_11_interval=None, instances=1)], instances=1)]
+    assert rows_of(summary_table(found, "markdown"))[2][1] == "0.200"
+    assert summary_table(found, "csv").splitlines()[1] == "IG,0.2,,"
+
+
 def test_runs_of_one_data_set_are_told_apart_by_what_they_differ_in() -> None:
     methods = [method("ig", "IG", 0.2, 20.0)]
     first = run("imdb", methods)

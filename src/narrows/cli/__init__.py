@@ -17,7 +17,6 @@ app = typer.Typer(
     name="narrows",
     help="How much each token of a text contributed to a transformer's prediction.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for module in (explain, runs, models):

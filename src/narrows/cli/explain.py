@@ -1,26 +1,23 @@
 """``narrows explain``: one text, or a file of them; ``narrows serve``: the same in the browser."""
 
 import json
-import sys
-import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from narrows.cli import terminal
-from narrows.cli.terminal import say
+from narrows.cli.completing import BY_OPTION
+from narrows.cli.explain_file import Job, Texts, explain_file, stdin, write_page
 from narrows.data.columns import Columns
 from narrows.data.example import Example
-from narrows.data.units import Kind, check_kind
-from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning
+from narrows.data.units import check_kind
+from narrows.errors import InputError
 from narrows.models.heads.names import TaskName
-from narrows.models.heads.target import Choice, Contrast, Tag, Target
+from narrows.models.heads.target import Choice, Contrast, Tag
 from narrows.run.settings import ID_COLUMN, LABEL_COLUMN, PAIR_COLUMN, TEXT_COLUMN
+from narrows.viz.spans import Level, at_level
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
@@ -30,10 +27,14 @@ if TYPE_CHECKING:
 
 ALL = "all"
 CHECK = "Remove what ranks first, and ask the model again; default: of a single text."
+OFFERED = "One on offer; again for more; default: the demos."
+METHOD = "How: NAME[:setting=value...]; see 'narrows methods'."
+AGAINST = "Explain why --target rather than this."
 TARGET = "What to explain: a label, a continuation, a filling or an answer; default: what is predicted."
-Asked = tuple[Target, Kind, bool]  # of every text of a file
+FILE = "Explain the texts of a .txt, .csv, .jsonl, ... file; - reads stdin, a text a line."
+LEVEL = "What is shaded and listed as one."
+ONLY_ERRORS = "With --file: only texts whose prediction is not their label."
 PAGES = (".html", ".htm")
-WINDOW = 2  # batches that are explained together: long enough to sort by length, short enough to show progress
 
 commands = typer.Typer()
 
@@ -44,10 +45,10 @@ def explain(  # noqa: PLR0913 - every option of the command
     pair: Annotated[str | None, typer.Option(help="The second text of a pair; the context of a question.")] = None,
     model: terminal.ModelOption = "sentiment",
     task: terminal.TaskOption = None,
-    method: Annotated[str, typer.Option(help="How: NAME[:setting=value...]; see 'narrows methods'.")] = "fast",
+    method: Annotated[str, typer.Option(help=METHOD, autocompletion=BY_OPTION["method"])] = "fast",
     layer: Annotated[str | None, typer.Option(help="After which block: 3, or 1,3,5; 'all': one map for each.")] = None,
-    target: Annotated[str | None, typer.Option(help=TARGET)] = None,
-    against: Annotated[str | None, typer.Option(help="Explain why --target rather than this.")] = None,
+    target: Annotated[str | None, typer.Option(help=TARGET, autocompletion=BY_OPTION["target"])] = None,
+    against: Annotated[str | None, typer.Option(help=AGAINST, autocompletion=BY_OPTION["against"])] = None,
     word: Annotated[str | None, typer.Option(help="Of a tagger: whose tag, by the word or its number from 0.")] = None,
     unit_of: terminal.UnitOption = "token",
     check: Annotated[bool | None, typer.Option("--check/--no-check", help=CHECK)] = None,
@@ -57,9 +58,11 @@ def explain(  # noqa: PLR0913 - every option of the command
     calibrate_with: Annotated[Path | None, typer.Option(help="First calibrate on a file of 32 texts or more.")] = None,
     device: terminal.DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Also write a page: one .html file.")] = None,
-    file: Annotated[Path | None, typer.Option(help="Explain the texts of a .txt, .csv, .jsonl, ... file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page: one .html file; of a file, all its maps.")] = None,
+    file: Annotated[Path | None, typer.Option(help=FILE)] = None,
     out: Annotated[Path | None, typer.Option(help="With --file: the .jsonl or .parquet file to write.")] = None,
+    level: Annotated[Level, typer.Option(help=LEVEL)] = "word",
+    only_errors: Annotated[bool, typer.Option("--only-errors", help=ONLY_ERRORS)] = False,
     text_column: Annotated[str | None, typer.Option(help=TEXT_COLUMN)] = None,
     pair_column: Annotated[str | None, typer.Option(help=PAIR_COLUMN)] = None,
     label_column: Annotated[str | None, typer.Option(help=LABEL_COLUMN)] = None,
@@ -69,11 +72,12 @@ def explain(  # noqa: PLR0913 - every option of the command
     """Explain a prediction: how much each token of the text contributed to it."""
     if (text is None) == (file is None):
         raise InputError("give one text to explain, or many with --file")
-    if (file is None) != (out is None):
-        raise InputError("--file and --out go together")
-    if file is not None and (pair is not None or html is not None or as_json or layer == ALL or word is not None):
-        refused = "--pair, --word, --html, --json nor --layer all"
-        raise InputError(f"--file takes neither {refused}; the file holds the pairs")
+    if file is None and (out is not None or only_errors):
+        raise InputError(f"{'--out' if out is not None else '--only-errors'} goes with --file")
+    if file is not None and out is None and html is None:
+        raise InputError("--file needs --out, for a file of maps, or --html, for a page of them")
+    if file is not None and (pair is not None or as_json or layer == ALL or word is not None):
+        raise InputError("--file takes neither --pair, --word, --json nor --layer all; the file holds the pairs")
     per_token = generate is not None or response is not None
     if (layer == ALL or per_token) and (unit_of != "token" or check):
         raise InputError("--layer all, --generate and --response show tokens: leave out --unit-of and --check")
@@ -83,7 +87,7 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--generate or --response goes with one text, without --file, --pair, --target or --layer all")
     text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
     columns = Columns(*map(terminal.decoded, (text_column, pair_column, label_column, id_column)))
-    texts = None if file is None else _Texts(file, columns)
+    texts = None if file is None else Texts.of(file, columns)
     if texts is None and calibrate_with is None and columns.named:
         raise InputError("names of columns go with --file or --calibrate-with")
     _check(html, texts, out)
@@ -93,26 +97,27 @@ def explain(  # noqa: PLR0913 - every option of the command
     asked = choice if word is None or example is None else _tag(word, choice, example.text)
     if calibrate_with is not None and prior is not None:
         raise InputError("--calibrate-with makes the prior: leave out --prior")
-    found = _find_method(method, layer)
-    if calibrate_with is None:
-        explainer = _load_explainer(model, found, prior, task, device)
-    else:
-        explainer = _calibrate_explainer(model, found, _Texts(calibrate_with, columns), task, device)
+    with terminal.starting():
+        found = _find_method(method, layer)
+        if calibrate_with is None:
+            explainer = _load_explainer(model, found, prior, task, device)
+    if calibrate_with is not None:
+        explainer = _calibrate_explainer(model, found, Texts(calibrate_with, columns), task, device)
     if example is not None and per_token:
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
-    elif texts is not None and out is not None:
-        _explain_file(explainer, texts, out, (asked, unit_of, bool(check)), batch_size)
+    elif texts is not None:
+        explain_file(explainer, Job(texts, out, html, only_errors, (asked, unit_of, bool(check)), batch_size, level))
     elif example is not None and layer == ALL:
-        _show(explainer.across_layers(example, asked), True, as_json, html)
+        _show(explainer.across_layers(example, asked), "layers", as_json, html)
     elif example is not None:
-        _show([explainer(example, asked, unit_of=unit_of, check=check is not False)], False, as_json, html)
+        _show([explainer(example, asked, unit_of=unit_of, check=check is not False)], level, as_json, html)
 
 
 @commands.command()
 def serve(
     port: Annotated[int, typer.Option(help="Where to serve, for this machine only; 0 = any free port.")] = 7860,
-    model: Annotated[list[str] | None, typer.Option(help="One on offer; again for more; default: the demos.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help=OFFERED, autocompletion=BY_OPTION["model"])] = None,
     task: terminal.TaskOption = None,
     max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 256,
     device: terminal.DeviceOption = None,
@@ -130,28 +135,13 @@ def serve(
 
 
 def _read_stdin() -> str:
-    if sys.stdin is None:
-        raise InputError("stdin is closed: there is no text to read")
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\r\n")
+        return stdin().read().decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise InputError(f"stdin is not UTF-8: byte {error.start}") from None
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """The texts of a file, to be read as often as needed."""
-
-    file: Path
-    columns: Columns
-
-    def __iter__(self) -> "Iterator[Example | DataError]":
-        from narrows.data import tables
-
-        return tables.read_examples(self.file, self.columns)
-
-
-def _check(html: Path | None, texts: _Texts | None, out: Path | None) -> None:
+def _check(html: Path | None, texts: Texts | None, out: Path | None) -> None:
     """Find out what is wrong with files, and which packages they lack, before a model is loaded."""
     from narrows.data import maps, output
 
@@ -159,8 +149,9 @@ def _check(html: Path | None, texts: _Texts | None, out: Path | None) -> None:
         if html.suffix.lower() not in PAGES:
             raise InputError(f"--html writes a page: the name must end in {' or '.join(PAGES)}, not {html.name!r}")
         output.check_writable(html)
-    if texts is not None and out is not None:
+    if texts is not None:
         next(iter(texts), None)
+    if out is not None:
         maps.check_format(out)
         output.check_writable(out)
 
@@ -195,7 +186,7 @@ def _load_explainer(
 
 
 def _calibrate_explainer(
-    model: str, method: "Method", texts: _Texts, task: TaskName | None, device: str | None
+    model: str, method: "Method", texts: Texts, task: TaskName | None, device: str | None
 ) -> "Explainer":
     """Load the model and calibrate it on texts."""
     from narrows.cli.calibrating import calibrated, read_corpus
@@ -206,19 +197,22 @@ def _calibrate_explainer(
     return Explainer(loaded.model, loaded.tokenizer, method, calibrated(loaded, corpus, method))
 
 
-def _show(attributions: "list[Attribution]", layers: bool, as_json: bool, html: Path | None) -> None:
-    """Print the explanation of one text, as one map or as one per layer."""
+def _show(
+    attributions: "list[Attribution]", shown: Level | Literal["layers"], as_json: bool, html: Path | None
+) -> None:
+    """Print the explanation of one text: as one map, of words or tokens, or as one per layer."""
     from narrows.viz.html import render_layers_page, render_page
     from narrows.viz.terminal import render_layers, render_map
 
-    saved = [attribution.to_dict() for attribution in attributions]
+    saved, layers = [attribution.to_dict() for attribution in attributions], shown == "layers"
+    seen = saved if shown == "layers" else [at_level(own, shown) for own in saved]
     if as_json:
         several = {"text": saved[0]["text"], "text_pair": saved[0]["text_pair"], "layers": saved}
         typer.echo(json.dumps(several if layers else saved[0], ensure_ascii=False).encode())
     else:
-        Console().print(render_layers(saved) if layers else render_map(saved[0]))
+        Console().print(render_layers(seen) if layers else render_map(seen[0]))
     if html is not None:
-        _write_page(html, render_layers_page(saved) if layers else render_page(saved))
+        write_page(html, render_layers_page(seen) if layers else render_page(seen))
 
 
 def _show_generation(found: "GenerationAttribution", as_json: bool, html: Path | None) -> None:
@@ -228,66 +222,4 @@ def _show_generation(found: "GenerationAttribution", as_json: bool, html: Path |
     else:
         found.show()
     if html is not None:
-        _write_page(html, found.to_html())
-
-
-def _write_page(html: Path, page: str) -> None:
-    from narrows.data.output import written_whole
-
-    with written_whole(html) as partial:
-        partial.write_text(page, encoding="utf-8")
-    typer.echo(f"narrows: wrote {html}", err=True)
-
-
-def _explain_file(explainer: "Explainer", texts: _Texts, out: Path, asked: Asked, batch_size: int) -> None:
-    """Explain every text of a file; a row that cannot be read or explained is an error at the end."""
-    from narrows.data import maps, output
-
-    faults: list[NarrowsError] = []
-    written = cut = 0
-    readable = [isinstance(row, Example) for row in texts]
-    if not any(readable):
-        terminal.report_faults([row for row in texts if isinstance(row, DataError)])
-        raise InputError(f"{texts.file} holds no text to explain")
-    try:
-        with maps.map_writer(out) as write, terminal.progress_bar("Explaining") as report, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*tokens that the model takes", NarrowsWarning)  # they are counted
-            report(0, len(readable))
-            rows = _explain_rows(explainer, texts, asked, batch_size)
-            for number, found in enumerate(rows):
-                report(number + 1, len(readable))
-                if isinstance(found, NarrowsError):
-                    faults.append(found)
-                    write(maps.failed_row(found), number)
-                    continue
-                write(found.to_dict(), number)
-                written += 1
-                cut += found.truncated > 0
-    except BaseException:
-        if (partial := output.partial_path(out)).exists():
-            say("warning", f"stopped; what was done is in {partial}")
-        raise
-    if cut:
-        some = f"{cut} of {sum(readable)} texts"
-        say("warning", f"{some} are longer than the model takes; 'truncated' counts the tokens cut off")
-    typer.echo(f"narrows: wrote {out}: {written:,} texts", err=True)
-    terminal.report_faults(faults)
-
-
-def _explain_rows(
-    explainer: "Explainer", rows: "Iterable[Example | DataError]", asked: Asked, batch_size: int
-) -> "Iterator[Attribution | NarrowsError]":
-    """Explain texts, with the error in the place of a text that has one; raise it if all of the first have one."""
-    from narrows.models.text.reader import Request
-
-    read, waiting = tee(rows)
-    results = zip(explainer.each((Request(row, *asked) for row in read), batch_size, WINDOW), waiting, strict=True)
-    first = list(islice(results, WINDOW * batch_size))
-    explained = [found for found, row in first if isinstance(row, Example)]
-    errors = [found for found in explained if isinstance(found, NarrowsError)]
-    if errors and len(errors) == len(explained):  # something is wrong with the options, not with the texts
-        raise errors[0]
-    for found, row in chain(first, results):
-        if isinstance(row, Example) and isinstance(found, NarrowsError):
-            found.place = found.place or f"{row.text!r:.60}"
-        yield found
+        write_page(html, found.to_html())

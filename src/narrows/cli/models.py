@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from narrows.cli.completing import BY_OPTION
 from narrows.cli.options import takes_settings
 from narrows.cli.terminal import (
     DeviceOption,
@@ -26,26 +27,30 @@ if TYPE_CHECKING:
     from narrows.bottleneck.prior import Prior
 
 commands = typer.Typer()
+CALIBRATED = "A .txt, .csv, .jsonl, ... file or a data set; again for more."
+OF_ONE = "Show the settings of this method."
 
 
 @commands.command()
-def methods(name: Annotated[str | None, typer.Argument(help="Show the settings of this method.")] = None) -> None:
+def methods(
+    name: Annotated[str | None, typer.Argument(help=OF_ONE, autocompletion=BY_OPTION["method"])] = None,
+) -> None:
     """List the methods, or the settings of one; --method NAME:setting=value uses them."""
-    from narrows.methods.registry import find_method, method_names, settings_by_name
-    from narrows.methods.settings import is_required, write_setting
+    from narrows.methods.catalogue import read_catalogue
 
+    known = read_catalogue()
     if name is None:
         listed = Table.grid("", "", padding=(0, 2))
-        for each in method_names():
-            listed.add_row(each, escape(_in_a_line(each)))
+        for each, about in known.items():
+            listed.add_row(each, escape(about["line"]))
         Console().print(listed)
         return
-    if name not in method_names():
-        find_method(name)  # says which names there are
-    table = Table("setting", "values", "default", "", title=escape(f"{name}: {_in_a_line(name)}"), title_justify="left")
-    for own in settings_by_name(name).values():
-        default = "must be given" if is_required(own) else write_setting(own.default)
-        table.add_row(own.name, escape(own.type_text), default, escape(own.help))
+    if name not in known:
+        raise InputError(f"no method {name!r}; there are {', '.join(known)}")
+    title = escape(f"{name}: {known[name]['line']}")
+    table = Table("setting", "values", "default", "", title=title, title_justify="left")
+    for own in known[name]["settings"]:
+        table.add_row(own["name"], escape(own["values"]), own["default"], escape(own["help"]))
     Console().print(table)
 
 
@@ -97,9 +102,9 @@ def models() -> None:
 @commands.command()
 def calibrate(  # noqa: PLR0913 - every option of the command
     out: Annotated[Path, typer.Option(help="The safetensors file to write, for --prior.")],
-    data: Annotated[list[str], typer.Option(help="A .txt, .csv, .jsonl, ... file or a data set; again for more.")],
+    data: Annotated[list[str], typer.Option(help=CALIBRATED, autocompletion=BY_OPTION["data"])],
     model: ModelOption = "sentiment",
-    method: Annotated[str, typer.Option(help="What is to make maps.")] = "fast",
+    method: Annotated[str, typer.Option(help="What is to make maps.", autocompletion=BY_OPTION["method"])] = "fast",
     task: TaskOption = None,
     text_column: Annotated[str | None, typer.Option(help=TEXT_COLUMN)] = None,
     pair_column: Annotated[str | None, typer.Option(help=PAIR_COLUMN)] = None,
@@ -152,20 +157,3 @@ def _tell(found: "Prior", out: Path) -> None:
             Text("Its maps are no better than chance on these texts: do not rely on them.", style="bold red")
         )
     typer.echo(f"narrows: wrote {out}: a prior from {found.count:,} tokens, and what was measured", err=True)
-
-
-def _in_a_line(name: str) -> str:
-    """Say what a method is and what its scores are; of further names of one class, by what they differ."""
-    from narrows.methods.registry import find_method, method_names, settings_by_name
-    from narrows.methods.settings import is_required, write_setting
-
-    settings = settings_by_name(name)
-    if any(map(is_required, settings.values())):
-        return f"needs {', '.join(settings)}; see narrows methods {name}"
-    found = find_method(name)
-    complete = [each for each in method_names() if not any(map(is_required, settings_by_name(each).values()))]
-    first = next(each for each in complete if type(find_method(each)) is type(found))
-    usual = settings_by_name(first)
-    differs = [f"{key}={write_setting(own.default)}" for key, own in settings.items() if own != usual[key]]
-    facts = [found.label, found.unit, "signed" if found.signed else "unsigned", *["additive"] * found.additive]
-    return f"{', '.join(facts)}. {f'As {first}, with ' + ', '.join(differs) + '.' if differs else found.caption}"

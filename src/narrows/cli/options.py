@@ -8,6 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 
+from narrows.cli.completing import BY_OPTION
+
 P = ParamSpec("P")
 Settings = TypeVar("Settings")
 
@@ -36,5 +38,6 @@ def _option(item: Field[Any], hint: Any) -> inspect.Parameter:
     default = item.default
     if kind == tuple[str, ...]:
         kind, default = list[str], default if default is MISSING else list(default)
-    option = typer.Option(... if default is MISSING else default, help=text)
+    given = ... if default is MISSING else default
+    option = typer.Option(given, help=text, autocompletion=BY_OPTION.get(item.name))
     return inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind)

@@ -86,7 +86,7 @@ def summarize(
     against: Annotated[Path | None, typer.Option(help="Another run over the same texts, to subtract.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also write a page (.html), a table (.csv) or .json.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many words of each kind.")] = 25,
-    min_texts: Annotated[int, typer.Option(min=1, help="In how many texts a word must be.")] = 5,
+    min_texts: Annotated[int, typer.Option(min=2, help="In how many texts a word must be.")] = 5,
 ) -> None:
     """Show which words of a whole run speak for and against each label, and where the model is wrong."""
     from narrows.data.output import check_writable
@@ -228,12 +228,14 @@ def _show(summary: "RunSummary") -> None:
     texts = f"{summary['dataset']}: {summary['instances']} texts{left_out}"
     about = f"{texts}, {summary['removal']}, target {summary['target']}"
     about += f", by {summary['unit_of']}" if summary.get("unit_of", "token") != "token" else ""
-    drop = "drop: of p(target) without the first ninth, 95 % interval"
+    drop = "drop: of p(target) without the first ninth"
+    drop += ", 95 % interval" if summary["instances"] > 1 else "; one text has no interval"
     table = Table("method", title=Text(visible(about)), caption=drop)
     for heading in ("drop", "from", "to", "MoRF", "LeRF", "flips", "forwards"):
         table.add_column(heading, justify="right", no_wrap=True)
     for method in summary["methods"].values():
-        figures = [method["drop_11"], *method["drop_11_interval"], method["area_morf"], method["area_lerf"]]
-        cells = [f"{figure:.3f}" for figure in (*figures, method["flips"])]
-        table.add_row(Text(visible(method["label"])), *cells, f"{method['forward_equivalents']:.1f}")
+        bounds, cost = method["drop_11_interval"] or (None, None), method["forward_equivalents"]
+        figures = [method["drop_11"], *bounds, method["area_morf"], method["area_lerf"], method["flips"]]
+        cells = ["" if figure is None else f"{figure:.3f}" for figure in figures]
+        table.add_row(Text(visible(method["label"])), *cells, "unknown" if cost is None else f"{cost:.1f}")
     Console().print(table)

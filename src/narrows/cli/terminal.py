@@ -1,5 +1,6 @@
 """What the commands share: messages and the progress bar on stderr, options that several of them take."""
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from narrows.cli.completing import BY_OPTION
 from narrows.data.example import Example
 from narrows.data.units import Kind
 from narrows.errors import DataError, InputError, NarrowsError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 
-ModelOption = Annotated[str, typer.Option(help=MODEL)]
+ModelOption = Annotated[str, typer.Option(help=MODEL, autocompletion=BY_OPTION["model"])]
 TaskOption = Annotated[TaskName | None, typer.Option(help=TASK)]
 DeviceOption = Annotated[str | None, typer.Option(help="Where to run: cpu, cuda, ...; default: a GPU if there is one.")]
 UnitOption = Annotated[Kind, typer.Option(help="What is masked, removed and ranked as one.")]
@@ -46,6 +48,18 @@ def decoded(argument: str | None) -> str | None:
         return os.fsencode(argument).decode()
     except UnicodeError:
         raise InputError("a text on the command line is not UTF-8") from None
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Import and load without the collector of cycles, which would look through all that is loaded, time and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextmanager

@@ -180,20 +180,23 @@ class GenerationDict(TypedDict):
 
 
 class MethodSummary(TypedDict):
-    """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap."""
+    """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap.
+
+    One text has no interval.
+    """
 
     name: str  # its spec: "ig:steps=50"
     label: str  # for tables and figures: "IG, steps 50"
     unit: str  # of its scores, as in MethodDict
     signed: bool
     drop_11: float  # mean p(target) minus the same without the first ninth of the tokens, most relevant first
-    drop_11_interval: list[float]
+    drop_11_interval: list[float] | None
     drops: dict[str, float]  # the same without so many percent of the tokens: keys "5", "11", "20", "33", "50"
-    drops_interval: dict[str, list[float]]
+    drops_interval: dict[str, list[float] | None]
     area_morf: float  # mean over the curve's ten points, most relevant first; low is good
-    area_morf_interval: list[float]
+    area_morf_interval: list[float] | None
     area_lerf: float  # least relevant first; high is good
-    area_lerf_interval: list[float]
+    area_lerf_interval: list[float] | None
     comprehensiveness: float  # high is good
     sufficiency: float  # low is good
     flips: float  # share of the texts whose predicted class is another without the first ninth, 0 to 1
@@ -203,8 +206,8 @@ class MethodSummary(TypedDict):
     rate_probability: list[float]  # mean p(target) through it at these points
     rate_interval: list[list[float]]  # mean [low, high] of p(target) at these points, over the noise draws
     normalized: list[float | None]  # (10,), (p - m) / (o - m) of curve_morf: 1 = untouched, 0 = the most degraded mean
-    seconds: float  # per text
-    forward_equivalents: float  # per text; a forward through all blocks = 1
+    seconds: float | None  # per text; None = unknown: the scores were made elsewhere
+    forward_equivalents: float | None  # per text; a forward through all blocks = 1
     instances: int
     method: MethodDict  # what made the scores
 
@@ -216,7 +219,7 @@ class ComparisonDict(TypedDict):
     other: str
     measure: str  # "drop_11" or "area_morf"
     difference: float  # mean over the texts; above 0 = ``method`` is the better one, whatever the measure
-    interval: list[float]  # [low, high], paired bootstrap, 95 %
+    interval: list[float] | None  # [low, high], paired bootstrap, 95 %; None for one text
     win_rate: float  # share of the texts on which ``method`` is the better one, 0 to 1
 
 

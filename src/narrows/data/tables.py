@@ -1,8 +1,9 @@
 """Rows of text, CSV, TSV, JSON Lines and Parquet files; what is wrong with one row is *returned* in its place."""
 
 import csv
+import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,19 @@ def read_examples(path: str | Path, columns: Columns = USUAL) -> Iterator[Exampl
     return (row if isinstance(row, DataError) else _example(path, row, columns) for row in read_rows(path, columns))
 
 
+def read_lines(given: bytes, name: str) -> Iterator[Example | DataError]:
+    """Read a text from each line, as of a ``.txt`` file; errors call it by a name."""
+    lines = io.TextIOWrapper(io.BytesIO(given), "utf-8-sig", "surrogateescape", newline="")
+    rows = _line_rows(Path(name), (line.replace("\0", _NUL) for line in lines), _text_values)
+    return (row if isinstance(row, DataError) else _example(Path(name), row, USUAL) for row in rows)
+
+
 def read_rows(path: Path, named: Columns = USUAL) -> Iterator[Row | DataError]:
     """Stream the rows of a file as they are; of a Parquet file only the columns of texts, labels and ids."""
     check_file(path)
     suffix = path.suffix.lower()
     if suffix in (".txt", ".jsonl"):
-        return _line_rows(path, _json_values if suffix == ".jsonl" else lambda text: {"text": text})
+        return _line_rows(path, _lines(path, newline=""), _json_values if suffix == ".jsonl" else _text_values)
     if suffix in (".csv", ".tsv"):
         return table_rows(path, "," if suffix == ".csv" else "\t", named=named)
     if suffix == ".parquet":
@@ -119,15 +127,19 @@ def _sound(text: str) -> str:
     return text
 
 
-def _line_rows(path: Path, read: Callable[[str], dict[str, Any]]) -> Iterator[Row | DataError]:
+def _line_rows(path: Path, lines: Iterable[str], read: Callable[[str], dict[str, Any]]) -> Iterator[Row | DataError]:
     """Read one row from each line that is not blank."""
-    for number, line in enumerate(_lines(path, newline=""), start=1):
+    for number, line in enumerate(lines, start=1):
         if text := line.strip():
             try:
                 row: Row | DataError = Row(number, read(_sound(text)))
             except InputError as error:
                 row = DataError(f"{path}, line {number}: {error}")
             yield row
+
+
+def _text_values(text: str) -> dict[str, Any]:
+    return {"text": text}
 
 
 def _json_values(text: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """How sure a mean over texts is, by the percentile bootstrap of scipy, and how two methods or two maps compare."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ class Comparison:
     """One method against another on the same texts; a higher value is better."""
 
     difference: float  # mean of the first minus mean of the second
-    interval: tuple[float, float]  # of the difference: its lower and its upper bound
+    interval: tuple[float, float]  # of the difference: its lower and its upper bound; NaN for one text
     win_rate: float  # share of the texts on which the first is better; ties count half
 
 
@@ -40,6 +41,9 @@ def bootstrap_interval(
         resamples: How often texts are drawn with replacement, as many as there are.
         level: Share of the resampled means between the bounds.
 
+    Returns:
+        The lower and the upper bound; NaN for one text, which says nothing of how much texts differ.
+
     Example:
         >>> bootstrap_interval([0.5, 0.5, 0.5])
         (0.5, 0.5)
@@ -47,8 +51,8 @@ def bootstrap_interval(
     numbers = _per_text(values)
     if resamples < 1 or not 0 < level < 1:
         raise InputError(f"resamples must be at least 1 and level between 0 and 1, not {resamples} and {level}")
-    if len(numbers) == 1:  # scipy wants two
-        return float(numbers[0]), float(numbers[0])
+    if len(numbers) == 1:
+        return math.nan, math.nan
     # Not BCa, scipy's own choice, which needs memory for texts squared.
     bootstrap = partial(load_scipy().bootstrap, method="percentile", n_resamples=resamples, confidence_level=level)
     batch, draw = max(1, DRAWS // len(numbers)), np.random.default_rng(seed)

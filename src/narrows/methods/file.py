@@ -1,5 +1,6 @@
 """Scores of another tool, or of an earlier run, read from a file: to compare them with other methods."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +24,7 @@ from narrows.models.text.encoding import take
 class FromFile:
     """Scores from a file (`narrows.data.scores.scores_from`), by text; it must be about the same targets."""
 
-    path: Annotated[str, "A .jsonl or .parquet file of scores, or the folder of a run."]
+    path: Annotated[str, "A .jsonl or .parquet file of scores, or the folder of a run; or NAME=FILE, to call it so."]
 
     names: ClassVar[Names] = {"file": {}}
     quantity, unit, signed, additive, copies = "score", "score", True, False, 1
@@ -35,12 +36,25 @@ class FromFile:
     @property
     def label(self) -> str:
         """For tables and figures: the name of the file."""
-        return f"file {Path(self.path).name}"
+        return self._named[0] or f"file {self.file.name}"
+
+    @property
+    def file(self) -> Path:
+        """The file or folder."""
+        return Path(self._named[1])
+
+    @property
+    def _named(self) -> tuple[str, str]:
+        """The name that the user gave, or none, and the path."""
+        name, equals, path = self.path.partition("=")
+        if equals and path and re.fullmatch(r"[^/\\]*\w[^/\\]*", name) and not Path(self.path).exists():
+            return name.strip(), path
+        return "", self.path
 
     @property
     def caption(self) -> str:
         """One plain sentence."""
-        return f"These scores were not computed here: they come from {Path(self.path).name}."
+        return f"These scores were not computed here: they come from {self.file.name}."
 
     def check(self, questions: Iterable[Question]) -> None:
         """Make sure that the file scores all texts, before hours of work; else a `DataError` on what it lacks."""
@@ -70,13 +84,13 @@ class FromFile:
         try:
             scores[:size] = align(row, scored)
         except InputError as error:
-            raise DataError(f"{self.path}, line {row.line}: {error}") from error
+            raise DataError(f"{self.file}, line {row.line}: {error}") from error
         units = [unit for unit in question.units if unit[-1] < size]
         ranking = ranking_of(row, scored) or by_score(scores[:size], scored.segments, units)
         return scores, (*ranking, *(place for place in range(size, len(whole)) if whole.segments[place] is not None))
 
     def _row(self, question: Question) -> ScoredText:
-        path, example = Path(self.path), question.example
+        path, example = self.file, question.example
         changed = max((place.stat().st_mtime_ns for place in (path, path / "parts") if place.exists()), default=0)
         find = _opened(path, changed)
         found = find(example)

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from narrows.attribution import Attribution
+from narrows.data.frames import Level, to_frame
 from narrows.data.output import check_content, read_json, write_json, written_whole
 from narrows.data.parquet import COLUMNS, from_row, read_rows
+from narrows.data.schema import FailedDict
 from narrows.errors import DataError, InputError
 from narrows.run.dataset import sum_up
 from narrows.run.parts import Made, check_part, clean_folder, cost_file, part_file, present_parts
@@ -63,6 +65,24 @@ def read_run(folder: str | Path, features: bool = True) -> Iterator[Attribution]
                 own = row.get("features")
                 found = Attribution.from_dict(from_row(row))
                 yield found if own is None else replace(found, features=np.array(own, dtype=np.float16))
+
+
+def run_frame(folder: str | Path, level: Level = "text") -> Any:
+    """Give a run as a pandas data frame, with id, gold label and target beside the scores.
+
+    Args:
+        folder: Of the run, or of one method of an evaluation (``OUT/maps/NAME``).
+        level: What has a row: the ``text``, with the error of one that has one, or ``word``, ``unit`` or ``token``.
+
+    Raises:
+        DataError: If it is not the folder of a run, or a part is damaged.
+        DependencyError: If pandas is not installed.
+    """
+    folder = Path(folder)
+    read_manifest(folder)
+    files = (part_file(folder, part) for part in present_parts(folder))
+    rows = (row for file in files for row in read_rows(file, tuple(COLUMNS)))
+    return to_frame((from_row(row) if row["error"] is None else cast("FailedDict", row) for row in rows), level)
 
 
 def inspect(folder: str | Path) -> Inspection:

@@ -14,10 +14,11 @@ from narrows.bottleneck.trace import Trace, make_trace, mean_rate_curve
 from narrows.data.output import check_content, read_json, write_json
 from narrows.data.parquet import TRACE, read_rows
 from narrows.data.schema import ComparisonDict, MethodSummary, RunSummary
-from narrows.errors import DataError
+from narrows.errors import DataError, need
 from narrows.evaluation.degradation import Array, Curves
 from narrows.evaluation.metrics import area, comprehensiveness, drop, drops, flips, normalized, sufficiency
 from narrows.evaluation.statistics import bootstrap_interval, paired_bootstrap
+from narrows.methods.file import FromFile
 from narrows.run.evaluating import METHODS, curve_file, maps_folder
 from narrows.run.parts import check_part, cost_file, part_file
 from narrows.run.store import MANIFEST, Json
@@ -25,6 +26,8 @@ from narrows.run.store import MANIFEST, Json
 SUMMARY = "summary.json"
 SUMMED = ("dataset", "split", "target", "unit_of", "max_tokens")  # of the manifest, in the summary
 SHAPE = {"dataset": str, "split": str, "instances": int, "target": str, "rows_per_part": int, "model.name": str}
+FRAME = ("drop_11", "area_morf", "area_lerf", "comprehensiveness", "sufficiency", "flips")  # columns of a frame
+FRAME += ("seconds", "forward_equivalents", "instances")
 METHOD_SHAPE = ("method.spec", "method.label", "method.unit")
 
 
@@ -75,14 +78,30 @@ class Results:
             raise DataError(f"{self.folder}: curves of {name} for {len(rows)} of {expected} texts")
         return Curves(*(np.array([row[column] for row in rows]) for column in columns))
 
-    def cost(self, name: str) -> tuple[float, float]:
-        """Compute the cost of a method: seconds and forward-equivalents per text."""
+    def cost(self, name: str) -> tuple[float, float] | tuple[None, None]:
+        """Compute the cost of a method: seconds and forward-equivalents per text; None of scores made elsewhere."""
+        if self.methods[name]["name"] in FromFile.names:
+            return None, None
         files = [cost_file(maps_folder(self.folder, name), part) for part in self.parts]
         spent = [read_json(file) for file in files]
         for file, own in zip(files, spent, strict=True):
             check_content(file, own, {"texts": int, "seconds": (int, float), "forward_equivalents": (int, float)})
         texts = sum(own["texts"] for own in spent)
         return sum(own["seconds"] for own in spent) / texts, sum(own["forward_equivalents"] for own in spent) / texts
+
+    def to_frame(self, removal: str | None = None) -> Any:
+        """Give a pandas data frame, a row for each finished method: its measures, their bounds and what it costs."""
+        pandas = need("pandas", "to_frame needs pandas: pip install pandas")
+        found = summarize(self, removal)["methods"].values()
+        rows = [
+            {
+                **{name: own[name] for name in ("name", "label", *FRAME)},  # type: ignore[literal-required]
+                "drop_11_low": (own["drop_11_interval"] or [None])[0],
+                "drop_11_high": (own["drop_11_interval"] or [None])[-1],
+            }
+            for own in found
+        ]
+        return pandas.DataFrame(rows)
 
     def _curve_files(self, name: str, removal: str) -> list[Path]:
         return [curve_file(self.folder, removal, name, part) for part in self.parts]
@@ -154,9 +173,9 @@ def _summarize_method(
         "label": about["label"] if len(twins) == 1 else f"{about['label']} ({name})",  # fast and best are both evidence
         **{fact: about[fact] for fact in ("unit", "signed")},
         **{measure: float(values.mean()) for measure, values in measures.items()},
-        **{f"{measure}_interval": list(bootstrap_interval(values)) for measure, values in bounded.items()},
+        **{f"{measure}_interval": _bounds(bootstrap_interval(values)) for measure, values in bounded.items()},
         "drops": {share: float(values.mean()) for share, values in lost.items()},
-        "drops_interval": {share: list(bootstrap_interval(values)) for share, values in lost.items()},
+        "drops_interval": {share: _bounds(bootstrap_interval(values)) for share, values in lost.items()},
         **{f"curve_{order}": getattr(curves, order).mean(axis=0).tolist() for order in ("morf", "lerf")},
         **{f"rate_{field}": [getattr(point, field) for point in rate] for field in ("bits", "probability")},
         "rate_interval": [[point.low, point.high] for point in rate],
@@ -177,9 +196,13 @@ def _compare(curves: dict[str, Curves]) -> list[ComparisonDict]:
     for one, other in combinations(curves, 2):
         for measure, values in (("drop_11", drops_at_11), ("area_morf", areas)):
             pair = paired_bootstrap(values[one], values[other])
-            own = {"difference": pair.difference, "interval": list(pair.interval), "win_rate": pair.win_rate}
+            own = {"difference": pair.difference, "interval": _bounds(pair.interval), "win_rate": pair.win_rate}
             found.append({"method": one, "other": other, "measure": measure, **own})  # type: ignore[typeddict-item]
     return found
+
+
+def _bounds(interval: tuple[float, float]) -> list[float] | None:
+    return None if np.isnan(interval).any() else list(interval)
 
 
 def _rows(files: Iterable[Path], columns: Sequence[str] | None) -> Iterator[Json]:

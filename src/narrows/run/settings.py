@@ -136,7 +136,7 @@ class EvaluateSettings(RunSettings):
     """Settings of ``narrows evaluate``."""
 
     methods: Annotated[str, "Methods, with commas; settings after colons: ig:steps=50."] = "fast,paper,ig,lime,random"
-    scores: Annotated[tuple[str, ...], "File (text, tokens, scores) or folder of narrows run; may be repeated."] = ()
+    scores: Annotated[tuple[str, ...], "[NAME=]FILE of text, tokens, scores, or folder of a run; again for more."] = ()
 
     @property
     def method_names(self) -> tuple[str, ...]:

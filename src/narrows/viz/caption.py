@@ -31,7 +31,7 @@ class Label:
 
     name: str
     p: float | None
-    role: str  # "predicted", "target", both or empty
+    role: str  # "predicted", "target", "gold", several of them, or empty
     typical: float | None  # p(target) of a typical text
 
 
@@ -204,17 +204,28 @@ def _spelled(tokens: Mapping[str, Any]) -> str:
 
 
 def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]:
-    """Return the `count` most probable labels, always with the target, and how many labels are left out."""
+    """Return the `count` most probable labels, always with target and gold, and how many labels are left out."""
     target, predicted, every = attribution["target"], attribution["predicted"], attribution["probabilities"]
+    gold = _gold(attribution)
     ranked = sorted(every, key=lambda name: -every[name])
-    names = [name for rank, name in enumerate(ranked) if rank < count or name == target]
+    names = [name for rank, name in enumerate(ranked) if rank < count or name in (target, gold)]
     hidden = len(every) - len(names)
     names += [name for name in dict.fromkeys((predicted, target)) if name not in every]
-    holders = (("predicted", predicted), ("target", target))
+    holders = (("predicted", predicted), ("target", target), ("gold", gold))
     roles = {name: ", ".join(role for role, holder in holders if holder == name) for name in names}
     typical = {target: attribution["typical"]} if target in every else {}
     shown = ((label_name(attribution, name), every.get(name), roles[name], typical.get(name)) for name in names)
     return [Label(*label) for label in shown], hidden
+
+
+def _gold(attribution: AttributionDict) -> str | None:
+    """Return the label of a text as the model calls it: by name, or by number where no label is a number."""
+    gold, every = attribution.get("gold"), list(attribution["probabilities"])
+    if gold is None or gold in every:
+        return gold
+    same = [name for name in every if name.casefold() == gold.strip().casefold()]
+    numbered = every[int(gold)] if gold.isdecimal() and int(gold) < len(every) else None
+    return same[0] if len(same) == 1 else numbered
 
 
 def probability(attribution: AttributionDict) -> str:

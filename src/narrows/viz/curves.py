@@ -47,7 +47,7 @@ def plot_comparison(summaries: Sequence[RunSummary]) -> "Figure":
         panel.axvline(0, color=INK, linewidth=0.6)
         for name, method in summary["methods"].items():
             colour = RANDOM_COLOUR if is_random(name) else COLOURS[0]
-            panel.plot(gaps(method["drop_11_interval"]), [lines[name]] * 2, color=colour, linewidth=1.0)
+            panel.plot(gaps(method["drop_11_interval"] or [None] * 2), [lines[name]] * 2, color=colour, linewidth=1.0)
             panel.plot(gaps([method["drop_11"]]), [lines[name]], "o", color=colour, label=name)
         panel.set_yticks(range(len(lines)), [look_of[name]["label"] for name in lines], parse_math=False)
         panel.set_ylim(len(lines) - 0.4, -0.6)
@@ -64,7 +64,9 @@ def plot_cost(summaries: Sequence[RunSummary]) -> "Figure":
     look_of = looks(summaries)
     figure, panels = make_panels(summaries, sharey=False, height=2.0)
     for panel, summary in zip(panels, summaries, strict=True):
-        points = {name: (m["forward_equivalents"], m["drop_11"]) for name, m in summary["methods"].items()}
+        costs = {name: method["forward_equivalents"] for name, method in summary["methods"].items()}
+        known = {name: cost for name, cost in costs.items() if cost is not None}
+        points = {name: (cost, summary["methods"][name]["drop_11"]) for name, cost in known.items()}
         for name, (cost, drop) in points.items():
             panel.plot([cost], gaps([drop]), **{**look_of[name], "linestyle": "none"})
         front = pareto_front(point for point in points.values() if point[0] > 0)

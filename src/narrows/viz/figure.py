@@ -12,7 +12,7 @@ from narrows.errors import InputError
 from narrows.viz import canvas, caption
 from narrows.viz.canvas import COLUMN_WIDTH, INK, LINES, PAGE_WIDTH
 from narrows.viz.shade import Scale, scales_of
-from narrows.viz.spans import cut, segments
+from narrows.viz.spans import segments, shaded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,7 +164,7 @@ def _measure(text: str, size: float) -> float:  # points
 
 def _chunks(attribution: AttributionDict, segment: int, scale: Scale) -> Iterator[Chunk]:
     """Cut a text where a line may break: at white space, and where the level changes."""
-    for span in cut(attribution, segment):
+    for span in shaded(attribution, segment):
         level = scale.level(span.score) if span.tokens else 0
         for chunk in re.findall(r"\s+|\S+", canvas.printable(span.text)):
             yield (" " if chunk.isspace() else chunk, level)

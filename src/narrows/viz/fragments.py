@@ -8,7 +8,7 @@ from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz.files import are_layers
 from narrows.viz.html import fill, heat_values, laid_out, map_values, maps_values, over_bits, style_sheet
-from narrows.viz.spans import content
+from narrows.viz.spans import at_level, content
 from narrows.viz.trace import rate_points
 
 _SHOWN = 50  # results of a list; a notebook is no place for thousands
@@ -78,7 +78,7 @@ def render_removal_part(attribution: AttributionDict, removal: Removal) -> str:
         for kind, points in (("lerf", removal.lerf), ("morf", removal.morf), ("hand", removal.by_hand))
     }
     values = {
-        "map": map_values(attribution),
+        "map": map_values(at_level(attribution, "token")),
         "predicted": max(removal.probabilities, key=removal.probabilities.__getitem__),
         "p": now,
         "change": f"{now - before:+.3f}" if gone else "nothing removed yet",

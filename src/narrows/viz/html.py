@@ -16,18 +16,22 @@ from narrows.errors import InputError
 from narrows.viz import caption
 from narrows.viz.checked import check_sentence, check_table
 from narrows.viz.shade import LEVELS, SURFACE, Scale, scale_of_all, scales_of, shade
-from narrows.viz.spans import check_same_tokens, content, cut, labels, one_line, segments, unplaced, visible
+from narrows.viz.spans import check_same_tokens, labels, one_line, segments, shaded, unplaced, visible
 from narrows.viz.trace import LEAST_POINTS, curve_points
 
 _LONG = 900  # characters; beyond, the note of a token sticks to the window, for the end of the map may be off it
 Json = dict[str, Any]
 
 
-def render_page(attributions: Sequence[AttributionDict], title: str = "Narrows: what each token contributes") -> str:
+def render_page(
+    attributions: Sequence[AttributionDict],
+    title: str = "Narrows: what each token contributes",
+    notes: Sequence[str] = (),  # about all of them
+) -> str:
     """Draw results as one page that needs nothing but itself; those of one quantity and unit share one scale."""
     if not attributions:
         raise InputError("a page needs at least one attribution, got none")
-    return document("page.html.j2", title, {"maps": maps_values(attributions)})
+    return document("page.html.j2", title, {"maps": maps_values(attributions), "notes": notes})
 
 
 def render_layers_page(attributions: Sequence[AttributionDict], title: str = "Narrows: layer by layer") -> str:
@@ -108,7 +112,7 @@ def map_values(attribution: AttributionDict, scale: Scale | None = None) -> Json
         "result": attribution,
         "method": method,
         "scale": scale,
-        "paragraphs": [cut(attribution, segment) for segment in range(len(texts))],
+        "paragraphs": [shaded(attribution, segment) for segment in range(len(texts))],
         "long": sum(map(len, texts)) > _LONG,
         "special": unplaced(attribution),
         "tips": _tips(attribution, scale.signed),
@@ -120,23 +124,22 @@ def map_values(attribution: AttributionDict, scale: Scale | None = None) -> Json
 
 
 def _tips(attribution: AttributionDict, signed: bool) -> dict[int, str]:
-    """Return the note of each span by its first token; one of a word that was cut up tells that of the whole word."""
-    unit, spans = attribution["method"]["unit"], content(attribution)
-    ranked = sum(span.rank is not None for span in spans)
-    words: dict[int, str] = {}
-    for word in attribution["words"]:
-        own = [
-            position
-            for position, token in enumerate(attribution["tokens"])
-            if token["segment"] == word["segment"] and not token["special"]
-            if token["start"] is not None and word["start"] <= token["start"] < word["end"]
-        ]
-        if len(own) > 1:
-            written = caption.amount(word["score"], unit, signed)
-            words |= dict.fromkeys(own, f"; the word {word['word']}: {written}, rank {word['rank']}")
+    """Return the note of each span by its first token; that of a word that was cut up tells its tokens too."""
+    unit, names = attribution["method"]["unit"], labels(attribution)
+    texts = range(len(segments(attribution)))
+    spans = [span for segment in texts for span in shaded(attribution, segment) if span.tokens]
+    units = attribution.get("units")
+    ranks = [own["rank"] for own in units] if units else [own["rank"] for own in attribution["tokens"]]
+    ranked = sum(rank is not None for rank in ranks)
+    scores = [caption.number(token["score"], signed) for token in attribution["tokens"]]
+    parts = {
+        span.tokens[0]: f" ({', '.join(f'{one_line(names[place])} {scores[place]}' for place in span.tokens)})"
+        for span in spans
+        if len(span.tokens) > 1 and not units
+    }
     return {
         span.tokens[0]: f"{one_line(span.text)}: {caption.amount(span.score, unit, signed)}"
-        f"{'' if span.rank is None else f', rank {span.rank} of {ranked}'}{words.get(span.tokens[0], '')}"
+        f"{'' if span.rank is None else f', rank {span.rank} of {ranked}'}{parts.get(span.tokens[0], '')}"
         for span in spans
     }
 

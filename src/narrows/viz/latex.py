@@ -5,7 +5,7 @@ import re
 from narrows.data.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.shade import Scale, scales_of
-from narrows.viz.spans import Span, cut, segments, visible
+from narrows.viz.spans import Span, segments, shaded, visible
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -36,7 +36,7 @@ def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> st
         rf"\textbf{{{escape_latex(caption.target_name(attribution))}}}{p and f' ({p})'}\par\smallskip",
     ]
     for segment in range(len(segments(attribution))):
-        lines.append("".join(_box(span, scale) for span in cut(attribution, segment)) + r"\par")
+        lines.append("".join(_box(span, scale) for span in shaded(attribution, segment)) + r"\par")
     notes = [note for note in (caption.already(attribution), *caption.sentences(attribution)) if note]
     below = r"\par ".join(map(escape_latex, notes))
     lines += [rf"\smallskip\footnotesize {_legend(scale, attribution)}\par {below}\par}}", ""]

@@ -104,7 +104,8 @@ def _rows(methods: Sequence[MethodSummary], columns: Sequence[_Column]) -> list[
         values = {method["name"]: method[column.field] for method in own}
         winners = set() if column.high_is_good is None else best(values, column.high_is_good)
         for row, method in zip(rows, own, strict=True):
-            value = column.written.format(method[column.field]).replace("%", " %")
+            found = method[column.field]
+            value = "unknown" if found is None else column.written.format(found).replace("%", " %")
             interval, is_best = method.get(f"{column.field}_interval"), method["name"] in winners
             row["cells"].append({"value": value, "interval": interval, "best": is_best})
     return rows

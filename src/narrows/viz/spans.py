@@ -3,10 +3,14 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from narrows.data.schema import AttributionDict
-from narrows.data.words import trim_span
+from narrows.data.words import find_words, trim_span
 from narrows.errors import InputError
+
+Level = Literal["word", "token"]  # what is shaded and listed as one
+Part = tuple[int, int, list[int]]  # start, end, token positions
 
 # These change the order of what follows them, so a text could make a map say something else than its scores do.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -28,14 +32,30 @@ def segments(attribution: AttributionDict) -> list[str]:
     return [attribution["text"]] if pair is None else [attribution["text"], pair]
 
 
+def at_level(attribution: AttributionDict, level: Level) -> AttributionDict:
+    """Give a result as pictures show it: by words, as it is saved, or by tokens, without its words."""
+    if level not in get_args(Level):
+        raise InputError(f"level must be one of {', '.join(get_args(Level))}, not {level!r}")
+    return attribution if level == "word" else {**attribution, "words": []}
+
+
 def cut(attribution: AttributionDict, segment: int) -> list[Span]:
     """Cut one text of a result into spans that, joined, are that text again: its units, else its tokens."""
+    return _cut(attribution, segment, _unit_parts(attribution, segment))
+
+
+def shaded(attribution: AttributionDict, segment: int) -> list[Span]:
+    """Cut one text of a result as pictures shade it: its units, else its words, else its tokens."""
+    return _cut(attribution, segment, _unit_parts(attribution, segment) or _word_parts(attribution, segment))
+
+
+def _cut(attribution: AttributionDict, segment: int, parts: list[Part]) -> list[Span]:
     # Tokens that share characters, as readers see them (byte-level tokenizers cut one emoji into several), make one
     # span. White space at the ends of a token belongs to the text between tokens, so that neighbours do not run into
     # each other.
     text, done = segments(attribution)[segment], 0
     spans: list[Span] = []
-    for start, end, members in _clusters(attribution, segment, text):
+    for start, end, members in _clusters(attribution, segment, parts):
         if start > done:
             spans.append(Span(text[done:start]))
         spans.append(_span(attribution, text[start:end], members))
@@ -65,7 +85,8 @@ def read_at(attribution: AttributionDict) -> int | None:
 
 def compared(attribution: AttributionDict) -> list[Span]:
     """Return the spans that are compared by their shades: what is read at would outshine all others."""
-    spans, place = content(attribution), read_at(attribution)
+    texts, place = range(len(segments(attribution))), read_at(attribution)
+    spans = [span for segment in texts for span in shaded(attribution, segment) if span.tokens]
     return [span for span in spans if place not in span.tokens] or spans
 
 
@@ -124,18 +145,39 @@ def _hidden(character: str, encoding: str) -> bool:
     return not character.encode(encoding, "ignore")
 
 
-def _clusters(attribution: AttributionDict, segment: int, text: str) -> list[tuple[int, int, list[int]]]:
-    """Return (start, end, token positions) of the parts of one text that units or tokens cover, overlaps joined."""
+def _unit_parts(attribution: AttributionDict, segment: int) -> list[Part]:
     units = [unit for unit in attribution.get("units") or () if unit["segment"] == segment and unit["tokens"]]
-    inside = {position for unit in units for position in unit["tokens"]}
-    parts = [(*_covered(text, unit["start"], unit["end"]), unit["tokens"]) for unit in units]
+    return [(unit["start"], unit["end"], unit["tokens"]) for unit in units]
+
+
+def _word_parts(attribution: AttributionDict, segment: int) -> list[Part]:
+    """Return the words, but for one of several tokens of which the answer is read at one: that outshines the others."""
+    if attribution.get("units") or not attribution["words"]:
+        return []
+    words = find_words(attribution["text"], attribution["text_pair"], attribution["tokens"])
+    place = read_at(attribution)
+    kept = [word for word in words if word.segment == segment and (place not in word.tokens or len(word.tokens) == 1)]
+    placed = [(word, [position for position in word.tokens if _has_place(attribution, position)]) for word in kept]
+    return [(word.start, word.end, tokens) for word, tokens in placed if tokens]
+
+
+def _has_place(attribution: AttributionDict, position: int) -> bool:
+    start, end = attribution["tokens"][position]["start"], attribution["tokens"][position]["end"]
+    return start is not None and end is not None and start < end
+
+
+def _clusters(attribution: AttributionDict, segment: int, whole: list[Part]) -> list[Part]:
+    """Return the parts of one text that tokens cover, some of them put together to a whole; overlaps are joined."""
+    text = segments(attribution)[segment]
+    inside = {position for _, _, tokens in whole for position in tokens}
+    parts = [(*_covered(text, start, end), tokens) for start, end, tokens in whole]
     parts += [
         (*_covered(text, max(0, token["start"]), min(len(text), token["end"])), [position])
         for position, token in enumerate(attribution["tokens"])
         if token["segment"] == segment and not token["special"] and position not in inside
         if token["start"] is not None and token["end"] is not None
     ]
-    clusters: list[tuple[int, int, list[int]]] = []
+    clusters: list[Part] = []
     for start, end, positions in sorted(parts):
         if end > start and clusters and start < clusters[-1][1]:
             first, last, members = clusters[-1]

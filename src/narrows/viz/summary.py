@@ -62,9 +62,9 @@ def headings(summaries: Sequence[RunSummary]) -> list[str]:
     return found
 
 
-def best(values: Mapping[str, float], high_is_good: bool) -> set[str]:
-    """Find the best of several methods; NaN takes no part, and one alone is not the best."""
-    known = {name: value for name, value in values.items() if math.isfinite(value)}
+def best(values: Mapping[str, float | None], high_is_good: bool) -> set[str]:
+    """Find the best of several methods; what is unknown or NaN takes no part, and one alone is not the best."""
+    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
     if len(known) < 2:
         return set()
     record = (max if high_is_good else min)(known.values())
@@ -78,9 +78,9 @@ def _column(summary: RunSummary, labels: Mapping[str, str], bold: str) -> list[s
         if name not in methods:
             cells.append(EN_DASH)
             continue
-        low, high = methods[name]["drop_11_interval"]
         written = (bold if name in winners else "{}").format(f"{methods[name]['drop_11']:.3f}")
-        cells.append(f"{written} [{low:.3f}, {high:.3f}]")
+        bounds = methods[name]["drop_11_interval"]
+        cells.append(written if bounds is None else f"{written} [{bounds[0]:.3f}, {bounds[1]:.3f}]")
     return cells
 
 
@@ -92,8 +92,9 @@ def _csv(summaries: Sequence[RunSummary], labels: Mapping[str, str]) -> str:
         cells: list[str] = []
         for summary in summaries:
             own = summary["methods"].get(method)
-            numbers = [] if own is None else [own["drop_11"], *own["drop_11_interval"]]
-            cells += [f"{number:.6g}" for number in numbers] or [""] * 3
+            bounds = (own and own["drop_11_interval"]) or (None, None)
+            numbers = [own and own["drop_11"], *bounds]
+            cells += ["" if number is None else f"{number:.6g}" for number in numbers]
         writer.writerow([visible(label), *cells])
     return text.getvalue()
 

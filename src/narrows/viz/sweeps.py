@@ -40,10 +40,12 @@ def plot_sweep_line(summaries: Sequence[RunSummary], parameter: Parameter, value
     for panel, summary in zip(panels, summaries, strict=True):
         found = sorted((name for name in summary["methods"] if name in values), key=values.__getitem__)
         places, methods = [values[name] for name in found], [summary["methods"][name] for name in found]
-        low, high = (gaps([method["drop_11_interval"][end] for method in methods]) for end in (0, 1))
+        bounds = [method["drop_11_interval"] or (None, None) for method in methods]
+        low, high = (gaps([own[end] for own in bounds]) for end in (0, 1))
         drops = gaps([method["drop_11"] for method in methods])
         panel.axhline(0, color=INK, linewidth=0.6)
-        panel.fill_between(places, low, high, color=COLOURS[0], alpha=0.2, linewidth=0, label="95 % interval")
+        if summary["instances"] > 1:
+            panel.fill_between(places, low, high, color=COLOURS[0], alpha=0.2, linewidth=0, label="95 % interval")
         panel.plot(places, drops, "o-", color=COLOURS[0], label="mean over the texts")
         for method in (method for name, method in summary["methods"].items() if is_random(name)):
             panel.axhline(method["drop_11"], color=RANDOM_COLOUR, linestyle=DASHES[3], label="random")

@@ -16,7 +16,7 @@ from narrows.data.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.checked import check_sentence
 from narrows.viz.shade import LEVELS, Scale, Theme, scale_of_all, scales_of
-from narrows.viz.spans import check_same_tokens, cut, labels, one_line, segments, unplaced, visible
+from narrows.viz.spans import check_same_tokens, labels, one_line, segments, shaded, unplaced, visible
 
 _BARS, _ASCII_BARS = ("▁▂▃▄▅▆▇█", "░▒▓"), ("12345678", "abc")  # for and against
 _LEVEL = "narrows_level"  # key in the style of a token: how strong it is, for the bars of a terminal without colour
@@ -150,7 +150,7 @@ class _TokenMap:
             if len(texts) > 1:
                 yield Text(("text", "text_pair")[segment], style="bold")
             paragraph = Text(overflow="fold")
-            for span in cut(self.attribution, segment):
+            for span in shaded(self.attribution, segment):
                 style = canvas.style(self.scale.level(span.score)) if span.tokens else ""
                 paragraph.append(visible(span.text, canvas.encoding), style)
             yield from canvas.wrap(paragraph)

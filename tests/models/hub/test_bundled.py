@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 import tiny_base
 from narrows.bottleneck.prior import Prior
 from narrows.data.example import Example
-from narrows.errors import DependencyError, InputError, ModelError
+from narrows.errors import DependencyError, InputError, ModelError, NarrowsWarning
 from narrows.models.cut.blocks import identify
 from narrows.models.hub import bundled
 from narrows.models.hub.card import ModelCard
@@ -339,3 +339,60 @@ def test_the_prior_that_ships_is_of_that_model(shipped: tuple[bundled.BundledMod
     prior.check_model(identify(model))
     assert prior.mean.shape == (model.config.num_hidden_layers + 1, model.config.hidden_size)
     assert prior.count > 10_000
+
+
+@pytest.fixture
+def as_shipped(adapter: tuple[Path, Any], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An adapter as one that ships, on the tiny base; what is kept goes to tmp_path / "cache"."""
+    monkeypatch.delenv(bundled.BASE_VARIABLE, raising=False)
+    monkeypatch.setenv("NARROWS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(bundled, "ADAPTERS", adapter[0].parent)
+    monkeypatch.setattr(bundled, "base_folder", lambda: base)
+    return adapter[0]
+
+
+def test_a_demo_model_is_kept_merged(as_shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, tokenizer = bundled.load_adapted(as_shipped)
+    monkeypatch.setitem(sys.modules, "peft", None)  # not needed any more
+    monkeypatch.delattr(bundled, "merge")
+    second, again = bundled.load_adapted(as_shipped)
+    ours, theirs = first.state_dict(), second.state_dict()
+    assert list(ours) == list(theirs) and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert torch.equal(logits(first, tokenizer), logits(second, again))
+    assert all(value.requires_grad and value.dtype == torch.float32 for value in second.parameters())
+    assert (second.training, type(second)) == (False, type(first))
+    assert (second.config.id2label, again.model_max_length) == (first.config.id2label, tokenizer.model_max_length)
+    assert type(again) is type(tokenizer)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_damaged_demo_model_is_made_again(as_shipped: Path, tmp_path: Path) -> None:
+    first, tokenizer = bundled.load_adapted(as_shipped)
+    (weights,) = (tmp_path / "cache").glob("*/model.safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.warns(NarrowsWarning, match="is damaged; tiny is made again"):
+        second, _ = bundled.load_adapted(as_shipped)
+    assert torch.equal(logits(first, tokenizer), logits(second, tokenizer))
+    assert weights.read_bytes() == whole
+
+
+def test_a_demo_model_needs_no_cache(as_shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setenv("NARROWS_CACHE", str(tmp_path / "taken" / "deep"))
+    model, tokenizer = bundled.load_adapted(as_shipped)
+    assert logits(model, tokenizer).shape == (3, 2)
+
+
+def test_an_adapter_that_changes_is_merged_anew(
+    as_shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "adapters" / "tiny"
+    folder.parent.mkdir()
+    copied(as_shipped, folder)
+    monkeypatch.setattr(bundled, "ADAPTERS", folder.parent)
+    model, tokenizer = bundled.load_adapted(folder)
+    weights = {name: 2 * value for name, value in load_file(folder / bundled.ADAPTER_WEIGHTS).items()}
+    save_file(weights, folder / bundled.ADAPTER_WEIGHTS)
+    changed, _ = bundled.load_adapted(folder)
+    assert not torch.equal(logits(model, tokenizer), logits(changed, tokenizer))

