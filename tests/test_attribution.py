@@ -229,22 +229,12 @@ def test_what_is_missed_is_the_rise_less_the_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability", "typical", "little"),
-    [
-        (0.99, 0.96, True),
-        (0.96, 0.99, True),
-        (0.99, 0.41, False),
-        (0.5, 0.56, False),
-        (0.5, None, False),
-        (None, 0.5, False),
-    ],
+    ("largest", "quantity", "little"),
+    [(0.09, "evidence", True), (-0.09, "evidence", True), (-0.11, "evidence", False), (0.09, "score", False)],
 )
-def test_a_text_explains_little_where_a_typical_one_has_nearly_the_same_p(
-    probability: float | None, typical: float | None, little: bool
-) -> None:
-    listed = {} if probability is None else {"positive": probability}
-    result = attribution(target="positive", probabilities=listed, typical=typical)
-    assert result.probability == probability
+def test_a_text_explains_little_where_no_token_has_evidence(largest: float, quantity: str, little: bool) -> None:
+    scores = np.array([5.0, largest, 0.01, 0.0, 5.0])  # the first and the last token are special
+    result = attribution(scores=scores, method={**METHOD, "quantity": quantity})
     assert result.explains_little is little
 
 

@@ -22,6 +22,7 @@ from narrows.data.schema import AttributionDict, MethodDict, TokenDict
 from narrows.data.units import Place, Unit, find_units, saved_places, unit_dicts
 from narrows.data.words import Word, find_words, make_words
 from narrows.errors import InputError, NarrowsError, warn
+from narrows.viz.caption import explains_little
 from narrows.viz.figure import plot_map
 from narrows.viz.files import are_layers, render_file
 from narrows.viz.fragments import render_list
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-LITTLE = 0.05  # p(target) that a typical text has already, but for so much, is not explained by this text
 DERIVED = ("unit", "signed", "additive")  # of the saved form: they stand in the method too
 # What the saved form holds as it is.
 SAVED = (
@@ -172,9 +172,8 @@ class Attribution:
 
     @property
     def explains_little(self) -> bool:
-        """Whether a typical text has nearly the same p(target) already, so that this text explains little of it."""
-        p = self.probability
-        return p is not None and self.typical is not None and abs(p - self.typical) < LITTLE
+        """Whether no token of the text has evidence of a tenth of a bit; such a map is drawn grey."""
+        return explains_little(self.to_dict())
 
     @property
     def missed(self) -> float | None:

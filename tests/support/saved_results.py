@@ -172,8 +172,9 @@ def signed() -> AttributionDict:
 
 
 def little() -> AttributionDict:
-    """Evidence of a text that is as probable as a typical one."""
-    return {**signed(), "target": "positive", "typical": 0.97, "rise": 0.02}
+    """Evidence of a text none of whose tokens does anything."""
+    tokens = [{**token, "score": token["score"] / 100} for token in signed()["tokens"]]
+    return {**signed(), "tokens": tokens, "rise": 0.07}  # type: ignore[typeddict-item]
 
 
 def long() -> AttributionDict:

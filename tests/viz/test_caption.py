@@ -70,8 +70,9 @@ def test_what_adds_up_says_by_how_much_it_misses_the_rise() -> None:
 
 def test_a_map_that_explains_little_says_so() -> None:
     assert caption.explains_little(little())
-    assert "p(target) is already 0.97 without this text" in (caption.already(little()) or "")
-    for other in (signed(), review(), {**little(), "typical": 0.93}, {**little(), "target": "a rather than b"}):
+    assert "No token of this text has 0.1 bits of evidence" in (caption.already(little()) or "")
+    weak = build("weak", tokens_of("weak", [0.04]))  # another quantity, on a scale of its own
+    for other in (signed(), review(), weak, {**signed(), "typical": 0.97}):
         assert caption.already(other) is None
 
 

@@ -93,7 +93,7 @@ def test_the_sentence_of_the_method_stands_below() -> None:
 
 def test_a_map_that_explains_little_says_so_and_is_grey() -> None:
     for ax in (plot_map(little()), plot_text([little()]).axes[0]):
-        assert "already 0.97 without this text" in " ".join(said(ax))
+        assert "No token of this text has 0.1 bits of evidence" in " ".join(said(ax))
         assert shade(24, grey=True).background in colours_on(ax)
 
 

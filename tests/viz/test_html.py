@@ -305,7 +305,7 @@ def test_evidence_has_its_rise_its_shares_and_the_typical_text() -> None:
 
 
 def test_a_map_that_explains_little_says_so() -> None:
-    assert 'class="note">p(target) is already 0.97 without this text' in html.render_page([CASES["little"]()])
+    assert 'class="note">No token of this text has 0.1 bits' in html.render_page([CASES["little"]()])
     assert "already" not in html.render_page([CASES["signed"]()])
 
 

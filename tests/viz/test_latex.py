@@ -66,7 +66,7 @@ def test_a_label_is_escaped() -> None:
 
 def test_a_map_that_explains_little_is_grey_and_words_are_not_torn() -> None:
     written = render_latex(little())
-    assert "already 0.97 without this text" in written
+    assert "No token of this text has 0.1 bits of evidence" in written
     assert shade(24, grey=True).background[1:].upper() in written
     assert r"\setlength{\fboxsep}{0pt}" in written
 

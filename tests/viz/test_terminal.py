@@ -184,8 +184,8 @@ def test_layers_say_how_they_were_made_and_what_the_numbers_are() -> None:
 
 
 def test_a_map_that_explains_little_says_so_and_is_grey() -> None:
-    assert "p(target) is already 0.97 without this text" in printed(render_map(CASES["little"]()))
-    assert "already" not in printed(render_map(signed()))
+    assert "No token of this text has 0.1 bits of evidence" in printed(render_map(CASES["little"]()))
+    assert "No token of this text" not in printed(render_map(signed()))
     shades = backgrounds(coloured(render_map(CASES["little"](), theme="light")))
     assert shades["superb"] == shade(24, "light", grey=True).background
 

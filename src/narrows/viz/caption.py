@@ -9,7 +9,7 @@ from typing import Any
 from narrows.data.schema import AttributionDict
 from narrows.viz.spans import Span, content, labels, one_line, read_at, unplaced, visible
 
-LITTLE = 0.05  # p(target) closer than this to that of a typical text: the map has little to explain
+LITTLE = 0.1  # bits of evidence: where no token has more, the odds move by less than a tenth
 
 _NAMES = ("probability", "weight", "score")  # units that are no amounts: the name stands before the number
 
@@ -110,16 +110,20 @@ def unknown(attribution: AttributionDict) -> str | None:
 
 
 def explains_little(attribution: AttributionDict) -> bool:
-    """Tell whether p(target) is within .05 of that of a typical text, so that there is little to explain."""
-    p, typical = attribution["probabilities"].get(attribution["target"]), attribution["typical"]
-    return p is not None and typical is not None and abs(p - typical) < LITTLE
+    """Tell whether no token of the text has evidence worth a colour.
+
+    That a typical text has the same p(target) already is no such sign: removing what such maps rank first costs as much
+    as elsewhere (docs/explanation/numbers.md).
+    """
+    own = [abs(token["score"]) for token in attribution["tokens"] if not token["special"]]
+    return attribution["method"]["quantity"] == "evidence" and max(own, default=0.0) < LITTLE
 
 
 def already(attribution: AttributionDict) -> str | None:
     """Return the sentence of a map that explains little, or None."""
     if not explains_little(attribution):
         return None
-    return f"p(target) is already {attribution['typical']:.2f} without this text, so the map has little to explain."
+    return f"No token of this text has {LITTLE} bits of evidence, so the map has little to explain."
 
 
 def missed(attribution: AttributionDict) -> str | None:
