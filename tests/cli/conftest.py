@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
         capfd.readouterr()
         with pytest.raises(SystemExit) as stop:
             cli.main()
+        gc.unfreeze()  # a command ends with its process, this one does not
         captured = capfd.readouterr()
         return Run(int(stop.value.code or 0), without_holes(captured.out), captured.err)
 

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 
 from narrows.data.schema import AttributionDict
 from narrows.errors import DependencyError, InputError
-from narrows.viz.figure import plot_map, plot_text
+from narrows.viz.figure import plot_map, plot_pages, plot_text
+from narrows.viz.files import render_file
 from narrows.viz.shade import Scale, shade
 from saved_results import CAPTION, CASES, build, hostile, little, long, pair, review, signed, silent, tokens_of
 
@@ -129,6 +130,23 @@ def test_hostile_text_is_drawn_as_text() -> None:
 def test_a_long_text_is_as_wide_as_a_page() -> None:
     assert plot_text([long()]).get_figwidth() == 7.0
     assert plot_text([review()]).get_figwidth() == 3.3
+
+
+def test_a_long_text_breaks_over_pages_that_can_be_printed() -> None:
+    saved = [long(), long(), pair(), long()]
+    whole, pages = plot_text(saved).axes[0], plot_pages(saved)
+    assert len(pages) > 1
+    assert [text for page in pages for text in said(page.axes[0])] == said(whole)  # every line, once, in its order
+    assert sum(len(page.axes[0].patches) for page in pages) == len(whole.patches)
+    for page in pages:
+        assert page.get_figheight() <= 9.0
+        height = 72 * page.get_figheight()
+        assert all(8 <= text.get_position()[1] <= height - 2 for text in page.axes[0].texts)
+        boxes = [patch.get_bbox() for patch in page.axes[0].patches]
+        assert all(box.y0 >= 0 and box.y1 <= height for box in boxes)
+    content = render_file(saved, ".pdf")
+    assert content.count(b"/Type /Page ") == len(pages)
+    assert len(plot_pages([review()])) == 1
 
 
 def test_what_cannot_be_drawn() -> None:

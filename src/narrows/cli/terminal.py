@@ -52,12 +52,16 @@ def decoded(argument: str | None) -> str | None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Import and load without the collector of cycles, which would look through all that is loaded, time and again."""
+    """Import and load without the collector of cycles, which would look through all that is loaded, time and again.
+
+    What is loaded stays to the end, so the collector leaves it out from then on.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was:
             gc.enable()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FigureFormat = Literal["png", "svg", "pdf"]
 PAGE_WIDTH, COLUMN_WIDTH = 7.0, 3.3  # inches between the margins of a paper of two columns
+PAGE_HEIGHT = 9.0
 INK, LINES = "#1b1f24", "#5b6470"
 PNG_DPI = 200
 # Okabe and Ito (2008), without the yellow, which is hard to see on white.
@@ -83,6 +84,18 @@ def figure_bytes(figure: "Figure", format: FigureFormat) -> bytes:
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     }[format]
     figure.savefig(buffer := io.BytesIO(), format=format, dpi=PNG_DPI, metadata=undated)
+    return buffer.getvalue()
+
+
+@paper_style()
+def pages_bytes(figures: "Sequence[Figure]") -> bytes:
+    """Write figures as the pages of a PDF, the same bytes for the same figures."""
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    undated: Any = {"CreationDate": None, "Creator": None, "Producer": None}
+    with PdfPages(buffer := io.BytesIO(), metadata=undated) as pages:
+        for figure in figures:
+            pages.savefig(figure)
     return buffer.getvalue()
 
 

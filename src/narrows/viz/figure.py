@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz import canvas, caption
-from narrows.viz.canvas import COLUMN_WIDTH, INK, LINES, PAGE_WIDTH
+from narrows.viz.canvas import COLUMN_WIDTH, INK, LINES, PAGE_HEIGHT, PAGE_WIDTH
 from narrows.viz.shade import Scale, scales_of
 from narrows.viz.spans import segments, shaded
 
@@ -52,11 +53,25 @@ def plot_text(
         raise InputError("a figure of texts needs at least one attribution, got none")
     if names is not None and len(names) != len(attributions):
         raise InputError(f"a figure of texts needs one name for each, not {len(names)} for {len(attributions)}")
-    longest = max(sum(map(len, segments(result))) for result in attributions)
-    width = COLUMN_WIDTH if longest <= 700 else PAGE_WIDTH
     pairs = list(zip(attributions, scales_of(attributions, shared), strict=True))
-    sheet = _Sheet(width * 72, _SIZE).fill(pairs, names, _MOST_LINES)
-    figure = canvas.new_figure(width, sheet.top / 72)
+    return _drawn(_Sheet(_width(attributions) * 72, _SIZE).fill(pairs, names, _MOST_LINES))
+
+
+@canvas.paper_style()
+def plot_pages(attributions: Sequence[AttributionDict]) -> "list[Figure]":
+    """Draw results as `plot_text` does, all of their lines, on pages that can be printed."""
+    pairs = list(zip(attributions, scales_of(attributions), strict=True))
+    sheet = _Sheet(_width(attributions) * 72, _SIZE).fill(pairs, None, sys.maxsize)
+    return [_drawn(page) for page in sheet.pages(PAGE_HEIGHT * 72)]
+
+
+def _width(attributions: Sequence[AttributionDict]) -> float:
+    longest = max(sum(map(len, segments(result))) for result in attributions)
+    return COLUMN_WIDTH if longest <= 700 else PAGE_WIDTH
+
+
+def _drawn(sheet: "_Sheet") -> "Figure":
+    figure = canvas.new_figure(sheet.width / 72, sheet.top / 72)
     figure.set_layout_engine("none")
     sheet.draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)), sheet.width, sheet.top)
     return figure
@@ -70,6 +85,7 @@ class _Sheet:
         self.top = self.right = 0.0  # how far it is filled
         self.texts: list[tuple[float, float, str, float, str, str]] = []  # x, y, text, size, colour, weight
         self.patches: list[tuple[float, float, float, float, str, str]] = []  # x, y, width, height, face, edge
+        self.lines: list[float] = []  # of each patch, the y of the text on it
 
     def fill(self, pairs: Sequence[tuple[AttributionDict, Scale]], names: Sequence[str] | None, most: int) -> "_Sheet":
         """Set results with at most so many lines of text each, below them the sentences about them."""
@@ -136,6 +152,29 @@ class _Sheet:
 
     def patch(self, x: float, y: float, width: float, height: float, face: str, edge: str = "none") -> None:
         self.patches.append((x, self.top + y, width, height, face, edge))
+        self.lines.append(self.top)
+
+    def pages(self, height: float) -> "list[_Sheet]":
+        """Cut the sheet between lines into sheets of at most this height."""
+        found: list[_Sheet] = []
+        start = 0.0  # of the page, on this sheet
+        for line in sorted({y for _, y, *_ in self.texts}):
+            if not found or line + self.size - start > height:
+                start = line - 2 * self.size if found else 0.0
+                found.append(_Sheet(self.width, self.size))
+            page = found[-1]
+            page.top, page.right = line + self.size - start, self.right
+            page.texts += [
+                (x, y - start, text, size, colour, weight)
+                for x, y, text, size, colour, weight in self.texts
+                if y == line
+            ]
+            page.patches += [
+                (x, y - start, width, high, face, edge)
+                for (x, y, width, high, face, edge), own in zip(self.patches, self.lines, strict=True)
+                if own == line
+            ]
+        return found
 
     def draw(self, ax: "Axes", width: float, height: float) -> "Axes":
         """Draw all of it on axes of so many points."""

@@ -7,8 +7,8 @@ from typing import Any, cast
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz import caption
-from narrows.viz.canvas import FigureFormat, figure_bytes
-from narrows.viz.figure import plot_text
+from narrows.viz.canvas import FigureFormat, figure_bytes, pages_bytes
+from narrows.viz.figure import plot_pages, plot_text
 from narrows.viz.html import render_layers_page, render_page
 from narrows.viz.latex import render_latex
 from narrows.viz.series import plot_series
@@ -45,6 +45,8 @@ def render_file(attributions: Sequence[AttributionDict], suffix: str) -> bytes:
         return _TEXTS[suffix](attributions).encode()
     if suffix not in _FIGURES:
         raise InputError(f"exports end in {', '.join(SUFFIXES)}, not {suffix!r}")
+    if suffix == ".pdf" and not are_layers(attributions):
+        return pages_bytes(plot_pages(attributions))
     if are_layers(attributions):
         figure = plot_series(attributions, list(map(caption.layer_name, attributions)), "layer", "all")
     else:
