@@ -150,9 +150,8 @@ def _explain(explainer: "Explainer", job: Job, total: int, done: _Done) -> None:
             rows = _mistaken(explainer, rows, job)
         for number, found in _explain_rows(explainer, rows, job):
             report(number + 1, total)
-            failed = isinstance(found, NarrowsError)
-            saved: Any = maps.failed_row(found) if failed else found.to_dict()
-            if failed:
+            saved: Any = maps.failed_row(found) if isinstance(found, NarrowsError) else found.to_dict()
+            if isinstance(found, NarrowsError):
                 done.faults.append(found)
             else:
                 done.written += 1
@@ -195,7 +194,7 @@ def _mistaken(explainer: "Explainer", rows: Iterable[tuple[int, Row]], job: Job)
     for own, (number, row) in zip(found, waiting, strict=True):
         fault = own if isinstance(own, NarrowsError) else None
         try:
-            if isinstance(row, Example) and fault is None and _is_right(own, row.label):
+            if isinstance(row, Example) and not isinstance(own, NarrowsError) and _is_right(own, row.label):
                 continue
         except TargetError as error:
             fault, error.row = error, known_of(row)

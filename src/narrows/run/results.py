@@ -26,8 +26,10 @@ from narrows.run.store import MANIFEST, Json
 SUMMARY = "summary.json"
 SUMMED = ("dataset", "split", "target", "unit_of", "max_tokens")  # of the manifest, in the summary
 SHAPE = {"dataset": str, "split": str, "instances": int, "target": str, "rows_per_part": int, "model.name": str}
-FRAME = ("drop_11", "area_morf", "area_lerf", "comprehensiveness", "sufficiency", "flips")  # columns of a frame
-FRAME += ("seconds", "forward_equivalents", "instances")
+FRAME = (  # columns of a frame
+    *("drop_11", "area_morf", "area_lerf", "comprehensiveness", "sufficiency", "flips"),
+    *("seconds", "forward_equivalents", "instances"),
+)
 METHOD_SHAPE = ("method.spec", "method.label", "method.unit")
 
 
@@ -93,14 +95,11 @@ class Results:
         """Give a pandas data frame, a row for each finished method: its measures, their bounds and what it costs."""
         pandas = need("pandas", "to_frame needs pandas: pip install pandas")
         found = summarize(self, removal)["methods"].values()
-        rows = [
-            {
-                **{name: own[name] for name in ("name", "label", *FRAME)},  # type: ignore[literal-required]
-                "drop_11_low": (own["drop_11_interval"] or [None])[0],
-                "drop_11_high": (own["drop_11_interval"] or [None])[-1],
-            }
-            for own in found
-        ]
+        rows = []
+        for own in found:
+            low, high = own["drop_11_interval"] or (None, None)
+            facts = {name: own[name] for name in ("name", "label", *FRAME)}  # type: ignore[literal-required]
+            rows.append({**facts, "drop_11_low": low, "drop_11_high": high})
         return pandas.DataFrame(rows)
 
     def _curve_files(self, name: str, removal: str) -> list[Path]:
