@@ -33,14 +33,14 @@ def plot_map(attribution: AttributionDict, ax: "Axes | None" = None, scale: Scal
     if ax is None:
         from matplotlib import pyplot
 
-        sheet = _Sheet(PAGE_WIDTH * 72, 10.0).fill(pair, None, _MOST_LINES)
+        sheet = Sheet(PAGE_WIDTH * 72, 10.0).fill(pair, None, _MOST_LINES)
         figure = pyplot.figure(figsize=(sheet.right / 72, sheet.top / 72), layout="none")
         return sheet.draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)), sheet.right, sheet.top)
     box = ax.get_window_extent()
     width, height = (72 * pixels / ax.figure.dpi for pixels in (box.width, box.height))
-    rest = _Sheet(width, _SIZE).fill(pair, None, 0).top  # what stands above and below the text
+    rest = Sheet(width, _SIZE).fill(pair, None, 0).top  # what stands above and below the text
     most = max(1, int((height - rest) / (1.75 * _SIZE)))
-    return _Sheet(width, _SIZE).fill(pair, None, most).draw(ax, width, height)
+    return Sheet(width, _SIZE).fill(pair, None, most).draw(ax, width, height)
 
 
 @canvas.paper_style()
@@ -55,14 +55,14 @@ def plot_text(
     longest = max(sum(map(len, segments(result))) for result in attributions)
     width = COLUMN_WIDTH if longest <= 700 else PAGE_WIDTH
     pairs = list(zip(attributions, scales_of(attributions, shared), strict=True))
-    sheet = _Sheet(width * 72, _SIZE).fill(pairs, names, _MOST_LINES)
+    sheet = Sheet(width * 72, _SIZE).fill(pairs, names, _MOST_LINES)
     figure = canvas.new_figure(width, sheet.top / 72)
     figure.set_layout_engine("none")
     sheet.draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)), sheet.width, sheet.top)
     return figure
 
 
-class _Sheet:
+class Sheet:
     """Lines of text and shades, set from the top down; all lengths are points."""
 
     def __init__(self, width: float, size: float) -> None:
@@ -71,7 +71,7 @@ class _Sheet:
         self.texts: list[tuple[float, float, str, float, str, str]] = []  # x, y, text, size, colour, weight
         self.patches: list[tuple[float, float, float, float, str, str]] = []  # x, y, width, height, face, edge
 
-    def fill(self, pairs: Sequence[tuple[AttributionDict, Scale]], names: Sequence[str] | None, most: int) -> "_Sheet":
+    def fill(self, pairs: Sequence[tuple[AttributionDict, Scale]], names: Sequence[str] | None, most: int) -> "Sheet":
         """Set results with at most so many lines of text each, below them the sentences about them."""
         for place, (attribution, scale) in enumerate(pairs):
             p = caption.probability(attribution)
@@ -100,6 +100,7 @@ class _Sheet:
             self.put(1.0, " ".join(piece[0] for piece in line), size, wider * (line[-1][2] + line[-1][3]), colour, bold)
 
     def put(self, x: float, text: str, size: float, width: float, colour: str = LINES, bold: bool = False) -> None:
+        """Set letters of a width at x on the line that was begun last."""
         self.texts.append((x, self.top, text, size, colour, "bold" if bold else "normal"))
         self.right = max(self.right, x + 1.03 * width + 4)  # drawn on a grid of pixels, it may be wider
 
@@ -135,6 +136,7 @@ class _Sheet:
         self.put(x + _RAMP + 4, high, size, _measure(high, size))
 
     def patch(self, x: float, y: float, width: float, height: float, face: str, edge: str = "none") -> None:
+        """Fill a rectangle whose y counts from the line that was begun last."""
         self.patches.append((x, self.top + y, width, height, face, edge))
 
     def draw(self, ax: "Axes", width: float, height: float) -> "Axes":
