@@ -72,9 +72,8 @@ class Request:
                 raise InputError(wrong)
         check_method(method := known.get("method") or DEFAULT_METHOD)
         empty = ("text_pair", "target", "against", "response")  # boxes in which nothing is typed
-        return cls(
-            **{**known, **{name: known.get(name) or None for name in empty}, "method": spec(find_method(method))}
-        )
+        known |= {"method": spec(find_method(method)), **{name: known.get(name) or None for name in empty}}
+        return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
         """Give what is not as usual."""
