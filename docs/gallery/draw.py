@@ -96,7 +96,7 @@ def draw_page(desk: Desk) -> None:
             page.set_default_timeout(600_000)
             page.goto(told[0])
             page.locator("#removal svg").wait_for()
-            page.wait_for_function("document.getElementById('status').textContent === ''")
+            page.locator("#status:empty").wait_for(state="attached")
             if name == "page_dark":
                 page.get_by_role("button", name="Strike out what flips it").click()
                 page.locator("#removal .now").wait_for()

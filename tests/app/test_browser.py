@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def settle(page: Any) -> None:
     """Wait until all that was started is there."""
     page.wait_for_timeout(50)
     page.locator("#result:not([aria-busy])").wait_for()
-    page.wait_for_function("document.getElementById('status').textContent === ''")
+    page.locator("#status:empty").wait_for(state="attached")
 
 
 def shown(page: Any) -> str:
@@ -228,7 +229,7 @@ def test_a_language_model_writes_and_an_output_is_clicked(chromium: Any, address
     settle(page)
     output.nth(1).click()
     assert page.locator("#generation .narrows-generation").get_attribute("data-shown") is not None
-    page.wait_for_function("location.hash.includes('output=')")
+    page.wait_for_url(re.compile("output="))
     again, also = open_page(chromium, page.url)
     again.locator("#generation [aria-pressed=true]").wait_for()
     assert again.locator("#generation [aria-pressed=true]").inner_text() == output.nth(1).inner_text()

@@ -58,7 +58,7 @@ function checkOffer(fitting) {
 
 function fitMethod(settings = {}) {
   const about = method($("method").value);
-  $("about").textContent = about.caption;
+  $("method").title = about.caption;
   $("layer-box").hidden = !about.layer;
   $("settings").hidden = !about.settings.length;
   if ($("boxes").dataset.method === about.name) {  // whoever types in a box stays in it
