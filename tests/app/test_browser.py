@@ -101,7 +101,7 @@ def test_a_text_is_explained_on_enter_and_exported(chromium: Any, address: str, 
     tip = page.locator("#map [data-at]").first.get_attribute("aria-label")
     assert "bits" in tip and "rank" in tip
     assert page.locator("#layers thead th").all_inner_texts() == ["layer", "0", "1", "2", "3"]
-    assert page.locator("#removal svg text").all_inner_texts().count("tokens removed") == 1
+    assert page.locator("#removal svg text").all_text_contents().count("tokens removed") == 1
     combo(page, "Layer").select_option("1")
     settle(page)
     page.get_by_text("Compare with another method or label").click()
@@ -223,7 +223,7 @@ def test_a_language_model_writes_and_an_output_is_clicked(chromium: Any, address
     page.get_by_text("Language model", exact=True).click()
     page.get_by_label("Prompt", exact=True).fill("it is not")
     page.get_by_label("A response of your own").fill(" bad film")
-    page.get_by_role("button", name="Explain").click()
+    page.get_by_role("button", name="Explain", exact=True).click()
     output = page.locator("#generation [data-output]")
     output.first.wait_for()
     settle(page)
@@ -240,7 +240,7 @@ def test_a_language_model_writes_and_an_output_is_clicked(chromium: Any, address
     settle(page)
     assert "user it is not is" in page.locator("#generation .prompt").inner_text()
     page.get_by_text("Next token", exact=True).click()
-    page.get_by_role("button", name="Explain").click()
+    page.get_by_role("button", name="Explain", exact=True).click()
     page.locator("#labels .pick").first.wait_for()
     settle(page)
     assert page.locator("#labels .pick").count() >= 5

@@ -71,7 +71,7 @@ def test_a_token_of_a_cut_word_says_what_the_whole_word_has() -> None:
     word = {"word": "unbelievable", "start": 0, "end": 12, "segment": 0, "score": 8.0, "rank": 1}
     other = {"word": "film", "start": 13, "end": 17, "segment": 0, "score": 1.0, "rank": 3}
     html = parts(build(text, tokens, words=[word, other]))
-    assert html.count("; the word unbelievable: 8.00 bits, rank 1") == 2
+    assert html.count('; the word unbelievable: 8.00 bits, rank 1" aria-label') == 2
     assert "the word film" not in html
 
 

@@ -85,7 +85,7 @@ def test_any_text_survives(text: str, scores: list[float]) -> None:
 def test_the_only_elements_are_ours(attribution: AttributionDict) -> None:
     known = {"html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "p", "span", "div"}
     known |= {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "svg", "rect", "line", "polyline", "a", "i"}
-    known |= {"sup", "bdi", "figure", "figcaption", "details", "summary", "pre"}
+    known |= {"sup", "bdi", "figure", "figcaption", "details", "summary", "pre", "text"}
     for page in pages(attribution):
         for tag, attributes in read(page).elements:
             assert tag in known

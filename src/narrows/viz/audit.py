@@ -77,6 +77,7 @@ def _head(sheet: Sheet, text: str) -> None:
 
 def _table(sheet: Sheet, head: Sequence[str], rows: Sequence[Sequence[str]], places: Sequence[float]) -> None:
     """Set rows with a column at each of these places; the last one has several lines if need be, others are cut."""
+    sheet.top += 0.3 * _SIZE
     ends = (*places[1:], sheet.width)
     for row in (*([head] if head else []), *rows):
         sheet.top += 1.45 * (_SIZE - 1)

@@ -198,7 +198,7 @@ def rate_chart(curves: Mapping[str, Sequence[tuple[float, float]]], dots: bool =
         return []
     said = (
         f"{name or 'p(target)'}: {points[0][1]:.3f} at {caption.number(points[0][0])} bits"
-        f" to {points[-1][1]:.3f} at {caption.number(points[-1][0])}"
+        f" to {points[-1][1]:.3f} at {caption.number(points[-1][0])} bits"
         for name, points in curves.items()
     )
     drawn = [Curve(name, own, f"line c{place % COLOURS}", dots) for place, (name, own) in enumerate(curves.items())]

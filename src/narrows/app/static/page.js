@@ -102,7 +102,7 @@ function fill(next) {
   $("layer").value = settings.layer ?? "";
   if (next.run) $("run").value = next.run;
   if (next.other) $("other_run").value = next.other;
-  $("other_method").value = next.other_method ?? ($("other_method").value || "ig");
+  $("other_method").value = next.other_method ?? "ig";
   for (const id of ["compare", "betas", "made"]) $(id).open = (next.open ?? "").split(",").includes(id);
   for (const id of ["text", "pair"]) grow($(id));
 }
