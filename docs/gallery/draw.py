@@ -95,7 +95,7 @@ def draw_page(desk: Desk) -> None:
             page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
             page.set_default_timeout(600_000)
             page.goto(told[0])
-            page.locator("#removal svg").wait_for()
+            page.locator("#removal .chart").wait_for()
             page.locator("#status:empty").wait_for(state="attached")
             if name == "page_dark":
                 page.get_by_role("button", name="Strike out what flips it").click()
