@@ -32,7 +32,7 @@ def run(block: str) -> dict[str, Any]:
 
 
 def test_the_endpoints_answer_from_a_pool_as_alone(blocks: list[str]) -> None:
-    pytest.importorskip("fastapi")  # gradio brings it
+    pytest.importorskip("fastapi")
     names = run(blocks[0])
     assert {route.path for route in names["app"].routes} >= {"/explain", "/predict"}
     alone = [(names["explain"](text), names["predict"](text)) for text in TEXTS]

@@ -18,6 +18,7 @@ from typing import Any
 from PIL import Image
 
 from narrows import Explainer
+from narrows.app.desk import Desk
 from narrows.app.shelf import Shelf
 from narrows.run.settings import BETAS
 from narrows.viz.canvas import figure_bytes
@@ -32,7 +33,7 @@ PAIR: Any = {
     "text_pair": "The nurse is wide awake.",
 }
 CAPITALS = "The capital of France is Paris. The capital of Italy is"
-PAGES = (("page_light", "light", 1180), ("page_dark", "dark", 1180), ("page_narrow", "light", 420))
+PAGES = (("page_light", "light", 1180), ("page_dark", "dark", 1180), ("page_narrow", "light", 360))
 COLOURS = 128  # of a picture: enough for its shades, and a fraction of the bytes
 
 
@@ -90,14 +91,14 @@ def join() -> None:
     save_png("both", content.getvalue())
 
 
-def draw_page(shelf: Shelf) -> None:
-    """Take pictures of the page: light, dark, in a narrow window."""
+def draw_page(desk: Desk) -> None:
+    """Take pictures of the page: light, dark with words struck out, in a narrow window."""
     from playwright.sync_api import sync_playwright
 
     from narrows.app.server import stoppable
 
     ready, told = threading.Event(), []
-    run, stop = stoppable(shelf, 0, lambda address: (told.append(address), ready.set()))  # type: ignore[func-returns-value]
+    run, stop = stoppable(desk, 0, lambda address: (told.append(address), ready.set()))  # type: ignore[func-returns-value]
     threading.Thread(target=run, daemon=True).start()
     ready.wait()
     with sync_playwright() as started:
@@ -107,16 +108,14 @@ def draw_page(shelf: Shelf) -> None:
             page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
             page.set_default_timeout(600_000)
             page.goto(told[0])
-            page.get_by_label("Text", exact=True).fill(REVIEW)
-            page.get_by_role("button", name="Explain").click()
-            page.locator("#map .map").wait_for()
+            page.locator("#removal .chart").wait_for()
+            page.locator("#status:empty").wait_for(state="attached")
             if name == "page_dark":
-                page.get_by_role("tab", name="Remove tokens").click()
-                page.locator("#tokens [data-tokens]").filter(has_text="superb").click()
-                page.locator("#tokens .gone").wait_for()
+                page.get_by_role("button", name="Strike out what flips it").click()
+                page.locator("#removal .now").wait_for()
             page.mouse.move(0, 0)
-            page.wait_for_timeout(1000)
-            save_png(name, page.screenshot(full_page=True))
+            page.wait_for_timeout(500)
+            save_png(name, page.screenshot(full_page=name != "page_narrow"))
         browser.close()
     stop()
 
@@ -129,4 +128,4 @@ if __name__ == "__main__":
     if "both" in sys.argv[1:]:
         join()
     if "page" in sys.argv[1:]:
-        draw_page(Shelf(["sentiment", "topic", "nli", "rte"], device="cpu"))
+        draw_page(Desk(Shelf(["sentiment", "topic", "nli", "rte"], device="cpu")))

@@ -359,21 +359,23 @@ class GenerationAttribution:
         names = ["id", "output", "target", "probability", "position", "token", "start", "end", "segment", "score"]
         return pandas.DataFrame(rows, columns=names).astype(dict.fromkeys(("start", "end", "segment"), "Int64"))
 
-    def _picture(self) -> Picture:
+    @property
+    def picture(self) -> Picture:
+        """What is drawn of it: the sum over the outputs, and the outputs."""
         whole = replace(self._summed(len(self.tokens)), method=self.method)
         return Picture(whole.to_dict(), self.to_dict()["outputs"])
 
     def show(self) -> None:
         """Print the prompt shaded by the sum, and each output with the words that contributed most to it."""
-        Console().print(render_generation(self._picture()))
+        Console().print(render_generation(self.picture))
 
     def to_html(self) -> str:
         """Make one self-contained page: pointing at an output token shades what contributed to it."""
-        return render_generation_page(self._picture())
+        return render_generation_page(self.picture)
 
     def _repr_html_(self) -> str:
         """Let notebooks show it."""
-        return render_generation_fragment(self._picture())
+        return render_generation_fragment(self.picture)
 
     def plot(self, ax: "Axes | None" = None, by: By = "word") -> "Axes":
         """Draw a heat map, output tokens by the words (or tokens) before them, with matplotlib (extra ``plot``).
@@ -382,7 +384,7 @@ class GenerationAttribution:
             ax: Where to draw; None = a new figure.
             by: ``"word"`` sums the tokens of a word, ``"token"`` shows each.
         """
-        return plot_generation(self._picture(), ax, by)
+        return plot_generation(self.picture, ax, by)
 
     def export(self, path: str | Path) -> None:
         """Draw to a file that its suffix names: ``.png``, ``.svg``, ``.pdf``, ``.html``, ``.json``.
@@ -394,6 +396,5 @@ class GenerationAttribution:
         if where.suffix == ".json":
             self.save(where)
             return
-        content = render_generation_file(self._picture(), where.suffix)
         with written_whole(where) as partial:
-            partial.write_bytes(content)
+            partial.write_bytes(render_generation_file(self.picture, where.suffix))

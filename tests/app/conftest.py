@@ -1,15 +1,21 @@
-"""Fixtures of the page's tests: a tiny saved classifier on a shelf, and a session with its map."""
+"""Fixtures of the page's tests: a tiny saved classifier and language model, and a desk that answers about them."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+import families
 import tiny
+from narrows.app.desk import Desk
 from narrows.app.request import Request
-from narrows.app.session import Session
 from narrows.app.shelf import Shelf
+from saved_runs import make_run
 
 TEXT = "a very good film, not bad acting"
+CHAT = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}{% if add_generation_prompt %}is {% endif %}"
 
 
 @pytest.fixture(scope="package")
@@ -23,8 +29,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="package")
-def shelf(model: str) -> Shelf:
-    return Shelf([model], device="cpu", max_tokens=40)
+def language(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a tiny causal language model that chats."""
+    folder = tmp_path_factory.mktemp("models") / "language"
+    causal, tokenizer = families.of_task("GPT2", "LMHeadModel", vocab_size=len(families.tokenizer("bytes")))
+    tokenizer.chat_template = CHAT
+    causal.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="package")
+def shelf(model: str, language: str) -> Shelf:
+    return Shelf([model, language], device="cpu", max_tokens=40)
+
+
+@pytest.fixture(scope="package")
+def desk(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """With a run of made-up maps on it."""
+    texts = [("good film", (2.0, 0.5), "positive", "positive"), ("bad film", (-2.0, 0.5), "positive", "negative")] * 8
+    return Desk(shelf, [make_run(tmp_path_factory.mktemp("runs") / "reviews", texts)])
 
 
 @pytest.fixture
@@ -32,11 +56,11 @@ def request_of(model: str) -> Request:
     return Request(TEXT, model=model)
 
 
-@pytest.fixture
-def session(request_of: Request, shelf: Shelf) -> Session:
-    return Session.start(request_of, shelf)
+@pytest.fixture(scope="session")
+def start() -> Path:
+    """The file of the map that the page begins with."""
+    import narrows.app
 
-
-@pytest.fixture
-def steps() -> list[tuple[int, int]]:
-    return []
+    path = Path(narrows.app.__file__).parent / "static" / "start.json"
+    assert json.loads(path.read_text(encoding="utf-8"))["model"] == "sentiment"
+    return path

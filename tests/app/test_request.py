@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.app.request import MAX_CHARACTERS, Request, check_method, page_methods, page_settings, write_method
+from narrows.app.request import MAX_CHARACTERS, MAX_NEW_TOKENS, Request, check_method, page_methods, page_settings
 from narrows.errors import InputError
 from narrows.methods.registry import find_method, method_names
 
@@ -30,7 +30,7 @@ def test_every_method_but_the_one_that_reads_files_is_offered() -> None:
 @pytest.mark.parametrize("name", page_methods())
 def test_every_offered_method_is_within_the_bounds_as_it_is(name: str) -> None:
     assert Request("a", method=name).name == name
-    assert write_method(name, dict.fromkeys(page_settings(name), " "), None) == name
+    assert Request.of({"text": "a", "method": name}).method == name
 
 
 @pytest.mark.parametrize(
@@ -53,30 +53,71 @@ def test_a_visitor_names_no_files(method: str) -> None:
     assert Request("a", method="released").has("layer")  # a prior that belongs to a name is no file
 
 
-def test_what_is_typed_becomes_a_method() -> None:
-    assert write_method("fast", {}, None) == "fast"
-    assert write_method("fast", {"points": "12", "iterations": "4"}, 3) == "fast:layer=3:points=12:iterations=4"
-    assert find_method(write_method("fast", {"interval": "0, 1"}, None)).interval == (0, 1)
-    assert write_method("lime", {"samples": "50"}, 3) == "lime:samples=50"  # it looks at no layer
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("fast:points=12:iterations=4:layer=3", "fast:layer=3:points=12:iterations=4"),
+        ("lime:samples=50", "lime:samples=50"),
+        ("ig:steps=10", "ig:steps=10"),
+    ],
+)
+def test_a_method_has_one_way_to_be_written(written: str, read: str) -> None:
+    found = Request.of({"text": "a", "method": written}).method
+    assert find_method(found) == find_method(read)
+    assert Request.of({"text": "a", "method": found}).method == found
+    assert Request.of({"text": "a", "method": f"{written.split(':')[0]}"}).method == written.split(":")[0]
 
 
 @pytest.mark.parametrize(
-    ("name", "typed", "says"),
+    ("method", "says"),
     [
-        ("paper", {"beta": "much"}, "beta must be a number or 'auto', not 'much'"),
-        ("paper", {"beta": "0,1"}, "beta must be"),
-        ("paper", {"beta": "nan"}, "beta must be"),
-        ("paper", {"granularity": "<script>"}, "'feature' or 'token'"),
-        ("fast", {"points": "3:prior=/etc/passwd"}, "points must be a whole number"),
-        ("fast", {"interval": "1,0"}, "two rising numbers"),
-        ("magic", {}, "no method 'magic' on this page"),
-        ("file", {}, "no method 'file' on this page"),
+        ("paper:beta=much", "beta must be a number or 'auto', not 'much'"),
+        ("paper:beta=0,1", "beta must be"),
+        ("paper:granularity=<script>", "'feature' or 'token'"),
+        ("fast:points=3:prior=/etc/passwd", "cannot be set on this page|prior"),
+        ("fast:interval=1,0", "two rising numbers"),
+        ("magic", "no method"),
+        ("lime:layer=3", "layer"),
     ],
 )
-def test_what_is_typed_wrongly_is_one_line(name: str, typed: dict[str, str], says: str) -> None:
+def test_what_is_typed_wrongly_is_one_line(method: str, says: str) -> None:
     with pytest.raises(InputError, match=says) as caught:
-        write_method(name, typed, None)
+        Request.of({"text": "a", "method": method})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"text": None},
+        {"text": 3},
+        {"text": ["a"]},
+        {"text": "a", "model": None},
+        {"text": "a", "tokens": "3"},
+        {"text": "a", "tokens": True},
+        {"text": "a", "tokens": MAX_NEW_TOKENS + 1},
+        {"text": "a", "tokens": -1},
+        {"text": "a", "chat": 1},
+        {"text": "a", "against": "b"},
+        {"text": "a", "target": {"a": 1}},
+        {"text": "a", "target": "\ud800"},
+        {"text": "a", "response": "b" * MAX_CHARACTERS},
+        {"text": "a", "method": "ig:steps=100", "tokens": 30},
+    ],
+)
+def test_what_is_no_request_is_one_line(given: dict[str, object]) -> None:
+    with pytest.raises(InputError) as caught:
+        Request.of(given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_request_is_what_its_fields_say_and_boxes_that_are_empty_say_nothing() -> None:
+    given = {"text": "a", "text_pair": "", "model": "nli", "target": "", "against": "", "response": "", "open": "made"}
+    read = Request.of(given)
+    assert read == Request("a", model="nli")
+    assert read.to_dict() == {"text": "a", "model": "nli"}
+    assert Request.of(read.to_dict()) == read
 
 
 @given(st.text(min_size=1).filter(str.strip), st.none() | st.text(min_size=1).filter(str.strip), st.text())

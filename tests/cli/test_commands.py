@@ -454,3 +454,13 @@ def test_units_are_asked_for_by_name(run: Runner, options: list[object], tmp_pat
     assert_one_line(run("explain", text, "--unit-of", "message", *options), "messages of a chat")
     for other in (["--layer", "all"], ["--generate", 2], ["--response", "bad"]):
         assert_one_line(run("explain", text, "--unit-of", "word", *other, *options), "--unit-of")
+
+
+def test_a_report_is_one_page_and_goes_with_one_map(run: Runner, options: list[object], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report = tmp_path / "report.pdf"
+    result = run("explain", "a good film", *options, "--report", report)
+    assert result.code == 0 and "report.pdf" in result.err
+    assert report.read_bytes().startswith(b"%PDF")
+    assert_one_line(run("explain", "a film", *options, "--report", tmp_path / "report.txt"), "must end in .pdf")
+    assert_one_line(run("explain", "a film", *options, "--report", report, "--layer", "all"), "--report is of one map")

@@ -9,10 +9,11 @@ from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz.fragments import (
     Removal,
+    removal_sentence,
     render_beside_part,
     render_heat_part,
     render_list,
-    render_map_part,
+    render_parts,
     render_removal_part,
     render_series_part,
 )
@@ -21,19 +22,24 @@ from saved_results import CAPTION, CASES, build, hostile, layers, pair, review, 
 
 OURS = (
     "div style section p b bdi span i table thead tbody tfoot tr th td h2 details summary pre "
-    "sup svg text line rect polyline circle figure figcaption"
+    "sup svg text line rect polyline circle figure figcaption ul li button"
 )
 ELEMENTS = re.compile(rf"<(?!/?(?:{OURS.replace(' ', '|')})\b)")
 
 
 def untouched(attribution: AttributionDict, **changes: object) -> Removal:
-    p = attribution["probabilities"][attribution["target"]]
-    return replace(Removal((), attribution["probabilities"], ((0, p),), (), ()), **changes)  # type: ignore[arg-type]
+    p = attribution["probabilities"].get(attribution["target"], 0.5)
+    ends = ((0, p), (11, 0.5))
+    return replace(Removal((), 0, p, "positive", False, 11, ((0, p),), ends, ends), **changes)  # type: ignore[arg-type]
+
+
+def parts(attribution: AttributionDict) -> str:
+    return "".join(render_parts(attribution).values())
 
 
 def test_no_element_is_made_by_a_text(attribution: AttributionDict) -> None:
     others = [render_list([attribution, attribution]), render_beside_part([attribution], "<b>note</b>")]
-    for html in (*others, render_map_part(attribution), render_removal_part(attribution, untouched(attribution))):
+    for html in (*others, parts(attribution), render_removal_part(attribution, untouched(attribution))):
         assert not ELEMENTS.search(html)
         assert "<b>note" not in html
         assert "\x1b" not in html
@@ -69,31 +75,38 @@ def test_a_word_that_was_cut_up_is_shaded_whole_and_tells_its_tokens() -> None:
     word = {"word": "unbelievable", "start": 0, "end": 12, "segment": 0, "score": 8.0, "rank": 1}
     other = {"word": "film", "start": 13, "end": 17, "segment": 0, "score": 1.0, "rank": 3}
     result = build(text, tokens, words=[word, other])
-    html = render_map_part(result)
-    assert 'data-tip="unbelievable: 8.00 bits, rank 1 of 3 (unbeliev 3.00, able 5.00)">unbelievable</span>' in html
-    assert 'data-tip="film: 1.00 bits, rank 3 of 3">film</span>' in html
-    by_token = render_map_part(at_level(result, "token"))
-    assert 'data-tip="able: 5.00 bits, rank 1 of 3">able</span>' in by_token
-    assert "Strongest tokens" in by_token and "Point at a token" in by_token
+    html = parts(result)
+    assert 'data-tip="unbelievable: 8.00 bits, rank 1 of 3 (unbeliev 3.00, able 5.00)" aria-label' in html
+    assert 'data-tip="film: 1.00 bits, rank 3 of 3" aria-label' in html
+    by_token = parts(at_level(result, "token"))
+    assert 'data-tip="able: 5.00 bits, rank 1 of 3" aria-label' in by_token
+    assert "Strongest tokens" in by_token
     with pytest.raises(InputError, match="word, token, not 'sentence'"):
         at_level(result, "sentence")  # type: ignore[arg-type]
 
 
-def test_what_is_gone_is_struck_through_and_pressed() -> None:
+def test_words_can_be_pressed_and_labels_clicked() -> None:
+    html = parts(review())
+    assert html.count('role="button" aria-pressed="false"') == 11
+    assert re.search(r'data-word="(\d+)" data-tip="superb: 9.80 bits, rank 1 of 11" aria-label="superb: 9.80', html)
+    assert re.findall(r'data-target="(\w+)"', html) == ["positive", "negative"]
+    assert "Not calibrated" in html
+
+
+def test_a_sentence_says_what_striking_out_did_and_a_curve_draws_it() -> None:
     saved = review()
-    now = {"positive": 0.25, "negative": 0.75}
-    html = render_removal_part(
-        saved, untouched(saved, removed=(10,), probabilities=now, by_hand=((0, 0.99), (1, 0.25)))
+    now = untouched(
+        saved, removed=(10,), words=1, p=0.25, decision="negative", flips=True, by_hand=((0, 0.99), (1, 0.25))
     )
-    assert re.findall(r'gone" role="button" aria-pressed="true"[^>]*data-tokens="(\d+)"', html) == ["10"]
-    assert html.count('aria-pressed="false"') == 10
-    assert "<b>0.250</b>, -0.736; predicted: <b>negative</b>; 1 of 11 tokens removed" in html
-    assert 'points="0.0,1.0 27.3,75.0"' in html
-
-
-def test_only_tokens_of_the_text_can_be_gone() -> None:
-    with pytest.raises(InputError, match="only tokens of the text"):
-        render_removal_part(review(), untouched(review(), removed=(0,)))
+    said = "Without this word the decision flips to negative: p(positive) 0.99 \u2192 0.25."
+    assert removal_sentence(saved, now) == said
+    html = render_removal_part(saved, now)
+    assert said in html
+    assert 'class="hand" points="0.0,1.3 29.1,97.5"' in html
+    assert "these 2 words the decision stays positive" in removal_sentence(
+        saved, replace(now, words=2, flips=False, decision="positive")
+    )
+    assert "Without" not in render_removal_part(saved, untouched(saved))
 
 
 def test_side_by_side_each_has_its_heading() -> None:
@@ -112,8 +125,8 @@ def test_a_series_shows_each_setting_and_the_curve_that_they_make() -> None:
     assert html.count('<section class="row">') == 2
     assert "beta <b>1e-3</b>" in html
     assert "p(positive) through the bottleneck = 1.000" in html
-    assert 'points="0.0,0.0 300.0,' in html
-    assert "Rate and distortion" not in render_series_part([first], ["1"], "beta")
+    assert 'points="0.0,0.0 320.0,' in html
+    assert "<polyline" not in render_series_part([first], ["1"], "beta")
     assert "<script" not in render_series_part([hostile(), hostile()], ["<script>", "b"], "<script>")
 
 
@@ -125,6 +138,8 @@ def test_a_list_shares_one_scale_unless_asked_otherwise() -> None:
     assert render_list([review(), weak]).count(CAPTION) == 1
 
 
-def test_a_curve_of_removal_has_numbers_on_its_axes() -> None:
+def test_a_curve_has_numbers_and_names_on_its_axes() -> None:
     html = render_removal_part(review(), untouched(review()))
-    assert re.findall(r'<text class="tick[^>]*>([^<]*)</text>', html) == ["1", "0", "0", "11"]
+    found = re.findall(r'<text class="tick[^>]*>([^<]*)</text>', html)
+    assert found == ["0", "0.5", "1", "0", "5", "10", "tokens removed", "p(positive)"]
+    assert "least relevant first" in html

@@ -55,7 +55,7 @@ def elements(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 def printed(found: GenerationAttribution, **options: Any) -> str:
     console = Console(file=io.StringIO(), width=100, **options)
-    console.print(render_generation(found._picture()))
+    console.print(render_generation(found.picture))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -117,7 +117,7 @@ def test_tokens_of_one_character_are_pointed_at_together() -> None:
             ],
         }
     )
-    outputs = json.loads(generation_values(joined._picture())["outputs_json"])["outputs"]
+    outputs = json.loads(generation_values(joined.picture)["outputs_json"])["outputs"]
     assert len(outputs) == 1
     summed = found.scores.sum(axis=0)
     together = [summed[1], summed[2] + summed[3], summed[0]]  # "a", the emoji, and <s>
@@ -127,7 +127,7 @@ def test_tokens_of_one_character_are_pointed_at_together() -> None:
 
 
 def test_the_strongest_words_are_those_before_the_output() -> None:
-    picture: Picture = CAPITAL._picture()
+    picture: Picture = CAPITAL.picture
     last = picture.outputs[-1]  # "happy", whose word begins with the output before it
     words = picture.strongest(last, count=20)
     assert {name for name, _ in words} == {"The", "capital", "of", "France", "is", "Paris", ",", "which", "\\n"}

@@ -13,7 +13,7 @@ from rich.console import Console
 from narrows.attribution import Attribution, Attributions
 from narrows.data.schema import AttributionDict
 from narrows.viz.files import render_file
-from narrows.viz.fragments import render_beside_part, render_heat_part, render_map_part, render_series_part
+from narrows.viz.fragments import render_beside_part, render_heat_part, render_parts, render_series_part
 from narrows.viz.terminal import render_layers, render_map
 from saved_results import CASES, HOSTILE
 
@@ -72,7 +72,7 @@ def test_html_holds_no_element_and_no_attribute_of_a_text(attacked: AttributionD
         own._repr_html_(),
         Attributions([own, own])._repr_html_(),
         render_file([attacked, second], ".html").decode(),
-        render_map_part(attacked),
+        "".join(render_parts(attacked).values()),
         render_heat_part([attacked, second]),
         render_beside_part([attacked, second], ATTACK),
         render_series_part([attacked, second], [ATTACK, "1"], ATTACK),

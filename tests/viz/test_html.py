@@ -85,7 +85,7 @@ def test_any_text_survives(text: str, scores: list[float]) -> None:
 def test_the_only_elements_are_ours(attribution: AttributionDict) -> None:
     known = {"html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "p", "span", "div"}
     known |= {"table", "thead", "tbody", "tfoot", "tr", "th", "td", "svg", "rect", "line", "polyline", "a", "i"}
-    known |= {"sup", "bdi", "figure", "figcaption", "details", "summary", "pre"}
+    known |= {"sup", "bdi", "figure", "figcaption", "details", "summary", "pre", "text"}
     for page in pages(attribution):
         for tag, attributes in read(page).elements:
             assert tag in known
@@ -197,8 +197,8 @@ def test_the_trace_is_drawn_from_its_first_to_its_last_step() -> None:
     points = [tuple(map(float, point.split(","))) for point in (curves[1] or "").split()]
     assert len(points) == 11
     assert points[0] == (0.0, 0.0)  # all that the layer carries: the top
-    assert points[-1][0] == 240.0
-    assert points[-1][1] > 50  # nearly closed
+    assert points[-1][0] == 320.0
+    assert points[-1][1] > 115  # nearly closed
     assert "polyline" not in html.render_page([CASES["silent"]()])
 
 
@@ -209,8 +209,10 @@ def test_the_rate_curve_has_the_bits_on_a_logarithmic_axis_and_p_from_0_to_1() -
     ]
     page = html.render_page([build("one", tokens_of("one", [1.0]), trace=trace)])
     curve = [a["points"] for tag, a in read(page).elements if tag == "polyline"][2]
-    assert curve == "0.0,28.0 80.0,28.0 240.0,0.0"  # what lets no bit pass has no place on such an axis
-    assert "(logarithmic): 0.500 at 1.00 to 1.000 at 1,000<" in page
+    assert curve == "0.0,65.0 106.7,65.0 320.0,0.0"  # what lets no bit pass has no place on such an axis
+    assert "0.500 at 1.00 bits to 1.000 at 1,000 bits" in page
+    ticks = re.findall(r'<text class="tick middle" x="[^>]*>([^<]*)</text>', page.split("<polyline")[2])
+    assert ticks == ["1", "10", "100", "1,000", "information that passes (bits), logarithmic"]
 
 
 def test_the_rate_curves_of_all_layers_share_an_axis() -> None:
@@ -220,7 +222,7 @@ def test_the_rate_curves_of_all_layers_share_an_axis() -> None:
     traces = [steps(1.0, 10.0, 10.0), steps(10.0, 10.0, 100.0), steps(5.0, 50.0)]
     results = [layer | {"trace": trace} for layer, trace in zip(layers(3), traces, strict=True)]
     curves = [a["points"] for tag, a in read(html.render_layers_page(results)).elements if tag == "polyline"]
-    assert curves == ["0.0,0.0 120.0,0.0 120.0,0.0", "120.0,0.0 120.0,0.0 240.0,0.0"]  # two points make no curve
+    assert curves == ["0.0,0.0 160.0,0.0 160.0,0.0", "160.0,0.0 160.0,0.0 320.0,0.0"]  # two points make no curve
 
 
 def test_two_steps_are_not_drawn_as_curves() -> None:

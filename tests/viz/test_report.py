@@ -20,7 +20,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 ABOUT = {"model": "sentiment", "command": "narrows evaluate --dataset imdb"}
 KNOWN = {"html", "head", "meta", "title", "style", "body", "main", "section", "article", "h1", "h2", "h3", "p", "span"}
 KNOWN |= {"div", "table", "thead", "tbody", "tr", "th", "td", "small", "b", "br", "i", "bdi", "a", "img", "details"}
-KNOWN |= {"summary", "svg", "rect", "h4", "figure", "figcaption", "polyline", "line"}
+KNOWN |= {"summary", "svg", "rect", "h4", "figure", "figcaption", "polyline", "line", "text"}
 
 
 class Reader(HTMLParser):
@@ -168,7 +168,7 @@ def test_texts_with_their_maps_and_what_removal_did() -> None:
 def test_the_curves_of_a_text_are_drawn_where_there_are_some() -> None:
     page = page_of(most=[graded(review())])
     assert "Step by step" in page
-    assert "p(target) over the bits that pass" in page
+    assert "p(target) that is left" in page
     assert "Step by step" not in page_of(most=[graded({**review(), "trace": []})])
 
 

@@ -1,18 +1,47 @@
-"""The models that a page offers: loaded when first asked for, kept, and lent to one computation at a time."""
+"""The models that a page offers: described at once, loaded when first asked for, kept, and lent one at a time."""
 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from narrows.app.request import MAX_TOKENS, Request
 from narrows.errors import InputError
 from narrows.explainer import Explainer
 from narrows.models.cut.blocks import find_blocks
-from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.names import TaskName
-from narrows.models.heads.targets import class_labels
-from narrows.models.heads.tasks import find_task
+from narrows.models.hub import bundled
+from narrows.models.hub.checkpoint import read_head
+from narrows.models.hub.fetched import find_fetched
 from narrows.models.hub.loading import LoadedModel, load_model
+from narrows.models.text.reader import PAIRS, Reader
+
+Mode = Literal["text", "pair", "language"]
+WORDS = {  # of the demo models, for people who do not know what the names of data sets mean
+    "sentiment": "Film reviews: good or bad?",
+    "topic": "News: which section?",
+    "nli": "Two sentences: does the second follow from the first, or contradict it?",
+    "rte": "A text and a statement: does the statement follow?",
+    "lm": "A small language model that continues a text or answers",
+}
+TASKS: dict[TaskName, str] = {
+    "text-classification": "A classifier",
+    "token-classification": "A tagger",
+    "question-answering": "Answers a question from a text",
+    "fill-mask": "Fills a mask token",
+    "text-generation": "A language model",
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What is known of a model before it is loaded."""
+
+    name: str
+    words: str  # what it is for
+    mode: Mode
 
 
 class Shelf:
@@ -36,6 +65,10 @@ class Shelf:
         self._loaded: dict[str, LoadedModel] = {}
         self._lock = threading.RLock()
 
+    def offers(self) -> list[Offer]:
+        """Describe the models without loading one; raises a `ModelError` if there is no such model."""
+        return [_offer(name, self._task) for name in self.names]
+
     @contextmanager
     def lend(self, name: str) -> Iterator[LoadedModel]:
         """Lend a model for one computation; raises an `InputError` if it is not on offer."""
@@ -45,13 +78,6 @@ class Shelf:
             if name not in self._loaded:
                 self._loaded[name] = load_model(name, self._device, self._task)
             yield self._loaded[name]
-
-    def labels(self, name: str) -> tuple[str, ...]:
-        """List the labels of a classifier in the order of its logits; empty for a model with another head."""
-        with self.lend(name) as loaded:
-            if not isinstance(find_task(loaded.model, loaded.tokenizer), Classifying):
-                return ()
-            return class_labels(loaded.model, int(loaded.model.config.num_labels or 0))
 
     def blocks(self, name: str) -> int:
         """Count the blocks of a model; that is its last layer."""
@@ -64,3 +90,24 @@ class Shelf:
         with self.lend(request.model) as own:
             prior = own.prior or "instance"
             yield Explainer(own.model, own.tokenizer, request.method, prior, max_tokens=self.max_tokens)
+
+    def reader(self, own: LoadedModel) -> Reader:
+        """Make what turns texts into questions for a model that was lent."""
+        return Reader(own.model, own.tokenizer, self.max_tokens, "truncate")
+
+
+def _offer(name: str, task: TaskName | None) -> Offer:
+    """Describe a model by its card, or by its configuration."""
+    if name in bundled.names() or (Path(name) / bundled.ADAPTER_CONFIG).is_file():
+        card = bundled.find(name).card()
+        labels = ", ".join(card.labels)
+        pair = any(data.dataset.split("_")[0] in PAIRS for data in card.trained_on)
+        return Offer(name, WORDS.get(name, f"{TASKS['text-classification']}: {labels}"), "pair" if pair else "text")
+    if (fetched := find_fetched(name)) is not None:
+        return Offer(name, WORDS.get(name, TASKS[fetched.task]), "language")
+    found, config = read_head(name, task)
+    words = TASKS[found]
+    if found == "text-classification" and (labels := ", ".join(map(str, (config.id2label or {}).values()))):
+        words = f"{words}: {labels:.80}"
+    pair = found == "question-answering" or getattr(config, "finetuning_task", None) in PAIRS
+    return Offer(name, words, "language" if found == "text-generation" else "pair" if pair else "text")

@@ -59,6 +59,7 @@ def explain(  # noqa: PLR0913 - every option of the command
     device: terminal.DeviceOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page: one .html file; of a file, all its maps.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write one page for an auditor: a .pdf file.")] = None,
     file: Annotated[Path | None, typer.Option(help=FILE)] = None,
     out: Annotated[Path | None, typer.Option(help="With --file: the .jsonl or .parquet file to write.")] = None,
     level: Annotated[Level, typer.Option(help=LEVEL)] = "word",
@@ -85,12 +86,14 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--against goes with --target: name the label to explain")
     if per_token and ((None not in (generate, response)) or file or pair or target or against or word or layer == ALL):
         raise InputError("--generate or --response goes with one text, without --file, --pair, --target or --layer all")
+    if report is not None and (file is not None or per_token or layer == ALL):
+        raise InputError("--report is of one map: it goes with one text, without --generate, --response or --layer all")
     text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
     columns = Columns(*map(terminal.decoded, (text_column, pair_column, label_column, id_column)))
     texts = None if file is None else Texts.of(file, columns)
     if texts is None and calibrate_with is None and columns.named:
         raise InputError("names of columns go with --file or --calibrate-with")
-    _check(html, texts, out)
+    _check(html, report, texts, out)
     check_kind(unit_of)
     example = None if text is None else Example(_read_stdin() if text == "-" else text, pair)
     choice = Contrast(target, against) if target is not None and against is not None else target
@@ -111,7 +114,9 @@ def explain(  # noqa: PLR0913 - every option of the command
     elif example is not None and layer == ALL:
         _show(explainer.across_layers(example, asked), "layers", as_json, html)
     elif example is not None:
-        _show([explainer(example, asked, unit_of=unit_of, check=check is not False)], level, as_json, html)
+        found_map = explainer(example, asked, unit_of=unit_of, check=check is not False)
+        _show([found_map], level, as_json, html)
+        _write_report(found_map, explainer, report)
 
 
 @commands.command()
@@ -121,16 +126,18 @@ def serve(
     task: terminal.TaskOption = None,
     max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 256,
     device: terminal.DeviceOption = None,
+    runs: Annotated[list[Path] | None, typer.Option(help="Folder of a run to sum up; again for more.")] = None,
 ) -> None:
     """Serve a page that explains predictions in the browser."""
+    from narrows.app.desk import Desk
     from narrows.app.server import stoppable
     from narrows.app.shelf import Shelf
     from narrows.models.hub import bundled
 
     offered = model or sorted(bundled.names(), key=lambda name: name != "sentiment")
-    shelf = Shelf(offered, device, max_tokens, task)
+    desk = Desk(Shelf(offered, device, max_tokens, task), runs or ())
     tell = "narrows: the page is at {}; Ctrl-C stops it"
-    run, _ = stoppable(shelf, port, lambda address: typer.echo(tell.format(address), err=True))
+    run, _ = stoppable(desk, port, lambda address: typer.echo(tell.format(address), err=True))
     run()
 
 
@@ -141,7 +148,7 @@ def _read_stdin() -> str:
         raise InputError(f"stdin is not UTF-8: byte {error.start}") from None
 
 
-def _check(html: Path | None, texts: Texts | None, out: Path | None) -> None:
+def _check(html: Path | None, report: Path | None, texts: Texts | None, out: Path | None) -> None:
     """Find out what is wrong with files, and which packages they lack, before a model is loaded."""
     from narrows.data import maps, output
 
@@ -149,6 +156,10 @@ def _check(html: Path | None, texts: Texts | None, out: Path | None) -> None:
         if html.suffix.lower() not in PAGES:
             raise InputError(f"--html writes a page: the name must end in {' or '.join(PAGES)}, not {html.name!r}")
         output.check_writable(html)
+    if report is not None:
+        if report.suffix.lower() != ".pdf":
+            raise InputError(f"--report writes a page: the name must end in .pdf, not {report.name!r}")
+        output.check_writable(report)
     if texts is not None:
         next(iter(texts), None)
     if out is not None:
@@ -223,3 +234,14 @@ def _show_generation(found: "GenerationAttribution", as_json: bool, html: Path |
         found.show()
     if html is not None:
         write_page(html, found.to_html())
+
+
+def _write_report(found: "Attribution", explainer: "Explainer", report: Path | None) -> None:
+    """Write the page for an auditor, if it was asked for."""
+    from narrows.data.output import written_whole
+    from narrows.models.hub.audit import audit_pdf
+
+    if report is not None:
+        with written_whole(report) as partial:
+            partial.write_bytes(audit_pdf(found.to_dict(), explainer.model))
+        typer.echo(f"narrows: wrote {report}", err=True)

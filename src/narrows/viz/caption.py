@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from narrows.data.schema import AttributionDict
-from narrows.viz.spans import Span, content, labels, one_line, read_at, unplaced, visible
+from narrows.viz.spans import Span, content, labels, one_line, read_at, tokens_of_words, unplaced, visible
 
 LITTLE = 0.1  # bits of evidence: where no token has more, the odds move by less than a tenth
 
@@ -22,6 +22,7 @@ class Ranked:
     score: float
     rank: int | None
     share: float | None  # of all scores regardless of sign, 0 to 1; None where scores do not add up
+    tokens: tuple[int, ...] = ()  # their positions
     other: bool = False  # a special token, or the sum of the words that are not listed
 
 
@@ -33,6 +34,7 @@ class Label:
     p: float | None
     role: str  # "predicted", "target", "gold", several of them, or empty
     typical: float | None  # p(target) of a typical text
+    key: str  # the label as the record has it
 
 
 def number(value: float, signed: bool = False) -> str:
@@ -169,6 +171,12 @@ def calibrated(attribution: AttributionDict) -> str | None:
     return f"{texts}, removing the ninth that such maps rank first costs p {own[1][0]:.2f} on average ({beside})."
 
 
+def trust(attribution: AttributionDict) -> str:
+    """Say what such maps are worth on texts of the user's own, or that nobody measured it."""
+    unknown = "Not calibrated: what such maps are worth on your own texts was not measured (narrows calibrate does)."
+    return doubtful(attribution) or calibrated(attribution) or unknown
+
+
 def doubtful(attribution: AttributionDict) -> str | None:
     """Return the warning that such maps were no better than chance on texts of the user's own, or None."""
     found = attribution["record"].get("calibration")
@@ -218,7 +226,7 @@ def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]
     holders = (("predicted", predicted), ("target", target), ("gold", gold))
     roles = {name: ", ".join(role for role, holder in holders if holder == name) for name in names}
     typical = {target: attribution["typical"]} if target in every else {}
-    shown = ((label_name(attribution, name), every.get(name), roles[name], typical.get(name)) for name in names)
+    shown = ((label_name(attribution, name), every.get(name), roles[name], typical.get(name), name) for name in names)
     return [Label(*label) for label in shown], hidden
 
 
@@ -272,9 +280,10 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
     # to 1. Words without any score are left out.
     spans, additive = content(attribution), attribution["method"]["additive"]
     context: list[Span] = []  # tokens outside of all units
-    words = [Span(word["word"], (), word["score"], word["rank"]) for word in attribution["words"]] or spans
+    named = zip(attribution["words"], tokens_of_words(attribution), strict=True)
+    words = [Span(word["word"], own, word["score"], word["rank"]) for word, own in named] or spans
     if units := attribution.get("units"):
-        words = [Span(unit["text"], (), unit["score"], unit["rank"]) for unit in units]
+        words = [Span(unit["text"], tuple(unit["tokens"]), unit["score"], unit["rank"]) for unit in units]
         context = [span for span in spans if span.rank is None and math.isfinite(span.score)]
     known = [word for word in words if math.isfinite(word.score) and word.score != 0]
     ranked = sorted(known, key=lambda word: -abs(word.score))
@@ -284,13 +293,14 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
     special = [span for span in unplaced(attribution) if math.isfinite(span.score)] if additive else []
     whole = sum(abs(each.score) for each in (*ranked, *context, *special))
 
-    def row(name: str, score: float, rank: int | None, size: float, other: bool = False) -> Ranked:
-        return Ranked(one_line(name), score, rank, (size / whole if whole else 0.0) if additive else None, other)
+    def row(span: Span, size: float, other: bool = False) -> Ranked:
+        share = (size / whole if whole else 0.0) if additive else None
+        return Ranked(one_line(span.text), span.score, span.rank, share, span.tokens, other)
 
-    found = [row(word.text, word.score, word.rank, abs(word.score)) for word in ranked[:count]]
+    found = [row(word, abs(word.score)) for word in ranked[:count]]
     if additive and (rest := [word.score for word in ranked[count:]]):
-        found.append(row(f"{len(rest)} more", sum(rest), None, sum(map(abs, rest)), True))
+        found.append(row(Span(f"{len(rest)} more", (), sum(rest)), sum(map(abs, rest)), True))
     if additive and context:
-        size = sum(abs(span.score) for span in context)
-        found.append(row("outside of them", sum(span.score for span in context), None, size, True))
-    return [*found, *(row(span.text, span.score, span.rank, abs(span.score), True) for span in special)]
+        outside = Span("outside of them", (), sum(span.score for span in context))
+        found.append(row(outside, sum(abs(span.score) for span in context), True))
+    return [*found, *(row(span, abs(span.score), True) for span in special)]

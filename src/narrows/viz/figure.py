@@ -34,14 +34,14 @@ def plot_map(attribution: AttributionDict, ax: "Axes | None" = None, scale: Scal
     if ax is None:
         from matplotlib import pyplot
 
-        sheet = _Sheet(PAGE_WIDTH * 72, 10.0).fill(pair, None, _MOST_LINES)
+        sheet = Sheet(PAGE_WIDTH * 72, 10.0).fill(pair, None, _MOST_LINES)
         figure = pyplot.figure(figsize=(sheet.right / 72, sheet.top / 72), layout="none")
         return sheet.draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)), sheet.right, sheet.top)
     box = ax.get_window_extent()
     width, height = (72 * pixels / ax.figure.dpi for pixels in (box.width, box.height))
-    rest = _Sheet(width, _SIZE).fill(pair, None, 0).top  # what stands above and below the text
+    rest = Sheet(width, _SIZE).fill(pair, None, 0).top  # what stands above and below the text
     most = max(1, int((height - rest) / (1.75 * _SIZE)))
-    return _Sheet(width, _SIZE).fill(pair, None, most).draw(ax, width, height)
+    return Sheet(width, _SIZE).fill(pair, None, most).draw(ax, width, height)
 
 
 @canvas.paper_style()
@@ -54,14 +54,14 @@ def plot_text(
     if names is not None and len(names) != len(attributions):
         raise InputError(f"a figure of texts needs one name for each, not {len(names)} for {len(attributions)}")
     pairs = list(zip(attributions, scales_of(attributions, shared), strict=True))
-    return _drawn(_Sheet(_width(attributions) * 72, _SIZE).fill(pairs, names, _MOST_LINES))
+    return _drawn(Sheet(_width(attributions) * 72, _SIZE).fill(pairs, names, _MOST_LINES))
 
 
 @canvas.paper_style()
 def plot_pages(attributions: Sequence[AttributionDict]) -> "list[Figure]":
     """Draw results as `plot_text` does, all of their lines, on pages that can be printed."""
     pairs = list(zip(attributions, scales_of(attributions), strict=True))
-    sheet = _Sheet(_width(attributions) * 72, _SIZE).fill(pairs, None, sys.maxsize)
+    sheet = Sheet(_width(attributions) * 72, _SIZE).fill(pairs, None, sys.maxsize)
     return [_drawn(page) for page in sheet.pages(PAGE_HEIGHT * 72)]
 
 
@@ -70,14 +70,14 @@ def _width(attributions: Sequence[AttributionDict]) -> float:
     return COLUMN_WIDTH if longest <= 700 else PAGE_WIDTH
 
 
-def _drawn(sheet: "_Sheet") -> "Figure":
+def _drawn(sheet: "Sheet") -> "Figure":
     figure = canvas.new_figure(sheet.width / 72, sheet.top / 72)
     figure.set_layout_engine("none")
     sheet.draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)), sheet.width, sheet.top)
     return figure
 
 
-class _Sheet:
+class Sheet:
     """Lines of text and shades, set from the top down; all lengths are points."""
 
     def __init__(self, width: float, size: float) -> None:
@@ -87,7 +87,7 @@ class _Sheet:
         self.patches: list[tuple[float, float, float, float, str, str]] = []  # x, y, width, height, face, edge
         self.lines: list[float] = []  # of each patch, the y of the text on it
 
-    def fill(self, pairs: Sequence[tuple[AttributionDict, Scale]], names: Sequence[str] | None, most: int) -> "_Sheet":
+    def fill(self, pairs: Sequence[tuple[AttributionDict, Scale]], names: Sequence[str] | None, most: int) -> "Sheet":
         """Set results with at most so many lines of text each, below them the sentences about them."""
         for place, (attribution, scale) in enumerate(pairs):
             p = caption.probability(attribution)
@@ -116,6 +116,7 @@ class _Sheet:
             self.put(1.0, " ".join(piece[0] for piece in line), size, wider * (line[-1][2] + line[-1][3]), colour, bold)
 
     def put(self, x: float, text: str, size: float, width: float, colour: str = LINES, bold: bool = False) -> None:
+        """Set letters of a width at x on the line that was begun last."""
         self.texts.append((x, self.top, text, size, colour, "bold" if bold else "normal"))
         self.right = max(self.right, x + 1.03 * width + 4)  # drawn on a grid of pixels, it may be wider
 
@@ -151,17 +152,18 @@ class _Sheet:
         self.put(x + _RAMP + 4, high, size, _measure(high, size))
 
     def patch(self, x: float, y: float, width: float, height: float, face: str, edge: str = "none") -> None:
+        """Fill a rectangle whose y counts from the line that was begun last."""
         self.patches.append((x, self.top + y, width, height, face, edge))
         self.lines.append(self.top)
 
-    def pages(self, height: float) -> "list[_Sheet]":
+    def pages(self, height: float) -> "list[Sheet]":
         """Cut the sheet between lines into sheets of at most this height."""
-        found: list[_Sheet] = []
+        found: list[Sheet] = []
         start = 0.0  # of the page, on this sheet
         for line in sorted({y for _, y, *_ in self.texts}):
             if not found or line + self.size - start > height:
                 start = line - 2 * self.size if found else 0.0
-                found.append(_Sheet(self.width, self.size))
+                found.append(Sheet(self.width, self.size))
             page = found[-1]
             page.top, page.right = line + self.size - start, self.right
             page.texts += [

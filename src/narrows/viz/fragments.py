@@ -1,26 +1,32 @@
 """Parts of pages: for notebooks, which need the style sheet with each, and for a page that has it already."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.data.schema import AttributionDict
-from narrows.errors import InputError
+from narrows.viz.chart import Axis, Curve, chart
+from narrows.viz.checked import written
 from narrows.viz.files import are_layers
-from narrows.viz.html import fill, heat_values, laid_out, map_values, maps_values, over_bits, style_sheet
-from narrows.viz.spans import at_level, content
+from narrows.viz.generation import Picture, generation_values
+from narrows.viz.html import fill, fill_parts, heat_values, map_values, maps_values, rate_chart, style_sheet
+from narrows.viz.spans import one_line
 from narrows.viz.trace import rate_points
 
 _SHOWN = 50  # results of a list; a notebook is no place for thousands
-_BOX = (300, 100)  # width and height of the drawing of a removal
+PARTS = ("decision", "labels", "map", "check", "words", "made")
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What removing tokens by hand did to a prediction, and what the order of a map would have done."""
+    """What removing words by hand did to a prediction, and what the order of a map would have done."""
 
     removed: tuple[int, ...]  # positions
-    probabilities: Mapping[str, float]  # label to probability without them
+    words: int  # how many of them
+    p: float  # p(target) without them
+    decision: str  # what the model says then
+    flips: bool  # whether it is something else than before
+    content: int  # how many tokens may be removed
     by_hand: tuple[tuple[int, float], ...]  # (tokens removed, p(target)), in the order of the clicks
     morf: tuple[tuple[int, float], ...]  # most relevant first
     lerf: tuple[tuple[int, float], ...]
@@ -37,9 +43,15 @@ def render_list(attributions: Sequence[AttributionDict], shared: bool = True) ->
     return fill("list.html.j2", {"maps": maps, "sentences": sentences, "hidden": hidden, "style": style_sheet()})
 
 
-def render_map_part(attribution: AttributionDict) -> str:
-    """Draw one result for a page that holds the style sheet: prediction, map, strongest words, trace."""
-    return fill("part_map.html.j2", {"map": map_values(attribution)})
+def render_parts(attribution: AttributionDict) -> dict[str, str]:
+    """Draw one result in parts, `PARTS`, for a page that holds the style sheet."""
+    drawn = fill_parts("parts.html.j2", PARTS, map_values(attribution))
+    return {name: f'<div class="narrows narrows-part">{part}</div>' for name, part in drawn.items()}
+
+
+def render_generation_part(picture: Picture) -> str:
+    """Draw a response token by token for a page that holds the style sheet and runs the script."""
+    return fill("part_generation.html.j2", {"shown": generation_values(picture)})
 
 
 def render_heat_part(attributions: Sequence[AttributionDict]) -> str:
@@ -55,10 +67,8 @@ def render_series_part(attributions: Sequence[AttributionDict], rows: Sequence[s
         {**values, "row": row, "p": p}
         for values, row, p in zip(maps_values(attributions, False), rows, left, strict=True)
     ]
-    points = rate_points(attributions)
-    ends = [points[0][0], points[-1][0]] if points else []
-    line = laid_out(over_bits(points, *ends), *_BOX) if len(set(ends)) == 2 else None
-    return fill("part_series.html.j2", {"maps": maps, "what": what, "points": line, "ends": ends})
+    drawn = rate_chart({"": points} if (points := rate_points(attributions)) else {}, dots=True)
+    return fill("part_series.html.j2", {"maps": maps, "what": what, "drawn": drawn})
 
 
 def render_beside_part(attributions: Sequence[AttributionDict], note: str | None = None) -> str:
@@ -67,24 +77,22 @@ def render_beside_part(attributions: Sequence[AttributionDict], note: str | None
 
 
 def render_removal_part(attribution: AttributionDict, removal: Removal) -> str:
-    """Draw a text whose tokens are buttons, struck through where removed, and how p(target) fell."""
-    spans, gone = content(attribution), set(removal.removed)
-    known = {position for span in spans for position in span.tokens}
-    if not known >= gone:
-        raise InputError(f"only tokens of the text can be removed, not those at {gone - known}")
-    before, now = (labels[attribution["target"]] for labels in (attribution["probabilities"], removal.probabilities))
-    curves = {
-        kind: laid_out([(count / max(1, len(known)), p) for count, p in points], *_BOX)
-        for kind, points in (("lerf", removal.lerf), ("morf", removal.morf), ("hand", removal.by_hand))
-    }
-    values = {
-        "map": map_values(at_level(attribution, "token")),
-        "predicted": max(removal.probabilities, key=removal.probabilities.__getitem__),
-        "p": now,
-        "change": f"{now - before:+.3f}" if gone else "nothing removed yet",
-        "gone": len(removal.removed),
-        "content": len(known),
-        "removed": [span.tokens for span in spans if set(span.tokens) <= gone],
-        "curves": curves,
-    }
-    return fill("part_removal.html.j2", values)
+    """Say what the model says without some words of a text, and draw how p(target) fell."""
+    curves = [
+        Curve("least relevant first", removal.lerf, "lerf"),
+        Curve("most relevant first, by this map", removal.morf, "morf"),
+        Curve("by hand", removal.by_hand, "hand", dots=True),
+    ]
+    p = Axis(f"p({one_line(attribution['target'])})", 0, 1)
+    ends = (f"{own.name}: {written(own.points[0][1])} to {written(own.points[-1][1])}" for own in curves)
+    drawn = chart(curves, Axis("tokens removed", 0, max(1, removal.content)), p, "; ".join(ends))
+    said = removal_sentence(attribution, removal)
+    return fill("part_removal.html.j2", {"removal": removal, "drawn": drawn, "said": said})
+
+
+def removal_sentence(attribution: AttributionDict, removal: Removal) -> str:
+    """Say what the model says without the words that were struck out."""
+    some = f"these {removal.words} words" if removal.words > 1 else "this word"
+    decided = f"flips to {removal.decision}" if removal.flips else f"stays {removal.decision}"
+    moved = f"{written(removal.by_hand[0][1])} \u2192 {written(removal.p)}"
+    return one_line(f"Without {some} the decision {decided}: p({attribution['target']}) {moved}.")

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,11 +14,22 @@ from markupsafe import Markup
 from narrows.data.schema import AttributionDict, TraceDict
 from narrows.errors import InputError
 from narrows.viz import caption
+from narrows.viz.chart import Axis, Curve, chart
 from narrows.viz.checked import check_sentence, check_table
 from narrows.viz.shade import LEVELS, SURFACE, Scale, scale_of_all, scales_of, shade
-from narrows.viz.spans import check_same_tokens, labels, one_line, segments, shaded, unplaced, visible
-from narrows.viz.trace import LEAST_POINTS, curve_points
+from narrows.viz.spans import (
+    check_same_tokens,
+    labels,
+    one_line,
+    segments,
+    shaded,
+    tokens_of_words,
+    unplaced,
+    visible,
+)
+from narrows.viz.trace import BITS_THAT_PASS, LEAST_POINTS, P_THAT_IS_LEFT, curve_points
 
+COLOURS = 4  # of curves, as the style sheet has them
 _LONG = 900  # characters; beyond, the note of a token sticks to the window, for the end of the map may be off it
 Json = dict[str, Any]
 
@@ -47,6 +58,12 @@ def render_fragment(attribution: AttributionDict) -> str:
 def fill(template: str, values: Json) -> str:
     """Fill a template of this package; every value is escaped."""
     return _environment().get_template(template).render(**values)
+
+
+def fill_parts(template: str, names: Sequence[str], values: Json) -> dict[str, str]:
+    """Fill macros of a template, by name; each takes the same values."""
+    macros = _environment().get_template(template).module
+    return {name: str(getattr(macros, name)(values)) for name in names}
 
 
 def document(template: str, title: str, values: Json, images: bool = False, script: str = "") -> str:
@@ -116,6 +133,7 @@ def map_values(attribution: AttributionDict, scale: Scale | None = None) -> Json
         "long": sum(map(len, texts)) > _LONG,
         "special": unplaced(attribution),
         "tips": _tips(attribution, scale.signed),
+        "groups": {place: own for own in tokens_of_words(attribution) for place in own},
         "ranked_by": caption.kind(attribution),
         "curves": _curves(attribution["trace"]),
         "checked": check_sentence(attribution),
@@ -153,7 +171,7 @@ def heat_values(attributions: Sequence[AttributionDict]) -> Json:
         "tokens": labels(attributions[0]),
         "summed": all(map(caption.sums, attributions)),
         "carried": all(map(caption.needed, attributions)),
-        "rates": _rate_curves({f"layer {caption.layer_name(layer)}": layer["trace"] for layer in attributions}),
+        "rates": _rate_chart({f"layer {caption.layer_name(layer)}": layer["trace"] for layer in attributions}),
     }
 
 
@@ -163,40 +181,34 @@ def _curves(trace: Sequence[TraceDict]) -> list[Json]:
     return [
         _over_steps("cross-entropy (nats)", [entry["cross_entropy"] for entry in trace]),
         _over_steps("information (bits)", [entry["information"] for entry in trace]),
-        *_rate_curves({"p(target) over the bits that pass (logarithmic)": trace}),
+        *_rate_chart({"": trace}),
     ]
 
 
 def _over_steps(name: str, values: Sequence[float]) -> Json:
-    """Return one curve of the trace laid into a box, steps across, zero at the bottom."""
+    """Return one curve of the trace over its steps, zero at the bottom."""
     top = max((value for value in values if math.isfinite(value)), default=0.0) or 1.0
-    steps = len(values) - 1
-    points = [(step / steps, value / top) for step, value in enumerate(values) if math.isfinite(value)]
-    first, last = caption.number(values[0]), caption.number(values[-1])
-    return {"points": laid_out(points), "label": f"{name} over {steps} steps: {first} to {last}"}
+    steps, (first, last) = len(values) - 1, (caption.number(values[end]) for end in (0, -1))
+    points = [(float(step), value) for step, value in enumerate(values) if math.isfinite(value)]
+    said = f"{name} over {steps} steps: {first} to {last}"
+    return chart([Curve("", points)], Axis("step", 0, steps), Axis(name, 0, top), said)
 
 
-def _rate_curves(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
-    """Return rate-distortion curves on one axis: bits that pass, logarithmic, across, and p(target) upwards."""
-    kept = {name: points for name, trace in traces.items() if len(points := curve_points(trace)) >= LEAST_POINTS}
-    every = [bits for points in kept.values() for bits, _ in points]
+def _rate_chart(traces: Mapping[str, Sequence[TraceDict]]) -> list[Json]:
+    """Return rate-distortion curves on one pair of axes, by name, if any has points enough."""
+    return rate_chart({name: p for name, t in traces.items() if len(p := curve_points(t)) >= LEAST_POINTS})
+
+
+def rate_chart(curves: Mapping[str, Sequence[tuple[float, float]]], dots: bool = False) -> list[Json]:
+    """Return one chart of p(target) against the bits that pass, logarithmic; none where all have the same bits."""
+    every = [bits for points in curves.values() for bits, _ in points]
     if not every or min(every) == max(every):
         return []
-    return [
-        {
-            "points": laid_out(over_bits(points, min(every), max(every))),
-            "label": f"{name}: {points[0][1]:.3f} at {caption.number(points[0][0])}"
-            f" to {points[-1][1]:.3f} at {caption.number(points[-1][0])}",
-        }
-        for name, points in kept.items()
-    ]
-
-
-def over_bits(points: Sequence[tuple[float, float]], low: float, high: float) -> list[tuple[float, float]]:
-    """Place (bits, p) in the unit square, bits on a logarithmic axis from `low` to `high`."""
-    return [(math.log(bits / low) / math.log(high / low), p) for bits, p in points]
-
-
-def laid_out(points: Iterable[tuple[float, float]], width: int = 240, height: int = 56) -> str:
-    """Return points of the unit square as SVG has them in a box of this size, upside down."""
-    return " ".join(f"{width * x:.1f},{height * (1 - max(0.0, min(1.0, y))):.1f}" for x, y in points)
+    said = (
+        f"{name or 'p(target)'}: {points[0][1]:.3f} at {caption.number(points[0][0])} bits"
+        f" to {points[-1][1]:.3f} at {caption.number(points[-1][0])} bits"
+        for name, points in curves.items()
+    )
+    drawn = [Curve(name, own, f"line c{place % COLOURS}", dots) for place, (name, own) in enumerate(curves.items())]
+    x = Axis(f"{BITS_THAT_PASS}, logarithmic", min(every), max(every), log=True)
+    return [chart(drawn, x, Axis(P_THAT_IS_LEFT, 0, 1), "; ".join(said))]

@@ -1,6 +1,7 @@
 """The original text, cut into the spans that tokens cover and the text between them."""
 
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -75,6 +76,22 @@ def unplaced(attribution: AttributionDict) -> list[Span]:
 def content(attribution: AttributionDict) -> list[Span]:
     """Return the spans of all texts that tokens cover: what sets the scale of a picture."""
     return [span for segment in range(len(segments(attribution))) for span in cut(attribution, segment) if span.tokens]
+
+
+def tokens_of_words(attribution: AttributionDict) -> list[tuple[int, ...]]:
+    """Return the positions of the tokens of each word."""
+    words = attribution["words"]
+    order = sorted(range(len(words)), key=lambda place: (words[place]["segment"], words[place]["start"]))
+    starts = [(words[place]["segment"], words[place]["start"]) for place in order]
+    found: list[list[int]] = [[] for _ in words]
+    for position, token in enumerate(attribution["tokens"]):
+        if token["special"] or token["start"] is None or token["segment"] is None:
+            continue
+        if at := bisect_right(starts, (token["segment"], token["start"])):
+            word = words[order[at - 1]]
+            if word["segment"] == token["segment"] and token["start"] < word["end"]:
+                found[order[at - 1]].append(position)
+    return list(map(tuple, found))
 
 
 def read_at(attribution: AttributionDict) -> int | None:

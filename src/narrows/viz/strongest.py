@@ -13,7 +13,7 @@ from rich.text import Text
 
 from narrows.data.schema import EntryDict, SummaryDict
 from narrows.viz import caption
-from narrows.viz.html import document
+from narrows.viz.html import document, fill
 from narrows.viz.spans import one_line
 
 GROUPS = {"all": "all texts", "right": "texts that the model is right about", "wrong": "texts that it is wrong about"}
@@ -64,6 +64,16 @@ def render_summary(summary: SummaryDict) -> RenderableType:
 
 def summary_page(summary: SummaryDict) -> str:
     """Draw all of a summary as one page that needs nothing but itself."""
+    title = f"Narrows: the strongest words of {summary['run']}"
+    return document("summary.html.j2", title, _values(summary))
+
+
+def summary_part(summary: SummaryDict) -> str:
+    """Draw all of a summary for a page that holds the style sheet."""
+    return fill("part_summary.html.j2", _values(summary))
+
+
+def _values(summary: SummaryDict) -> dict[str, Any]:
     largest = max((abs(end) for own in summary["entries"] for end in (own["low"], own["high"])), default=1.0) or 1.0
 
     def bar(entry: EntryDict) -> dict[str, str]:
@@ -72,9 +82,7 @@ def summary_page(summary: SummaryDict) -> str:
         drawn = {"left": min(_MIDDLE, mean), "width": abs(mean - _MIDDLE), "low": low, "high": high}
         return {name: f"{at:.1f}" for name, at in drawn.items()}
 
-    values: dict[str, Any] = {"summary": summary, "sections": sections(summary), "groups": GROUPS}
-    title = f"Narrows: the strongest words of {summary['run']}"
-    return document("summary.html.j2", title, {**values, "bar": bar, "titled": _titled})
+    return {"summary": summary, "sections": sections(summary), "groups": GROUPS, "bar": bar, "titled": _titled}
 
 
 def summary_csv(summary: SummaryDict) -> str:

@@ -4,7 +4,7 @@ torch and transformers are imported by what uses them, so that lists of models c
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -37,18 +37,11 @@ def read_checkpoint(name: str, task: TaskName | None = None) -> "tuple[PreTraine
     import transformers
 
     check_task(task)
-    source: dict[str, Any] = {"pretrained_model_name_or_path": name, "trust_remote_code": False}
-    weights: dict[str, Any] = {"use_safetensors": True}
-    if name.endswith(gguf_file.SUFFIX):
-        gguf_file.check_packages()
-        source["pretrained_model_name_or_path"], source["gguf_file"] = gguf_file.split_name(name)
-        weights = {"dtype": torch.float32}
+    source = _source(name)
+    weights: dict[str, Any] = {"dtype": torch.float32} if "gguf_file" in source else {"use_safetensors": True}
     try:
         with quiet():
-            # Without an explicit False, transformers asks on the terminal whether to run remote code.
-            config = transformers.AutoConfig.from_pretrained(**source)
-            saved = next(iter(getattr(config, "architectures", None) or []), None)
-            task = _choose_task(name, saved, config.model_type, task, "gguf_file" in source)
+            saved, task, _ = _read_head(name, source, task)
             tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
             kind = getattr(transformers, CLASSES[task])
             model, report = kind.from_pretrained(**source, **weights, output_loading_info=True)
@@ -59,6 +52,36 @@ def read_checkpoint(name: str, task: TaskName | None = None) -> "tuple[PreTraine
     _check_whole(name, saved, task, model, report)
     model = gguf_file.plain_copy(model) if "gguf_file" in source else model.eval()
     return model.float() if model.dtype == torch.float16 and not _is_quantised(model) else model, tokenizer
+
+
+def read_head(name: str, task: TaskName | None = None) -> tuple[TaskName, Any]:
+    """Tell what a checkpoint's head is for, and give its configuration; its weights are not read."""
+    try:
+        with quiet():
+            return _read_head(name, _source(name), task)[1:]
+    except ModelError:
+        raise
+    except (OSError, ValueError, LookupError, RuntimeError, struct.error) as error:
+        raise ModelError(_why_not(name, error)) from error
+
+
+def _source(name: str) -> dict[str, Any]:
+    """Say where transformers finds a checkpoint."""
+    # Without an explicit False, transformers asks on the terminal whether to run remote code.
+    source: dict[str, Any] = {"pretrained_model_name_or_path": name, "trust_remote_code": False}
+    if name.endswith(gguf_file.SUFFIX):
+        gguf_file.check_packages()
+        source["pretrained_model_name_or_path"], source["gguf_file"] = gguf_file.split_name(name)
+    return source
+
+
+def _read_head(name: str, source: Mapping[str, Any], task: TaskName | None) -> tuple[str | None, TaskName, Any]:
+    """Give the class that a checkpoint was saved as, what its head is for, and its configuration."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(**source)
+    saved = next(iter(getattr(config, "architectures", None) or []), None)
+    return saved, _choose_task(name, saved, config.model_type, task, "gguf_file" in source), config
 
 
 def check_task(task: str | None) -> None:
