@@ -362,8 +362,7 @@ class GenerationAttribution:
     @property
     def picture(self) -> Picture:
         """What is drawn of it: the sum over the outputs, and the outputs."""
-        whole = replace(self._summed(len(self.tokens)), method=self.method)
-        return Picture(whole.to_dict(), self.to_dict()["outputs"])
+        return Picture(replace(self._summed(len(self.tokens)), method=self.method).to_dict(), self.to_dict()["outputs"])
 
     def show(self) -> None:
         """Print the prompt shaded by the sum, and each output with the words that contributed most to it."""
