@@ -257,12 +257,13 @@ def _summary(desk: Desk, given: Mapping[str, Any], report: Report) -> Json:
     for name in names:
         if name not in desk.runs:
             raise InputError(f"no run {name!r:.60} on this page; there are {', '.join(desk.runs) or 'none'}")
-    folders = [desk.runs[name] for name in names]
+    folder, *others = (desk.runs[name] for name in names)
 
     def tell(done: float, total: float) -> None:
         report(int(done), int(total))
 
-    saved = desk._keep(("summary", *names), lambda: summarize_run(*folders, report=tell).to_dict())
+    against = others[0] if others else None
+    saved = desk._keep(("summary", *names), lambda: summarize_run(folder, against, report=tell).to_dict())
     return {"summary": saved, "html": summary_part(saved)}
 
 
