@@ -114,6 +114,8 @@ def draw_page(desk: Desk) -> None:
                 page.get_by_role("button", name="Strike out what flips it").click()
                 page.locator("#removal .now").wait_for()
             page.mouse.move(0, 0)
+            if name == "page_narrow":
+                page.locator("#map").evaluate("node => node.scrollIntoView()")
             page.wait_for_timeout(500)
             save_png(name, page.screenshot(full_page=name != "page_narrow"))
         browser.close()

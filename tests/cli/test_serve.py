@@ -55,4 +55,4 @@ def test_without_a_web_server_the_extra_is_named(run: Runner, monkeypatch: pytes
 
 def test_a_folder_without_a_run_is_told(run: Runner, model: Path, tmp_path: Path) -> None:
     pytest.importorskip("uvicorn", reason="the page needs the extra app")
-    assert_one_line(run("serve", "--model", model, "--runs", tmp_path, "--port", 0), "no run")
+    assert_one_line(run("serve", "--model", model, "--runs", tmp_path, "--port", 0), "is this the folder of a run")
