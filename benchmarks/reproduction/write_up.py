@@ -48,8 +48,12 @@ def write_up(results: Path, out: Path, models: Path) -> list[Path]:
 
 
 def read(results: Path) -> Found:
-    """Read all that was run: the summaries, by prefix and data set, the checks, and facts of pictures and of time."""
-    return {SIX: _read(results), TWELVE: _read(results / TWELVE)}
+    """Read all that was run: the summaries, by prefix and data set, the checks, and facts of pictures and of time.
+
+    Runs of hours are kept one by one: Table 1 of 12 blocks waits until every data set is there.
+    """
+    twelve = _read(results / TWELVE)
+    return {SIX: _read(results), TWELVE: twelve if len(twelve[""]) == len(MODELS) else {**twelve, "": {}}}
 
 
 def _read(results: Path) -> dict[str, Group]:
