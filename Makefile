@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 AUDIT := .venv-audit
+BUILD := .venv-build
 REVIEW := The plot is thin, but the acting is superb.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-oldest fuzz chromium lint audit bench docs reproduce dist models-page clean
+.PHONY: help demo serve test test-fast test-oldest fuzz chromium lint audit bench docs reproduce dist try-dist models-page clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 13
@@ -90,11 +91,18 @@ reproduce: $(VENV)/.installed-dev  ## the paper's experiments: DATA=DIR [LIMIT=2
 	$(BIN)/python benchmarks/reproduction/run.py --data "$(DATA)" --limit $(LIMIT) \
 		--runs "$(OUT)/runs" --results "$(OUT)/results" --out "$(OUT)"
 
-# The wheel is built from the tree: the source distribution leaves the weights of the demo models out.
-dist: $(VENV)/.installed-dev  ## build the wheel and the source distribution into dist/
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
-	$(BIN)/python -m build --wheel
-	$(BIN)/python -m build --sdist
+# Building needs no torch, so it has an environment of its own. The wheel is built from the tree: the source distribution
+# leaves the weights of the demo models out.
+dist: $(BUILD)/.installed  ## build the wheel and the source distribution into dist/, and check them
+	rm -rf dist
+	$(BUILD)/bin/python -m build --wheel
+	$(BUILD)/bin/python -m build --sdist
+	$(BUILD)/bin/twine check --strict dist/*
+
+# In CI of GitHub everything is installed from a registry; here the environments borrow what .venv has, and no more of it
+# than the wheel declares.
+try-dist: $(VENV)/.installed-dev dist  ## try the wheel from another folder: the core alone, then each extra
+	$(BIN)/python packaging/try_dist.py --borrow
 
 # Nothing is fetched; the notebooks of the tutorials run, and a warning fails. A test of `make test` does the same.
 docs: $(VENV)/.installed-dev  ## build the site into out/docs
@@ -105,7 +113,7 @@ models-page: $(VENV)/.installed-dev  ## write docs/models.md from the matrix of 
 	$(BIN)/python docs/write_models.py
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) $(OLDEST) $(AUDIT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(AUDIT) $(BUILD) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -123,9 +131,16 @@ $(VENV)/.installed-app: pyproject.toml constraints.txt $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[app]"
 	@touch $@ $(VENV)/.installed
 
+# 25.1 is the first pip that reads groups.
 $(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all]" --group dev
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-app
+
+$(BUILD)/.installed:
+	$(PYTHON) -m venv $(BUILD)
+	$(BUILD)/bin/python -m pip install --quiet --disable-pip-version-check build "twine>=6.1"  # 6.1: licence metadata
+	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)

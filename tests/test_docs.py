@@ -11,7 +11,7 @@ from narrows.methods import find_method, method_names
 from narrows.methods.evidence import SHARE, SHORTEST
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "llms.txt", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[([^]]*)\]\(([^)#]+)[^)]*\)")
 
 

@@ -7,7 +7,7 @@ each token that must pass an information bottleneck for the prediction to surviv
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution, Attributions

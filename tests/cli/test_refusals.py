@@ -61,7 +61,6 @@ def filled(words: list[str], texts: Path) -> list[str]:
         ("filelock", RUN),
         ("pyarrow", EVALUATE),
         ("filelock", EVALUATE),
-        ("scipy.stats", EVALUATE),
         ("pyarrow", ["explain", "--file", "TEXTS", "--out", "OUT.parquet"]),
         ("pyarrow", ["explain", "--file", "OUT.parquet", "--out", "OUT.jsonl"]),
         ("captum.attr", [*RUN, "--method", "ig"]),

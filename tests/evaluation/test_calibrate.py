@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,14 @@ def test_maps_that_find_the_planted_word_are_trusted(calibrated: Prior) -> None:
     mean, low, high = found.above_chance
     assert low <= mean <= high
     assert mean == pytest.approx(found.drops["fast"][0] - found.drops["random"][0])
+
+
+def test_without_the_extras_it_is_measured_beside_chance_alone(
+    planted: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("captum.attr", "scipy.stats"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert list(facts(calibrate(*planted, texts_of(40), limit=32)).drops) == ["fast", "random"]
 
 
 def test_chance_is_not_trusted(planted: Classifier) -> None:

@@ -178,12 +178,10 @@ def _run(
 ) -> None:
     """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
     from narrows.data.source import Source
-    from narrows.evaluation.statistics import load_scipy
     from narrows.models.hub.loading import load_model
     from narrows.run.evaluating import Plan, evaluate
     from narrows.run.results import Results, summarize, write_summary
 
-    load_scipy()
     sampled = (config.limit, config.seed)
     source = Source(config.dataset, config.split, config.data_dir, *sampled, columns=columns_of(config))
     _check(config, names, source)

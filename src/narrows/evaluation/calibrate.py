@@ -5,6 +5,7 @@ which is estimated from all other texts, and not in the choice of layers, for wh
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +16,10 @@ from narrows.bottleneck.prior import Prior
 from narrows.data.calibration import Calibration, Figure
 from narrows.data.example import Example
 from narrows.data.source import read_items, rows_of
-from narrows.errors import InputError, NarrowsError, count, shown
+from narrows.errors import DependencyError, InputError, NarrowsError, count, shown
 from narrows.evaluation.degradation import Curves, degrade
 from narrows.evaluation.metrics import comprehensiveness, drop, sufficiency
-from narrows.evaluation.statistics import bootstrap_interval, load_scipy, paired_bootstrap
+from narrows.evaluation.statistics import bootstrap_interval, paired_bootstrap
 from narrows.explainer import Explainer
 from narrows.methods.evidence import Evidence, usual_layers
 from narrows.methods.method import Method
@@ -59,7 +60,8 @@ def calibrate(
         report: Called as the work goes on.
 
     Returns:
-        The prior, whose `Prior.calibration` says what was found; saved, it is a file for ``prior=`` and ``--prior``.
+        The prior, whose `Prior.calibration` says what was found, of ``ig`` too where captum is installed; saved, it is
+        a file for ``prior=`` and ``--prior``.
 
     Raises:
         InputError: If there are fewer than 32 texts, or most of them cannot be explained.
@@ -67,7 +69,6 @@ def calibrate(
     Example:
         >>> calibrate(model, tokenizer, texts).save("calibration.safetensors")  # doctest: +SKIP
     """
-    load_scipy()
     own, limit = find_method(method), count("limit", limit, LEAST)
     if (rows := rows_of(texts)) is None:
         raise InputError(f"a calibration needs a list, a stream or a table of texts, not {shown(texts)}")
@@ -81,7 +82,8 @@ def calibrate(
     )
     prior = estimate_prior(model, tokenizer, [*chosen, *others])
     candidates = _candidates(own, len(find_blocks(model)))
-    total, done = (len(candidates) if len(candidates) > 1 else 0) + 1 + len(BESIDE), 0
+    beside = _beside(own)
+    total, done = (len(candidates) if len(candidates) > 1 else 0) + 1 + len(beside), 0
     report(done, total)
 
     def curves_of(some: Sequence[Example], methods: Sequence[Method]) -> dict[str, Curves]:
@@ -100,10 +102,18 @@ def calibrate(
         best = max(candidates, key=lambda each: float(drops[spec(each)].mean()))
         if paired_bootstrap(drops[spec(best)], usual).interval[0] <= 0:
             best = candidates[0]
-    beside = [name for name in BESIDE if name != spec(own)]
-    curves = curves_of(measured, [best, *map(find_method, beside)])
-    found = dict(zip((spec(own), *beside), curves.values(), strict=True))
+    curves = curves_of(measured, [best, *beside])
+    found = dict(zip((spec(own), *map(spec, beside)), curves.values(), strict=True))
     return replace(prior, calibration=_sum_up(spec(own), getattr(best, "layer", None), found))
+
+
+def _beside(method: Method) -> list[Method]:
+    """List what a method is measured beside; chance alone where captum, an extra, is not installed."""
+    found = []
+    for name in BESIDE:
+        with suppress(DependencyError):
+            found.append(find_method(name))
+    return [each for each in found if spec(each) != spec(method)]
 
 
 def _candidates(method: Method, blocks: int) -> list[Method]:

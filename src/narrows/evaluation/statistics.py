@@ -1,10 +1,8 @@
-"""How sure a mean over texts is, by the percentile bootstrap of scipy, and how two methods or two maps compare."""
+"""How sure a mean over texts is, by the percentile bootstrap, and how two methods or two maps compare."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,11 +21,6 @@ class Comparison:
     difference: float  # mean of the first minus mean of the second
     interval: tuple[float, float]  # of the difference: its lower and its upper bound; NaN for one text
     win_rate: float  # share of the texts on which the first is better; ties count half
-
-
-def load_scipy() -> Any:
-    """Load scipy's statistics, or raise a `DependencyError`."""
-    return need("scipy.stats", 'statistics need scipy: pip install "narrows[evaluate]"')
 
 
 def bootstrap_interval(
@@ -53,10 +46,12 @@ def bootstrap_interval(
         raise InputError(f"resamples must be at least 1 and level between 0 and 1, not {resamples} and {level}")
     if len(numbers) == 1:
         return math.nan, math.nan
-    # Not BCa, scipy's own choice, which needs memory for texts squared.
-    bootstrap = partial(load_scipy().bootstrap, method="percentile", n_resamples=resamples, confidence_level=level)
-    batch, draw = max(1, DRAWS // len(numbers)), np.random.default_rng(seed)
-    low, high = bootstrap((numbers,), np.mean, batch=batch, random_state=draw).confidence_interval
+    draw, batch = np.random.default_rng(seed), max(1, DRAWS // len(numbers))
+    means = [
+        numbers[draw.integers(0, len(numbers), (min(batch, resamples - done), len(numbers)))].mean(axis=1)
+        for done in range(0, resamples, batch)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -97,7 +92,8 @@ def kendall_tau(scores: ArrayLike, others: ArrayLike) -> float:
         raise InputError(f"two maps of one text have the same number of scores, not {a.size} and {b.size}")
     if a.size < 2:
         return float("nan")  # scipy returns the same, with a warning
-    return float(load_scipy().kendalltau(a, b).statistic)
+    statistics = need("scipy.stats", 'Kendall\'s tau needs scipy: pip install "narrows[evaluate]"')
+    return float(statistics.kendalltau(a, b).statistic)
 
 
 def mean_defined(values: Sequence[float] | Array) -> float:
