@@ -45,9 +45,9 @@ TRIED = {
     "evaluate": [
         "narrows evaluate --model model --dataset texts.csv --limit 4 --methods fast,lime,random --out evaluated"
     ],
-    "run": ["narrows run --model model --dataset texts.csv --limit 8 --out run", "narrows inspect run"],
+    "run": ["narrows run --model model --data texts.csv --limit 8 --out run", "narrows inspect run"],
     "ray": ["python -c 'import ray.data'"],
-    "units": [f"{EXPLAIN} --prior instance --unit-of sentence --method occlusion"],
+    "units": [f"{EXPLAIN} --prior instance --unit-of sentence"],
     "plot": [f'python -c "{EXPORT}"'],
     "app": ["python -c 'from narrows.app.server import make_app'"],
     "all": ["narrows models"],

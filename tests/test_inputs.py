@@ -8,9 +8,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import datasets as library
 import numpy as np
-import pandas
 import pyarrow
 import pytest
 import torch
@@ -31,6 +29,9 @@ from narrows.errors import (
 from narrows.explainer import Explainer
 from narrows.models.corpus import estimate_prior
 from tiny import Classifier
+
+library = pytest.importorskip("datasets", reason="the oldest versions are tested without it")
+pandas = pytest.importorskip("pandas")
 
 TEXTS = ["a good film", "bad", "not very good"]
 LABELS = ["positive", "negative", "neutral"]
