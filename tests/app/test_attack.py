@@ -142,7 +142,7 @@ def test_what_the_page_would_not_send_is_one_line(
 ) -> None:
     said = ask(address, "remove", text="a good film", model=model, removed=removed)["error"]
     assert "removed must be a list of words" in said or "only words of the text" in said
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name.startswith("narrows")]
 
 
 @pytest.mark.parametrize("question", sorted(QUESTIONS))
@@ -151,7 +151,7 @@ def test_a_question_without_its_fields_is_one_line(
 ) -> None:
     for asked in ({}, {"text": "a", "model": 3}, {"text": "a", "run": [], "other_method": {}}):
         assert "error" in ask(address, question, **asked)
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name.startswith("narrows")]
 
 
 def test_a_fault_of_ours_is_one_line_and_a_traceback_in_the_log(

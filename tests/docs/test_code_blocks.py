@@ -144,7 +144,18 @@ def test_there_is_something_to_run() -> None:
 
 
 def test_a_block_says_what_it_is_written_in() -> None:
-    known = {"python", "sh", "text", "math", "{code-cell}", "{eval-rst}", "{generated}", "{toctree}", "{image}"}
+    known = {
+        "python",
+        "sh",
+        "text",
+        "math",
+        "bibtex",
+        "{code-cell}",
+        "{eval-rst}",
+        "{generated}",
+        "{toctree}",
+        "{image}",
+    }
     for page in PAGES:
         for line, language, _ in blocks(page):
             assert language in known, f"{named(page)}:{line}: a block of {language or 'nothing'}"
