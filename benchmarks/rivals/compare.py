@@ -6,7 +6,7 @@ their authors' packages, into an environment that need not be that of Narrows:
     pip install gim-explain shapiq lightgbm
     python benchmarks/rivals/compare.py --data DIR --datasets sst2 imdb --limit 100 --out out/rivals
 
-The summaries, DIR/DATASET/summary.json, are kept in benchmarks/reproduction/results/rivals.
+The summaries, DIR/DATASET/summary.json, are kept as benchmarks/reproduction/results/checks/rivals_DATASET.json.
 """
 
 from __future__ import annotations
