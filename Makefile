@@ -146,5 +146,5 @@ $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt torch
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-oldest.txt \
-		--editable ".[demo,evaluate,finetune]" hypothesis pytest
+		--editable ".[demo,evaluate,finetune,units]" hypothesis pytest
 	@touch $@

@@ -49,7 +49,7 @@ class KernelShap(Removing):
         weight = np.where(present.all(axis=1) | ~present.any(axis=1), ENDS, 1.0)
         x, y = (values - np.average(values, axis=0, weights=weight) for values in (present.astype(np.float64), p))
         root = np.sqrt(weight)
-        slopes: Scores = np.linalg.lstsq(root[:, None] * x, root * y)[0]
+        slopes: Scores = np.linalg.lstsq(root[:, None] * x, root * y, rcond=None)[0]
         return slopes[None]
 
 
