@@ -70,10 +70,10 @@ def test_what_adds_up_says_by_how_much_it_misses_the_rise() -> None:
 
 def test_a_map_that_explains_little_says_so() -> None:
     assert caption.explains_little(little())
-    assert "No token of this text has 0.1 bits of evidence" in (caption.already(little()) or "")
+    assert "No token of this text has 0.1 bits of evidence" in (caption.little(little()) or "")
     weak = build("weak", tokens_of("weak", [0.04]))  # another quantity, on a scale of its own
     for other in (signed(), review(), weak, {**signed(), "typical": 0.97}):
-        assert caption.already(other) is None
+        assert caption.little(other) is None
 
 
 def test_the_probability_of_a_typical_text_stands_beside_that_of_the_target() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from narrows.errors import InputError, NarrowsError
 
 LOG = logging.getLogger("narrows.app")
-WAITING = 64  # later ones are told that the line is full
+WAITING = 64  # later ones are refused: the line is full
 DEFECT = "Narrows itself failed; the reason is in the log of the server"
 
 Report = Callable[[int, int], None]
@@ -26,7 +26,7 @@ class Line:
     async def run(self, work: Callable[[Report], Any]) -> AsyncIterator[dict[str, Any]]:
         """Tell place in the line, then progress, then the result, or one line that says what is wrong.
 
-        Whoever stops listening is taken out of the line, and computed for no further than to the next report.
+        A visitor who stops listening leaves the line; what runs for him stops at its next report.
 
         Raises:
             InputError: At once, if the line is full.

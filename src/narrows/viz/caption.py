@@ -121,7 +121,7 @@ def explains_little(attribution: AttributionDict) -> bool:
     return attribution["method"]["quantity"] == "evidence" and max(own, default=0.0) < LITTLE
 
 
-def already(attribution: AttributionDict) -> str | None:
+def little(attribution: AttributionDict) -> str | None:
     """Return the sentence of a map that explains little, or None."""
     if not explains_little(attribution):
         return None

@@ -98,7 +98,7 @@ class Sheet:
             hidden = self.shaded(attribution, scale, most)
             self.legend(attribution, scale)
             note = f"Only the first {most} lines of the text are shown." if hidden else ""
-            for said in filter(None, (note, caption.already(attribution))):
+            for said in filter(None, (note, caption.little(attribution))):
                 self.write(said, self.size - 1, INK)
             self.top += self.size
         first = caption.sentences(pairs[0][0]) if len(pairs) == 1 else []

@@ -37,7 +37,7 @@ def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> st
     ]
     for segment in range(len(segments(attribution))):
         lines.append("".join(_box(span, scale) for span in shaded(attribution, segment)) + r"\par")
-    notes = [note for note in (caption.already(attribution), *caption.sentences(attribution)) if note]
+    notes = [note for note in (caption.little(attribution), *caption.sentences(attribution)) if note]
     below = r"\par ".join(map(escape_latex, notes))
     lines += [rf"\smallskip\footnotesize {_legend(scale, attribution)}\par {below}\par}}", ""]
     return "\n".join(lines)

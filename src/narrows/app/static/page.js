@@ -61,7 +61,7 @@ function fitMethod(settings = {}) {
   $("method").title = about.caption;
   $("layer-box").hidden = !about.layer;
   $("settings").hidden = !about.settings.length;
-  if ($("boxes").dataset.method === about.name) {  // whoever types in a box stays in it
+  if ($("boxes").dataset.method === about.name) {  // a box that is typed in keeps the cursor
     for (const box of $("boxes").querySelectorAll("input")) box.value = settings[box.name] ?? "";
     return;
   }
