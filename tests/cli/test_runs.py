@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,30 @@ def test_a_run_is_made_inspected_and_resumed(run: Runner, options: list[Any], tm
     looked = run("inspect", out)
     assert "state          complete" in looked.out
     assert "1 x " in looked.out and "text is empty" in looked.out
+
+
+EVALUATE = ["evaluate", "--methods", "random", "--target", "predicted", "--dataset"]
+
+
+@pytest.mark.parametrize(("name", "words"), [("source", ["run", "--data"]), ("dataset", EVALUATE)])
+def test_texts_come_from_stdin_and_an_interrupted_run_resumes_from_the_same(
+    run: Runner, model: Path, words: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def given(texts: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(texts)))
+
+    asked = [*words, "-", "--model", model, "--prior", "instance", "--out", tmp_path / "out"]
+    for _ in range(2):
+        given(b"good film\r\n\nbad act\n")
+        assert run(*asked).code == 0
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    assert "stdin" in (manifest[name], manifest[name]["name"] if name == "source" else "")
+    given(b"another\n")
+    assert_one_line(run(*asked), "another folder")
+    given(b"good film\n")
+    assert_one_line(run(*asked, "--text-column", "x"), "stdin", "no columns to name")
+    given(b"good film\n")
+    assert_one_line(run(*asked, "--split", "dev"), "stdin is read as it is", "--split")
 
 
 def test_a_run_is_checked_if_that_is_wanted(run: Runner, options: list[Any], tmp_path: Path) -> None:

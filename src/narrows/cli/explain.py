@@ -9,7 +9,7 @@ from rich.console import Console
 
 from narrows.cli import terminal
 from narrows.cli.completing import BY_OPTION
-from narrows.cli.explain_file import Job, Texts, explain_file, stdin, write_page
+from narrows.cli.explain_file import Job, Texts, explain_file, write_page
 from narrows.data.columns import Columns
 from narrows.data.example import Example
 from narrows.data.units import check_kind
@@ -143,7 +143,7 @@ def serve(
 
 def _read_stdin() -> str:
     try:
-        return stdin().read().decode("utf-8-sig").rstrip("\r\n")
+        return terminal.stdin().read().decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise InputError(f"stdin is not UTF-8: byte {error.start}") from None
 

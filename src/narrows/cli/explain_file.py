@@ -1,13 +1,12 @@
 """``narrows explain --file``: many texts into a file of maps, a page of them, or both; a bad row costs no other."""
 
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain, islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -44,15 +43,13 @@ class Texts:
         """Read a file, or stdin, which is kept, for it can be read only once."""
         if file != STDIN:
             return cls(file, columns)
-        if columns.named:
-            raise InputError("stdin holds a text a line, so it has no columns to name")
-        return cls(Path("stdin"), columns, stdin().read())
+        return cls(Path("stdin"), columns, terminal.stdin().read())
 
     def __iter__(self) -> Iterator[Example | DataError]:
         from narrows.data import tables
 
         if self.piped is not None:
-            return tables.read_lines(self.piped, str(self.file))
+            return tables.read_lines(self.piped, str(self.file), self.columns)
         return tables.read_examples(self.file, self.columns)
 
 
@@ -67,13 +64,6 @@ class Job:
     asked: Asked
     batch_size: int
     level: Level  # of the page
-
-
-def stdin() -> BinaryIO:
-    """Give stdin as bytes; an `InputError` if it is closed."""
-    if sys.stdin is None:
-        raise InputError("stdin is closed: there is no text to read")
-    return sys.stdin.buffer
 
 
 def explain_file(explainer: "Explainer", job: Job) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from narrows.cli.options import takes_settings
-from narrows.cli.terminal import progress_bar, run_progress, say
+from narrows.cli.terminal import progress_bar, run_progress, say, stdin
 from narrows.run.settings import (
     BetaSettings,
     DatasetSettings,
@@ -34,13 +34,11 @@ sweep = typer.Typer(help="Run the degradation test over the layers, or over beta
 @takes_settings(DatasetSettings)
 def run(config: DatasetSettings) -> None:
     """Explain a whole data set into Parquet files; an interrupted run resumes, to the same bytes."""
-    from narrows.data.source import Source
     from narrows.models.hub.loading import load_model
     from narrows.models.memory import MOST_TOKENS_ELSEWHERE
     from narrows.run.dataset import explain_dataset, threads
 
-    sampled = (config.limit, config.seed)
-    source = Source(config.data, config.split, config.data_dir, *sampled, columns=columns_of(config))
+    source = _source(config, config.data)
     _check(config, [config.method], source)
     if config.gpus_per_worker and config.tokens_per_batch is None:  # this process may have no GPU itself
         config = replace(config, tokens_per_batch=MOST_TOKENS_ELSEWHERE)
@@ -177,13 +175,11 @@ def _run(
     config: RunSettings, names: Sequence[str], of_model: "Callable[[LoadedModel], Sequence[str]] | None" = None
 ) -> None:
     """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
-    from narrows.data.source import Source
     from narrows.models.hub.loading import load_model
     from narrows.run.evaluating import Plan, evaluate
     from narrows.run.results import Results, summarize, write_summary
 
-    sampled = (config.limit, config.seed)
-    source = Source(config.dataset, config.split, config.data_dir, *sampled, columns=columns_of(config))
+    source = _source(config, config.dataset)
     _check(config, names, source)
     loaded = load_model(config.model, config.device, config.task)
     same = ("target", "unit_of", "prior", "max_tokens", "rows_per_part", "batch_size", "keep_read")
@@ -196,6 +192,15 @@ def _run(
     for way in plan.ways:
         _show(summarize(Results.read(config.out), way))
     typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)
+
+
+def _source(config: DatasetSettings | RunSettings, name: str) -> "Source":
+    """Find the texts by their name; ``-`` is what stdin holds, a text a line."""
+    from narrows.data.source import Source
+
+    piped = stdin().read() if name == "-" else None
+    where = ("stdin" if name == "-" else name, config.split, config.data_dir, config.limit, config.seed)
+    return Source(*where, columns=columns_of(config), piped=piped)
 
 
 def _check(config: DatasetSettings | RunSettings, names: Sequence[str], source: "Source") -> None:

@@ -2,10 +2,11 @@
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 from rich.console import Console
@@ -38,6 +39,13 @@ Report = Callable[..., None]  # how much of how much (None = unknown) is done; o
 def say(kind: str, message: object) -> None:
     """Print one line to stderr; what a text or a name holds must not drive the terminal."""
     typer.echo(f"narrows: {kind}: {one_line(str(message))}", err=True)
+
+
+def stdin() -> BinaryIO:
+    """Give stdin as bytes; an `InputError` if it is closed."""
+    if sys.stdin is None:
+        raise InputError("stdin is closed: there is no text to read")
+    return sys.stdin.buffer
 
 
 def decoded(argument: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 from operator import ne
@@ -23,7 +23,7 @@ from narrows.data.example import (
     known_of,
     sample,
 )
-from narrows.data.tables import SUFFIXES, read_examples
+from narrows.data.tables import SUFFIXES, read_examples, read_lines
 from narrows.errors import DataError, InputError, NarrowsError, shown, strict
 
 Text = Example | NarrowsError
@@ -41,6 +41,7 @@ class Source:
     seed: int = 0  # of that sample
     items: Any = None  # a list, iterator, Series, array, or a table with the columns of `Example`: see `rows_of`
     columns: Columns = USUAL  # what files and data sets on the Hub call their columns
+    piped: bytes | None = field(default=None, repr=False)  # what stdin gave, a text a line; it can be read only once
 
     @classmethod
     def of(cls, texts: "str | Path | Source | Iterable[Any]") -> "Source":
@@ -82,15 +83,18 @@ class Source:
         if self.items is not None:
             return read_items(self.items)
         path = Path(self.name)
-        if (path.exists() or path.suffix.lower() in SUFFIXES) and (self.split or self.data_dir):
+        file = self.piped is not None or path.exists() or path.suffix.lower() in SUFFIXES
+        if file and (self.split or self.data_dir):
             given = "--split" if self.split else "--data-dir"
             raise InputError(f"{self.name} is read as it is: {given} goes with a data set")
+        if self.piped is not None:
+            return read_lines(self.piped, self.name, self.columns)
         if path.is_dir():
             paths = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             if not paths:
                 raise DataError(f"{path}: holds no file that ends in {', '.join(SUFFIXES)}")
             return (row for file in paths for row in _file(file, self.columns))
-        if path.exists() or path.suffix.lower() in SUFFIXES:
+        if file:
             return _file(path, self.columns)
         if self.name.count("/") == 1:
             split = self.split or "train"

@@ -37,8 +37,10 @@ def read_examples(path: str | Path, columns: Columns = USUAL) -> Iterator[Exampl
     return (row if isinstance(row, DataError) else _example(path, row, columns) for row in read_rows(path, columns))
 
 
-def read_lines(given: bytes, name: str) -> Iterator[Example | DataError]:
+def read_lines(given: bytes, name: str, columns: Columns = USUAL) -> Iterator[Example | DataError]:
     """Read a text from each line, as of a ``.txt`` file; errors call it by a name."""
+    if columns.named:
+        raise InputError(f"{name} holds a text a line, so it has no columns to name")
     lines = io.TextIOWrapper(io.BytesIO(given), "utf-8-sig", "surrogateescape", newline="")
     rows = _line_rows(Path(name), (line.replace("\0", _NUL) for line in lines), _text_values)
     return (row if isinstance(row, DataError) else _example(Path(name), row, USUAL) for row in rows)

@@ -321,6 +321,8 @@ def _check_targets(target: str, examples: Sequence[Example], names: Sequence[str
             resolve_target(target, example, 0, names)
         except TargetError as error:
             hint = "name the classes, in the model's order, with --labels"
+            if target == "gold" and example.label is None:
+                hint = "without labels, --target predicted explains what the model says"
             raise TargetError(f"text {number}: {error}; {hint}") from error
         if target == "gold" and (label := str(example.label)) in numbers and label not in names:
             what = f"the label is a number, {label}, but the model's classes are called {', '.join(names)}"

@@ -51,7 +51,9 @@ class DatasetSettings(ExplainSettings):
     """Settings of ``narrows run``: those of the attributions, the texts, and where the work is done."""
 
     method: Annotated[str, "How texts are explained: a name with settings, such as ig:steps=50."] = "fast"
-    data: Annotated[str, "A .txt, .csv, .jsonl, ... file, a folder of such, a data set, or OWNER/NAME on the Hub."]
+    data: Annotated[
+        str, "A .txt, .csv, .jsonl, ... file, a folder of such, a data set, OWNER/NAME on the Hub; - = stdin."
+    ]
     out: Annotated[Path, "Folder for the results; an interrupted run is resumed."]
     text_column: Annotated[str | None, TEXT_COLUMN] = None
     pair_column: Annotated[str | None, PAIR_COLUMN] = None
@@ -86,7 +88,9 @@ class DatasetSettings(ExplainSettings):
 class RunSettings:
     """Settings that evaluations and sweeps share; each is an option of the command."""
 
-    dataset: Annotated[str, "sst2, imdb, ag_news, mnli_matched, mnli_mismatched, rte, snli; or a file (text, label)."]
+    dataset: Annotated[
+        str, "sst2, imdb, ag_news, mnli_matched, mnli_mismatched, rte, snli; a file (text, label); - = stdin."
+    ]
     out: Annotated[Path, "Folder for the results; an interrupted evaluation is resumed, new methods are added."]
     text_column: Annotated[str | None, TEXT_COLUMN] = None
     pair_column: Annotated[str | None, PAIR_COLUMN] = None
