@@ -117,6 +117,13 @@ def test_side_by_side_each_has_its_heading() -> None:
     assert "&lt;img src=x" in render_beside_part([hostile()])
 
 
+def test_side_by_side_one_is_told_when_the_scales_differ() -> None:
+    one = review()
+    other = {**one, "method": {**one["method"], "quantity": "score", "unit": "nats of log p"}}
+    assert "each map has its own scale" in render_beside_part([one, other])  # type: ignore[list-item]
+    assert "own scale" not in render_beside_part([one, one])
+
+
 def test_a_series_shows_each_setting_and_the_curve_that_they_make() -> None:
     first = review()
     trace = [{**first["trace"][-1], "cross_entropy": 0.0, "information": 1.0}]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narrows.data.schema import AttributionDict
+from narrows.viz import caption
 from narrows.viz.chart import Axis, Curve, chart
 from narrows.viz.checked import written
 from narrows.viz.files import are_layers
@@ -72,8 +73,11 @@ def render_series_part(attributions: Sequence[AttributionDict], rows: Sequence[s
 
 
 def render_beside_part(attributions: Sequence[AttributionDict], note: str | None = None) -> str:
-    """Draw results side by side, on one scale where their unit is the same; `note` is a sentence about all."""
-    return fill("part_beside.html.j2", {"maps": maps_values(attributions), "note": note})
+    """Draw results side by side, on one scale where they are of one quantity; `note` is a sentence about all."""
+    several = len({caption.quantity(own) for own in attributions}) > 1
+    apart = "The units differ, so each map has its own scale: compare the order of words, not the depth of colour."
+    notes = [said for said in (apart if several else None, note) if said]
+    return fill("part_beside.html.j2", {"maps": maps_values(attributions), "notes": notes})
 
 
 def render_removal_part(attribution: AttributionDict, removal: Removal) -> str:
