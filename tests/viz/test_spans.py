@@ -99,6 +99,7 @@ def test_special_tokens_and_tokens_without_characters_have_no_place() -> None:
 def test_labels_are_the_characters_of_the_text() -> None:
     assert labels(CASES["review"]())[:3] == ["[CLS]", "The", "plot"]
     assert labels(build(" ab", [token(0, 3, 1.0)], words=[])) == ["ab"]
+    assert labels(build(" \n", [token(0, 1, 1.0), token(1, 2, 1.0)], words=[])) == ["\u2423", "\\n"]
 
 
 def test_control_characters_and_direction_overrides_are_written_out() -> None:

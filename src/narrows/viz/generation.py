@@ -11,7 +11,7 @@ from narrows.data.words import Word, find_words
 from narrows.viz import caption
 from narrows.viz.html import document, fill, map_values, script, style_sheet
 from narrows.viz.shade import Scale, is_signed
-from narrows.viz.spans import Span, cut, labels, one_line, unplaced
+from narrows.viz.spans import Span, cut, labels, named, one_line, unplaced
 
 WORDS = 4  # of each output, in the table
 Json = dict[str, Any]
@@ -62,8 +62,7 @@ class Picture:
 
     def name(self, output: OutputDict) -> str:
         """Write an output on one line."""
-        target = output["target"]
-        return one_line(target) if target.strip() else repr(target)[1:-1]
+        return named(output["target"])
 
     def strongest(self, output: OutputDict, count: int = WORDS) -> list[tuple[str, float]]:
         """List the words that contributed most to an output, without the token at which it is read."""
@@ -71,8 +70,7 @@ class Picture:
         for word in self.words:
             own = [place for place in self.others(output, word.tokens) if place < output["place"]]
             if own and (score := self.score(output, own)):
-                written = self._written(word, own)
-                found.append((one_line(written) or repr(written)[1:-1], score))
+                found.append((named(self._written(word, own)), score))
         return sorted(found, key=lambda each: -abs(each[1]))[:count]
 
     def _written(self, word: Word, tokens: Sequence[int]) -> str:
@@ -85,7 +83,7 @@ class Picture:
     def instead(self, output: OutputDict) -> str | None:
         """Name what the model holds more likely than an output, None if it is the output itself."""
         predicted = output["predicted"]
-        return None if predicted == output["target"] else one_line(predicted) or repr(predicted)[1:-1]
+        return None if predicted == output["target"] else named(predicted)
 
     def said(self) -> str:
         """Say what is shown while no output is chosen."""
@@ -171,7 +169,7 @@ def _spans(
     for span in spans:
         output = numbers.get(span.tokens)
         blank = output is not None and not span.text.strip()
-        name = one_line(span.text) or repr(span.text)[1:-1]
+        name = named(span.text)
         yield {
             "text": span.text,
             "place": span.tokens[0] if span.tokens else None,

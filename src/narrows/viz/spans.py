@@ -107,6 +107,11 @@ def compared(attribution: AttributionDict) -> list[Span]:
     return [span for span in spans if place not in span.tokens] or spans
 
 
+def named(text: str) -> str:
+    """Write a text on one line; of one that is blank, say what it is made of."""
+    return one_line(text) or repr(text)[1:-1].replace(" ", "\u2423")
+
+
 def labels(attribution: AttributionDict) -> list[str]:
     """Return a short name for each token: its characters in the text, or its own name where it has none."""
     texts = segments(attribution)
@@ -114,8 +119,8 @@ def labels(attribution: AttributionDict) -> list[str]:
     for token in attribution["tokens"]:
         start, end, segment = token["start"], token["end"], token["segment"]
         placed = not token["special"] and start is not None and segment is not None and segment < len(texts)
-        inner = texts[segment or 0][start:end].strip() if placed else ""
-        names.append(visible(inner or token["token"]))
+        inner = texts[segment or 0][start:end] if placed else ""
+        names.append(visible(inner.strip()) or named(inner) or visible(token["token"]))
     return names
 
 
