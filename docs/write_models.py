@@ -24,10 +24,10 @@ These architectures are tested, each with a tiny random model that the tests bui
 structure ([how](explanation/method.md#how-the-blocks-are-found)).
 
 For every layer, and for each implementation of attention named in the table, the tests check three things. The part of
-the model after the bottleneck gives the model's own logits to 1e-5. Nothing of the text gets past the bottleneck. A text
-gets the same map alone, in a batch, and with a tokenizer that pads on the left or on the right. Unless the remark says
-otherwise, this is repeated in bfloat16. `make test-oldest` checks the same with transformers 5.0.0, the oldest supported
-version, which does not have EuroBERT yet.
+the model after the bottleneck gives the model's own logits to 1e-5. Nothing of the text gets past the bottleneck. A
+text gets the same map alone, in a batch, and with a tokenizer that pads on the left or on the right. Unless the remark
+says otherwise, this is repeated in bfloat16. `make test-oldest` checks the same with transformers 5.0.0, the oldest
+supported version, which does not have EuroBERT yet.
 
 Two checks are made on every model at its first use: that nothing gets past the bottleneck, and whether padding changes
 its predictions. If it does, only texts of one length share a batch (column "batches").
