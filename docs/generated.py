@@ -36,11 +36,19 @@ def command_line() -> Iterator[str]:
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         own = command.make_context(name, [], parent=context, resilient_parsing=True)
-        yield f"## narrows {name}\n\n{escaped(command.help)}\n"
-        yield f"```text\n{' '.join([f'narrows {name}', *command.collect_usage_pieces(own)])}\n```\n"
-        for parameter in command.get_params(own):
-            if record := parameter.get_help_record(own):
-                yield f"`{record[0]}`\n: {escaped(record[1])}\n"
+        yield from _command(f"narrows {name}", command, own)
+        for part in command.list_commands(own) if isinstance(command, typer.core.TyperGroup) else ():
+            inner = command.get_command(own, part)
+            made = inner.make_context(part, [], parent=own, resilient_parsing=True)
+            yield from _command(f"narrows {name} {part}", inner, made)
+
+
+def _command(name: str, command: Any, context: Any) -> Iterator[str]:
+    yield f"## {name}\n\n{escaped(command.help)}\n"
+    yield f"```text\n{' '.join([name, *command.collect_usage_pieces(context)])}\n```\n"
+    for parameter in command.get_params(context):
+        if record := parameter.get_help_record(context):
+            yield f"`{record[0]}`\n: {escaped(record[1])}\n"
 
 
 def methods() -> Iterator[str]:
@@ -51,8 +59,9 @@ def methods() -> Iterator[str]:
         found = describe(find_method(":".join([name, *needed])))
         kind = [found["unit"], "signed" if found["signed"] else "never negative"]
         yield f"## {name}\n\n{escaped(found['caption'])} {escaped(found['how'])}\n"
-        yield f"Unit: {', '.join(kind)}; {'adds up' if found['additive'] else 'does not add up'}.\n"
-        yield "| setting | values | default | |\n|---|---|---|---|"
+        sums = "; scores add up to the rise of the log-odds from a typical text" if found["additive"] else ""
+        yield f"Unit: {', '.join(kind)}{sums}.\n"
+        yield "| setting | values | default | |\n|---|---|---|---|" if settings else "No settings."
         for key, own in settings.items():
             default = "must be given" if is_required(own) else f"`{write_setting(own.default)}`"
             yield f"| `{key}` | {escaped(own.type_text)} | {default} | {escaped(own.help)} |"

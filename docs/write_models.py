@@ -20,39 +20,41 @@ HEAD = """\
 
 <!-- written by docs/write_models.py from tests/support/families.py: change the matrix, then run make models-page -->
 
-Each row is a tiny random model of that architecture which the tests build from its configuration. For every layer and
-each implementation of attention named they check that the model after the bottleneck gives the model's own logits to
-1e-5, that nothing of the text gets past the bottleneck, and that a text gets the same map alone, in a batch, and with a
-tokenizer that pads on the left or on the right; once more in bfloat16, but where the remark says otherwise.
-`make test-oldest` checks the same with transformers 5.0.0, the oldest supported, which does not have EuroBERT yet.
+These architectures are tested, each with a tiny random model that the tests build. Others are recognised by their
+structure ([how](explanation/method.md#how-the-blocks-are-found)).
 
-A model that is not here is found by its structure, too ([the method](explanation/method.md#how-the-blocks-are-found)),
-and the two checks that can be made on any model are made at its first use: that nothing gets past the bottleneck, and
-whether padding changes its predictions; if so, only texts of one length share a batch.
+For every layer, and for each implementation of attention named in the table, the tests check three things. The part of
+the model after the bottleneck gives the model's own logits to 1e-5. Nothing of the text gets past the bottleneck. A
+text gets the same map alone, in a batch, and with a tokenizer that pads on the left or on the right. Unless the remark
+says otherwise, this is repeated in bfloat16. `make test-oldest` checks the same with transformers 5.0.0, the oldest
+supported version, which does not have EuroBERT yet.
+
+Two checks are made on every model at its first use: that nothing gets past the bottleneck, and whether padding changes
+its predictions. If it does, only texts of one length share a batch (column "batches").
 """
 
 TWO_STACKS = """\
-An encoder whose decoder reads the text once more (T5, BART) is cut in both. Its layers count through both stacks: up to
-the last block of the encoder the bottleneck stands there and on the decoder's input, after that on the encoder's output
-and in the decoder. A token has one mask for both sides, and its bits are those of both together.
+Where a decoder reads the text once more (T5, BART), encoder and decoder are both cut. Layers count through both stacks.
+Up to the last block of the encoder, the bottleneck stands in the encoder and on the decoder's input; after that, on the
+encoder's output and in the decoder. A token has one mask for both, and its score is the sum of both.
 """
 
 TASK_HEAD = """\
 ## Tasks
 
-`target` says what to explain; `Contrast`, `Distribution`, `Tag`, `Answer` and `Blank` are names of `narrows`. None is
-what the model predicts.
+`target` says what to explain. None stands for what the model predicts. Import `Contrast`, `Distribution`, `Tag`,
+`Answer` and `Blank` from `narrows`.
 """
 
 REFUSED_HEAD = """\
 ## Refused
 
-In one line that says why, never with a wrong map:
+These models are refused with one line that says why; no map is made:
 """
 
 ELSEWHERE = """\
-Also refused: models that generate from an encoder (`ForConditionalGeneration`), whose targets are not defined yet;
-tokenizers without offsets; weights that are offloaded. Any other module of torch can be explained by
+Also refused: encoder-decoder models that generate (`ForConditionalGeneration`), whose targets are not defined yet;
+tokenizers without offsets; offloaded weights. Any other torch module can be explained by
 `LayerInformationBottleneck`, in captum's conventions.
 """
 

@@ -75,7 +75,7 @@ class Attribution:
         trace: The optimisation, step by step, or the masks of a rate curve.
         truncated: Tokens that were cut off because the model takes no more.
         model: What was explained.
-        prior: What an uninformative activation was taken from; None for methods without a prior.
+        prior: Where the mean of typical activations comes from; None for methods without a prior.
         record: Further facts that make the result again: blocks, dtype, the beta of this text.
         id: What the user's data calls the text: its column ``id`` or ``idx``, or the index of its data frame.
         gold: The label that came with the text, or None.

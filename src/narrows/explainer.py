@@ -208,7 +208,7 @@ class Explainer:
 
     @property
     def prior(self) -> AnyPrior:
-        """What an uninformative activation looks like."""
+        """Mean and deviation of typical activations, where paths start and noise comes from."""
         return self._cut.prior
 
     @property

@@ -79,7 +79,7 @@ class GenerationAttribution:
         layers: Where the model was cut; None for methods that look at no layer.
         truncated: Tokens of the prompt that were cut off because the model takes no more.
         model: What was explained.
-        prior: What an uninformative activation was taken from; None for methods without a prior.
+        prior: Where the mean of typical activations comes from; None for methods without a prior.
         record: Further facts that make the result again.
         id: What the user's data calls the prompt, or None.
 

@@ -44,7 +44,7 @@ class Optimization:
     beta: Annotated[float | Literal["auto"], "Weight of the information; 'auto': by the paper's rule, per text."] = 1e-5
     steps: Annotated[int, "Updates of the masks."] = 10
     samples: Annotated[int, "Noise copies per step."] = 10
-    learning_rate: Annotated[float, "Of Adam."] = 1.0
+    learning_rate: Annotated[float, "Learning rate of Adam."] = 1.0
     initial_alpha: Annotated[float, "Logit of the first mask; 5 opens it to 0.9933."] = 5.0
     adam_eps: Annotated[float, "Epsilon of Adam; the default is torch's."] = 1e-8
     seed: Annotated[int, "Seed of the noise; each text has its own, made of this one and the text."] = 0

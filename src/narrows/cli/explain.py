@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 CHECK = "Remove what ranks first, and ask the model again; default: of a single text."
-OFFERED = "One on offer; again for more; default: the demos."
+OFFERED = "Model to offer; repeat for more; default: the demo models."
 METHOD = "How: NAME[:setting=value...]; see 'narrows methods'."
 AGAINST = "Explain why --target rather than this."
 TARGET = "What to explain: a label, a continuation, a filling or an answer; default: what is predicted."
@@ -49,10 +49,10 @@ def explain(  # noqa: PLR0913 - every option of the command
     layer: Annotated[str | None, typer.Option(help="After which block: 3, or 1,3,5; 'all': one map for each.")] = None,
     target: Annotated[str | None, typer.Option(help=TARGET, autocompletion=BY_OPTION["target"])] = None,
     against: Annotated[str | None, typer.Option(help=AGAINST, autocompletion=BY_OPTION["against"])] = None,
-    word: Annotated[str | None, typer.Option(help="Of a tagger: whose tag, by the word or its number from 0.")] = None,
+    word: Annotated[str | None, typer.Option(help="Tagger: the word whose tag is explained, or its number.")] = None,
     unit_of: terminal.UnitOption = "token",
     check: Annotated[bool | None, typer.Option("--check/--no-check", help=CHECK)] = None,
-    generate: Annotated[int | None, typer.Option(help="Explain each token of what the model writes: so many.")] = None,
+    generate: Annotated[int | None, typer.Option(help="Let the model write so many tokens; explain each.")] = None,
     response: Annotated[str | None, typer.Option(help="Explain each token of this response to the text.")] = None,
     prior: Annotated[str | None, typer.Option(help="File, 'instance' or 'residual'; default: the model's.")] = None,
     calibrate_with: Annotated[Path | None, typer.Option(help="First calibrate on a file of 32 texts or more.")] = None,

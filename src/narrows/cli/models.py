@@ -104,7 +104,7 @@ def calibrate(  # noqa: PLR0913 - every option of the command
     out: Annotated[Path, typer.Option(help="The safetensors file to write, for --prior.")],
     data: Annotated[list[str], typer.Option(help=CALIBRATED, autocompletion=BY_OPTION["data"])],
     model: ModelOption = "sentiment",
-    method: Annotated[str, typer.Option(help="What is to make maps.", autocompletion=BY_OPTION["method"])] = "fast",
+    method: Annotated[str, typer.Option(help="Method to measure.", autocompletion=BY_OPTION["method"])] = "fast",
     task: TaskOption = None,
     text_column: Annotated[str | None, typer.Option(help=TEXT_COLUMN)] = None,
     pair_column: Annotated[str | None, typer.Option(help=PAIR_COLUMN)] = None,

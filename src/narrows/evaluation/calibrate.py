@@ -54,7 +54,7 @@ def calibrate(
         model: A Hugging Face model; left unchanged.
         tokenizer: Its tokenizer.
         texts: As `Explainer` takes them; at least 32.
-        method: What is to make maps; layers are chosen for those that measure evidence, such as ``fast``.
+        method: Whose maps are measured; layers are chosen for methods that measure evidence, such as ``fast``.
         limit: How many texts are explained, half to choose the layers and half to measure; all others serve the prior.
         seed: Of the order of the texts.
         report: Called as the work goes on.

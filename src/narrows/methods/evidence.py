@@ -55,14 +55,14 @@ class Evidence:
         'gorgeous'
     """
 
-    layer: Annotated[Layer, "Where the path starts; of several the mean; none: first, 1/2, 5/6 of the blocks."] = None
+    layer: Annotated[Layer, "The path runs after this block; several: the mean; none: first, 1/2, 5/6 of them."] = None
     points: Annotated[int, "Points on the path, per layer, shared out among the iterations."] = 3
     iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
     interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
     prior: Annotated[str | None, "File of a prior, or 'instance'; none: that of the model."] = None
     leave_out: Annotated[
-        bool, "Of decoders, measure sinks and what is read at by removing each, unless all adds up."
+        bool, "In decoders, measure sinks and the last token by removing each, unless scores add up."
     ] = True
     features: Annotated[bool, "Keep the map of every feature of a token too; needs one iteration."] = False
     seed: Annotated[int, "Seed of the noise of the rate curve."] = 0

@@ -38,7 +38,7 @@ class InformationBottleneck(Optimization):
         True
     """
 
-    layer: Annotated[Layer, "The bottleneck stands after this block; of several the mean map."] = None
+    layer: Annotated[Layer, "The bottleneck stands after this block; several: the mean; none: 3/4 of them."] = None
     sign: Annotated[bool, "Give each token's bits the direction in which it speaks."] = False
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; none: that of the model."] = None
     features: Annotated[bool, "Keep the map of every feature of a token too."] = False
