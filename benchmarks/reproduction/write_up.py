@@ -112,6 +112,7 @@ def draw(found: Found, out: Path) -> None:
             figures[f"{parameter}_curves"] = sweeps.plot_sweep_curves(*swept)
             figures[f"{parameter}_line"] = sweeps.plot_sweep_line(*swept)
     if six[""]:
+        figures["six_blocks"] = curves.plot_degradation(list(only(six[""], LEADING).values()))
         figures["cost"] = curves.plot_cost(list(six[""].values()))
     for name, group in (("rates", six[RATES]), ("early_exit", twelve[RATES])):
         if group:

@@ -43,7 +43,7 @@ def test_a_run_is_made_inspected_and_resumed(run: Runner, options: list[Any], tm
     out = tmp_path / "out"
     first = run(*options, "--out", out)
     assert (first.code, first.out) == (0, "")
-    assert "1 texts could not be explained" in first.err
+    assert "1 text could not be explained" in first.err
     assert f"narrows: wrote {out}: 7 texts" in first.err
     manifest = json.loads((out / MANIFEST).read_text())
     assert manifest["source"]["name"] == "texts.csv"

@@ -83,7 +83,7 @@ def explain_file(explainer: "Explainer", job: Job) -> None:
         some = f"{done.cut} of {done.written} texts"
         say("warning", f"{some} are longer than the model takes; 'truncated' counts the tokens cut off")
     if job.out is not None:
-        typer.echo(f"narrows: wrote {job.out}: {done.written:,} texts", err=True)
+        typer.echo(f"narrows: wrote {job.out}: {terminal.counted(done.written, 'text')}", err=True)
     if job.html is not None:
         _write_maps(job.html, job, done, sum(own is not None for own in rows))
     terminal.report_faults(done.faults)
@@ -220,6 +220,6 @@ def _write_maps(html: Path, job: Job, done: _Done, texts: int) -> None:
         notes.append(f"The first {len(done.maps):,} are shown.")
         say("warning", f"{html} shows the first {len(done.maps):,} texts; --out writes all")
     if done.faults:
-        rows = "1 row" if len(done.faults) == 1 else f"{len(done.faults):,} rows"
+        rows = terminal.counted(len(done.faults), "row")
         notes.append(f"{rows} of {job.texts.file.name} could not be read or explained.")
-    write_page(html, render_page(done.maps, title, notes), f": {len(done.maps):,} maps")
+    write_page(html, render_page(done.maps, title, notes), f": {terminal.counted(len(done.maps), 'map')}")

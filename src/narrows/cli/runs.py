@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from narrows.cli.options import takes_settings
-from narrows.cli.terminal import progress_bar, run_progress, say, stdin
+from narrows.cli.terminal import counted, progress_bar, run_progress, say, stdin
 from narrows.run.settings import (
     BetaSettings,
     DatasetSettings,
@@ -51,8 +51,12 @@ def run(config: DatasetSettings) -> None:
             manifest = explain_dataset(source, config.out, config, loaded=loaded, report=report, **how)
     result = manifest["result"]
     if count := result["errors"]:
-        say("warning", f"{count} texts could not be explained; narrows inspect {config.out} lists the errors")
-    what = f"{result['rows']:,} texts, {result['tokens']:,} tokens in {result['parts']} parts"
+        say(
+            "warning", f"{counted(count, 'text')} could not be explained; narrows inspect {config.out} lists the errors"
+        )
+    what = (
+        f"{counted(result['rows'], 'text')}, {counted(result['tokens'], 'token')} in {counted(result['parts'], 'part')}"
+    )
     typer.echo(f"narrows: wrote {config.out}: {what}", err=True)
 
 
@@ -65,7 +69,9 @@ def merge(
     from narrows.run import finished
 
     result = finished.merge(folders, out)["result"]
-    typer.echo(f"narrows: wrote {out}: {result['rows']:,} texts in {result['parts']} parts", err=True)
+    typer.echo(
+        f"narrows: wrote {out}: {counted(result['rows'], 'text')} in {counted(result['parts'], 'part')}", err=True
+    )
 
 
 @commands.command()

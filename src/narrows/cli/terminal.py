@@ -41,6 +41,11 @@ def say(kind: str, message: object) -> None:
     typer.echo(f"narrows: {kind}: {one_line(str(message))}", err=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, in the singular for one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def stdin() -> BinaryIO:
     """Give stdin as bytes; an `InputError` if it is closed."""
     if sys.stdin is None:

@@ -108,12 +108,15 @@ class Evidence:
 
     @property
     def how(self) -> str:
-        """Where and how often evidence was measured."""
+        """Where and how often evidence was measured: the scores, and the ranking if that is another measurement."""
         start, end = self.interval
-        points = f"{self.points} point{'' if self.points == 1 else 's'} per layer"
-        where = f"on the path from a typical text to this one, from {start:.0%} to {end:.0%} of it"
-        again = f", in {self.iterations} iterations; after each, more of the strongest tokens are masked"
-        return f"Measured at {points} {where}{again if self.iterations > 1 else ''}."
+        first = len(self._points(0))
+        points = f"{first} point{'' if first == 1 else 's'} per layer"
+        said = f"Measured at {points} on the path from a typical text to this one, from {start:.0%} to {end:.0%} of it."
+        if self.iterations == 1:
+            return said
+        again = f"The ranking rests on {self.points} points in {self.iterations} iterations"
+        return f"{said} {again}; after each, more of the strongest tokens are masked."
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
