@@ -143,7 +143,7 @@ def test_a_blank_is_filled_where_it_is_now(removal: str, data: st.DataObject) ->
     logits = plain(classifier, features).logits[0, places.index(blank)]
     bad = classifier[1].convert_tokens_to_ids("bad")
     (found,) = judged(classifier, [(question, goal)], [gone], removal)
-    assert found[0] == pytest.approx(float(logits.double().softmax(-1)[bad]), rel=1e-6)
+    assert found[0] == pytest.approx(float(logits.double().softmax(-1)[bad]), rel=1e-5)
     assert found[1] == int(logits.argmax())
 
 
