@@ -9,25 +9,15 @@ Figure = tuple[float, float, float]  # a mean over texts, and its 95 % interval
 
 @dataclass(frozen=True)
 class Calibration:
-    """How maps fare on texts that took no part in choosing how they are made.
+    """How maps fare on texts that took no part in choosing how they are made."""
 
-    Attributes:
-        method: What made the maps, as the command line spells it.
-        layers: Where it measures evidence in this model; None = where it does by itself.
-        texts: How many were measured.
-        drops: By method, the fall of p(predicted) without the ninth of the tokens that it ranks first.
-        comprehensiveness: By method, the mean fall over all ninths, first ranked first (DeYoung et al. 2020).
-        sufficiency: By method, the same with only these ninths left; low is good.
-        above_chance: By how much the drop of the method exceeds that of a random order, on the same texts.
-    """
-
-    method: str
-    layers: tuple[int, ...] | None
-    texts: int
-    drops: Mapping[str, Figure]
-    comprehensiveness: Mapping[str, Figure]
-    sufficiency: Mapping[str, Figure]
-    above_chance: Figure
+    method: str  # what made the maps, as the command line spells it
+    layers: tuple[int, ...] | None  # where it measures evidence in this model; None = where it does by itself
+    texts: int  # how many were measured
+    drops: Mapping[str, Figure]  # by method, the fall of p(predicted) without the ninth that it ranks first
+    comprehensiveness: Mapping[str, Figure]  # by method, the mean fall over all ninths (DeYoung et al. 2020)
+    sufficiency: Mapping[str, Figure]  # by method, the same with only these ninths left; low is good
+    above_chance: Figure  # by how much the drop of the method exceeds that of a random order, on the same texts
 
     @property
     def trusted(self) -> bool:

@@ -9,35 +9,20 @@ from narrows.data.schema import CheckDict
 
 @dataclass(frozen=True)
 class Check:
-    """What becomes of a prediction without the strongest parts of its text, by the model itself.
+    """What becomes of a prediction without the strongest parts of its text, by the model itself."""
 
-    Attributes:
-        odds: Whether p(target) is a probability; of a number or a whole distribution it is exp(-loss).
-        unit_of: What is removed as one: ``word``, or what was explained as one.
-        removed: The parts that the map ranks first, in this order, as they stand in the text.
-        whole: p(target) of the whole text.
-        without: p(target) without the first, the first two, the first three, ... of them.
-        masked: The same with the mask token in their places; None where the model has none.
-        chance: p(target) without as many parts drawn at random: mean over a few draws.
-        other: Of all other parts, the one whose removal alone costs most; None in long texts, and where there is none.
-        without_other: p(target) without it.
-        flip: The smallest number of `removed` without which the model decides otherwise; None if none of them does.
-        decision: What it decides then.
-        needed: Those of them that it takes: with one of these put back, the decision stays as it was.
-    """
-
-    odds: bool
-    unit_of: str
-    removed: tuple[str, ...]
-    whole: float
-    without: tuple[float, ...]
-    masked: tuple[float, ...] | None
-    chance: tuple[float, ...]
-    other: str | None = None
-    without_other: float | None = None
-    flip: int | None = None
-    decision: str | None = None
-    needed: tuple[str, ...] = ()
+    odds: bool  # whether p(target) is a probability; of a number or a whole distribution it is exp(-loss)
+    unit_of: str  # what is removed as one: ``word``, or what was explained as one
+    removed: tuple[str, ...]  # the parts that the map ranks first, in this order, as they stand in the text
+    whole: float  # p(target) of the whole text
+    without: tuple[float, ...]  # p(target) without the first, the first two, the first three, ... of them
+    masked: tuple[float, ...] | None  # the same with the mask token in their places; None where the model has none
+    chance: tuple[float, ...]  # p(target) without as many parts drawn at random: mean over a few draws
+    other: str | None = None  # of the other parts, the one whose removal alone costs most; None in long texts
+    without_other: float | None = None  # p(target) without it
+    flip: int | None = None  # the smallest number of them without which the model decides otherwise; None = none
+    decision: str | None = None  # what it decides then
+    needed: tuple[str, ...] = ()  # those that it takes: with one of these put back, the decision stays as it was
 
     @property
     def minimal(self) -> bool:
