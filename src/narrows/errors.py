@@ -127,6 +127,12 @@ def count(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     return int(value)
 
 
+def one_of(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise an `InputError` unless a value is one of some choices."""
+    if value not in (listed := list(choices)):
+        raise InputError(f"{name} must be one of {', '.join(listed)}, not {shown(value)}")
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error of another library says, or its class if it says nothing."""
     return (str(error).splitlines() or [""])[0] or type(error).__name__

@@ -192,14 +192,14 @@ class Explainer:
         Raises:
             ModelError: If something of the pipeline's predictions cannot be explained.
         """
-        own = unpack_pipeline(pipe)
+        model, tokenizer, own_limit, own_way = unpack_pipeline(pipe)
         return cls(
-            own.model,
-            own.tokenizer,
+            model,
+            tokenizer,
             method,
             prior,
-            max_tokens=own.max_tokens if max_tokens is None else max_tokens,
-            long_texts=own.long_texts if long_texts is None else long_texts,
+            max_tokens=own_limit if max_tokens is None else max_tokens,
+            long_texts=own_way if long_texts is None else long_texts,
             max_tokens_per_batch=max_tokens_per_batch,
         )
 

@@ -10,17 +10,16 @@ import numpy as np
 from rich.console import Console
 
 from narrows import __version__
-from narrows.attribution import Attribution
+from narrows.attribution import Attribution, Scored
 from narrows.data import maps
 from narrows.data.checking import misfit
-from narrows.data.output import written_whole
-from narrows.data.saved import read_saved
+from narrows.data.output import write_whole
 from narrows.data.schema import GenerationDict, MethodDict
 from narrows.data.units import by_score
 from narrows.errors import InputError, need
 from narrows.viz.generation import Picture, render_generation_fragment, render_generation_page
 from narrows.viz.generation_figure import By, plot_generation, render_generation_file
-from narrows.viz.generation_terminal import render_generation
+from narrows.viz.terminal import render_generation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,25 +32,15 @@ SAVED = ("text", "response", "method", "truncated", "model", "prior", "id")  # a
 
 @dataclass(frozen=True)
 class Output:
-    """One output token.
+    """One output token."""
 
-    Attributes:
-        place: Its position among the tokens.
-        token_id: Its id.
-        target: The token as it reads in a text.
-        predicted: What the model holds most probable there.
-        probabilities: Text to probability of the most probable tokens and of this one.
-        typical: Its probability where all tokens before it are typical; None where there is no prior.
-        rise: Bits by which its log-odds rise from there: what additive scores should add up to; None for others.
-    """
-
-    place: int
-    token_id: int
-    target: str
-    predicted: str
-    probabilities: dict[str, float]
-    typical: float | None = None
-    rise: float | None = None
+    place: int  # its position among the tokens
+    token_id: int  # its id
+    target: str  # the token as it reads in a text
+    predicted: str  # what the model holds most probable there
+    probabilities: dict[str, float]  # text to probability of the most probable tokens and of this one
+    typical: float | None = None  # its probability where all tokens before it are typical; None where there is no prior
+    rise: float | None = None  # bits by which its log-odds rise from there, the sum of additive scores; else None
 
     @property
     def probability(self) -> float | None:
@@ -60,7 +49,7 @@ class Output:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GenerationAttribution:
+class GenerationAttribution(Scored):
     """A prompt and a response: for each output token, what every token before it contributed.
 
     ``g[j]`` is the `Attribution` of the j-th output token, with every picture of one map; ``g[2:5]`` are some outputs;
@@ -124,10 +113,6 @@ class GenerationAttribution:
                 raise InputError(f"the output at {output.place} has scores for tokens that it cannot see")
         scores.flags.writeable = False
         object.__setattr__(self, "scores", scores)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self.scores.flags.writeable = False  # copies and pickles of an array forget it
 
     @classmethod
     def of(cls, explained: Sequence[Attribution], tokens: Any, start: int) -> "GenerationAttribution":
@@ -193,21 +178,6 @@ class GenerationAttribution:
         return (self[index] for index in range(len(self)))
 
     @property
-    def unit(self) -> str:
-        """What the scores are counted in."""
-        return self.method["unit"]
-
-    @property
-    def signed(self) -> bool:
-        """Whether a score below 0 speaks against the output token."""
-        return self.method["signed"]
-
-    @property
-    def additive(self) -> bool:
-        """Whether the scores of an output add up to its rise, but for what is missed."""
-        return self.method["additive"]
-
-    @property
     def rise(self) -> "NDArray[np.float64] | None":
         """Bits by which the log-odds of each output rise from typical tokens to these, (outputs,); None = no sums."""
         rises = [output.rise for output in self.outputs]
@@ -267,29 +237,19 @@ class GenerationAttribution:
 
     def to_dict(self) -> GenerationDict:
         """Give the saved form, of plain dictionaries and lists."""
-        return {
-            "text": self.text,
-            "response": self.response,
-            "tokens": [
-                {"token": name, "start": at and at[0], "end": at and at[1], "segment": own, "special": own is None}
-                for name, at, own in zip(self.tokens, self.offsets, self.segments, strict=True)
-            ],
-            "outputs": [
-                {**asdict(output), "probability": output.probability, "scores": own}  # type: ignore[typeddict-item]
-                for output, own in zip(self.outputs, self.scores.tolist(), strict=True)
-            ],
-            "unit": self.unit,
-            "signed": self.signed,
-            "additive": self.additive,
-            "method": self.method,
-            "layers": None if self.layers is None else list(self.layers),
-            "truncated": self.truncated,
-            "model": self.model,
-            "prior": self.prior,
-            "record": dict(self.record),
-            "id": self.id,
-            "narrows_version": __version__,
-        }
+        tokens = zip(self.tokens, self.offsets, self.segments, strict=True)
+        saved: Any = {name: getattr(self, name) for name in (*SAVED, "unit", "signed", "additive")}
+        saved |= {"layers": None if self.layers is None else list(self.layers), "record": dict(self.record)}
+        saved["tokens"] = [
+            {"token": name, "start": at and at[0], "end": at and at[1], "segment": own, "special": own is None}
+            for name, at, own in tokens
+        ]
+        saved["outputs"] = [
+            {**asdict(output), "probability": output.probability, "scores": own}
+            for output, own in zip(self.outputs, self.scores.tolist(), strict=True)
+        ]
+        saved["narrows_version"] = __version__
+        return saved  # type: ignore[no-any-return]
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> "GenerationAttribution":
@@ -326,8 +286,7 @@ class GenerationAttribution:
             return
         if Path(path).suffix != ".json":
             raise InputError(f"{path}: the name must end in .json, {' or '.join(ROWS)}")
-        with written_whole(Path(path)) as partial:
-            partial.write_text(json.dumps(self.to_dict(), ensure_ascii=False) + "\n", encoding="utf-8")
+        write_whole(Path(path), json.dumps(self.to_dict(), ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "GenerationAttribution":
@@ -335,7 +294,7 @@ class GenerationAttribution:
         if Path(path).suffix != ".json":
             raise InputError(f"{path}: a generation is read from its .json file")
         try:
-            return cls.from_dict(read_saved(path))
+            return cls.from_dict(maps.read_saved(path))
         except InputError as error:
             raise InputError(f"{path} holds no saved generation: {error}") from error
 
@@ -395,5 +354,4 @@ class GenerationAttribution:
         if where.suffix == ".json":
             self.save(where)
             return
-        with written_whole(where) as partial:
-            partial.write_bytes(render_generation_file(self.picture, where.suffix))
+        write_whole(where, render_generation_file(self.picture, where.suffix))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from narrows.data.example import Example
 from narrows.errors import InputError
-from narrows.evaluation import degradation
 from narrows.evaluation.degradation import Curves, degrade, removal_counts, share_counts
+from narrows.models import variants
 from narrows.models.heads.goals import OneOf
 from narrows.models.heads.task import Variant
 from narrows.models.predict import predict
@@ -189,7 +189,7 @@ def test_nothing_is_run_twice(bert: Classifier, monkeypatch: pytest.MonkeyPatch)
         states.append(len(variants))
         return np.full((len(variants), 2), 1 / 3)
 
-    monkeypatch.setattr(degradation, "run_variants", counting)
+    monkeypatch.setattr(variants, "run_variants", counting)
     encoding = encode(bert[1], Example("good film not"), None)
     degrade_classes(bert, [encoding] * 2, [[3, 2, 1]] * 2, [0, 0])
     assert states == [2 * 6]  # none, first, first two, all; last, last two

@@ -23,8 +23,8 @@ from narrows.generation import GenerationAttribution
 from narrows.viz.caption import number
 from narrows.viz.generation import Picture, generation_values
 from narrows.viz.generation_figure import MOST_COLUMNS
-from narrows.viz.generation_terminal import render_generation
 from narrows.viz.shade import LEVELS, Scale
+from narrows.viz.terminal import render_generation
 from saved_generations import CAPITAL, generation
 
 ATTACKS = [

@@ -1,1 +1,1 @@
-"""The web page: `session` computes, `page` wires it to widgets, `server` serves both; `narrows.viz` draws it all."""
+"""The web page: `server` serves it, `desk` answers what it asks; `narrows.viz` draws it all."""

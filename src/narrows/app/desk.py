@@ -8,11 +8,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
 from narrows.app.request import Request, page_methods
 from narrows.app.shelf import Shelf
 from narrows.data.schema import AttributionDict
+from narrows.data.units import saved_ranking
 from narrows.errors import InputError
 from narrows.evaluation.degradation import degrade, removal_counts
 from narrows.evaluation.statistics import kendall_tau
@@ -20,7 +19,7 @@ from narrows.generation import GenerationAttribution
 from narrows.methods.registry import find_method, settings_by_name
 from narrows.models.heads.tasks import find_task
 from narrows.models.hub.audit import audit_pdf
-from narrows.models.variants import Asked, p_target, removable_units, resolve, run_variants, without
+from narrows.models.variants import Asked, judge_variants, removable_units, resolve, without
 from narrows.run.finished import read_manifest
 from narrows.run.settings import BETAS
 from narrows.run.summary import summarize_run
@@ -136,18 +135,13 @@ class Desk:
                 raise InputError("only words of the text can be removed, each once, and not what is asked about")
 
             def curves() -> tuple[list[float], list[float]]:
-                found = degrade(model, tokenizer, [question], [_ranking(saved)], [whole.goal])
+                found = degrade(model, tokenizer, [question], [saved_ranking(saved)], [whole.goal])
                 return found.morf[0].tolist(), found.lerf[0].tolist()
 
             morf, lerf = self._keep(("curves", request), curves)
             gone = [tuple(chain.from_iterable(words[:end])) for end in range(len(words) + 1)]
             variants = [without(task, tokenizer, asked, own, "delete") for own in gone]
-
-            def judged(some: Any, logits: Any) -> Any:
-                decisions = [float(task.decide(variant, own)) for variant, own in zip(some, logits, strict=True)]
-                return np.stack([p_target(some, logits), decisions], axis=1)
-
-            p, decided = run_variants(model, tokenizer, task, variants, judged).T.tolist()
+            p, decided = judge_variants(model, tokenizer, task, variants).T.tolist()
             (now,) = resolve(model, tokenizer, task, [variants[-1].question])
         counts = removal_counts(len(free))
         by_hand = tuple(zip(map(len, gone), p, strict=True))
@@ -206,7 +200,7 @@ def agreement(one: AttributionDict, other: AttributionDict) -> str | None:
 def shown(saved: AttributionDict) -> Json:
     """Give a map as the page shows it: its record, its parts, and its words, the first to be struck out first."""
     of_token = {place: own for own in tokens_of_words(saved) for place in own}
-    order = list(dict.fromkeys(of_token.get(place, (place,)) for place in _ranking(saved)))
+    order = list(dict.fromkeys(of_token.get(place, (place,)) for place in saved_ranking(saved)))
     return {"map": saved, "parts": fragments.render_parts(saved), "order": order}
 
 
@@ -311,9 +305,3 @@ def _at_same_layer(request: Request, name: str) -> str:
     layer = getattr(find_method(request.method), "layer", None)
     takes = name in page_methods() and "layer" in settings_by_name(name)
     return f"{name}:layer={layer}" if takes and isinstance(layer, int) else name
-
-
-def _ranking(saved: AttributionDict) -> list[int]:
-    """List the positions of the content tokens, the first to be removed first."""
-    ranked = [(token["rank"], place) for place, token in enumerate(saved["tokens"]) if token["rank"] is not None]
-    return [place for _, place in sorted(ranked)]

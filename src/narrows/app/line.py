@@ -24,13 +24,9 @@ class Line:
         self._here: list[object] = []  # who waits, and who is served
 
     async def run(self, work: Callable[[Report], Any]) -> AsyncIterator[dict[str, Any]]:
-        """Tell place in the line, then progress, then the result, or one line that says what is wrong.
-
-        A visitor who stops listening leaves the line; what runs for him stops at its next report.
-
-        Raises:
-            InputError: At once, if the line is full.
-        """
+        """Tell place in the line, then progress, then the result, or one line that says what is wrong."""
+        # A visitor who stops listening leaves the line; what runs for him stops at its next report. A full line is an
+        # `InputError`.
         if len(self._here) >= WAITING:
             raise InputError(f"{WAITING} visitors are waiting already: try again later")
         told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

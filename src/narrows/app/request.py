@@ -22,29 +22,17 @@ MAX_PASSES = 1_000  # their largest product: about a minute on a laptop
 
 @dataclass(frozen=True)
 class Request:
-    """What to explain; an `InputError` if it is out of bounds.
+    """What to explain; an `InputError` if it is out of bounds."""
 
-    Attributes:
-        text: The text, or the prompt of a language model.
-        text_pair: The second text of a pair; of a chat the message of the system.
-        model: A model on offer.
-        target: A label or continuation; None = the predicted one.
-        against: Explain the target rather than this.
-        method: Name and settings, as everywhere.
-        chat: Whether the text is the message of a user, for the template of a chat.
-        tokens: Explain so many tokens of a response that the model writes; 0 = a map of the text.
-        response: A response to explain in place of what the model writes.
-    """
-
-    text: str
-    text_pair: str | None = None
-    model: str = "sentiment"
-    target: str | None = None
-    against: str | None = None
-    method: str = DEFAULT_METHOD
-    chat: bool = False
-    tokens: int = 0
-    response: str | None = None
+    text: str  # the text, or the prompt of a language model
+    text_pair: str | None = None  # the second text of a pair; of a chat the message of the system
+    model: str = "sentiment"  # a model on offer
+    target: str | None = None  # a label or continuation; None = the predicted one
+    against: str | None = None  # explain the target rather than this
+    method: str = DEFAULT_METHOD  # name and settings, as everywhere
+    chat: bool = False  # whether the text is the message of a user, for the template of a chat
+    tokens: int = 0  # explain so many tokens of a response that the model writes; 0 = a map of the text
+    response: str | None = None  # a response to explain in place of what the model writes
 
     def __post_init__(self) -> None:
         Example(self.text, self.text_pair)
@@ -138,10 +126,8 @@ def page_settings(name: str) -> dict[str, Setting]:
 
 
 def check_method(text: str, tokens: int = 0) -> None:
-    """Raise an `InputError` if a method is not for visitors: it reads files, or keeps the server busy for too long.
-
-    `tokens` of a response are explained one by one.
-    """
+    """Raise an `InputError` if a method is not for visitors: it reads files, or keeps the server busy for too long."""
+    # `tokens` of a response are explained one by one.
     name = text.partition(":")[0]
     allowed, method = {*page_settings(name), "layer"}, find_method(text)
     for key, own in settings_by_name(name).items():

@@ -15,6 +15,12 @@ from torch.nn.functional import logsigmoid
 NATS_PER_BIT = math.log(2.0)
 
 
+def widened(activation: Tensor, real: Tensor) -> Tensor:
+    """Return X, (batch, tokens, hidden), in float32 at least, 0 where not real: some models leave NaN at padding."""
+    wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
+    return torch.where(real.unsqueeze(-1), wide, 0.0)
+
+
 def insert_noise(activation: Tensor, alpha: Tensor, noise: Tensor) -> Tensor:
     """Mix X, (..., tokens, hidden), with noise: T = lambda X + (1 - lambda) eps (paper, equation 2); all broadcast."""
     return noise + torch.sigmoid(alpha) * (activation - noise)
@@ -41,8 +47,6 @@ def token_bits(nats: Tensor, real: Tensor) -> Tensor:
 
 
 def direction(gradient: Tensor, activation: Tensor, mean: Tensor) -> Tensor:
-    """Tell by its sign whether a token speaks for or against the target, (batch, tokens).
-
-    It is gradient . (X - mean), the first-order change of log p(target) from the prior's mean to X.
-    """
+    """Tell by its sign whether a token speaks for or against the target, (batch, tokens)."""
+    # It is gradient . (X - mean), the first-order change of log p(target) from the prior's mean to X.
     return (gradient * (activation - mean)).sum(dim=-1)

@@ -105,7 +105,7 @@ class LayerInformationBottleneck:
         with torch.inference_mode(False), torch.enable_grad():
             for start in range(0, rows, at_a_time):
                 some = slice(start, min(start + at_a_time, rows))
-                args = tuple(_pick(value, some, rows) for value in (*given, *extra))
+                args = tuple(value[some] if _is_per_row(value, rows) else value for value in (*given, *extra))
                 parts.append(self._attribute_some(args, targets[some], attribute_to_layer_input))
         return torch.cat(parts)
 
@@ -216,10 +216,6 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 def _is_per_row(value: Any, rows: int) -> bool:
     return isinstance(value, Tensor) and value.ndim > 0 and len(value) == rows
-
-
-def _pick(value: Any, some: slice, rows: int) -> Any:
-    return value[some] if _is_per_row(value, rows) else value
 
 
 def _one_per_row(target: Target, rows: int) -> list[Any]:

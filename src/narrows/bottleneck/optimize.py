@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from narrows.bottleneck.channel import information, insert_noise
+from narrows.bottleneck.channel import information, insert_noise, widened
 from narrows.bottleneck.prior import Gaussian
 from narrows.errors import InputError, count
 
@@ -86,11 +86,9 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class OptimizedBottleneck:
-    """Where a batch arrived: alpha, (batch, tokens, hidden or 1), nats per element, 0 at padding, beta, (batch,).
+    """Where a batch arrived: alpha, (batch, tokens, hidden or 1), nats per element, 0 at padding, beta, (batch,)."""
 
-    Cross-entropy and total nats, (steps + 1, batch), are those before each update, and after the last.
-    """
-
+    # Cross-entropy and total nats, (steps + 1, batch), are those before each update, and after the last.
     alpha: Tensor
     nats: Tensor
     beta: Tensor
@@ -144,9 +142,7 @@ def optimize(
     The prior is broadcastable to X; real is True where a token is not padding, (batch, tokens); seeds are one per text.
     Shared names the token whose masks each token has, (batch, tokens), for units of several tokens; None = its own.
     """
-    model_dtype = activation.dtype
-    wide = activation.detach().to(torch.promote_types(model_dtype, torch.float32))
-    x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
+    x = widened(activation, real)
     mean, std = prior.mean.to(x).expand_as(x), prior.std.to(x).expand_as(x)
     source = NoiseSource(seeds, real, x.shape[-1])
     weight = real.to(x).unsqueeze(-1)  # (batch, tokens, 1)
@@ -163,7 +159,7 @@ def optimize(
     def cross_entropy() -> Tensor:
         noise = mean.unsqueeze(1) + std.unsqueeze(1) * source.draw(settings.samples).to(x)
         bottlenecked = insert_noise(x.unsqueeze(1), masks().unsqueeze(1), noise)  # (batch, samples, tokens, hidden)
-        return nll(bottlenecked.to(model_dtype)).to(x.dtype).mean(dim=1)
+        return nll(bottlenecked.to(activation.dtype)).to(x.dtype).mean(dim=1)
 
     cross_entropies, totals = [], []
     beta = torch.zeros_like(elements)

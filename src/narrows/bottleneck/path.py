@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from narrows.bottleneck.channel import NATS_PER_BIT
+from narrows.bottleneck.channel import NATS_PER_BIT, widened
 from narrows.bottleneck.prior import Gaussian
 
 LogOdds = Callable[[Tensor], Tensor]
@@ -30,11 +30,9 @@ Of several targets: (batch, points, targets).
 
 @dataclass(frozen=True)
 class StraightPath:
-    """Bits per token, (batch, tokens), 0 at padding: the evidence, of log-odds, and log_p, of log2 p(target).
+    """Bits per token, (batch, tokens), 0 at padding: the evidence, of log-odds, and log_p, of log2 p(target)."""
 
-    Above 0 = for the target. The features, (batch, tokens, hidden), add up to the evidence.
-    """
-
+    # Above 0 = for the target. The features, (batch, tokens, hidden), add up to the evidence.
     evidence: Tensor
     log_p: Tensor
     features: Tensor
@@ -47,10 +45,8 @@ class StraightPath:
 def follow_path(
     log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, points: tuple[Tensor, Tensor]
 ) -> StraightPath:
-    """Integrate the evidence of X, (batch, tokens, hidden); all points share one forward and one backward pass.
-
-    Both scales come from one gradient: d log p = (1 - p) d log-odds. Points: masks and weights, (points,) each.
-    """
+    """Integrate the evidence of X, (batch, tokens, hidden); all points share one forward and one backward pass."""
+    # Both scales come from one gradient: d log p = (1 - p) d log-odds. Points: masks and weights, (points,) each.
     masks, weights = points
     rise, opened = _open(activation, prior, real, masks)
     odds = log_odds(opened)
@@ -67,10 +63,8 @@ def follow_path(
 def follow_paths(
     log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, points: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Integrate the evidence for each of several targets, bits, (batch, targets, tokens), as `follow_path` for one.
-
-    All points and all targets share one forward pass; each target has a backward pass of its own.
-    """
+    """Integrate the evidence for each of several targets, bits, (batch, targets, tokens), as `follow_path` for one."""
+    # All points and all targets share one forward pass; each target has a backward pass of its own.
     masks, weights = points
     rise, opened = _open(activation, prior, real, masks)
     odds = log_odds(opened)  # (batch, points, targets)
@@ -86,8 +80,7 @@ def follow_paths(
 
 def _open(activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Give X - mean, 0 where a token is not real, and T at all masks, (batch, points, tokens, hidden), as a leaf."""
-    wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
-    x = torch.where(real.unsqueeze(-1), wide, 0.0)  # some models leave NaN at padding
+    x = widened(activation, real)
     mean = prior.mean.to(x).expand_as(x)
     opened = masks.to(x).view(1, -1, 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
     return (x - mean) * real.unsqueeze(-1), opened.to(activation.dtype).requires_grad_()

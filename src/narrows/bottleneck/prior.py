@@ -20,7 +20,7 @@ from torch import Tensor
 
 from narrows.bottleneck.sinks import Run, Sinks, find_sinks
 from narrows.data.calibration import Calibration
-from narrows.data.output import written_whole
+from narrows.data.output import write_whole
 from narrows.errors import LayerError, PriorError, shown
 
 RELATIVE_STD_FLOOR = 0.01  # a feature that hardly varies must not count as infinitely surprising
@@ -128,6 +128,7 @@ class Prior:
         calibration: What maps that are made with it are worth; None where it was only estimated.
     """
 
+    per_text: ClassVar[bool] = False
     mean: Tensor
     std: Tensor
     count: int
@@ -177,11 +178,6 @@ class Prior:
         """``corpus`` and the digest."""
         return f"corpus {self.digest}"
 
-    @property
-    def per_text(self) -> bool:
-        """False: it is the same for all texts."""
-        return False
-
     def needs(self, layer: int) -> tuple[int, ...]:
         """No activations; a `LayerError` if the layer is out of range."""
         if not 0 <= layer <= self.model.blocks:
@@ -219,8 +215,7 @@ class Prior:
         tensors = {"mean": self.mean, "std": self.std, "probe": self.model.probe}
         metadata = {"format": FORMAT, "prior": json.dumps(header)}
         content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-        with written_whole(Path(path)) as partial:
-            partial.write_bytes(content)  # not save_file: it makes files that only their owner can read
+        write_whole(Path(path), content)  # not save_file: it makes files that only their owner can read
 
     @classmethod
     def load(cls, path: str | Path) -> "Prior":

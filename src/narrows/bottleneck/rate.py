@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from narrows.bottleneck.channel import information, insert_noise, token_bits
+from narrows.bottleneck.channel import information, insert_noise, token_bits, widened
 from narrows.bottleneck.optimize import NegativeLogLikelihood, NoiseSource
 from narrows.bottleneck.prior import Gaussian
 
@@ -37,10 +37,8 @@ def measure_distortion(
     seeds: Sequence[int],
     draws: int = 2,
 ) -> Tensor:
-    """Measure -log p(target) in nats when all tokens share a mask, per pair of draws, (draws / 2, masks, batch).
-
-    Draws, an even number, come in opposite pairs, the same at all masks, so that the curve is smooth.
-    """
+    """Measure -log p(target) in nats when all tokens share a mask, per pair of draws, (draws / 2, masks, batch)."""
+    # Draws, an even number, come in opposite pairs, the same at all masks, so that the curve is smooth.
     x, mean, std = _widened(activation, prior, real)
     masks = x.new_tensor(alphas).view(1, -1, 1, 1)
     source = NoiseSource(seeds, real, x.shape[-1])
@@ -57,7 +55,6 @@ def measure_distortion(
 
 
 def _widened(activation: Tensor, prior: Gaussian, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return X, 0 at padding, where some models leave NaN, and mean and deviation of the prior, in float32 at least."""
-    wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
-    x = torch.where(real.unsqueeze(-1), wide, 0.0)
+    """Return X, 0 at padding, and mean and deviation of the prior, in float32 at least."""
+    x = widened(activation, real)
     return x, prior.mean.to(x).expand_as(x), prior.std.to(x).expand_as(x)

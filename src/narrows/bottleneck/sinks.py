@@ -22,15 +22,10 @@ Run = tuple[Sequence[Tensor], Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Sinks:
-    """Which tokens of a text are sinks in one model.
+    """Which tokens of a text are sinks in one model."""
 
-    Attributes:
-        positions: From the start of a text.
-        tokens: Ids of tokens that are sinks wherever they stand.
-    """
-
-    positions: tuple[int, ...] = ()
-    tokens: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()  # from the start of a text
+    tokens: tuple[int, ...] = ()  # ids of tokens that are sinks wherever they stand
 
     def of(self, ids: Tensor, real: Tensor) -> Tensor | None:
         """Find the sinks of some texts, (batch, tokens); None without any. A text keeps a token that is none."""
@@ -55,10 +50,8 @@ def find_sinks(runs: Sequence[Run]) -> Sinks:
 
 
 def _share_of_layers(runs: Sequence[Run]) -> list[Tensor]:
-    """Count at what share of the layers each token is an outlier: (batch, tokens) for each run.
-
-    First tokens do not count in the median: in short texts, a sink there would be what is usual.
-    """
+    """Count at what share of the layers each token is an outlier: (batch, tokens) for each run."""
+    # First tokens do not count in the median: in short texts, a sink there would be what is usual.
     counts = [torch.zeros(real.shape, device=real.device) for *_, real in runs]
     for layer in zip(*(activations for activations, *_ in runs), strict=True):
         norms = [activation.detach().float().norm(dim=-1) for activation in layer]

@@ -11,11 +11,9 @@ INTERVAL = 1.96  # standard errors on either side of a mean: 95 %
 
 @dataclass(frozen=True)
 class TracePoint:
-    """A bottleneck at one step of its optimisation, before the update (the last: after all), or at one of its masks.
+    """A bottleneck at one step of its optimisation, before the update (the last: after all), or at one of its masks."""
 
-    Cross-entropy, mean over the noise draws, and its standard error (0 = not measured) are nats; information is bits.
-    """
-
+    # Cross-entropy, mean over the noise draws, and its standard error (0 = not measured) are nats; information is bits.
     step: int
     cross_entropy: float
     information: float

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from narrows.cli import terminal
-from narrows.cli.completing import BY_OPTION
 from narrows.cli.explain_file import Job, Texts, explain_file, write_page
+from narrows.cli.options import BY_OPTION
 from narrows.data.columns import Columns
 from narrows.data.example import Example
 from narrows.data.units import check_kind
@@ -238,10 +238,9 @@ def _show_generation(found: "GenerationAttribution", as_json: bool, html: Path |
 
 def _write_report(found: "Attribution", explainer: "Explainer", report: Path | None) -> None:
     """Write the page for an auditor, if it was asked for."""
-    from narrows.data.output import written_whole
+    from narrows.data.output import write_whole
     from narrows.models.hub.audit import audit_pdf
 
     if report is not None:
-        with written_whole(report) as partial:
-            partial.write_bytes(audit_pdf(found.to_dict(), explainer.model))
+        write_whole(report, audit_pdf(found.to_dict(), explainer.model))
         typer.echo(f"narrows: wrote {report}", err=True)

@@ -9,8 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from narrows.cli.completing import BY_OPTION
-from narrows.cli.options import takes_settings
+from narrows.cli.options import BY_OPTION, takes_settings
 from narrows.cli.terminal import (
     DeviceOption,
     ModelOption,

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from narrows.cli.completing import BY_OPTION
+from narrows.cli.options import BY_OPTION
 from narrows.data.example import Example
 from narrows.data.units import Kind
 from narrows.errors import DataError, InputError, NarrowsError
@@ -65,10 +65,8 @@ def decoded(argument: str | None) -> str | None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Import and load without the collector of cycles, which would look through all that is loaded, time and again.
-
-    What is loaded stays to the end, so the collector leaves it out from then on.
-    """
+    """Import and load without the collector of cycles, which would look through all that is loaded, time and again."""
+    # What is loaded stays to the end, so the collector leaves it out from then on.
     was = gc.isenabled()
     gc.disable()
     try:

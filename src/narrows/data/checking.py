@@ -13,6 +13,8 @@ _PLAIN: dict[Any, tuple[tuple[type, ...], str]] = {
     NoneType: ((NoneType,), "nothing"),
 }
 
+_hints = cache(get_type_hints)
+
 
 def misfit(value: Any, kind: Any, where: str) -> str | None:
     """Tell in one line what in a value is not of a type of the schema, None if all is."""
@@ -42,8 +44,3 @@ def _misfit_of_object(value: Any, kind: Any, where: str) -> str | None:
         return f"{where} has no {', '.join(missing)}"
     known = ((name, inner) for name, inner in hints.items() if name in value)
     return next((wrong for name, inner in known if (wrong := misfit(value[name], inner, f"{where}.{name}"))), None)
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)

@@ -143,11 +143,8 @@ def known_of(item: Any) -> dict[str, Any]:
 
 def is_chat(item: Any) -> bool:
     """Tell a chat, a list of messages with role and content, from other items and lists of them."""
-    return isinstance(item, (list, tuple)) and bool(item) and all(map(_is_message, item))
-
-
-def _is_message(item: Any) -> bool:
-    return isinstance(item, Mapping) and "role" in item and "content" in item
+    listed = isinstance(item, (list, tuple)) and bool(item)
+    return listed and all(isinstance(one, Mapping) and "role" in one and "content" in one for one in item)
 
 
 def is_missing(value: Any) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from narrows.data.schema import AttributionDict, FailedDict
-from narrows.errors import InputError, need
+from narrows.errors import InputError, need, one_of
 
 Level = Literal["text", "word", "unit", "token"]
 ABOUT = ("id", "gold", "target", "predicted")  # of the text, in every row
@@ -26,21 +26,9 @@ WHOLE = ("text_number", "truncated", "flip", "start", "end", "segment", "rank") 
 
 
 def to_frame(results: Iterable[AttributionDict | FailedDict], level: Level) -> Any:
-    """Make a data frame; of a text that could not be explained there is a row of level ``text`` only.
-
-    Args:
-        results: Texts in their saved form.
-        level: What has a row. ``text``: with p(target), the p of a typical text, and, where the map was checked, the
-            number of first words without which the decision flips. ``word``, ``unit``, ``token``: with offsets into
-            the text of its segment, score and rank.
-
-    Raises:
-        DependencyError: If pandas is not installed.
-        InputError: If there is no such level, or a text was not explained in units.
-    """
+    """Make a data frame; of a text that could not be explained there is a row of level ``text`` only."""
     pandas = need("pandas", "to_frame needs pandas: pip install pandas")
-    if level not in get_args(Level):
-        raise InputError(f"level must be one of {', '.join(get_args(Level))}, not {level!r}")
+    one_of("level", level, get_args(Level))
     columns = OF_TEXT if level == "text" else ("text_number", *ABOUT, level, *OF_PART)
     rows = [row for number, saved in enumerate(results) for row in _rows(saved, number, level)]
     frame = pandas.DataFrame(rows, columns=list(columns))

@@ -1,4 +1,4 @@
-"""Files of explained texts, written one after the other as they come, and read again: JSON lines or Parquet."""
+"""Files of explained texts: of one, JSON or safetensors; of many, written as they come, JSON lines or Parquet."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,14 +7,20 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
 from narrows.data import parquet
 from narrows.data.checking import misfit
-from narrows.data.output import written_whole
+from narrows.data.output import write_whole, written_whole
 from narrows.data.schema import AttributionDict, FailedDict
 from narrows.data.tables import read_rows
 from narrows.data.units import find_units, saved_places, unit_dicts
 from narrows.errors import DataError, InputError, NarrowsError, strict
 
+SAVED_FORMATS = (".json", ".safetensors")
 SUFFIXES = (".jsonl", ".parquet")
 ROW_GROUP = 256  # texts that go to a Parquet file together
 Write = Callable[..., None]  # writes one text, an AttributionDict or a FailedDict, and the number of its row (the next)
@@ -103,3 +109,32 @@ def _parquet_writer(path: Path) -> Iterator[Write]:
             yield add
         finally:
             flush()
+
+
+def write_saved(path: str | Path, saved: AttributionDict, scores: NDArray[np.float64]) -> None:
+    """Write a result in the way that the suffix says; a ``.safetensors`` file holds the scores, (tokens,), as array."""
+    text = json.dumps(saved, ensure_ascii=False)
+    as_json = _suffix(path) == ".json"
+    content = f"{text}\n".encode() if as_json else save({"scores": scores}, {"attribution": text})
+    write_whole(Path(path), content)
+
+
+def read_saved(path: str | Path) -> Any:
+    """Read whatever JSON a file of `write_saved` holds, or raise an `InputError`."""
+    name = Path(path)
+    if _suffix(path) and not name.is_file():
+        raise InputError(f"no such file: {path}")
+    try:
+        if name.suffix == ".json":
+            return json.loads(name.read_text(encoding="utf-8"))
+        with safe_open(str(name), framework="numpy") as file:
+            return json.loads((file.metadata() or {})["attribution"])
+    except (KeyError, OSError, RecursionError, SafetensorError, ValueError) as error:
+        raise InputError(f"{path} holds no saved attribution: {error}") from error
+
+
+def _suffix(path: str | Path) -> str:
+    suffix = Path(path).suffix
+    if suffix not in SAVED_FORMATS:
+        raise InputError(f"{path}: the name must end in {' or '.join(SAVED_FORMATS)}")
+    return suffix

@@ -64,11 +64,16 @@ def written_whole(
             partial.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None:
+    """Write a file that appears when it is complete; text is UTF-8, with line feeds as they are."""
+    with written_whole(path, durable=durable) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole and durable, in a folder that is made if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path, durable=True) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n", durable=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:

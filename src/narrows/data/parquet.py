@@ -36,6 +36,7 @@ OF_DATA = ("id", "gold")  # what the user's data says of a text; ids are text he
 SAME = tuple(name for name in AttributionDict.__annotations__ if name in COLUMNS and name not in (*LISTED, *OF_DATA))
 OWN = ("beta", "windows")  # of the record, but different from text to text: without them it is the same in every row
 FORMAT = {"compression": "zstd", "write_page_checksum": True}
+AT_ONCE = 256  # rows that are read
 Row = dict[str, Any]
 
 
@@ -149,12 +150,12 @@ def column_names(path: Path) -> list[str]:
         return list(file.schema_arrow.names)
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None, size: int = 256) -> Iterator[Row]:
-    """Stream the rows of a Parquet file, so many at once; columns that it lacks are left out, None = all."""
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """Stream the rows of a Parquet file, few at a time; columns that it lacks are left out, None = all."""
     number = 0
     with _opened(path) as file:
         try:
-            for batch in file.iter_batches(batch_size=size, columns=None if columns is None else list(columns)):
+            for batch in file.iter_batches(batch_size=AT_ONCE, columns=None if columns is None else list(columns)):
                 yield from batch.to_pylist()
                 number += len(batch)
         except Exception as error:  # as above

@@ -3,14 +3,19 @@
 from typing import Any, TypedDict
 
 
-class TokenDict(TypedDict):
-    """One token; ``start`` and ``end`` are offsets into the text of its ``segment``, None for a special token."""
+class PlaceDict(TypedDict):
+    """The place of a token; ``start`` and ``end`` are offsets into the text of its ``segment``, or None if special."""
 
     token: str
     start: int | None
     end: int | None
-    segment: int | None  # 0 = text, 1 = text_pair, None = a special token
+    segment: int | None  # 0 = text, or a prompt, 1 = text_pair, or a response, None = a special token
     special: bool
+
+
+class TokenDict(PlaceDict):
+    """One token."""
+
     score: float  # in the unit of the method
     rank: int | None  # 1 = the first to be removed; None for a special token
 
@@ -73,12 +78,6 @@ class DataDict(TypedDict, total=False):
     gold: str | None  # the label that came with it
 
 
-class UnitsDict(TypedDict, total=False):
-    """What was explained as one; files of older versions lack it."""
-
-    units: list[UnitDict] | None  # in reading order; None where each token is one
-
-
 class CheckDict(TypedDict):
     """What the model says without the strongest parts of a text: `narrows.data.check.Check`."""
 
@@ -97,12 +96,13 @@ class CheckDict(TypedDict):
 
 
 class CheckedDict(TypedDict, total=False):
-    """What was found when the map was checked; files of older versions lack it."""
+    """What was explained as one, and found when the map was checked; files of older versions lack it."""
 
+    units: list[UnitDict] | None  # in reading order; None where each token is one
     check: CheckDict | None  # None where that was not asked for
 
 
-class AttributionDict(DataDict, UnitsDict, CheckedDict):
+class AttributionDict(DataDict, CheckedDict):
     """One explained text."""
 
     text: str
@@ -133,16 +133,6 @@ class FailedDict(DataDict):
     text: str | None  # None where it could not be read
     text_pair: str | None
     error: str  # why, on one line
-
-
-class PlaceDict(TypedDict):
-    """One token of a prompt or a response, as in TokenDict."""
-
-    token: str
-    start: int | None
-    end: int | None
-    segment: int | None  # 0 = the prompt, 1 = the response, None = a special token
-    special: bool
 
 
 class OutputDict(TypedDict):
@@ -180,11 +170,9 @@ class GenerationDict(TypedDict):
 
 
 class MethodSummary(TypedDict):
-    """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap.
+    """One method on one data set; intervals are ``[low, high]``, 95 %, of the mean over the texts, by the bootstrap."""
 
-    One text has no interval.
-    """
-
+    # One text has no interval.
     name: str  # its spec: "ig:steps=50"
     label: str  # for tables and figures: "IG, steps 50"
     unit: str  # of its scores, as in MethodDict

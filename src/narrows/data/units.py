@@ -71,11 +71,9 @@ def find_places(
 def group_by_places(
     texts: Texts, offsets: Sequence[Offset], segments: Sequence[int | None], places: Sequence[Place]
 ) -> list[tuple[int, ...]]:
-    """List the positions of the tokens of each unit: a token is in the one that holds its first visible character.
-
-    A token of white space between units goes with the token that follows, or at the end with the one before, as in
-    words. Other tokens outside of all units, and special ones, are in none.
-    """
+    """List the positions of the tokens of each unit: a token is in the one that holds its first visible character."""
+    # A token of white space between units goes with the token that follows, or at the end with the one before, as in
+    # words. Other tokens outside of all units, and special ones, are in none.
     groups: list[list[int]] = [[] for _ in places]
     for segment, text in enumerate(texts):
         numbers = [number for number, place in enumerate(places) if place[0] == segment]
@@ -121,10 +119,8 @@ def find_units(texts: Texts, tokens: Sequence[TokenDict], places: Sequence[Place
 
 
 def read_places(spans: Iterable[Iterable[int]], texts: Texts) -> tuple[Place, ...]:
-    """Read spans, (start, end) of a text, (segment, start, end) of a pair; or an `InputError`.
-
-    They must be in the order in which they stand in the text, and have no character in common.
-    """
+    """Read spans, (start, end) of a text, (segment, start, end) of a pair; or an `InputError`."""
+    # They must be in the order in which they stand in the text, and have no character in common.
     places: list[Place] = []
     single = texts[1] is None
     for number, span in enumerate(spans):
@@ -147,10 +143,8 @@ def read_places(spans: Iterable[Iterable[int]], texts: Texts) -> tuple[Place, ..
 def by_score(
     scores: "NDArray[np.float64]", segments: Sequence[int | None], units: Sequence[Sequence[int]] = ()
 ) -> tuple[int, ...]:
-    """Rank the tokens of a text by falling scores, (tokens,), ties by position: their positions.
-
-    Units, the positions of their tokens, come first, whole, by falling sums of their scores.
-    """
+    """Rank the tokens of a text by falling scores, (tokens,), ties by position: their positions."""
+    # Units, the positions of their tokens, come first, whole, by falling sums of their scores.
     inside = {position for unit in units for position in unit}
     others = [place for place, segment in enumerate(segments) if segment is not None and place not in inside]
     ranked = sorted(units, key=lambda unit: (-math.fsum(scores[list(unit)]), unit[0]))
@@ -171,6 +165,12 @@ def saved_places(saved: Mapping[str, Any]) -> tuple[Place, ...] | None:
         return None
     spans = [(unit["segment"], unit["start"], unit["end"]) for unit in units]
     return read_places(spans, (saved["text"], saved["text_pair"]))
+
+
+def saved_ranking(saved: Mapping[str, Any]) -> tuple[int, ...]:
+    """Read the ranking of a saved result: positions of the content tokens, the first to be removed first."""
+    ranked = [(token["rank"], place) for place, token in enumerate(saved["tokens"]) if token["rank"] is not None]
+    return tuple(place for _, place in sorted(ranked))
 
 
 def unit_dicts(units: Sequence[Unit]) -> list[UnitDict]:

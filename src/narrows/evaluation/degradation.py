@@ -6,14 +6,13 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.models.heads.goals import Goal
-from narrows.models.heads.task import Question, Variant
+from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.text.removal import Removal, check_removal
-from narrows.models.variants import p_target, removable_units, run_variants, without
+from narrows.models.variants import judge_variants, removable_units, without
 
 Array = NDArray[np.float64]
 POINTS = 10
@@ -104,12 +103,8 @@ def degrade(
         places[:, text] = [[place(text, order[:count]) for count in counts] for order in (first, first[::-1])]
         shares[text] = [place(text, first[:count]) for count in share_counts(len(first))]
 
-    def judged(some: list[Variant], logits: Tensor) -> Array:
-        decisions = [float(task.decide(variant, own)) for variant, own in zip(some, logits, strict=True)]
-        return np.stack([p_target(some, logits), decisions], axis=1)
-
     run = [without(task, tokenizer, asked[text], gone, removal) for text, gone in variants]
-    p, decided = run_variants(model, tokenizer, task, run, judged).T if run else np.empty((2, 0))
+    p, decided = judge_variants(model, tokenizer, task, run).T
     morf, lerf = p[places]
     morf_decisions, lerf_decisions = decided.astype(np.int64)[places]
     return Curves(morf, lerf, morf_decisions, lerf_decisions, p[shares])

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from narrows.bottleneck.optimize import check_counts, check_seed
 from narrows.errors import InputError, ModelError, need
-from narrows.methods.method import Batch, content_positions
+from narrows.methods.method import Batch
 from narrows.models.cut.gradient import check_gradient
 from narrows.models.cut.leak import probe, sound_places
 from narrows.models.cut.network import Network
@@ -122,8 +122,7 @@ def without_content(batch: Batch, baseline: Baseline) -> Tensor:
         raise ModelError(f"{type(batch.tokenizer).__name__} has no mask token: choose baseline=pad")
     check_rows(batch.model, batch.tokenizer, [token])
     ids = batch.inputs["input_ids"].clone()
-    for row, encoding in enumerate(batch.encodings):
-        ids[row, content_positions(encoding)] = token
+    ids[batch.content] = token
     return ids
 
 

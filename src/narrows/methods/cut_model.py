@@ -81,10 +81,7 @@ class CutModel:
         if name is None:
             return self.prior
         if name not in self._priors:
-            found = find_prior(name)
-            if isinstance(found, Prior):
-                found.check_model(identify(self.model))
-            self._priors[name] = found
+            self._priors[name] = _fitting_prior(name, self.model)
         return self._priors[name]
 
     @contextmanager
@@ -106,7 +103,12 @@ def choose_prior(prior: PriorChoice, method: object, model: PreTrainedModel) -> 
                 "a prior of your own texts, made with 'narrows calibrate', gives better maps"
             )
         return PRIORS["instance"]
-    chosen = find_prior(prior)
-    if isinstance(chosen, Prior):
-        chosen.check_model(identify(model))
-    return chosen
+    return _fitting_prior(prior, model)
+
+
+def _fitting_prior(prior: AnyPrior | str | Path, model: PreTrainedModel) -> AnyPrior:
+    """Find a prior, which must not be that of another model."""
+    found = find_prior(prior)
+    if isinstance(found, Prior):
+        found.check_model(identify(model))
+    return found

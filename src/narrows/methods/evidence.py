@@ -21,7 +21,7 @@ from narrows.methods.cut_model import Layer
 from narrows.methods.method import Batch, Names, Site, average
 from narrows.methods.settings import check_settings
 from narrows.models.heads.task import Variant
-from narrows.models.text.removal import Removal, has_neutral_token
+from narrows.models.text.removal import Removal, neutral_token
 from narrows.models.variants import odds_of_target, removable, run_variants, without
 
 DEPTHS = (0, 3 / 6, 5 / 6)  # of the blocks; at least the first
@@ -213,12 +213,10 @@ class LeftOut:
 
 
 def leave_out(batch: Batch, sites: Sequence[Site]) -> LeftOut | None:
-    """Take each token out that is held open at every site, and may be removed: one pass for each.
-
-    What is read at is deleted. In the place of a sink a token stands that says nothing: without any, the next token
-    would become the sink, and its word would be lost too.
-    """
-    fills: Removal = "replace" if has_neutral_token(batch.tokenizer) else "delete"
+    """Take each token out that is held open at every site, and may be removed: one pass for each."""
+    # What is read at is deleted. In the place of a sink a token stands that says nothing: without any, the next token
+    # would become the sink, and its word would be lost too.
+    fills: Removal = "delete" if neutral_token(batch.tokenizer) is None else "replace"
     held = batch.content & ~torch.stack([site.narrowed for site in sites]).any(dim=0)
     task, rows, places, variants = batch.cut.task, list[int](), list[int](), list[Variant]()
     for row, asked in enumerate(zip(batch.questions, batch.goals, strict=True)):
@@ -322,10 +320,8 @@ def picked_counts(content: Tensor, part: float) -> Tensor:
 
 
 def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
-    """Put the prior's mean in the place of tokens, (batch, tokens), at the first site, and carry it to the others.
-
-    Tokens that are held open stay as they are.
-    """
+    """Put the prior's mean in the place of tokens, (batch, tokens), at the first site, and carry it to the others."""
+    # Tokens that are held open stay as they are.
     first, *deeper = sites
     mean = first.prior.mean.to(first.activation).expand_as(first.activation)
     shut = torch.where((masked & first.narrowed).unsqueeze(-1), mean, first.activation)

@@ -31,8 +31,7 @@ from narrows.data.units import by_score, by_unit
 from narrows.errors import InputError, NumericsError
 from narrows.methods.cut_model import CutModel
 from narrows.methods.registry import Described, describe, spec
-from narrows.models.cut.finite import check_finite
-from narrows.models.cut.split import Prefix, carry, repeat_inputs, run_prefix, run_suffix, take_rows
+from narrows.models.cut.split import Prefix, carry, check_finite, repeat_inputs, run_prefix, run_suffix, take_rows
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved
@@ -376,11 +375,6 @@ class FunctionMethod:
     def explain(self, batch: "Batch") -> list[Attribution]:
         """Call the function."""
         return batch.attributions(self, self.function(batch))
-
-
-def content_positions(encoding: Encoding) -> list[int]:
-    """List the positions of the tokens that are not special."""
-    return [position for position, segment in enumerate(encoding.segments) if segment is not None]
 
 
 def in_rows(batch: "Batch", units: Sequence[Sequence[Unit]], values: Sequence[Scores] | Scores) -> list[Scores]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.bottleneck.optimize import MOST, check_seed
-from narrows.errors import InputError, NumericsError, count
+from narrows.errors import NumericsError, count, one_of
 from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores
 from narrows.models.heads.task import Variant
@@ -28,8 +28,7 @@ class Removing:
 
     def __post_init__(self) -> None:
         check_seed(getattr(self, "seed", 0))
-        if self.removal not in get_args(Removal):
-            raise InputError(f"removal must be one of {', '.join(get_args(Removal))}, not {self.removal!r}")
+        one_of("removal", self.removal, get_args(Removal))
         count("samples", getattr(self, "samples", 2), 2, MOST)
         load(self.package)
 

@@ -37,17 +37,11 @@ ONCE = {"iterations": 1, "leave_out": False, "draws": 0, "features": False}
 
 @dataclass(frozen=True)
 class Response:
-    """A prompt with a response: all of its tokens, and the first that was generated.
+    """A prompt with a response."""
 
-    Attributes:
-        example: The prompt as text, the response as text_pair.
-        encoding: The tokens of both.
-        start: Position of the first token of the response.
-    """
-
-    example: Example
-    encoding: Encoding
-    start: int
+    example: Example  # the prompt as text, the response as text_pair
+    encoding: Encoding  # the tokens of both
+    start: int  # position of the first token of the response
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, question: Question) -> "Response":
@@ -122,7 +116,8 @@ def explain_together(
     """Explain all tokens of a response by passes that they share; None if tokens of this model see later ones."""
     questions, start = response.questions(), response.start
     with model.lent() as cut:
-        batch = _together(cut, response, budget)
+        goals = tuple(At(place, OneOf(token)) for place, token in enumerate(response.ids))
+        batch = Batch(cut, [response.together()], [Resolved(Each(goals), "", "", {})], budget)  # a number per output
         prior = cut.find_prior(method.prior)
         layers = cut.layers(method.layer, usual_layers(cut.blocks), prior)
         sites = batch.sites(layers, prior)
@@ -139,12 +134,6 @@ def explain_together(
             seen = scores[None, row, : len(question.encoding)]
             made += own.attributions(method, seen, layers=layers, prior=prior, extras=[extra])
     return made
-
-
-def _together(cut: CutModel, response: Response, budget: TokenBudget) -> Batch:
-    """Make a batch of one text, whose goal has a number for each output."""
-    goals = tuple(At(place, OneOf(token)) for place, token in enumerate(response.ids))
-    return Batch(cut, [response.together()], [Resolved(Each(goals), "", "", {})], budget)
 
 
 def _measure(batch: Batch, site: Site, method: Evidence) -> Tensor:

@@ -5,19 +5,17 @@ from dataclasses import replace
 from itertools import chain
 
 import numpy as np
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution
 from narrows.data.check import Check
 from narrows.data.units import find_places
 from narrows.errors import NarrowsError
-from narrows.models.heads.task import Question, Variant
+from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
-from narrows.models.predict import Floats
 from narrows.models.text.reader import Asked
 from narrows.models.text.removal import Removal
-from narrows.models.variants import p_target, removable_units, resolve, run_variants, without
+from narrows.models.variants import judge_variants, removable_units, resolve, without
 
 MOST = 10  # parts that are removed one after the other
 DRAWS = 3  # random orders that they are held against
@@ -40,21 +38,9 @@ def checked(
 def check_map(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, question: Question, ranking: Sequence[int]
 ) -> Check | None:
-    """Remove the strongest words of a text, or of what was explained as one the strongest, and ask the model again.
-
-    What is never removed stays, as in `narrows.evaluation.degradation`, and so does the token at which the answer is
-    read. That costs at most `MOST` passes for the strongest parts, as many with the mask token, `DRAWS` times as many
-    for random ones, and one for each part of a text of up to `MOST_SINGLE`.
-
-    Args:
-        model: The model; left unchanged.
-        tokenizer: Its tokenizer.
-        question: The text, and what is asked of it.
-        ranking: Positions of its tokens, the first to be removed first: `Attribution.ranking`.
-
-    Returns:
-        What the model said; None where nothing of the text may be removed.
-    """
+    """Remove the strongest words, or what was explained as one, and ask again; None if nothing may be removed."""
+    # What is never removed stays, as in `narrows.evaluation.degradation`, and so does the token at which the answer is
+    # read.
     task, encoding, unit_of = find_task(model, tokenizer), question.encoding, question.unit_of
     if question.places is None:
         places, unit_of = find_places("word", question.example, encoding.offsets, encoding.segments), "word"
@@ -66,14 +52,9 @@ def check_map(
     if not parts:
         return None
 
-    def judged(some: list[Variant], logits: Tensor) -> Floats:
-        decisions = [float(task.decide(variant, own)) for variant, own in zip(some, logits, strict=True)]
-        return np.stack([p_target(some, logits), decisions], axis=1)
-
     def ask(gone: Sequence[Iterable[Part]], removal: Removal = "delete") -> list[Said]:
         variants = [without(task, tokenizer, asked, set(chain.from_iterable(own)), removal) for own in gone]
-        rows = run_variants(model, tokenizer, task, variants, judged).tolist() if variants else []
-        return [(p, int(decision)) for p, decision in rows]
+        return [(p, int(decision)) for p, decision in judge_variants(model, tokenizer, task, variants).tolist()]
 
     ((whole, decided),) = ask([()])
     most = min(MOST, len(parts))

@@ -35,13 +35,8 @@ def generate_ids(
         given, attention_mask=torch.ones_like(given), max_new_tokens=max_new_tokens, **settings
     )
     found = whole[0, len(ids) :].tolist()
-    ends = options.get("eos_token_id", _end(view))
+    own, configured = (getattr(of, "eos_token_id", None) for of in (view.generation_config, text_config(view)))
+    ends = options.get("eos_token_id", configured if own is None else own)
     while found and found[-1] in (ends if isinstance(ends, (list, tuple)) else (ends,)):
         found.pop()
     return list(found)
-
-
-def _end(model: PreTrainedModel) -> Any:
-    """Return the token, or the tokens, with which a model says that its text ends."""
-    own, config = (getattr(of, "eos_token_id", None) for of in (model.generation_config, text_config(model)))
-    return config if own is None else own

@@ -25,12 +25,9 @@ def check_plain(
     logits: Tensor,
     reading: Callable[[int], AbstractContextManager[None]],
 ) -> None:
-    """Compare the logits of a batch, a row per text, with ``model(**tokenizer(text))`` of one text per kind of row.
-
-    Raises:
-        ModelError: If they differ by more than rounding, unless only the company of texts of one length changes them,
-            as in models that are quantised on the fly: that is a `NarrowsWarning`.
-    """
+    """Compare the logits of a batch, a row per text, with ``model(**tokenizer(text))`` of one text per kind of row."""
+    # More than rounding is a ModelError, unless only the company of texts of one length changes the logits, as in
+    # models that are quantised on the fly: that is a `NarrowsWarning`.
     agreed = _AGREED.setdefault(origin(model), set())
     config = text_config(model)
     ends = (getattr(config, "pad_token_id", None), getattr(config, "eos_token_id", None))

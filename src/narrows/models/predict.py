@@ -52,11 +52,9 @@ def map_logits(
     reading: Reading = lambda view, rows: nullcontext(),
     most_rows: int = 0,
 ) -> Floats:
-    """Run a model on at least one text and stack `function(positions, logits)`, one row per text, in their order.
-
-    `reading(view, positions)` lets the head of a view compute only the logits that are read of these texts;
-    `most_rows` is the most texts that share a pass, 0 = `BATCH_SIZE`.
-    """
+    """Run a model on at least one text and stack `function(positions, logits)`, one row per text, in their order."""
+    # `reading(view, positions)` lets the head of a view compute only the logits that are read of these texts;
+    # `most_rows` is the most texts that share a pass, 0 = `BATCH_SIZE`.
     padding = padding_id(model, tokenizer)
     filled = [encoding if len(encoding) else nothing(encoding, padding) for encoding in encodings]
     check_rows(model, tokenizer, (token for encoding in filled for token in encoding.features["input_ids"]))

@@ -52,6 +52,18 @@ def run_variants(
     return _run(model, tokenizer, task, questions, lambda rows, own: function([variants[row] for row in rows], own))
 
 
+def judge_variants(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, variants: Sequence[Variant]
+) -> Floats:
+    """Ask the model of variants: p(target) and the number of what it decides, (variants, 2)."""
+
+    def judged(some: list[Variant], logits: Tensor) -> Floats:
+        decisions = [float(task.decide(variant, own)) for variant, own in zip(some, logits, strict=True)]
+        return np.stack([p_target(some, logits), decisions], axis=1)
+
+    return run_variants(model, tokenizer, task, variants, judged) if variants else np.empty((0, 2))
+
+
 def p_target(variants: Sequence[Variant], logits: Tensor) -> Floats:
     """Compute p(target), or exp(-loss) of a target without one, (variants,)."""
     wide = logits.cpu().double().unsqueeze(1)  # Apple's GPUs have no float64

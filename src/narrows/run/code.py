@@ -10,10 +10,8 @@ FOREIGN = ("narrows", "builtins", "typing", "abc")  # packages whose classes are
 
 
 def written(value: Any, known: set[Any] | None = None) -> Any:
-    """Write plain values, and functions as their code with the values and the functions of their module that they use.
-
-    Of anything else (arrays, models, classes) only the type is written: a change within it is not noticed.
-    """
+    """Write plain values, and functions as their code with the values and functions of their module that they use."""
+    # Of anything else (arrays, models, classes) only the type is written: a change within it is not noticed.
     known = set() if known is None else known
     if isinstance(value, PLAIN):
         return repr(value)

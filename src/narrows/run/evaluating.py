@@ -120,17 +120,19 @@ def evaluate(loaded: LoadedModel, plan: Plan, out: str | Path, report: Report | 
         claim(out, identity)  # only now: a run that cannot start leaves the folder free
         write_json(out / METHODS, entered)
         meter = Meter(sum(sum(job.work.values()) for job in jobs.values()) * (1 + len(plan.removals)), report)
-        failures = _Failures()
+        failures: dict[str, list[str]] = {}  # what is left out, and by which methods
         for name, job in jobs.items():
             meter.doing = name
             made = make_parts(job, meter)
-            failures.add(name, [receipt for receipt, _ in made])
+            if failed := _failed(name, [receipt for receipt, _ in made]):
+                failures.setdefault(failed, []).append(name)
             for part in (_Part(job, examples, each) for each in made):
                 number = part.made[0].part
                 for way, removal in plan.ways.items():
                     _degrade_part(part, removal, plan.keep_read, curve_file(out, way, name, number))
                     meter.add((name, way, number), job.work.get(number, 0))
-        failures.warn()
+        for failed, names in failures.items():
+            warn(f"left out of all methods, as {', '.join(names)} could not explain them: {failed}")
 
 
 def choose_target(target: str | None, task: Task, examples: Sequence[Example]) -> str:
@@ -186,25 +188,13 @@ def _prepare(model: LoadedModel, plan: Plan, texts: Source, methods: Mapping[str
     return jobs
 
 
-class _Failures:
-    """What methods could not explain; one warning where several fail alike."""
-
-    def __init__(self) -> None:
-        self._alike: dict[str, list[str]] = {}
-
-    def add(self, name: str, receipts: Sequence[Receipt]) -> None:
-        """Note the errors of a method; raise an `InputError` if it could explain no text."""
-        failed, texts = sum(receipt.errors for receipt in receipts), sum(receipt.rows for receipt in receipts)
-        first = next((receipt.first_error for receipt in receipts if receipt.errors), "")
-        if failed == texts:
-            raise InputError(f"method {name} could explain none of {texts:,} texts; the first: {first}")
-        if failed:
-            self._alike.setdefault(f"{failed:,} of {texts:,} texts; the first: {first}", []).append(name)
-
-    def warn(self) -> None:
-        """Say what is left out."""
-        for what, names in self._alike.items():
-            warn(f"left out of all methods, as {', '.join(names)} could not explain them: {what}")
+def _failed(name: str, receipts: Sequence[Receipt]) -> str:
+    """Say which texts a method could not explain, nothing if it could all; an `InputError` if it could none."""
+    failed, texts = sum(receipt.errors for receipt in receipts), sum(receipt.rows for receipt in receipts)
+    first = next((receipt.first_error for receipt in receipts if receipt.errors), "")
+    if failed == texts:
+        raise InputError(f"method {name} could explain none of {texts:,} texts; the first: {first}")
+    return f"{failed:,} of {texts:,} texts; the first: {first}" if failed else ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from narrows.data.output import read_json, written_whole
+from narrows.data.output import read_json, write_whole
 from narrows.data.parquet import COLUMNS, from_row, read_rows
 from narrows.data.schema import AttributionDict, RunSummary
 from narrows.errors import DataError, InputError, warn
@@ -213,6 +213,5 @@ def _about(results: Sequence[Results], summaries: Sequence[RunSummary]) -> Mappi
 
 
 def _write(path: Path, content: str) -> Path:
-    with written_whole(path) as partial:
-        partial.write_text(content, encoding="utf-8")
+    write_whole(path, content)
     return path

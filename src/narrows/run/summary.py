@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from rich.console import Console
 
-from narrows.data.output import written_whole
+from narrows.data.output import write_whole
 from narrows.data.parquet import TOKEN, read_rows, tokens_of
 from narrows.data.schema import SummaryDict
 from narrows.data.words import find_words
@@ -42,50 +42,29 @@ AROUND = 40  # characters on both sides of it
 
 @dataclass(frozen=True)
 class Entry:
-    """One word, or two beside each other, in the texts that are explained for a target.
+    """One word, or two beside each other, in the texts that are explained for a target."""
 
-    Attributes:
-        target: What is explained.
-        group: Of which texts: ``all``, or those that the model is ``right`` or ``wrong`` about.
-        kind: ``word`` or ``pair``.
-        words: In lower case.
-        mean: Of its score, over all its occurrences, in the unit of the run; of a pair the sum of both.
-        low: Lower end of the 95 % bootstrap interval over the texts.
-        high: Upper end.
-        beyond: By how much a pair differs from what its words have elsewhere, on average; None for a word.
-        texts: In how many it occurs.
-        count: How often.
-        examples: Some of them, where it has its highest scores, or its lowest if it speaks against the target.
-    """
-
-    target: str
-    group: Group
-    kind: Kind
-    words: str
-    mean: float
-    low: float
-    high: float
-    beyond: float | None
-    texts: int
-    count: int
-    examples: tuple[str, ...]
+    target: str  # what is explained
+    group: Group  # of which texts: ``all``, or those that the model is ``right`` or ``wrong`` about
+    kind: Kind  # ``word`` or ``pair``
+    words: str  # in lower case
+    mean: float  # of its score, over all its occurrences, in the unit of the run; of a pair the sum of both
+    low: float  # lower end of the 95 % bootstrap interval over the texts
+    high: float  # upper end
+    beyond: float | None  # by how much a pair differs from what its words have elsewhere, on average; None for a word
+    texts: int  # in how many it occurs
+    count: int  # how often
+    examples: tuple[str, ...]  # some of them, where its scores are highest, or lowest if it speaks against the target
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The strongest words of a run.
+    """The strongest words of a run."""
 
-    Attributes:
-        run: Name of the run, or of both.
-        unit: Of the scores.
-        texts: How many were explained; of two runs, how many of the same texts for the same target.
-        entries: The words, by target, group and kind, those that speak for the target most first.
-    """
-
-    run: str
-    unit: str
-    texts: int
-    entries: tuple[Entry, ...]
+    run: str  # name of the run, or of both
+    unit: str  # of the scores
+    texts: int  # how many were explained; of two runs, how many of the same texts for the same target
+    entries: tuple[Entry, ...]  # the words, by target, group and kind, those that speak for the target most first
 
     def to_dict(self) -> SummaryDict:
         """Give the saved form."""
@@ -97,9 +76,7 @@ class Summary:
 
     def save(self, path: str | Path) -> None:
         """Write ``.html``, a page with bars and examples, ``.csv``, or ``.json``; or an `InputError`."""
-        write = check_format(path)
-        with written_whole(Path(path)) as partial:
-            partial.write_text(write(self.to_dict()), encoding="utf-8")
+        write_whole(Path(path), check_format(path)(self.to_dict()))
 
     def to_frame(self) -> Any:
         """Give a pandas data frame, a row for each entry."""

@@ -68,11 +68,9 @@ class Worker:
         return _size(example) if whole else min(_size(example), CHARACTERS * self.limit)  # type: ignore[operator]
 
     def rehearse(self, examples: Iterable[Example]) -> NarrowsError | None:
-        """Explain the shortest of some texts, and return what is wrong with it; an error of the model is raised.
-
-        A text that cannot be explained may be the exception: then the next one is tried, and the first error returned
-        if none of a few can be.
-        """
+        """Explain the shortest of some texts, and return what is wrong with it; an error of the model is raised."""
+        # A text that cannot be explained may be the exception: then the next one is tried, and the first error returned
+        # if none of a few can be.
         errors = []
         for example in sorted(examples, key=_size)[:TRIED]:
             found = next(self.explainer.each([self._request(example)], 1))

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from narrows.data.output import written_whole
+from narrows.data.output import write_whole
 from narrows.errors import InputError, need
 from narrows.viz.spans import visible
 
@@ -40,6 +40,12 @@ _STYLE: dict[str, Any] = {
     "svg.fonttype": "path",  # a page shows the same letters on every machine
     "svg.hashsalt": "narrows",
     "pdf.fonttype": 42,  # TrueType: journals refuse the default, Type 3
+}
+# What is left out of files, so that the same figure gives the same bytes.
+_UNDATED: dict[str, Any] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
 
@@ -78,12 +84,7 @@ def figure_bytes(figure: "Figure", format: FigureFormat) -> bytes:
     """Write a figure as a file, the same bytes for the same figure."""
     if format not in get_args(FigureFormat):
         raise InputError(f"a figure is written as {', '.join(get_args(FigureFormat))}, not {format!r}")
-    undated: dict[str, Any] = {
-        "png": {"Software": None},
-        "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }[format]
-    figure.savefig(buffer := io.BytesIO(), format=format, dpi=PNG_DPI, metadata=undated)
+    figure.savefig(buffer := io.BytesIO(), format=format, dpi=PNG_DPI, metadata=_UNDATED[format])
     return buffer.getvalue()
 
 
@@ -92,8 +93,7 @@ def pages_bytes(figures: "Sequence[Figure]") -> bytes:
     """Write figures as the pages of a PDF, the same bytes for the same figures."""
     from matplotlib.backends.backend_pdf import PdfPages
 
-    undated: Any = {"CreationDate": None, "Creator": None, "Producer": None}
-    with PdfPages(buffer := io.BytesIO(), metadata=undated) as pages:
+    with PdfPages(buffer := io.BytesIO(), metadata=_UNDATED["pdf"]) as pages:
         for figure in figures:
             pages.savefig(figure)
     return buffer.getvalue()
@@ -108,8 +108,7 @@ def save_figure(figure: "Figure", stem: Path) -> tuple[Path, Path]:
     """Save a figure as PNG (200 dots per inch) and as SVG, the same bytes for the same figure."""
     png, svg = (stem.with_name(stem.name + suffix) for suffix in (".png", ".svg"))
     for path in (png, svg):
-        with written_whole(path) as partial:
-            partial.write_bytes(figure_bytes(figure, "png" if path == png else "svg"))
+        write_whole(path, figure_bytes(figure, "png" if path == png else "svg"))
     return png, svg
 
 

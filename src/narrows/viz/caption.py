@@ -112,11 +112,9 @@ def unknown(attribution: AttributionDict) -> str | None:
 
 
 def explains_little(attribution: AttributionDict) -> bool:
-    """Tell whether no token of the text has evidence worth a colour.
-
-    That a typical text has the same p(target) already is no such sign: removing what such maps rank first costs as much
-    as elsewhere (docs/explanation/numbers.md).
-    """
+    """Tell whether no token of the text has evidence worth a colour."""
+    # That a typical text has the same p(target) already is no such sign: removing what such maps rank first costs as
+    # much as elsewhere (docs/explanation/numbers.md).
     own = [abs(token["score"]) for token in attribution["tokens"] if not token["special"]]
     return attribution["method"]["quantity"] == "evidence" and max(own, default=0.0) < LITTLE
 

@@ -18,7 +18,7 @@ from narrows.viz.canvas import (
     short_name,
 )
 from narrows.viz.generation import Picture, render_generation_page
-from narrows.viz.series import mapped
+from narrows.viz.series import mapped, name_strip
 from narrows.viz.shade import Scale
 from narrows.viz.spans import labels
 
@@ -131,15 +131,10 @@ def _draw(picture: Picture, ax: "Axes", by: By) -> "Axes":
 
 def _name(ax: "Axes", columns: Sequence[_Column], rows: Sequence[str]) -> None:
     """Write the words along the columns, those of the response bold, and the outputs along the rows."""
-    ax.tick_params(length=0)
     names = [short_name(column.name, _LENGTH) for column in columns]
-    ax.set_xticks(range(len(names)), names, parse_math=False, usetex=False)
+    name_strip(ax, names, [column.special for column in columns], rows, "#ffffff")
     for column, tick in zip(columns, ax.get_xticklabels(), strict=True):
-        tick.set(rotation=60, ha="right", rotation_mode="anchor", fontstyle="italic" if column.special else "normal")
         tick.set_fontweight("bold" if column.response else "normal")
-    ax.set_yticks(range(len(rows)), rows, parse_math=False, usetex=False)
     start = sum(not column.response for column in columns)
     if 0 < start < len(columns):
         ax.axvline(start - 0.5, color=LINES, linewidth=0.8)
-    ax.hlines([place + 0.5 for place in range(len(rows) - 1)], -0.5, len(columns) - 0.5, color="#ffffff", linewidth=0.4)
-    ax.spines[:].set_visible(False)

@@ -45,9 +45,10 @@ def render_page(
     return document("page.html.j2", title, {"maps": maps_values(attributions), "notes": notes})
 
 
-def render_layers_page(attributions: Sequence[AttributionDict], title: str = "Narrows: layer by layer") -> str:
+def render_layers_page(attributions: Sequence[AttributionDict]) -> str:
     """Draw one text at several layers as a page with a heat map, tokens down and layers across."""
-    return document("layers.html.j2", title, {"heat": heat_values(attributions), "map": map_values(attributions[0])})
+    values = {"heat": heat_values(attributions), "map": map_values(attributions[0])}
+    return document("layers.html.j2", "Narrows: layer by layer", values)
 
 
 def render_fragment(attribution: AttributionDict) -> str:

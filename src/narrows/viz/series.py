@@ -93,13 +93,15 @@ def mapped(scale: Scale) -> Any:
     return ScalarMappable(Normalize(-largest if scale.signed else 0.0, largest, clip=True), colours)
 
 
-def name_strip(strip: "Axes", tokens: Sequence[str], special: Sequence[bool], rows: Sequence[str]) -> None:
-    """Write the tokens along the columns, special ones in italics, and the settings along the rows."""
+def name_strip(
+    strip: "Axes", tokens: Sequence[str], special: Sequence[bool], rows: Sequence[str], line: str = LINES
+) -> None:
+    """Write the tokens along the columns, special ones in italics, and the names of the rows, with lines between."""
     strip.tick_params(length=0)
     strip.set_xticks(range(len(tokens)), tokens, parse_math=False, usetex=False)
     for own, tick in zip(special, strip.get_xticklabels(), strict=True):
         tick.set(rotation=60, ha="right", rotation_mode="anchor", fontstyle="italic" if own else "normal")
     strip.set_yticks(range(len(rows)), rows, parse_math=False, usetex=False)
     between = [place + 0.5 for place in range(len(rows) - 1)]
-    strip.hlines(between, -0.5, len(tokens) - 0.5, color=LINES, linewidth=0.3)
+    strip.hlines(between, -0.5, len(tokens) - 0.5, color=line, linewidth=0.3)
     strip.spines[:].set_visible(False)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from narrows.data.schema import AttributionDict
 from narrows.data.words import find_words, trim_span
-from narrows.errors import InputError
+from narrows.errors import InputError, one_of
 
 Level = Literal["word", "token"]  # what is shaded and listed as one
 Part = tuple[int, int, list[int]]  # start, end, token positions
@@ -35,8 +35,7 @@ def segments(attribution: AttributionDict) -> list[str]:
 
 def at_level(attribution: AttributionDict, level: Level) -> AttributionDict:
     """Give a result as pictures show it: by words, as it is saved, or by tokens, without its words."""
-    if level not in get_args(Level):
-        raise InputError(f"level must be one of {', '.join(get_args(Level))}, not {level!r}")
+    one_of("level", level, get_args(Level))
     return attribution if level == "word" else {**attribution, "words": []}
 
 

@@ -39,7 +39,8 @@ def sections(summary: SummaryDict) -> list[Section]:
     for target, group in sorted(names, key=lambda name: (list(GROUPS).index(name[1]), name[0])):
         own = [entry for entry in summary["entries"] if (entry["target"], entry["group"]) == (target, group)]
         words = [entry for entry in own if entry["kind"] == "word"]
-        pairs = sorted((entry for entry in own if entry["kind"] == "pair"), key=lambda entry: -abs(_beyond(entry)))
+        pairs = [entry for entry in own if entry["kind"] == "pair"]
+        pairs.sort(key=lambda entry: -abs(entry["beyond"] or 0.0))
         forward = [entry for entry in words if entry["mean"] > 0]
         found.append(Section(target, group, forward, [entry for entry in words[::-1] if entry["mean"] <= 0], pairs))
     return found
@@ -103,7 +104,3 @@ def _titled(section: Section) -> Sequence[tuple[str, list[EntryDict]]]:
         (f"Against {target}", section.against),
         (f"Two words that together differ from what each has elsewhere, for {target}", section.pairs),
     )
-
-
-def _beyond(entry: EntryDict) -> float:
-    return entry["beyond"] or 0.0

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Literal, get_args
 
 from narrows.data.schema import RunSummary
-from narrows.errors import InputError
+from narrows.errors import InputError, one_of
 from narrows.viz.latex import escape_latex
 from narrows.viz.spans import one_line, visible
 
@@ -22,8 +22,7 @@ _TELLS_APART = ("split", "model", "removal", "target", "max_tokens")
 
 def summary_table(summaries: Sequence[RunSummary], format: TableFormat) -> str:
     r"""Write the drop at 11 % of every method on every data set, with its 95 % interval."""
-    if format not in get_args(TableFormat):
-        raise InputError(f"format must be one of {', '.join(get_args(TableFormat))}, not {format!r}")
+    one_of("format", format, get_args(TableFormat))
     labels = method_labels(summaries)
     if format == "csv":
         return _csv(summaries, labels)

@@ -15,8 +15,20 @@ from rich.text import Text
 from narrows.data.schema import AttributionDict
 from narrows.viz import caption
 from narrows.viz.checked import check_sentence
+from narrows.viz.generation import READ_AT, Picture, chance
 from narrows.viz.shade import LEVELS, Scale, Theme, scale_of_all, scales_of
-from narrows.viz.spans import check_same_tokens, labels, one_line, segments, shaded, unplaced, visible
+from narrows.viz.spans import (
+    Span,
+    check_same_tokens,
+    content,
+    cut,
+    labels,
+    one_line,
+    segments,
+    shaded,
+    unplaced,
+    visible,
+)
 
 _BARS, _ASCII_BARS = ("▁▂▃▄▅▆▇█", "░▒▓"), ("12345678", "abc")  # for and against
 _LEVEL = "narrows_level"  # key in the style of a token: how strong it is, for the bars of a terminal without colour
@@ -40,6 +52,11 @@ def render_layers(attributions: Sequence[AttributionDict], theme: Theme | None =
     """Draw one text at several layers: tokens down, layers across, one scale for all."""
     check_same_tokens(attributions)
     return _LayerMap(tuple(attributions), theme)
+
+
+def render_generation(picture: Picture) -> RenderableType:
+    """Draw a response: the texts shaded by the sum over the outputs, and a row for each output."""
+    return _GenerationMap(picture)
 
 
 class Canvas:
@@ -95,6 +112,14 @@ class Canvas:
             if bars.strip() and not self.colour:
                 yield Text(bars.rstrip())
 
+    def paragraph(self, spans: Sequence[Span]) -> Iterator[Text]:
+        """Set a text, each of its spans shaded by its score."""
+        paragraph = Text(overflow="fold")
+        for span in spans:
+            style = self.style(self.scale.level(span.score)) if span.tokens else ""
+            paragraph.append(visible(span.text, self.encoding), style)
+        yield from self.wrap(paragraph)
+
     def heading(self, attributions: Sequence[AttributionDict]) -> Group:
         """Draw the labels with their probabilities, and how the maps were made."""
         table = Table.grid(padding=(0, 2))
@@ -149,11 +174,7 @@ class _TokenMap:
         for segment in range(len(texts)):
             if len(texts) > 1:
                 yield Text(("text", "text_pair")[segment], style="bold")
-            paragraph = Text(overflow="fold")
-            for span in shaded(self.attribution, segment):
-                style = canvas.style(self.scale.level(span.score)) if span.tokens else ""
-                paragraph.append(visible(span.text, canvas.encoding), style)
-            yield from canvas.wrap(paragraph)
+            yield from canvas.paragraph(shaded(self.attribution, segment))
             yield Text()
         if others := unplaced(self.attribution):
             line = Text("special tokens  ", overflow="fold")
@@ -232,3 +253,40 @@ def _layer_table(
             cells += [Text(mark), Text(written, style=canvas.style(level)), Text(rank, style="dim")]
         table.add_row(*cells)
     return table
+
+
+@dataclass(frozen=True)
+class _GenerationMap:
+    picture: Picture
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = self.picture.whole
+        canvas = Canvas(self.picture.sum_scale(content(whole)), None, whole, console, options)
+        yield Text(self.picture.said(), style="bold")
+        yield Text(canvas.line(caption.origin(whole)), style="dim")
+        for segment, name in enumerate(("prompt", "response")):
+            yield Text()
+            yield Text(name, style="bold")
+            yield from canvas.paragraph(cut(whole, segment))
+        yield Text()
+        yield from canvas.notes([whole["method"]["caption"], READ_AT])
+        yield Text()
+        yield self._table(Canvas(self.picture.word_scale, None, whole, console, options))
+        yield from canvas.how()
+
+    def _table(self, canvas: Canvas) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table.add_column("output", overflow="fold", max_width=24)
+        table.add_column("p", justify="right")
+        table.add_column("read at", overflow="fold", max_width=24)
+        table.add_column(f"strongest words ({canvas.unit})", overflow="fold")
+        for output in self.picture.outputs:
+            words = Text()
+            for word, score in self.picture.strongest(output):
+                words.append("  " if words else "").append_text(canvas.shaded(word, score))
+                words.append(f" {canvas.number(score)}")
+            name = canvas.line(self.picture.name(output))
+            token, score = self.picture.read_at(output)
+            read = Text(f"{canvas.line(token)} {canvas.number(score)}")
+            table.add_row(Text(name), Text(chance(output["probability"])), read, words)
+        return table

@@ -18,9 +18,8 @@ from narrows.explainer import Explainer
 from narrows.models.corpus import estimate_prior
 from narrows.models.hub import fetched
 from narrows.models.hub.cache import CHECKSUMS, cache_folder
-from narrows.models.hub.fetched import FETCHED, FetchedModel
+from narrows.models.hub.fetched import FETCHED, FetchedModel, PackagedFile
 from narrows.models.hub.loading import load_model
-from narrows.models.hub.packaged import PackagedFile
 
 PACKAGE, FILE = "tinyspeaker", "tiny.gguf"
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from narrows.errors import ModelError
+from narrows.data.example import Example
+from narrows.errors import ModelError, NumericsError
 from narrows.models.cut.calling import call, find_logits
 from narrows.models.cut.head import as_read_by_head, passive
 from narrows.models.cut.layout import Inputs
@@ -50,6 +51,18 @@ def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefi
     _check_all_ran(network, others)
     activations = {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers}
     return Prefix(activations, logits, tuple(others[index] for index in range(len(network.blocks))))
+
+
+def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> None:
+    """Raise a NumericsError unless logits and the activations of real tokens, (batch, tokens), are finite."""
+    sound = {
+        f"activations after layer {layer}": (torch.isfinite(activation).all(dim=-1) | ~real).all(dim=1)
+        for layer, activation in sorted(prefix.activations.items())
+    }
+    for what, rows in {**sound, "logits": torch.isfinite(prefix.logits).all(dim=-1)}.items():
+        if not rows.all():
+            text = examples[int(rows.int().argmin())].text
+            raise NumericsError(f"the model's {what} hold NaN or infinity for {text!r:.60}")
 
 
 def run_states(network: Network, inputs: Inputs, layers: Sequence[int]) -> dict[int, Tensor]:

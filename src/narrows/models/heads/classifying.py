@@ -9,10 +9,10 @@ from transformers import PreTrainedModel
 from narrows.data.example import Example
 from narrows.errors import ModelError, TargetError
 from narrows.models.cut.causal import looks_back_only
-from narrows.models.heads.goals import Goal, Near, Present, SameEach, Together
+from narrows.models.heads.goals import Near, Together
 from narrows.models.heads.target import Contrast, Distribution, Target
 from narrows.models.heads.targets import GOLD, Label, class_labels, find_label, kind_of_outputs, resolve_target
-from narrows.models.heads.task import Names, Question, Resolved, Task, choose, choose_between
+from narrows.models.heads.task import Names, Question, Resolved, Task, choose
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Classifying(Task):
         best, names = int(logits.argmax()), name_classes(labels)
         if isinstance(target, str):
             target = labels[resolve_target(target, question.example, best, labels)]
-        goal, described = choose(target, logits, names) if kind == "classes" else _choose_labels(target, logits, names)
+        goal, described = choose(target, logits, names, exclusive=kind == "classes")
         wide = logits.cpu().double()  # Apple's GPUs have no float64
         p = (wide.softmax(dim=-1) if kind == "classes" else torch.sigmoid(wide)).tolist()
         return Resolved(goal, described, labels[best], dict(zip(labels, p, strict=True)))
@@ -76,14 +76,3 @@ def _as_choice(target: object) -> Label | Contrast | Distribution:
     if target is None or isinstance(target, (str, int, Contrast, Distribution)):
         return target
     raise TargetError(f"the target of a classifier is a label, a Contrast or the Distribution, not {target!r}")
-
-
-def _choose_labels(target: Label | Contrast | Distribution, logits: Tensor, names: Names) -> tuple[Goal, str]:
-    """Turn a choice among labels that may be present together into a goal, and into words."""
-    match target:
-        case Contrast():
-            return choose_between(target, names)
-        case Distribution():
-            return SameEach(logits.detach()), "all labels"
-    index = int(logits.argmax()) if target is None else names.find(target)
-    return Present(index), names.name(index)

@@ -45,11 +45,9 @@ def given_as_ids(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], ids:
 
 
 def given_as_text(tokenizer: PreTrainedTokenizerBase, text: str, before: Encoding, target: str) -> Continuation:
-    """Find the tokens of a continuation behind those of a text, as the model would have to produce them.
-
-    They are the rest of text and continuation, tokenised as one, if that begins with the tokens of the text. Else the
-    two would share a token: then tokens that read the same behind those of the text, or a `TargetError`.
-    """
+    """Find the tokens of a continuation behind those of a text, as the model would have to produce them."""
+    # They are the rest of text and continuation, tokenised as one, if that begins with the tokens of the text. Else the
+    # two would share a token: then tokens that read the same behind those of the text, or a `TargetError`.
     given = before.features["input_ids"]
     joined = text + target
     whole = without_end(tokenizer, joined, encode(tokenizer, Example(joined), None)).features["input_ids"]

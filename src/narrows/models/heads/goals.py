@@ -161,18 +161,19 @@ class Together(Goal):
     """Several goals at once: the sum of their losses, so p is the product of their probabilities."""
 
     goals: tuple[Goal, ...]
+    by_log_p: bool = False  # in place of log-odds: what is found for one can be subtracted from another
 
     @property
     def has_odds(self) -> bool:
-        """Whether every goal has them."""
-        return all(goal.has_odds for goal in self.goals)
+        """Whether every goal has them, and they are wanted."""
+        return not self.by_log_p and all(goal.has_odds for goal in self.goals)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Add up the losses."""
         return torch.stack([goal(logits) for goal in self.goals]).sum(dim=0)
 
     def log_odds(self, logits: Tensor) -> Tensor:
-        """Compute the log-odds of the product of the probabilities; minus the loss where a goal has none."""
+        """Compute the log-odds of the product of the probabilities; minus the loss where there are none."""
         return _of_all(torch.stack([goal.log_odds(logits) for goal in self.goals])) if self.has_odds else -self(logits)
 
 
@@ -194,17 +195,6 @@ class Each(Goal):
     def log_odds(self, logits: Tensor) -> Tensor:
         """Compute the log-odds of each."""
         return torch.stack([goal.log_odds(logits) for goal in self.goals], dim=-1)
-
-
-@dataclass(frozen=True)
-class Likelihood(Goal):
-    """Several goals at once, by log p in place of log-odds: what is found for one can be subtracted from another."""
-
-    goals: tuple[Goal, ...]
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        """Add up the losses."""
-        return torch.stack([goal(logits) for goal in self.goals]).sum(dim=0)
 
 
 def all_of(ids: Sequence[int]) -> Goal:

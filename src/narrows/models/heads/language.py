@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.errors import InputError, ModelError, TargetError, warn
 from narrows.models.cut.blocks import text_config
 from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
-from narrows.models.heads.goals import At, Goal, Likelihood, Together
+from narrows.models.heads.goals import At, Goal, Together
 from narrows.models.heads.target import Blank, Choice, Contrast, Distribution, Target
 from narrows.models.heads.task import (
     Names,
@@ -33,10 +33,8 @@ MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
 
 
 def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
-    """Name tokens as they appear in a text, with their leading space, and find the one that a word is.
-
-    A word may be two tokens, with a space and without: the one that the model holds more likely there is meant.
-    """
+    """Name tokens as they appear in a text, with their leading space, and find the one that a word is."""
+    # A word may be two tokens, with a space and without: the one that the model holds more likely there is meant.
 
     def name(index: int) -> str:
         spelled = tokenizer.convert_ids_to_tokens(index)
@@ -96,10 +94,6 @@ class Filling(Task):
         place, choice = _blank_of(question, self.tokenizer)
         before = left.features["input_ids"][: places.index(place)].count(self.tokenizer.mask_token_id)
         return super().vary(replace(question, target=Blank(before, choice)), goal, left, places)
-
-    def decide(self, variant: Variant, logits: Tensor) -> int:
-        """Number the most probable filling."""
-        return int(logits[0].argmax())
 
     def count_logits(self, model: PreTrainedModel, question: Question) -> int:
         """Count those of one position."""
@@ -200,10 +194,6 @@ class Continuing(Task):
             left, places = join(nothing(left, self.padding), take(left, kept)), [-1, *(places[at] for at in kept)]
         return super().vary(question, goal, left, places)
 
-    def decide(self, variant: Variant, logits: Tensor) -> int:
-        """Number the most probable next token."""
-        return int(logits[0].argmax())
-
     def count_logits(self, model: PreTrainedModel, question: Question) -> int:
         """Count those of the positions that are read."""
         return len(self._wanted(question)) * _vocabulary(model)
@@ -216,7 +206,7 @@ class Continuing(Task):
         described, tokens = chosen[0][1], spell_goal(chosen[0][0], names)
         predicted = names.name(int(logits[0].argmax()))
         if isinstance(target := question.target, Continuation) and target.rival:
-            goal = Likelihood(goals)
+            goal = Together(goals, by_log_p=True)
             return Resolved(goal, target.name, predicted, {target.name: float((-goal(logits.unsqueeze(0))).exp())})
         if isinstance(target := question.target, Continuation):
             described, tokens = target.name, (TargetTokens(target.text, list(target.ids)),)

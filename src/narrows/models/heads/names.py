@@ -4,7 +4,7 @@ from typing import Literal
 
 TaskName = Literal["text-classification", "token-classification", "question-answering", "fill-mask", "text-generation"]
 
-# How the names of classes with such a head end.
+# How the names of classes with such a head end; AutoModel with the first ending is what loads one.
 HEADS: dict[TaskName, tuple[str, ...]] = {
     "text-classification": ("ForSequenceClassification",),
     "token-classification": ("ForTokenClassification",),

@@ -24,14 +24,17 @@ def as_plain(value: Any) -> Any:
         return value
 
 
-def _make_plain(described: Any) -> None:
-    """Let the fields of a description come from other libraries."""
-    for field in fields(described):
-        object.__setattr__(described, field.name, as_plain(getattr(described, field.name)))
+class _Described:
+    """A description whose fields may come from other libraries."""
+
+    def __post_init__(self) -> None:
+        described: Any = self
+        for field in fields(described):
+            object.__setattr__(self, field.name, as_plain(getattr(self, field.name)))
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(_Described):
     """Why this rather than that: -log p(label) given that it is one of the two.
 
     Of a causal language model the two may be continuations of several tokens, as text. Their log-odds are
@@ -48,9 +51,6 @@ class Contrast:
     label: str | int
     other: str | int
 
-    def __post_init__(self) -> None:
-        _make_plain(self)
-
 
 @dataclass(frozen=True)
 class Distribution:
@@ -61,7 +61,7 @@ Choice = str | int | None | Contrast | Distribution  # one of several; None is t
 
 
 @dataclass(frozen=True)
-class Tag:
+class Tag(_Described):
     """One word's tag, for models that tag every token; of a word of several tokens the first one counts.
 
     Attributes:
@@ -72,12 +72,9 @@ class Tag:
     word: str | int
     label: Choice = None
 
-    def __post_init__(self) -> None:
-        _make_plain(self)
-
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(_Described):
     """An answer in the second text, for models that answer questions: offsets of its characters.
 
     Attributes:
@@ -88,12 +85,9 @@ class Answer:
     start: int
     end: int
 
-    def __post_init__(self) -> None:
-        _make_plain(self)
-
 
 @dataclass(frozen=True)
-class Blank:
+class Blank(_Described):
     """What fills a mask token of the text, for masked language models.
 
     Attributes:
@@ -103,9 +97,6 @@ class Blank:
 
     index: int = 0
     word: Choice = None
-
-    def __post_init__(self) -> None:
-        _make_plain(self)
 
 
 # What to explain of one text; a string is a label, an answer, a filling or a continuation, as the model has it; token

@@ -15,7 +15,7 @@ from narrows.data.example import Example
 from narrows.data.units import Place, group_by_places
 from narrows.errors import TargetError
 from narrows.models.heads.continuation import Continuation
-from narrows.models.heads.goals import Goal, OneOf, Rather, Same
+from narrows.models.heads.goals import Goal, OneOf, Present, Rather, Same, SameEach
 from narrows.models.heads.target import Choice, Contrast, Distribution, Target
 from narrows.models.text.encoding import Encoding
 
@@ -117,8 +117,8 @@ class Task(ABC):
         return Variant(replace(question, encoding=left), goal, tuple(places))
 
     def decide(self, variant: Variant, logits: Tensor) -> int:
-        """Number what the model predicts of a variant; the logits are one row of `forward_head`."""
-        return int(logits.argmax())
+        """Number what the model predicts of a variant, where it is read first; logits are a row of `forward_head`."""
+        return int(logits.reshape(-1, logits.shape[-1])[0].argmax())
 
     def count_logits(self, model: PreTrainedModel, question: Question) -> int:
         """Count the logits that are computed of a text, where they are many: of a vocabulary."""
@@ -137,23 +137,20 @@ class Names:
     find: Callable[[str | int], int]  # by name or index; raises a TargetError if there is none
 
 
-def choose(choice: Choice, logits: Tensor, names: Names) -> tuple[Goal, str]:
-    """Turn a choice among classes that exclude each other into a goal, and into words; logits are (classes,)."""
+def choose(choice: Choice, logits: Tensor, names: Names, exclusive: bool = True) -> tuple[Goal, str]:
+    """Turn a choice among classes, or labels that may be present together, into a goal and words; logits (classes,)."""
     match choice:
         case Contrast():
-            return choose_between(choice, names)
-        case Distribution():
+            index, other = names.find(choice.label), names.find(choice.other)
+            if index == other:
+                raise TargetError(f"a contrast needs two different labels: {names.name(index)} was given twice")
+            return Rather(index, other), f"{names.name(index)} rather than {names.name(other)}"
+        case Distribution() if exclusive:
             return Same(logits.detach()), "the whole distribution"
+        case Distribution():
+            return SameEach(logits.detach()), "all labels"
     index = int(logits.argmax()) if choice is None else names.find(choice)
-    return OneOf(index), names.name(index)
-
-
-def choose_between(contrast: Contrast, names: Names) -> tuple[Goal, str]:
-    """Turn a contrast of two different classes into a goal, and into words."""
-    index, other = names.find(contrast.label), names.find(contrast.other)
-    if index == other:
-        raise TargetError(f"a contrast needs two different labels: {names.name(index)} was given twice")
-    return Rather(index, other), f"{names.name(index)} rather than {names.name(other)}"
+    return OneOf(index) if exclusive else Present(index), names.name(index)
 
 
 def spell_goal(goal: Goal, names: Names) -> tuple[TargetTokens, ...]:

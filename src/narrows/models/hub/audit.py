@@ -14,13 +14,7 @@ from narrows.viz.audit import render_audit
 
 
 def audit_pdf(attribution: AttributionDict, model: PreTrainedModel, said: str | None = None) -> bytes:
-    """Draw a map as a PDF of one page, with all that is needed to make it again and to tell that it is the same.
-
-    Args:
-        attribution: The saved form of a map.
-        model: What it is of.
-        said: A sentence about words that were struck out by hand.
-    """
+    """Draw a map as a PDF of one page, with all that makes it again; `said` is of words struck out by hand."""
     text = "\0".join(filter(None, (attribution["text"], attribution["text_pair"])))
     place = next(model.parameters()).device
     facts = {
@@ -35,10 +29,8 @@ def audit_pdf(attribution: AttributionDict, model: PreTrainedModel, said: str | 
 
 
 def weights_sha256(model: PreTrainedModel) -> str:
-    """Hash the weights as they are in memory: names, types, shapes and bytes of all tensors, by name.
-
-    A file with the same weights may have another hash: it holds more than they.
-    """
+    """Hash the weights as they are in memory: names, types, shapes and bytes of all tensors, by name."""
+    # A file with the same weights may have another hash: it holds more than they.
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         if isinstance(tensor, Tensor):

@@ -52,11 +52,9 @@ def is_intact(folder: Path) -> bool:
 
 
 def kept_folder(name: str, what: str, make: Callable[[Path], Path]) -> Path:
-    """Give a folder of the cache, checked by its hashes; an OSError if it cannot be kept.
-
-    It is made the first time, and again if it is damaged: `make` gets an empty folder to work in and returns the folder
-    of files that it made there. It appears whole or not at all, however many processes make it at once.
-    """
+    """Give a folder of the cache, checked by its hashes; an OSError if it cannot be kept."""
+    # It is made the first time, and again if it is damaged: `make` gets an empty folder to work in and returns the
+    # folder of files that it made there. It appears whole or not at all, however many processes make it at once.
     folder = cache_folder() / name
     if is_intact(folder):
         return folder

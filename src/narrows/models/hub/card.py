@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from narrows.data.output import written_whole
+from narrows.data.output import write_whole
 from narrows.errors import ModelError
 
 CARD_FILE = "card.json"
@@ -53,8 +53,7 @@ class ModelCard:
         """Write ``README.md`` and then ``card.json`` into a folder, each whole or not at all."""
         record = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
         for name, text in (("README.md", self.to_markdown()), (CARD_FILE, record)):
-            with written_whole(folder / name) as partial:
-                partial.write_text(text, encoding="utf-8")
+            write_whole(folder / name, text)
 
     @classmethod
     def load(cls, folder: Path) -> "ModelCard":

@@ -4,64 +4,58 @@ torch and transformers are imported by what uses them, so that lists of models c
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from safetensors import SafetensorError
 
-from narrows.errors import InputError, ModelError, shown
-from narrows.models.heads.names import TaskName, cannot_explain, find_head
+from narrows.errors import ModelError, one_of
+from narrows.models.heads.names import HEADS, TaskName, cannot_explain, find_head
 from narrows.models.hub import gguf_file
 from narrows.models.hub.quiet import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-CLASSES: dict[TaskName, str] = {
-    "text-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "fill-mask": "AutoModelForMaskedLM",
-    "text-generation": "AutoModelForCausalLM",
-}
-
 
 def read_checkpoint(name: str, task: TaskName | None = None) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """Read a model, in evaluation mode on the CPU, and its tokenizer: only safetensors or GGUF, and no remote code.
-
-    The task counts where the checkpoint does not say what its head is for. Weights stay float32 or bfloat16 as they are
-    saved; others become float32.
-    """
+    """Read a model, in evaluation mode on the CPU, and its tokenizer: only safetensors or GGUF, and no remote code."""
+    # The task counts where the checkpoint does not say what its head is for. Weights stay float32 or bfloat16 as they
+    # are saved; others become float32.
     import torch
     import transformers
 
     check_task(task)
     source = _source(name)
     weights: dict[str, Any] = {"dtype": torch.float32} if "gguf_file" in source else {"use_safetensors": True}
-    try:
-        with quiet():
-            saved, task, _ = _read_head(name, source, task)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
-            kind = getattr(transformers, CLASSES[task])
-            model, report = kind.from_pretrained(**source, **weights, output_loading_info=True)
-    except ModelError:
-        raise
-    except (OSError, ValueError, LookupError, RuntimeError, SafetensorError, struct.error) as error:
-        raise ModelError(_why_not(name, error)) from error
+    with _reading(name):
+        saved, task, _ = _read_head(name, source, task)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
+        kind = getattr(transformers, f"AutoModel{HEADS[task][0]}")
+        model, report = kind.from_pretrained(**source, **weights, output_loading_info=True)
     _check_whole(name, saved, task, model, report)
     model = gguf_file.plain_copy(model) if "gguf_file" in source else model.eval()
-    return model.float() if model.dtype == torch.float16 and not _is_quantised(model) else model, tokenizer
+    is_quantised = getattr(model, "hf_quantizer", None) is not None
+    return model.float() if model.dtype == torch.float16 and not is_quantised else model, tokenizer
 
 
 def read_head(name: str, task: TaskName | None = None) -> tuple[TaskName, Any]:
     """Tell what a checkpoint's head is for, and give its configuration; its weights are not read."""
+    with _reading(name):
+        return _read_head(name, _source(name), task)[1:]
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Read a checkpoint in silence; whatever is wrong with it becomes one line."""
     try:
         with quiet():
-            return _read_head(name, _source(name), task)[1:]
+            yield
     except ModelError:
         raise
-    except (OSError, ValueError, LookupError, RuntimeError, struct.error) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, SafetensorError, struct.error) as error:
         raise ModelError(_why_not(name, error)) from error
 
 
@@ -86,8 +80,8 @@ def _read_head(name: str, source: Mapping[str, Any], task: TaskName | None) -> t
 
 def check_task(task: str | None) -> None:
     """Raise an InputError if there is no such task."""
-    if task is not None and task not in get_args(TaskName):
-        raise InputError(f"task must be one of {', '.join(get_args(TaskName))}, not {shown(task)}")
+    if task is not None:
+        one_of("task", task, get_args(TaskName))
 
 
 def _choose_task(name: str, saved: str | None, model_type: str, task: TaskName | None, is_gguf: bool) -> TaskName:
@@ -121,10 +115,6 @@ def _check_whole(name: str, saved: str | None, task: TaskName, model: Any, repor
         without = f"{called}, as its config.json has it, lacks some of the weights of {name}"
         way = "mend config.json" if own else f"load it with its class {saved}, and give Explainer(model, tokenizer)"
         raise ModelError(f"{without} ({_list(lost)}): {way}")
-
-
-def _is_quantised(model: Any) -> bool:
-    return getattr(model, "hf_quantizer", None) is not None
 
 
 def _list(keys: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from narrows.errors import InputError
+from narrows.errors import InputError, one_of
 
 Precision = Literal["auto", "bfloat16", "float32"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -71,8 +71,7 @@ class FinetuneSettings:
             if value is not None and not holds(value):
                 raise InputError(f"{name} must be {rule}, not {value}")
         for name, choices in (("precision", get_args(Precision)), ("device", get_args(Device))):
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+            one_of(name, getattr(self, name), choices)
 
     def command(self) -> str:
         """Write the command that gives these settings, as one line for the shell."""

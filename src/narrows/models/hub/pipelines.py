@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -64,18 +63,8 @@ _ADVICE = {
 }
 
 
-@dataclass(frozen=True)
-class Unpacked:
-    """What is explained of a pipeline, and what it does with texts that are too long."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    max_tokens: int | None
-    long_texts: LongTexts
-
-
-def unpack_pipeline(pipe: Any) -> Unpacked:
-    """Take a pipeline apart; raise a `ModelError` that names what of its predictions cannot be explained."""
+def unpack_pipeline(pipe: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, int | None, LongTexts]:
+    """Take apart: model, tokenizer, most tokens, what becomes of longer texts; or a `ModelError` that says why not."""
     task, reading = getattr(pipe, "task", type(pipe).__name__), _parameters(pipe, "preprocess_params")
     if task not in EXPLAINED:
         hypothesis = reading.get("hypothesis_template", "This example is {}.")
@@ -88,7 +77,7 @@ def unpack_pipeline(pipe: Any) -> Unpacked:
             own = f"the pipeline's own {name}() ({type(pipe).__name__}) cannot be explained"
             raise ModelError(f"{own}: {MODEL} and do to the texts what it does")
     _check_parameters(pipe, task)
-    return Unpacked(pipe.model, pipe.tokenizer, *_cut(pipe, task, reading))
+    return pipe.model, pipe.tokenizer, *_cut(pipe, task, reading)
 
 
 def _check_parameters(pipe: Any, task: str) -> None:

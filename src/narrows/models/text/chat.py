@@ -14,18 +14,9 @@ Span = tuple[int, int]
 
 
 def read_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answering: bool) -> Example:
-    """Write messages as one text, whose `parts` are their contents; all else is the template's.
-
-    Args:
-        tokenizer: The tokenizer, with a chat template.
-        messages: ``{"role": ..., "content": ...}`` each. The text ends where the answer begins, or, if the last
-            message is the assistant's, where that breaks off.
-        answering: Whether the model answers; of a classifier, the text ends with the last message.
-
-    Raises:
-        InputError: If there is no template, it refuses the messages, a content is no text, or the contents cannot be
-            found in what the template writes.
-    """
+    """Write messages as one text, whose `parts` are their contents; all else is the template's."""
+    # The text ends where the answer begins, or, if the last message is the assistant's, where that breaks off; of a
+    # classifier, which does not answer, with the last message.
     if not tokenizer.chat_template:
         advice = "give the prompt as text, or set tokenizer.chat_template"
         raise InputError(f"{type(tokenizer).__name__} has no chat template, so messages cannot be read: {advice}")

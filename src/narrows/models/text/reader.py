@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.attribution import Attribution
 from narrows.data.example import Example, Item, is_chat, known_of
 from narrows.data.units import UnitOf, check_kind, find_places
-from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, warn
+from narrows.errors import OF_ONE_TEXT, InputError, NarrowsError, forget, one_of, warn
 from narrows.models.cut.blocks import own_config
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.target import Target, as_plain
@@ -83,8 +83,7 @@ class Reader:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_tokens: int | None, long_texts: LongTexts
     ) -> None:
         """Find the model's task and its limit, or the smaller `max_tokens`; longer texts count as long."""
-        if long_texts not in get_args(LongTexts):
-            raise InputError(f"long_texts must be one of {', '.join(get_args(LongTexts))}, not {long_texts!r}")
+        one_of("long_texts", long_texts, get_args(LongTexts))
         self.task = find_task(model, tokenizer)
         own = token_limit(model, tokenizer)
         self.limit = min((limit for limit in (max_tokens, own) if limit is not None), default=None)
@@ -134,10 +133,8 @@ class Reader:
             return forget(error)
 
     def check(self, target: Target, names: Sequence[str] = ()) -> None:
-        """Refuse a target of every text that none can have: a label that the classifier lacks.
-
-        `names` are what the data calls its numbered labels, which are not those of a model in another order.
-        """
+        """Refuse a target of every text that none can have: a label that the classifier lacks."""
+        # `names` are what the data calls its numbered labels, which are not those of a model in another order.
         target = as_plain(target)
         if _is_gold(target):
             check_order(names, class_labels(self._model))

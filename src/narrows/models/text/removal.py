@@ -1,6 +1,6 @@
 """Removing tokens from an encoded text: delete, mask or replace them, or hide them from attention."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -21,31 +21,19 @@ def check_removal(removal: str, tokenizer: PreTrainedTokenizerBase) -> None:
         raise InputError(f"tokens are removed by {', '.join(get_args(Removal))}, not {removal!r}")
     if removal == "mask" and tokenizer.mask_token_id is None:
         raise ModelError("the tokenizer has no mask token: remove tokens by 'delete', 'replace' or 'attention'")
-    if removal == "replace":
-        neutral_token(tokenizer)
-
-
-def neutral_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Choose the token that stands for removed ones: a lone space, else the unknown token, else padding."""
-    found = next(_neutral_tokens(tokenizer), None)
-    if found is None:
+    if removal == "replace" and neutral_token(tokenizer) is None:
         raise ModelError("the tokenizer has no neutral token: remove tokens by 'delete' or 'attention'")
-    return found
 
 
-def has_neutral_token(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Tell whether there is a token that can stand for removed ones."""
-    return next(_neutral_tokens(tokenizer), None) is not None
-
-
-def _neutral_tokens(tokenizer: PreTrainedTokenizerBase) -> Iterator[int]:
-    """Yield candidates, the best first; never one that begins or ends texts."""
-    ends = (tokenizer.eos_token_id, tokenizer.bos_token_id, None)
+def neutral_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Choose what stands for removed tokens: a lone space, else the unknown token, else padding; None without any."""
+    ends = (tokenizer.eos_token_id, tokenizer.bos_token_id, None)  # never one that begins or ends texts
     for spelled in SPACES:
         token: Any = tokenizer.convert_tokens_to_ids(spelled)
         if token not in ends and not str(tokenizer.decode([token])).strip():
-            yield token
-    yield from (token for token in (tokenizer.unk_token_id, tokenizer.pad_token_id) if token not in ends)
+            return int(token)
+    others: Any = (tokenizer.unk_token_id, tokenizer.pad_token_id)
+    return next((token for token in others if token not in ends), None)
 
 
 def remove(
@@ -56,10 +44,10 @@ def remove(
     gone = set(positions)
     if removal == "delete":
         return take(encoding, [place for place in range(len(encoding)) if place not in gone])
-    if removal == "attention":
-        name, filling = "attention_mask", 0
-    else:
-        name, filling = "input_ids", tokenizer.mask_token_id if removal == "mask" else neutral_token(tokenizer)
+    filling: Any = 0
+    name = "attention_mask" if removal == "attention" else "input_ids"
+    if removal != "attention":
+        filling = tokenizer.mask_token_id if removal == "mask" else neutral_token(tokenizer)
     values = encoding.features.get(name, [1] * len(encoding))
     changed = [filling if place in gone else value for place, value in enumerate(values)]
     return replace(encoding, features={**encoding.features, name: changed})

@@ -16,11 +16,9 @@ TOKENS = "target_tokens"  # of a record: what a target is of a vocabulary
 
 
 def subtract(first: Attribution, second: Attribution) -> Attribution | InputError:
-    """Subtract what was found for a continuation from what was found for another; an error where that means nothing.
-
-    Both begin with the tokens of the text. Then come the tokens of the first continuation that the model read, and
-    those of the second, whose scores change their sign; ``text_pair`` holds both.
-    """
+    """Subtract what was found for a continuation from what was found for another; an error where that means nothing."""
+    # Both begin with the tokens of the text. Then come the tokens of the first continuation that the model read, and
+    # those of the second, whose scores change their sign; ``text_pair`` holds both.
     method = first.method
     if not method["signed"] or method["quantity"] == "information":
         said = f"two continuations are compared by subtracting their maps, and those of {method['label']} have no sign"
