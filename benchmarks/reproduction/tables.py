@@ -205,6 +205,20 @@ def sweep_table(group: Group, parameter: str) -> str:
     return grid([parameter, *(f"{value:g}" for value in sorted(set(values.values())))], rows)
 
 
+def leading(group: Group, parameter: str, count: int = 3) -> str:
+    """List the values of a sweep with the highest drops, for each data set, and for the mean over all of them."""
+    values, drops, lines = values_of(group, parameter), dict[float, list[float]](), []
+    for name, summary in group.items():
+        found = {values[spec]: row["drop_11"] for spec, row in summary["methods"].items()}
+        for value, drop in found.items():
+            drops.setdefault(value, []).append(drop)
+        lines.append((DATASETS[name], found))
+    everywhere = {value: sum(own) / len(own) for value, own in drops.items() if len(own) == len(group)}
+    lines.append(("mean of all", everywhere))
+    first = {name: sorted(found, key=lambda value: -found[value])[:count] for name, found in lines}
+    return "; ".join(f"{name} {', '.join(f'{value:g}' for value in own)}" for name, own in first.items())
+
+
 def short_table(group: Group) -> str:
     """Write the table of the page on trust: cost and drop of the methods that most readers ask for."""
     rows = []
