@@ -12,6 +12,7 @@ The summaries, DIR/DATASET/summary.json, are kept as benchmarks/reproduction/res
 from __future__ import annotations
 
 import argparse
+from math import nan
 from pathlib import Path
 
 from decompx import decompx
@@ -54,7 +55,7 @@ def main() -> None:
         plan = Plan(source, methods=methods, max_tokens=IMDB_TOKENS if name == "imdb" else None)
         evaluate(load_model(MODELS[name]), plan, options.out / name)
         for row, found in write_summary(options.out / name)["methods"].items():
-            low, high = found["drop_11_interval"]
+            low, high = found["drop_11_interval"] or (nan, nan)  # one text has no interval
             cost, area = found["forward_equivalents"], found["area_morf"]
             print(f"{name}, {row}: {found['drop_11']:.3f} [{low:.3f}, {high:.3f}], MoRF {area:.3f}, {cost:.0f} passes")
 
