@@ -57,18 +57,22 @@ def without_text(classifier: Classifier, text: Any, layer: int, mean: Tensor) ->
 # What is measured.
 
 
-@pytest.mark.parametrize("family", ["bert", "gpt2", "distilbert"])
+@pytest.mark.parametrize(
+    ("family", "held"),
+    [("bert", False), ("gpt2", False), ("distilbert", False), ("bert", True), ("roberta", True), ("electra", True)],
+)
 def test_scores_are_finite_differences_of_the_log_odds_on_the_path(
-    any_classifier: Classifier, make_prior: Callable[..., Prior]
+    any_classifier: Classifier, make_prior: Callable[..., Prior], held: bool
 ) -> None:
     """One point at one layer: each token's mask moved alone, up and down, through the model with a hook."""
     model, tokenizer = any_classifier
     prior, layer, target = make_prior(model), 2, 1
     model.double()
-    method = Evidence(layer=layer, points=1, iterations=1, interval=(0.0, 0.6), leave_out=False)  # the middle: 0.3
-    (got,) = explain(any_classifier, method, TEXTS[:1], [target], prior)
+    method = Evidence(layer=layer, points=1, iterations=1, interval=(0.0, 0.6), leave_out=held)  # the middle: 0.3
+    text = ("a good film", "a bad film") if held else TEXTS[0]
+    (got,) = explain(any_classifier, method, [text], [target], prior)
     mean, step = prior.mean[layer].double(), 1e-5
-    inputs = tokenizer(TEXTS[0], return_tensors="pt")
+    inputs = tokenizer(*(text if held else (text,)), return_tensors="pt")
 
     def at(masks: Tensor) -> float:
         handle = register_on_output(find_blocks(model)[layer - 1], lambda x: mean + masks[:, None] * (x - mean))
@@ -79,6 +83,10 @@ def test_scores_are_finite_differences_of_the_log_odds_on_the_path(
 
     middle = torch.full((len(got.tokens),), 0.3, dtype=torch.float64)
     moves = step * torch.eye(len(middle), dtype=torch.float64)
+    if held:
+        separators = inputs["input_ids"][0] == tokenizer.sep_token_id
+        middle[separators], moves[separators] = 1.0, 0.0
+        assert 2 <= int(separators.sum()) < len(middle) and not separators[0]
     slopes = [(at(middle + move) - at(middle - move)) / (2 * step) for move in moves]
     np.testing.assert_allclose(got.scores, 0.6 * np.array(slopes) / math.log(2), rtol=1e-5, atol=1e-7)
     assert np.abs(got.scores).max() > 1e-2

@@ -172,6 +172,26 @@ def test_real_tokens_are_not_padding_and_content_is_not_special(any_classifier: 
             assert batch.inputs["input_ids"][row, :width].tolist() == list(encoding.features["input_ids"])
 
 
+@pytest.mark.parametrize("row", FAMILIES, ids=lambda row: row.name)
+def test_separators_are_those_of_encoders_and_nothing_is_read_there(row: Family) -> None:
+    """T5 and BART read at the end, where a token stands that also ends a text; decoders read there too."""
+    if not hasattr(__import__("transformers"), row.model_class):
+        pytest.skip(row.model_class)
+    classifier = families.classifier(row)
+    ends = row.kind == "encoder" and row.tokenizer in ("wordpiece", "bytes")
+    with lent_batch(classifier, [Example("a good film", "a bad film"), Example("bad")]) as batch:
+        found = batch.separators
+        assert found.any(dim=1).tolist() == [ends, ends]
+        if ends:
+            assert torch.equal(found, batch.real & (batch.inputs["input_ids"] == classifier[1].sep_token_id))
+            assert not found[:, 0].any() and not (found & batch.content).any()
+    if ends:  # the others are measured with these as they are
+        held, free = (explain(classifier, f"fast:leave_out={way}", [ITEMS[1]])[0] for way in ("true", "false"))
+        special = held.special & (np.array(held.tokens) == classifier[1].sep_token)
+        assert special.sum() >= 2 and not held.scores[special].any()
+        assert held.scores.tolist() != free.scores.tolist() or not free.scores.any()
+
+
 def test_answers_are_what_the_model_says_and_what_was_asked(bert: Classifier) -> None:
     model, tokenizer = bert
     with lent_batch(bert, ITEMS, TARGETS) as batch:

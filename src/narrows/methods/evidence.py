@@ -62,7 +62,7 @@ class Evidence:
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
     prior: Annotated[str | None, "File of a prior, or 'instance'; none: that of the model."] = None
     leave_out: Annotated[
-        bool, "In decoders, measure sinks and the last token by removing each, unless scores add up."
+        bool, "Hold separators open, and measure a decoder's last token and sinks by removal, unless scores add up."
     ] = True
     features: Annotated[bool, "Keep the map of every feature of a token too; needs one iteration."] = False
     seed: Annotated[int, "Seed of the noise of the rate curve."] = 0
@@ -125,7 +125,8 @@ class Evidence:
         sites = typical = batch.sites(layers, prior)
         left_out = None
         if self.leaves_out:
-            sites = [site.holding(batch.read) for site in typical] if batch.read.any() else typical
+            # Without its separators a pair would begin as one typical text, not as a typical pair.
+            sites = hold(batch.read | batch.separators, typical)
             left_out = leave_out(batch, sites)
         reading = Reading.empty(batch.leading)  # units are picked whole, by their first tokens
         for iteration in range(self.iterations):
@@ -327,6 +328,11 @@ def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
     shut = torch.where((masked & first.narrowed).unsqueeze(-1), mean, first.activation)
     carried = first.carry(shut, [site.layer for site in deeper]) if deeper else {}
     return [replace(first, activation=shut), *(replace(site, activation=carried[site.layer]) for site in deeper)]
+
+
+def hold(tokens: Tensor, sites: Sequence[Site]) -> list[Site]:
+    """Hold tokens open at every site, (batch, tokens)."""
+    return [site.holding(tokens) for site in sites] if tokens.any() else list(sites)
 
 
 def pick_strongest(order: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
