@@ -24,7 +24,7 @@ from narrows.bottleneck.optimize import text_seed
 from narrows.bottleneck.prior import PRIORS
 from narrows.data.example import Example
 from narrows.errors import DependencyError, InputError, LayerError, NumericsError
-from narrows.methods.evidence import Evidence
+from narrows.methods.evidence import Evidence, separators
 from narrows.methods.method import FunctionMethod
 from narrows.methods.registry import find_method
 from narrows.models.heads.target import Contrast, Distribution
@@ -180,7 +180,7 @@ def test_separators_are_those_of_encoders_and_nothing_is_read_there(row: Family)
     classifier = families.classifier(row)
     ends = row.kind == "encoder" and row.tokenizer in ("wordpiece", "bytes")
     with lent_batch(classifier, [Example("a good film", "a bad film"), Example("bad")]) as batch:
-        found = batch.separators
+        found = separators(batch)
         assert found.any(dim=1).tolist() == [ends, ends]
         if ends:
             assert torch.equal(found, batch.real & (batch.inputs["input_ids"] == classifier[1].sep_token_id))

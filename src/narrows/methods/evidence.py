@@ -20,6 +20,8 @@ from narrows.errors import InputError
 from narrows.methods.cut_model import Layer
 from narrows.methods.method import Batch, Names, Site, average
 from narrows.methods.settings import check_settings
+from narrows.models.cut.blocks import text_config
+from narrows.models.cut.causal import looks_back_only
 from narrows.models.heads.task import Variant
 from narrows.models.text.removal import Removal, neutral_token
 from narrows.models.variants import odds_of_target, removable, run_variants, without
@@ -126,7 +128,7 @@ class Evidence:
         left_out = None
         if self.leaves_out:
             # Without its separators a pair would begin as one typical text, not as a typical pair.
-            sites = hold(batch.read | batch.separators, typical)
+            sites = hold(batch.read | separators(batch), typical)
             left_out = leave_out(batch, sites)
         reading = Reading.empty(batch.leading)  # units are picked whole, by their first tokens
         for iteration in range(self.iterations):
@@ -328,6 +330,17 @@ def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
     shut = torch.where((masked & first.narrowed).unsqueeze(-1), mean, first.activation)
     carried = first.carry(shut, [site.layer for site in deeper]) if deeper else {}
     return [replace(first, activation=shut), *(replace(site, activation=carried[site.layer]) for site in deeper)]
+
+
+def separators(batch: Batch) -> Tensor:
+    """Find the tokens that only divide the texts of an encoder, as [SEP], (batch, tokens); nothing is read there."""
+    own, start = batch.tokenizer.sep_token_id, batch.tokenizer.cls_token_id
+    found = batch.real & ~batch.content & (batch.inputs["input_ids"] == (-1 if own is None else own))
+    # Decoders read the answer at a token that looks like a separator, and so do encoders with a decoder, as BART.
+    two_stacks = getattr(text_config(batch.model), "is_encoder_decoder", False)
+    if found.any() and (own == start or two_stacks or looks_back_only(batch.model)):
+        return torch.zeros_like(found)
+    return found
 
 
 def hold(tokens: Tensor, sites: Sequence[Site]) -> list[Site]:

@@ -31,8 +31,6 @@ from narrows.data.units import by_score, by_unit
 from narrows.errors import InputError, NumericsError
 from narrows.methods.cut_model import CutModel
 from narrows.methods.registry import Described, describe, spec
-from narrows.models.cut.blocks import text_config
-from narrows.models.cut.causal import looks_back_only
 from narrows.models.cut.split import Prefix, carry, check_finite, repeat_inputs, run_prefix, run_suffix, take_rows
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
@@ -214,15 +212,6 @@ class Batch:
             if place is not None and len(question.encoding) > 1:
                 found[row, place] = True
         return found
-
-    @cached_property
-    def separators(self) -> Tensor:
-        """True at the tokens that divide the texts of an encoder, as [SEP]; nothing is read there, (batch, tokens)."""
-        own, start = self.tokenizer.sep_token_id, self.tokenizer.cls_token_id
-        found = self.real & ~self.content & (self.inputs["input_ids"] == (-1 if own is None else own))
-        # Encoders and decoders, as BART, read the answer at a token that looks like a separator.
-        joined = own == start or getattr(text_config(self.model), "is_encoder_decoder", False)
-        return found & False if joined or (found.any() and looks_back_only(self.model)) else found
 
     @cached_property
     def log_odds(self) -> Tensor:
