@@ -21,6 +21,7 @@ PAPER = {
 HOURS = {"paper": 10, "lime": 13, "ig": 2}
 REVIEWS = 25_000
 SHARES = ("5", "11", "20", "33", "50")  # percent of the tokens, the first to be removed
+MOVED = {"7739b76", "632740e", "badac20"}  # rows of `fast` and `best` before separators were held open
 EARLIER = "56ec884"  # rows of this commit that today's code would not give again are called NAME@56ec884
 
 
@@ -128,6 +129,27 @@ def in_words(group: Group, one: str, other: str, by: str = "drop_11") -> str:
             word = "ahead on" if found[1] > 0 else "behind on" if found[2] < 0 else "level on"
             places[word].append(DATASETS[name])
     return ", ".join(f"{word} {', '.join(names)}" for word, names in places.items() if names) or "not compared"
+
+
+def rivals(summary: Any) -> str:
+    """Say what `fast` is ahead of on one data set, and set it beside the others, the highest drop first."""
+    rows, places = [], {"ahead of": [], "level with": [], "behind": []}  # type: ignore[var-annotated]
+    for name, row in sorted(summary["methods"].items(), key=lambda item: -item[1]["drop_11"]):
+        drop, ahead = interval(row["drop_11"], row["drop_11_interval"]), pair(summary, "fast", name, "drop_11")
+        if ahead is not None:
+            places["ahead of" if ahead[1] > 0 else "behind" if ahead[2] < 0 else "level with"].append(f"`{name}`")
+        less = "" if ahead is None else interval(ahead[0], ahead[1:])
+        rows.append([f"`{name}`", drop, less, number(row["area_lerf"]), number(row["forward_equivalents"], 0)])
+    texts = f"{DATASETS[summary['dataset']]} (n = {summary['instances']})"
+    said = "; ".join(f"{word} {', '.join(names)}" for word, names in places.items() if names)
+    table = grid([texts, "drop at 1/9", "`fast` less this", "LeRF area", "passes"], rows)
+    return f"On {DATASETS[summary['dataset']]} `fast` is {said}.\n\n{table}"
+
+
+def moved(group: Group) -> list[str]:
+    """List the data sets on which separators still moved on the path when `fast` was measured."""
+    rows = {name: summary["methods"].get("fast", {}) for name, summary in group.items()}
+    return [DATASETS[name] for name, row in rows.items() if row.get("commit") in MOVED]
 
 
 def published(dataset: str, group: Group) -> str:

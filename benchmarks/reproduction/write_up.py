@@ -74,8 +74,8 @@ def pages(found: Found, models: Path) -> dict[str, str]:
     """Write the pages whose runs are there, by file name."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = tables.number
-    names = "claims drops grid hours_table in_words leading measure only own paper_table published shares"
-    names += " sweep_table versus"
+    names = "claims drops grid hours_table in_words leading measure moved only own paper_table published rivals"
+    names += " shares sweep_table versus"
     listed = experiments_of_the_paper(Path("DATA"), Path("MODELS"), Path("RUNS"), 500)
     environment.globals |= {name: getattr(tables, name) for name in names.split()} | {
         "six": found[SIX],
