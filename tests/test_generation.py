@@ -59,8 +59,8 @@ def one_by_one(explainer: Explainer, text: str, response: str) -> list[Attributi
 )
 def test_shared_passes_give_what_one_by_one_gives(stem: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[int] = []
-    follow = response_module.follow_paths
-    monkeypatch.setattr(response_module, "follow_paths", lambda *args: passes.append(1) or follow(*args))
+    looking = response_module.look_for_each
+    monkeypatch.setattr(response_module, "look_for_each", lambda *args: passes.append(1) or looking(*args))
     classifier = families.of_task(stem, "LMHeadModel" if stem == "GPT2" else "ForCausalLM")
     explainer = Explainer(*classifier, method, estimate_prior(*classifier, TEXTS))
     shared, slow = explainer(PROMPT, RESPONSE, per_token=True), one_by_one(explainer, PROMPT, RESPONSE)
@@ -103,9 +103,13 @@ def test_a_model_whose_tokens_see_later_ones_is_explained_one_by_one(
 ) -> None:
     explainer = Explainer(*llama, "fast:leave_out=false", prior)
     expected = explainer(PROMPT, RESPONSE, per_token=True)
-    leak = lambda *args: torch.ones_like(follow(*args))  # noqa: E731
-    follow = response_module.follow_paths
-    monkeypatch.setattr(response_module, "follow_paths", leak)
+    looking = response_module.look_for_each
+
+    def leak(*args: Any) -> Any:
+        found = looking(*args)
+        return replace(found, evidence=torch.ones_like(found.evidence))
+
+    monkeypatch.setattr(response_module, "look_for_each", leak)
     assert np.allclose(explainer(PROMPT, RESPONSE, per_token=True).scores, expected.scores, rtol=1e-3, atol=1e-4)
 
 

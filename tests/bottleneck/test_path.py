@@ -13,7 +13,7 @@ from test_optimize import CLASSES, HIDDEN, PoolingHead
 from torch import Tensor
 
 import reference
-from narrows.bottleneck.path import follow_path, gauss_legendre, van_der_corput
+from narrows.bottleneck.path import LogOdds, Slopes, StraightPath, gauss_legendre, look, look_for_each, van_der_corput
 from narrows.bottleneck.prior import Gaussian
 from narrows.models.heads.goals import Goal, Near, OneOf, Present, Rather, Same, judge_odds
 
@@ -35,6 +35,12 @@ def opened(x: reference.Matrix, masks: list[float]) -> reference.Matrix:
         [m + mask * (value - m) for value, m in zip(token, MEAN, strict=True)]
         for token, mask in zip(x, masks, strict=True)
     ]
+
+
+def follow_path(odds: LogOdds, x: Tensor, prior: Gaussian, real: Tensor, points: tuple[Tensor, Tensor]) -> StraightPath:
+    """Look at all points, and integrate."""
+    masks, weights = points
+    return look(odds, x, prior, real, masks, features=True).weigh(weights)
 
 
 def slow_walk(head: PoolingHead, x: reference.Matrix, target: int, steps: int) -> tuple[list[float], list[float]]:
@@ -198,3 +204,39 @@ def test_wherever_the_sequence_stops_no_part_of_the_way_is_left_out(points: int)
     masks, _ = van_der_corput(range(points))
     gaps = torch.diff(masks, prepend=torch.zeros(1), append=torch.ones(1))
     assert gaps.max() <= 2 / (points + 1)  # twice as far as if all were equal
+
+
+def test_each_text_may_have_points_of_its_own() -> None:
+    x, real = some_texts([3, 5])
+    odds = PoolingHead().odds(real, [1, 2])
+    masks, weights = torch.tensor([[0.1, 0.7], [0.3, 0.4]]), torch.tensor([[0.2, 0.8], [0.5, 0.0]])
+    together = look(odds, x, PRIOR, real, masks).weigh(weights)
+    for row in range(2):
+        alone = look(odds, x, PRIOR, real, masks[row]).weigh(weights[row])
+        assert together.evidence[row].tolist() == pytest.approx(alone.evidence[row].tolist(), abs=1e-12)
+        assert together.log_p[row].tolist() == pytest.approx(alone.log_p[row].tolist(), abs=1e-12)
+    assert together.features.shape == (2, 5, 0)
+
+
+def test_several_targets_have_what_each_has_alone() -> None:
+    x, real = some_texts([4, 2])
+    head = PoolingHead()
+
+    def each(t: Tensor) -> Tensor:
+        return torch.stack([head.odds(real, [target] * 2)(t) for target in range(CLASSES)], dim=-1)
+
+    masks, weights = gauss_legendre(3)
+    together = look_for_each(each, x, PRIOR, real, masks)
+    path = together.weigh(weights)
+    for target in range(CLASSES):
+        alone = look(head.odds(real, [target] * 2), x, PRIOR, real, masks)
+        torch.testing.assert_close(together.odds[..., target], alone.odds)
+        torch.testing.assert_close(path.evidence[:, target], alone.weigh(weights).evidence)
+
+
+def test_joined_parts_are_what_one_pass_gives() -> None:
+    x, real = some_texts([4, 2])
+    odds, (masks, weights) = PoolingHead().odds(real, [1, 2]), gauss_legendre(5)
+    parts = [look(odds, x, PRIOR, real, masks[rows], features=True) for rows in (slice(0, 2), slice(2, 5))]
+    whole = look(odds, x, PRIOR, real, masks, features=True)
+    torch.testing.assert_close(Slopes.join(parts).weigh(weights).features, whole.weigh(weights).features)

@@ -25,6 +25,7 @@ from narrows.data.example import Example
 from narrows.errors import InputError, NarrowsError
 from narrows.methods import evidence
 from narrows.methods.evidence import Evidence
+from narrows.methods.reading import picked_counts
 from narrows.models import variants
 from narrows.models.text.reader import Reader
 from tiny import Classifier
@@ -151,7 +152,7 @@ def test_iterations_pick_whole_units(bert: Classifier, make_prior: Callable[...,
 def test_as_many_units_are_picked_as_tokens_would_be(counts: list[int], part: float) -> None:
     leading = torch.tensor([[place == 0 for size in counts for place in range(size)]])
     singles = torch.ones(1, len(counts), dtype=torch.bool)
-    assert evidence.picked_counts(leading, part).item() == evidence.picked_counts(singles, part).item()
+    assert picked_counts(leading, part).item() == picked_counts(singles, part).item()
 
 
 def test_random_draws_once_for_a_unit_however_long(bert: Classifier) -> None:

@@ -10,7 +10,7 @@ This is integrated gradients (Sundararajan et al. 2017) at an inner layer, from 
 the weight of evidence (Good 1985): one bit doubles the odds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -32,7 +32,7 @@ Of several targets: (batch, points, targets).
 class StraightPath:
     """Bits per token, (batch, tokens), 0 at padding: the evidence, of log-odds, and log_p, of log2 p(target)."""
 
-    # Above 0 = for the target. The features, (batch, tokens, hidden), add up to the evidence.
+    # Above 0 = for the target. Features, (batch, tokens, hidden), add up to the evidence; no hidden = not asked for.
     evidence: Tensor
     log_p: Tensor
     features: Tensor
@@ -42,30 +42,53 @@ class StraightPath:
         return StraightPath(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
-def follow_path(
-    log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, points: tuple[Tensor, Tensor]
-) -> StraightPath:
-    """Integrate the evidence of X, (batch, tokens, hidden); all points share one forward and one backward pass."""
-    # Both scales come from one gradient: d log p = (1 - p) d log-odds. Points: masks and weights, (points,) each.
-    masks, weights = points
+@dataclass(frozen=True)
+class Slopes:
+    """What stands at some points of the path, in bits; with several targets, (batch, points, targets, ...)."""
+
+    odds: Tensor  # log-odds of the target, (batch, points)
+    evidence: Tensor  # how they rise with the mask of each token, (batch, points, tokens); 0 at padding
+    features: Tensor  # with the mask of each feature, (batch, points, tokens, hidden); no hidden = not asked for
+
+    @classmethod
+    def join(cls, parts: Sequence["Slopes"]) -> "Slopes":
+        """Put the points of several parts behind each other."""
+        return cls(*(torch.cat([getattr(part, each.name) for part in parts], dim=1) for each in fields(cls)))
+
+    def weigh(self, weights: Tensor) -> StraightPath:
+        """Integrate; weights are (points,), or (batch, points)."""
+        weights = weights.to(self.evidence).expand(self.evidence.shape[:2])
+        # Both scales come from one gradient: d log p = (1 - p) d log-odds.
+        unsure = logsigmoid(-self.odds * NATS_PER_BIT).exp()
+        evidence = torch.einsum("bp,bp...t->b...t", weights, self.evidence)
+        log_p = torch.einsum("bp,bp...,bp...t->b...t", weights, unsure, self.evidence)
+        return StraightPath(evidence, log_p, torch.einsum("bp,bp...->b...", weights, self.features))
+
+
+def look(
+    log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor, features: bool = False
+) -> Slopes:
+    """Look at points of the path of X, (batch, tokens, hidden), that share one forward and one backward pass.
+
+    Args:
+        log_odds: Of the target.
+        activation: X.
+        prior: Whose mean the path begins at.
+        real: True where a token moves along the path, (batch, tokens).
+        masks: Where, 0 to 1: (points,), or of each text its own, (batch, points).
+        features: Whether to keep the slope of every feature of a token.
+    """
     rise, opened = _open(activation, prior, real, masks)
     odds = log_odds(opened)
     # Weighted only after the backward pass: a small number may not fit in half precision.
     (gradient,) = torch.autograd.grad(odds.sum(), [opened])
     along = gradient.to(rise) * rise.unsqueeze(1) / NATS_PER_BIT
-    weighted = weights.to(rise).expand(len(rise), -1)
-    unsure = logsigmoid(-odds.detach().to(rise)).exp()  # 1 - p
-    features = torch.einsum("bp,bpth->bth", weighted, along)
-    log_p = torch.einsum("bp,bpth->bt", weighted * unsure, along)
-    return StraightPath(features.sum(dim=-1), log_p, features)
+    return Slopes(odds.detach().to(rise) / NATS_PER_BIT, along.sum(dim=-1), along if features else along[..., :0])
 
 
-def follow_paths(
-    log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, points: tuple[Tensor, Tensor]
-) -> Tensor:
-    """Integrate the evidence for each of several targets, bits, (batch, targets, tokens), as `follow_path` for one."""
+def look_for_each(log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor) -> Slopes:
+    """Look at points of the path for each of several targets, as `look` for one."""
     # All points and all targets share one forward pass; each target has a backward pass of its own.
-    masks, weights = points
     rise, opened = _open(activation, prior, real, masks)
     odds = log_odds(opened)  # (batch, points, targets)
     last = odds.shape[-1] - 1
@@ -73,16 +96,16 @@ def follow_paths(
     # One by one: all together (is_grads_batched) took as long and held the memory of all at once.
     for target, own in enumerate(odds.unbind(dim=-1)):
         (gradient,) = torch.autograd.grad(own.sum(), [opened], retain_graph=target < last)
-        along = (gradient.to(rise) * rise.unsqueeze(1)).sum(dim=-1) / NATS_PER_BIT
-        rows.append(torch.einsum("p,bpt->bt", weights.to(rise), along))
-    return torch.stack(rows, dim=1)
+        rows.append((gradient.to(rise) * rise.unsqueeze(1)).sum(dim=-1) / NATS_PER_BIT)
+    evidence = torch.stack(rows, dim=2)
+    return Slopes(odds.detach().to(rise) / NATS_PER_BIT, evidence, evidence[..., None][..., :0])
 
 
 def _open(activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Give X - mean, 0 where a token is not real, and T at all masks, (batch, points, tokens, hidden), as a leaf."""
     x = widened(activation, real)
     mean = prior.mean.to(x).expand_as(x)
-    opened = masks.to(x).view(1, -1, 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
+    opened = masks.to(x).reshape(-1, masks.shape[-1], 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
     return (x - mean) * real.unsqueeze(-1), opened.to(activation.dtype).requires_grad_()
 
 

@@ -1,7 +1,7 @@
 """Evidence in bits of log-odds, measured again with the strongest tokens masked; masked first is ranked first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Annotated, Any, ClassVar
 
@@ -12,13 +12,15 @@ from torch.nn.functional import logsigmoid
 from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT
 from narrows.bottleneck.optimize import MOST, check_counts, check_seed
-from narrows.bottleneck.path import StraightPath, follow_path, gauss_legendre, van_der_corput
+from narrows.bottleneck.path import Slopes, StraightPath, gauss_legendre, look, van_der_corput
 from narrows.bottleneck.prior import AnyPrior
 from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rate
+from narrows.bottleneck.simpson import BEGUN, LEAST, place_points
 from narrows.bottleneck.trace import make_trace
 from narrows.errors import InputError
 from narrows.methods.cut_model import Layer
 from narrows.methods.method import Batch, Names, Site, average
+from narrows.methods.reading import Reading
 from narrows.methods.settings import check_settings
 from narrows.models.cut.blocks import text_config
 from narrows.models.cut.causal import looks_back_only
@@ -28,9 +30,6 @@ from narrows.models.variants import odds_of_target, removable, run_variants, wit
 
 DEPTHS = (0, 3 / 6, 5 / 6)  # of the blocks; at least the first
 WHOLE = (0.0, 1.0)
-SHARE = 1 / 10  # of the content tokens: picked in equal steps, one after each iteration
-SHORTEST = 3  # content tokens; in shorter texts nothing is picked: of two words, neither can be read without the other
-OPEN = 10**6  # an iteration that never comes
 WIDEST = 5.0  # logit of the most open mask of a rate curve, where the paper's optimisation starts
 # The caption for targets without odds: a number, a whole distribution.
 LOSS = "A token's score is the number of bits (0.69 nats each) by which it lowers the loss of the target."
@@ -58,7 +57,7 @@ class Evidence:
     """
 
     layer: Annotated[Layer, "The path runs after this block; several: the mean; none: first, 1/2, 5/6 of them."] = None
-    points: Annotated[int, "Points on the path, per layer, shared out among the iterations."] = 3
+    points: Annotated[int, "Points per layer, shared out among the iterations; at most, where scores add up."] = 3
     iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
     interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
@@ -66,13 +65,14 @@ class Evidence:
     leave_out: Annotated[
         bool, "Hold separators open, and measure a decoder's last token and sinks by removal, unless scores add up."
     ] = True
+    tolerance: Annotated[float, "Where scores add up, bits by which they may miss the rise."] = 0.05
     features: Annotated[bool, "Keep the map of every feature of a token too; needs one iteration."] = False
     seed: Annotated[int, "Seed of the noise of the rate curve."] = 0
 
     names: ClassVar[Names] = {
         "fast": {},
         "best": {"points": 12, "iterations": 4},
-        "complete": {"points": 50, "iterations": 1, "interval": WHOLE, "draws": 16},
+        "complete": {"points": 100, "iterations": 1, "interval": WHOLE, "draws": 16},
     }
     label, quantity, unit, signed = "evidence", "evidence", "bits", True
     caption = (
@@ -90,6 +90,10 @@ class Evidence:
             raise InputError(f"{self.iterations} iterations need as many points, there are {self.points}")
         if self.features and self.iterations > 1:
             raise InputError("features need one iteration: choose iterations=1")
+        if self.additive and self.points < LEAST:
+            raise InputError(f"scores add up from {LEAST} points on, there are {self.points}")
+        if not 0 < self.tolerance < float("inf"):
+            raise InputError(f"tolerance must be a number of bits above 0, not {self.tolerance!r:.60}")
         if self.draws not in range(0, MOST, 2):
             raise InputError(f"draws must be an even number of at least 0, not {self.draws!r:.60}")
 
@@ -105,13 +109,19 @@ class Evidence:
 
     @property
     def copies(self) -> int:
-        """Points of one iteration."""
-        return -(-self.points // self.iterations)
+        """Points of one iteration, or those that a whole path begins with."""
+        return min(self.points, 2 * BEGUN + 1) if self.additive else -(-self.points // self.iterations)
 
     @property
     def how(self) -> str:
         """Where and how often evidence was measured: the scores, and the ranking if that is another measurement."""
         start, end = self.interval
+        if self.additive:
+            path = "on the whole path from a typical text to this one"
+            most = f"{self.points} points per layer at most"
+            return (
+                f"Measured {path}: at {most}, added until the scores miss the rise by {self.tolerance:g} bits or less."
+            )
         first = len(self._points(0))
         points = f"{first} point{'' if first == 1 else 's'} per layer"
         said = f"Measured at {points} on the path from a typical text to this one, from {start:.0%} to {end:.0%} of it."
@@ -154,18 +164,30 @@ class Evidence:
         return range(start, end)
 
     def _measure(self, batch: Batch, sites: Sequence[Site], iteration: int) -> StraightPath:
-        """Average the evidence over the layers, at the points of one iteration."""
+        """Average the evidence over the layers, at the points of one iteration, or at as many as it takes."""
+        if self.additive:
+            return mean_path([self._follow_whole(batch, site) for site in sites])
         once, part = self.iterations == 1, self.interval
         masks, weights = gauss_legendre(self.points, part) if once else van_der_corput(self._points(iteration), part)
+        paths = [[own.weigh(weights[rows]) for rows, own in self._look(batch, site, masks)] for site in sites]
+        return mean_path([reduce(StraightPath.__add__, stretches) for stretches in paths])
 
-        def follow(site: Site) -> StraightPath:
-            at = (site.log_odds, site.activation, site.prior, site.narrowed)
-            stretches = batch.share_out(len(masks), lambda rows: follow_path(*at, (masks[rows], weights[rows])))
-            return reduce(StraightPath.__add__, stretches)
+    def _look(self, batch: Batch, site: Site, masks: Tensor) -> list[tuple[list[int], Slopes]]:
+        """Look at points of the path, (points,) or (batch, points), as many at once as fit into memory."""
+        at = (site.log_odds, site.activation, site.prior, site.narrowed)
+        return batch.share_out(masks.shape[-1], lambda rows: (rows, look(*at, masks[..., rows], self.features)))
 
-        paths = [follow(site) for site in sites]
-        parts = {name: average([getattr(path, name) for path in paths]) for name in ("evidence", "log_p", "features")}
-        return StraightPath(**parts)
+    def _follow_whole(self, batch: Batch, site: Site) -> StraightPath:
+        """Follow the whole path at as many points as each text needs for its scores to add up."""
+        seen: list[Slopes] = []
+
+        def look_at(masks: Tensor) -> tuple[Tensor, Tensor]:
+            seen.append(Slopes.join([own for _, own in self._look(batch, site, masks)]))
+            return seen[-1].odds, seen[-1].evidence.sum(dim=-1)
+
+        weights = place_points(look_at, len(batch), self.tolerance, self.points)
+        stretches = [own.weigh(own_weights) for own, own_weights in zip(seen, weights, strict=True)]
+        return reduce(StraightPath.__add__, stretches)
 
     def _extras(self, batch: Batch, sites: Sequence[Site], path: StraightPath, prior: AnyPrior) -> list[dict[str, Any]]:
         """Give each text what stands beside its scores: the typical text, the rise, the rate curve, the features."""
@@ -241,69 +263,6 @@ def leave_out(batch: Batch, sites: Sequence[Site]) -> LeftOut | None:
     return LeftOut(tokens, *found)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What the iterations found so far for a batch of texts; every part is (batch, tokens) unless said otherwise."""
-
-    content: Tensor  # True where a token is part of a text, or the first of a unit
-    iteration: Tensor  # after which a token was picked; `OPEN` for those that never were
-    total: Tensor  # bits of log2 p, summed over all points
-    picked: Tensor  # bits of log2 p by which a token was picked, its mean until then
-    evidence: Tensor  # bits of log-odds, summed over the points at which nothing of the text was masked
-    points: int  # so far
-    clean: Tensor  # those at which nothing of the text was masked, (batch, 1)
-
-    @classmethod
-    def empty(cls, content: Tensor) -> "Reading":
-        """Start with nothing measured; content: True where a token can be picked, (batch, tokens)."""
-        zero = torch.zeros(content.shape, device=content.device)
-        never = torch.full(content.shape, OPEN, device=content.device)
-        return cls(content, never, zero, zero, zero, 0, zero[:, :1])
-
-    @property
-    def masked(self) -> Tensor:
-        """True where a token was picked, and is masked from then on, (batch, tokens)."""
-        return self.iteration < OPEN
-
-    @property
-    def scores(self) -> Tensor:
-        """Evidence in bits of log-odds, measured with nothing masked, (batch, tokens)."""
-        return self.evidence / self.clean
-
-    @property
-    def order(self) -> Tensor:
-        """What puts tokens in order: bits of log2 p, the mean until a token was picked, (batch, tokens)."""
-        return torch.where(self.masked, self.picked, self.total / self.points)
-
-    def add(self, path: StraightPath, points: int) -> "Reading":
-        """Add what an iteration of so many points measured."""
-        clean = (~self.masked.any(dim=1, keepdim=True)).to(path.evidence) * points
-        return replace(
-            self,
-            total=self.total + path.log_p * points,
-            evidence=self.evidence + path.evidence * clean,
-            points=self.points + points,
-            clean=self.clean + clean,
-        )
-
-    def pick(self, iteration: int, part: float) -> "Reading":
-        """Pick the strongest open tokens by the mean log2 p of all points, up to a part of `SHARE`, to be masked."""
-        mean = self.total / self.points
-        wanted = picked_counts(self.content, part) - self.masked.sum(dim=1)
-        chosen = pick_strongest(mean, self.content & ~self.masked, wanted)
-        after = torch.where(chosen, iteration, self.iteration)
-        return replace(self, iteration=after, picked=torch.where(chosen, mean, self.picked))
-
-    def rankings(self) -> list[list[int]]:
-        """Rank the tokens of each text: picked ones by iteration, then the others; within these by order, by place."""
-        rankings = []
-        for row in zip(self.content.tolist(), self.iteration.tolist(), self.order.tolist(), strict=True):
-            tokens = enumerate(zip(*row, strict=True))
-            ranked = sorted((iteration, -order, place) for place, (own, iteration, order) in tokens if own)
-            rankings.append([place for *_, place in ranked])
-        return rankings
-
-
 def usual_layers(blocks: int) -> list[int]:
     """List the layers at which evidence is measured in a model of so many blocks: after the first, half, and 5/6."""
     return [max(round(depth * blocks), 1) for depth in DEPTHS]
@@ -315,13 +274,6 @@ def calibrated_layers(prior: AnyPrior) -> tuple[int, ...] | None:
     return None if calibration is None else calibration.layers
 
 
-def picked_counts(content: Tensor, part: float) -> Tensor:
-    """Count tokens to pick, (batch,): a part of `SHARE`, to the nearest, at least one; none of one or two tokens."""
-    count = content.sum(dim=1)
-    wanted = torch.floor(count * SHARE * part + 0.5).clamp(min=1).long()
-    return torch.where(count < SHORTEST, 0, wanted)
-
-
 def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
     """Put the prior's mean in the place of tokens, (batch, tokens), at the first site, and carry it to the others."""
     # Tokens that are held open stay as they are.
@@ -330,6 +282,11 @@ def mask(sites: Sequence[Site], masked: Tensor) -> list[Site]:
     shut = torch.where((masked & first.narrowed).unsqueeze(-1), mean, first.activation)
     carried = first.carry(shut, [site.layer for site in deeper]) if deeper else {}
     return [replace(first, activation=shut), *(replace(site, activation=carried[site.layer]) for site in deeper)]
+
+
+def mean_path(paths: Sequence[StraightPath]) -> StraightPath:
+    """Average the paths of several layers."""
+    return StraightPath(*(average([getattr(path, each.name) for path in paths]) for each in fields(StraightPath)))
 
 
 def separators(batch: Batch) -> Tensor:
@@ -346,9 +303,3 @@ def separators(batch: Batch) -> Tensor:
 def hold(tokens: Tensor, sites: Sequence[Site]) -> list[Site]:
     """Hold tokens open at every site, (batch, tokens)."""
     return [site.holding(tokens) for site in sites] if tokens.any() else list(sites)
-
-
-def pick_strongest(order: Tensor, candidates: Tensor, wanted: Tensor) -> Tensor:
-    """Pick so many candidates of each text, (batch,), the highest first, of equals by place; masks (batch, tokens)."""
-    places = order.masked_fill(~candidates, -torch.inf).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-    return (places < wanted.unsqueeze(1)) & candidates

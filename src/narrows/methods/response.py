@@ -4,8 +4,8 @@ Any method answers these questions one by one. `Evidence` answers them together:
 sees later ones, so that one pass forward per point serves all outputs, each of which then has its own pass backward.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT
-from narrows.bottleneck.path import follow_paths, gauss_legendre
+from narrows.bottleneck.path import Slopes, StraightPath, gauss_legendre, look_for_each
+from narrows.bottleneck.simpson import place_points
 from narrows.data.example import Example, Item
 from narrows.errors import InputError, TargetError, shown, strict
 from narrows.generation import GenerationAttribution
@@ -138,9 +139,18 @@ def explain_together(
 
 def _measure(batch: Batch, site: Site, method: Evidence) -> Tensor:
     """Measure the evidence for all outputs at one layer, (1, outputs, tokens), as many points at once as fit."""
-    masks, weights = gauss_legendre(method.points, method.interval)
+    seen: list[Slopes] = []
 
-    def follow(rows: Sequence[int]) -> Tensor:
-        return follow_paths(site.log_odds, site.activation, site.prior, site.narrowed, (masks[rows], weights[rows]))
+    def look_at(masks: Tensor) -> tuple[Tensor, Tensor]:
+        at = (site.log_odds, site.activation, site.prior, site.narrowed)
+        seen.append(Slopes.join(batch.share_out(masks.shape[-1], lambda rows: look_for_each(*at, masks[..., rows]))))
+        return seen[-1].odds, seen[-1].evidence.sum(dim=-1)
 
-    return torch.stack(batch.share_out(method.points, follow)).sum(dim=0)
+    if method.additive:
+        weights = place_points(look_at, 1, method.tolerance, method.points)
+    else:
+        masks, even = gauss_legendre(method.points, method.interval)
+        look_at(masks)
+        weights = [even]
+    paths = [own.weigh(own_weights) for own, own_weights in zip(seen, weights, strict=True)]
+    return reduce(StraightPath.__add__, paths).evidence

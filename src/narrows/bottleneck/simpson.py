@@ -1,0 +1,105 @@
+"""Simpson's rule with as many points as each text needs: the integral of its slope is known on every stretch.
+
+Along the path, the integral of the slope of the log-odds is the difference of the log-odds at both ends. So the error
+of the rule on a stretch need not be estimated, as other adaptive rules do (Lyness 1969): it is known. Stretches on
+which it is large are halved, which takes two new points each; nothing that was looked at is looked at again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+Look = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Maps points, (batch, points), to values and their slopes there, (batch, points), or (batch, points, targets)."""
+
+LEAST = 3  # points of one stretch: its ends and its middle
+BEGUN = 4  # stretches
+SHORTEST = 2.0**-10
+NARROW = 1 / 16  # a shorter stretch may miss as much as one of this length: many short ones are seldom all that bad
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of the path."""
+
+    start: float
+    end: float
+
+    @property
+    def places(self) -> tuple[float, float, float]:
+        """Where the rule looks."""
+        return self.start, (self.start + self.end) / 2, self.end
+
+    @property
+    def halves(self) -> "tuple[Stretch, Stretch]":
+        """Both halves."""
+        start, middle, end = self.places
+        return Stretch(start, middle), Stretch(middle, end)
+
+    def miss(self, known: dict[float, tuple[Array, Array]]) -> float:
+        """Compute by how much the rule misses the rise of the values; of several targets the most."""
+        at = [known[place] for place in self.places]
+        with np.errstate(invalid="ignore"):  # infinity less infinity: no number, which misses too much
+            slope = (at[0][1] + 4 * at[1][1] + at[2][1]) / 6
+            return float(np.abs((self.end - self.start) * slope - (at[2][0] - at[0][0])).max())
+
+    def allowed(self, tolerance: float) -> float:
+        """Give the share of a tolerance that falls to this stretch."""
+        return tolerance * max(self.end - self.start, NARROW)
+
+
+def place_points(look: Look, texts: int, tolerance: float, most: int) -> list[Tensor]:
+    """Place points on the path of each text until the rule misses the rise of its values by little.
+
+    Args:
+        look: Called with new points of every text, (texts, points); what it gives is used at once.
+        texts: How many there are.
+        tolerance: How much may be missed on the whole path.
+        most: Points of a text, at least 3; where they do not suffice, the worst stretches are halved first.
+
+    Returns:
+        The weight of every point, (texts, points), for each call of `look`; 0 where a text needed fewer than others.
+    """
+    begun = min(BEGUN, (most - 1) // 2)
+    stretches = [[Stretch(n / begun, (n + 1) / begun) for n in range(begun)] for _ in range(texts)]
+    known: list[dict[float, tuple[Array, Array]]] = [{} for _ in range(texts)]
+    wanted = [sorted({place for own in row for place in own.places}) for row in stretches]
+    looked = []
+    while width := max(map(len, wanted)):
+        masks = [row + [1.0] * (width - len(row)) for row in wanted]
+        values, slopes = (each.cpu().double().numpy() for each in look(torch.tensor(masks, dtype=torch.float64)))
+        for row, places in enumerate(wanted):
+            known[row] |= {place: (values[row, n], slopes[row, n]) for n, place in enumerate(places)}
+        looked.append(wanted)
+        wanted = []
+        for row in range(texts):
+            stretches[row] = _halve(stretches[row], known[row], tolerance, most)
+            wanted.append(sorted({place for own in stretches[row] for place in own.places} - known[row].keys()))
+    return [_weights(stretches, places) for places in looked]
+
+
+def _halve(
+    stretches: list[Stretch], known: dict[float, tuple[Array, Array]], tolerance: float, most: int
+) -> list[Stretch]:
+    """Halve the stretches that miss too much, the worst first, as long as there are points left."""
+    misses = {own: own.miss(known) for own in stretches if own.end - own.start > SHORTEST}
+    bad = [own for own, miss in misses.items() if not miss <= own.allowed(tolerance)]  # NaN is bad
+    worst = set(sorted(bad, key=lambda own: -misses[own])[: max((most - len(known)) // 2, 0)])
+    return [part for own in stretches for part in (own.halves if own in worst else (own,))]
+
+
+def _weights(stretches: list[list[Stretch]], looked: list[list[float]]) -> Tensor:
+    """Give each place that was looked at its weight by Simpson's rule on the stretches of its text."""
+    weights = torch.zeros(len(looked), max(map(len, looked)), dtype=torch.float64)
+    for row, places in enumerate(looked):
+        share: dict[float, float] = {}
+        for own in stretches[row]:
+            for place, weight in zip(own.places, (1 / 6, 4 / 6, 1 / 6), strict=True):
+                share[place] = share.get(place, 0.0) + weight * (own.end - own.start)
+        weights[row, : len(places)] = torch.tensor([share[place] for place in places], dtype=torch.float64)
+    return weights
