@@ -20,7 +20,6 @@ Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 LEAST = 3  # points of one stretch: its ends and its middle
 BEGUN = 4  # stretches
 SHORTEST = 2.0**-10
-NARROW = 1 / 16  # a shorter stretch may miss as much as one of this length: many short ones are seldom all that bad
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,10 @@ class Stretch:
     def miss(self, known: dict[float, tuple[Array, Array]]) -> float:
         """Compute by how much the rule misses the rise of the values; of several targets the most."""
         at = [known[place] for place in self.places]
-        with np.errstate(invalid="ignore"):  # infinity less infinity: no number, which misses too much
+        with np.errstate(invalid="ignore"):  # infinity less infinity is no number
             slope = (at[0][1] + 4 * at[1][1] + at[2][1]) / 6
-            return float(np.abs((self.end - self.start) * slope - (at[2][0] - at[0][0])).max())
-
-    def allowed(self, tolerance: float) -> float:
-        """Give the share of a tolerance that falls to this stretch."""
-        return tolerance * max(self.end - self.start, NARROW)
+            found = float(np.abs((self.end - self.start) * slope - (at[2][0] - at[0][0])).max())
+        return found if np.isfinite(found) else np.inf
 
 
 def place_points(look: Look, texts: int, tolerance: float, most: int) -> list[Tensor]:
@@ -86,10 +82,18 @@ def place_points(look: Look, texts: int, tolerance: float, most: int) -> list[Te
 def _halve(
     stretches: list[Stretch], known: dict[float, tuple[Array, Array]], tolerance: float, most: int
 ) -> list[Stretch]:
-    """Halve the stretches that miss too much, the worst first, as long as there are points left."""
-    misses = {own: own.miss(known) for own in stretches if own.end - own.start > SHORTEST}
-    bad = [own for own, miss in misses.items() if not miss <= own.allowed(tolerance)]  # NaN is bad
-    worst = set(sorted(bad, key=lambda own: -misses[own])[: max((most - len(known)) // 2, 0)])
+    """Halve the worst stretches until the others miss little, if all miss too much and there are points left."""
+    misses = {own: own.miss(known) for own in stretches}
+    worst: set[Stretch] = set()
+    missed, room = sum(misses.values()), (most - len(known)) // 2
+    if missed > tolerance:
+        for own in sorted(stretches, key=lambda own: -misses[own]):
+            # What the halves of the others will miss must fit in too.
+            if len(worst) >= room or missed <= tolerance / 2:
+                break
+            if own.end - own.start > SHORTEST:
+                worst.add(own)
+            missed -= misses[own]
     return [part for own in stretches for part in (own.halves if own in worst else (own,))]
 
 
