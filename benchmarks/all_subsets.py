@@ -10,7 +10,7 @@ All 2^n subsets of the n words of a text are given to the model, n up to 9. From
 
     python benchmarks/all_subsets.py --model sentiment --dataset sst2 --data-dir DATA --limit 60 --out all_subsets.json
 
-Adds an entry for the model and the data set to OUT.
+Adds the methods to what OUT holds of the model and the data set.
 """
 
 from __future__ import annotations
@@ -117,7 +117,10 @@ def main() -> None:
     tables = [ask_all(explainer, reader, question, goal) for question, goal in zip(questions, goals, strict=True)]
     kept = [n for n, (leaders, _) in enumerate(tables) if LEAST <= len(leaders) <= MOST]  # punctuation may be words
     print(f"{len(kept)} of {len(texts)} texts", flush=True)
-    entry: dict[str, Any] = {"texts": len(kept), "methods": {}}
+    every = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    entry: dict[str, Any] = every.setdefault(f"{Path(options.model).name} {options.dataset}", {"methods": {}})
+    if entry.setdefault("texts", len(kept)) != len(kept):
+        parser.error(f"{options.out} holds figures of {entry['texts']} texts, not of {len(kept)}")
     for method in options.methods:
         found = Explainer(explainer.model, explainer.tokenizer, method, explainer.prior)(
             [texts[n] for n in kept], unit_of="word"
@@ -134,8 +137,6 @@ def main() -> None:
             name: [float(own.mean()), *bootstrap_interval(own)] for name, own in columns.items()
         }
         print(method, {name: round(own[0], 3) for name, own in entry["methods"][method].items()}, flush=True)
-    every = json.loads(options.out.read_text()) if options.out.is_file() else {}
-    every[f"{Path(options.model).name} {options.dataset}"] = entry
     options.out.write_text(json.dumps(every, indent=1) + "\n")
 
 
