@@ -110,3 +110,24 @@ def test_what_is_no_number_ends_too(value: float) -> None:
 
     _, (points,), _ = integrate([curve], 0.05, 50)
     assert len(points) <= 50
+
+
+def test_rounding_is_not_chased() -> None:
+    """Values of half precision are off by more than the tolerance: no number of points would mend that."""
+    exact = jump(0.4, 0.1, 40.0)
+
+    def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = exact(x)
+        return value.bfloat16().double(), slope.bfloat16().double()
+
+    seen: list[int] = []
+
+    def look(masks: Tensor) -> tuple[Tensor, Tensor]:
+        seen.append(masks.shape[1])
+        return rounded(masks)
+
+    place_points(look, 1, 0.01, 500, rounding=torch.finfo(torch.bfloat16).eps)
+    careful = sum(seen)
+    seen.clear()
+    place_points(look, 1, 0.01, 500)
+    assert careful < 60 < sum(seen)

@@ -40,16 +40,17 @@ class Stretch:
         start, middle, end = self.places
         return Stretch(start, middle), Stretch(middle, end)
 
-    def miss(self, known: dict[float, tuple[Array, Array]]) -> float:
-        """Compute by how much the rule misses the rise of the values; of several targets the most."""
+    def miss(self, known: dict[float, tuple[Array, Array]], rounding: float) -> float:
+        """Compute by how much the rule misses the rise of the values, beyond rounding; of several targets the most."""
         at = [known[place] for place in self.places]
         with np.errstate(invalid="ignore"):  # infinity less infinity is no number
             slope = (at[0][1] + 4 * at[1][1] + at[2][1]) / 6
-            found = float(np.abs((self.end - self.start) * slope - (at[2][0] - at[0][0])).max())
-        return found if np.isfinite(found) else np.inf
+            missed = np.abs((self.end - self.start) * slope - (at[2][0] - at[0][0]))
+            found = float((missed - rounding * (np.abs(at[0][0]) + np.abs(at[2][0]))).max())
+        return max(found, 0.0) if np.isfinite(found) else np.inf
 
 
-def place_points(look: Look, texts: int, tolerance: float, most: int) -> list[Tensor]:
+def place_points(look: Look, texts: int, tolerance: float, most: int, rounding: float = 0.0) -> list[Tensor]:
     """Place points on the path of each text until the rule misses the rise of its values by little.
 
     Args:
@@ -57,6 +58,7 @@ def place_points(look: Look, texts: int, tolerance: float, most: int) -> list[Te
         texts: How many there are.
         tolerance: How much may be missed on the whole path.
         most: Points of a text, at least 3; where they do not suffice, the worst stretches are halved first.
+        rounding: Of the values, relative. What a stretch misses because of it is not mended by halves.
 
     Returns:
         The weight of every point, (texts, points), for each call of `look`; 0 where a text needed fewer than others.
@@ -72,29 +74,26 @@ def place_points(look: Look, texts: int, tolerance: float, most: int) -> list[Te
         for row, places in enumerate(wanted):
             known[row] |= {place: (values[row, n], slopes[row, n]) for n, place in enumerate(places)}
         looked.append(wanted)
-        wanted = []
-        for row in range(texts):
-            stretches[row] = _halve(stretches[row], known[row], tolerance, most)
-            wanted.append(sorted({place for own in stretches[row] for place in own.places} - known[row].keys()))
+        wanted = [[] for _ in range(texts)]
+        for row, own in enumerate(stretches):
+            misses = {each: each.miss(known[row], rounding) for each in own}
+            if looked[-1][row] and sum(misses.values()) > tolerance:
+                worst = _worst(misses, tolerance / 2, (most - len(known[row])) // 2)
+                stretches[row] = [part for each in own for part in (each.halves if each in worst else (each,))]
+                wanted[row] = sorted({place for each in stretches[row] for place in each.places} - known[row].keys())
     return [_weights(stretches, places) for places in looked]
 
 
-def _halve(
-    stretches: list[Stretch], known: dict[float, tuple[Array, Array]], tolerance: float, most: int
-) -> list[Stretch]:
-    """Halve the worst stretches until the others miss little, if all miss too much and there are points left."""
-    misses = {own: own.miss(known) for own in stretches}
-    worst: set[Stretch] = set()
-    missed, room = sum(misses.values()), (most - len(known)) // 2
-    if missed > tolerance:
-        for own in sorted(stretches, key=lambda own: -misses[own]):
-            # What the halves of the others will miss must fit in too.
-            if len(worst) >= room or missed <= tolerance / 2:
-                break
-            if own.end - own.start > SHORTEST:
-                worst.add(own)
-            missed -= misses[own]
-    return [part for own in stretches for part in (own.halves if own in worst else (own,))]
+def _worst(misses: dict[Stretch, float], rest: float, room: int) -> set[Stretch]:
+    """Choose the worst stretches to be halved, until the rest misses little; there is room for so many."""
+    missed, worst = sum(misses.values()), set[Stretch]()
+    for own in sorted(misses, key=lambda own: -misses[own]):
+        if len(worst) >= room or missed <= rest:
+            break
+        if own.end - own.start > SHORTEST:
+            worst.add(own)
+        missed -= misses[own]
+    return worst
 
 
 def _weights(stretches: list[list[Stretch]], looked: list[list[float]]) -> Tensor:

@@ -185,7 +185,7 @@ class Evidence:
             seen.append(Slopes.join([own for _, own in self._look(batch, site, masks)]))
             return seen[-1].odds, seen[-1].evidence.sum(dim=-1)
 
-        weights = place_points(look_at, len(batch), self.tolerance, self.points)
+        weights = place_points(look_at, len(batch), self.tolerance, self.points, torch.finfo(site.activation.dtype).eps)
         stretches = [own.weigh(own_weights) for own, own_weights in zip(seen, weights, strict=True)]
         return reduce(StraightPath.__add__, stretches)
 

@@ -147,7 +147,7 @@ def _measure(batch: Batch, site: Site, method: Evidence) -> Tensor:
         return seen[-1].odds, seen[-1].evidence.sum(dim=-1)
 
     if method.additive:
-        weights = place_points(look_at, 1, method.tolerance, method.points)
+        weights = place_points(look_at, 1, method.tolerance, method.points, torch.finfo(site.activation.dtype).eps)
     else:
         masks, even = gauss_legendre(method.points, method.interval)
         look_at(masks)
