@@ -216,6 +216,9 @@ def test_each_text_may_have_points_of_its_own() -> None:
         assert together.evidence[row].tolist() == pytest.approx(alone.evidence[row].tolist(), abs=1e-12)
         assert together.log_p[row].tolist() == pytest.approx(alone.log_p[row].tolist(), abs=1e-12)
     assert together.features.shape == (2, 5, 0)
+    assert (
+        look(odds, x, PRIOR, real, masks).features.untyped_storage().nbytes() == 0
+    )  # no view of what was not asked for
 
 
 def test_several_targets_have_what_each_has_alone() -> None:

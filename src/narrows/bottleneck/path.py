@@ -83,7 +83,8 @@ def look(
     # Weighted only after the backward pass: a small number may not fit in half precision.
     (gradient,) = torch.autograd.grad(odds.sum(), [opened])
     along = gradient.to(rise) * rise.unsqueeze(1) / NATS_PER_BIT
-    return Slopes(odds.detach().to(rise) / NATS_PER_BIT, along.sum(dim=-1), along if features else along[..., :0])
+    kept = along if features else along[..., :0].clone()  # a view would keep all of it in memory
+    return Slopes(odds.detach().to(rise) / NATS_PER_BIT, along.sum(dim=-1), kept)
 
 
 def look_for_each(log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor) -> Slopes:
