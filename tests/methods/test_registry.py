@@ -100,7 +100,7 @@ def test_a_name_alone_is_its_own_spec_and_a_method_is_found_as_it_is(name: str) 
         ("fast:points=12:iterations=4", Evidence(points=12, iterations=4), "best"),
         ("paper:granularity=token:beta=auto", InformationBottleneck("token", "auto"), "information"),
         ("paper:prior=residual", InformationBottleneck(prior="residual"), "released"),
-        ("complete:interval=0,0.5", find_method(Evidence(None, 100, 1, (0.0, 0.5), 16)), "complete:interval=0,0.5"),
+        ("complete:interval=0,0.5", find_method(Evidence(None, 60, 1, (0.0, 0.5), 16)), "complete:interval=0,0.5"),
         ("fast:prior=C:/a: b.st", Evidence(prior="C:/a: b.st"), "fast:prior=C:/a: b.st"),
     ],
 )

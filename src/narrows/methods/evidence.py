@@ -72,7 +72,7 @@ class Evidence:
     names: ClassVar[Names] = {
         "fast": {},
         "best": {"points": 12, "iterations": 4},
-        "complete": {"points": 100, "iterations": 1, "interval": WHOLE, "draws": 16},
+        "complete": {"points": 60, "iterations": 1, "interval": WHOLE, "draws": 16},
     }
     label, quantity, unit, signed = "evidence", "evidence", "bits", True
     caption = (
