@@ -3,7 +3,7 @@
     python benchmarks/load.py measure --data DATA --out out/load/cut --texts 1200 --max-tokens 128
     python benchmarks/load.py measure --data DATA --out out/load/whole --texts 400
     python benchmarks/load.py measure --data DATA --out out/load/tiny --texts 25000 --max-tokens 128 --model tiny
-    python benchmarks/load.py plot out/load/* --out docs/scale
+    python benchmarks/load.py plot out/load/* --out out/load/plots
 
 The 6,000 reviews of IMDB's test split are drawn in a random order and repeated as often as is needed; a repeated text
 is explained anew. Each measurement is a run like any other: stopped, it goes on, and what it wrote are its parts. The

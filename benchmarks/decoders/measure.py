@@ -11,7 +11,8 @@ run resumes. Another model or another prior wants another folder.
 Ranks count from 1 among the content tokens, by `Attribution.ranking`: ``ranks`` by role, ``ranks_before`` without the
 last token, at which a decoder reads. Of a prompt with units, ``unit_sum`` is the rank of the one that decides by the
 sum of its scores, and ``unit_first`` by its first token. With --removals, ``curves`` holds p(target) as tokens go. The
-method ``leave_one_out`` leaves out units, of prompts that have some; all other names are methods of Narrows.
+method ``leave_one_out`` leaves out units, of prompts that have some; names that begin with ``captum_`` are classes of
+captum (`captum_llm.py`); all others are methods of Narrows.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from captum_llm import CAPTUM
 from keep import Reader, Row
 from lines import append, mend, read_lines
 from units import leave_one_out
@@ -222,7 +224,8 @@ def main() -> None:
         for method in options.methods:
             run = partial(measure_units, reader)
             if method != "leave_one_out":
-                explainer = Explainer(reader.model, reader.tokenizer, method=method, prior=prior)
+                made = CAPTUM.get(method, method)
+                explainer = Explainer(reader.model, reader.tokenizer, method=made, prior=prior)
                 run = partial(measure, explainer, removals=options.removals)
             todo = batches([row for row in rows if (method, row["id"]) not in done], options.batch)
             began = time.monotonic()

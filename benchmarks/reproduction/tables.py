@@ -121,10 +121,12 @@ def versus(group: Group, one: str, by: str = "drop_11") -> str:
 
 
 def in_words(group: Group, one: str, other: str, by: str = "drop_11") -> str:
-    """Say where a method is ahead of another, level, and behind; `paper` is that with the settings of the paper."""
+    """Say where a method is ahead of another, level, and behind; `paper` has the paper's settings for each data set."""
+    # Other forms of the bottleneck have those of the first data sets everywhere, so they are held against the same.
+    settled = one == "paper" and other != "released" and not other.startswith("paper")
     places: dict[str, list[str]] = {"ahead on": [], "level on": [], "behind on": []}
     for name, summary in group.items():
-        found = pair(summary, published(name, group) if one == "paper" else one, other, by)
+        found = pair(summary, published(name, group) if settled else one, other, by)
         if found is not None:
             word = "ahead on" if found[1] > 0 else "behind on" if found[2] < 0 else "level on"
             places[word].append(DATASETS[name])

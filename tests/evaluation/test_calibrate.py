@@ -19,7 +19,10 @@ from narrows.evaluation.calibrate import calibrate
 from narrows.explainer import Explainer
 from narrows.methods.evidence import Evidence, usual_layers
 from narrows.viz import caption
+from narrows.viz.canvas import RED
+from narrows.viz.figure import plot_text
 from narrows.viz.html import render_page
+from narrows.viz.latex import render_latex
 from planted import WORD, planted_classifier
 from tiny import Classifier
 
@@ -160,7 +163,11 @@ def test_a_map_of_a_kind_no_better_than_chance_says_so_first(planted: Classifier
         "On 32 of your own texts such maps were no better than chance (p changes by +0.01 more than with random "
         "tokens, 95 % interval -0.02 to +0.04). Do not rely on this map."
     )
-    assert "no better than chance" in render_page([saved])
+    assert '<p class="note doubt">On 32 of your own texts such maps' in render_page([saved])
+    assert r"\textcolor[HTML]{B3261E}{\bfseries On 32 of your own texts such maps" in render_latex(saved)
+    texts = plot_text([saved]).axes[0].texts
+    red = " ".join(text.get_text() for text in texts if text.get_color() == RED)
+    assert red == caption.doubtful(saved)
 
 
 def test_too_few_texts_or_no_texts_are_one_line(planted: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from narrows.models.cut.blocks import block_count, text_config
 Result = TypeVar("Result")
 
 # Enough to keep a processor busy. On CPUs more costs memory and time: tensors of 8,192 tokens come page by page from
-# the system instead of from the allocator's own memory, which halved the speed (docs/explanation/performance.md).
+# the system instead of from the allocator's own memory.
 MOST_TOKENS = {"cpu": 4_096}
 MOST_TOKENS_ELSEWHERE = 65_536
 # Values that a block keeps for the backward pass, per token and hidden feature, without attention weights, which fused

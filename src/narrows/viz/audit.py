@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from narrows.data.schema import AttributionDict
 from narrows.viz import canvas, caption
-from narrows.viz.canvas import INK, LINES
+from narrows.viz.canvas import INK, LINES, RED
 from narrows.viz.checked import check_sentence, check_table
 from narrows.viz.figure import Sheet
 from narrows.viz.shade import scales_of
@@ -59,7 +59,7 @@ def fill(attribution: AttributionDict, facts: Mapping[str, str], said: str | Non
         _table(sheet, head, cells[:_WORDS], (0, 200, 290, 380))
     sheet.write(f"Struck out by hand: {said}" if said else "", _SIZE, INK)
     _head(sheet, "What such maps are worth")
-    sheet.write(caption.trust(attribution), _SIZE, INK)
+    sheet.write(caption.trust(attribution), _SIZE, RED if caption.doubtful(attribution) else INK)
     _head(sheet, "How it was made")
     own = attribution["method"]
     settings = ", ".join(f"{name} = {value}" for name, value in own["settings"].items())

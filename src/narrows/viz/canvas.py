@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FigureFormat = Literal["png", "svg", "pdf"]
 PAGE_WIDTH, COLUMN_WIDTH = 7.0, 3.3  # inches between the margins of a paper of two columns
 PAGE_HEIGHT = 9.0
-INK, LINES = "#1b1f24", "#5b6470"
+INK, LINES, RED = "#1b1f24", "#5b6470", "#b3261e"
 PNG_DPI = 200
 # Okabe and Ito (2008), without the yellow, which is hard to see on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

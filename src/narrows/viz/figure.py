@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
 from narrows.viz import canvas, caption
-from narrows.viz.canvas import COLUMN_WIDTH, INK, LINES, PAGE_HEIGHT, PAGE_WIDTH
+from narrows.viz.canvas import COLUMN_WIDTH, INK, LINES, PAGE_HEIGHT, PAGE_WIDTH, RED
 from narrows.viz.shade import Scale, scales_of
 from narrows.viz.spans import segments, shaded
 
@@ -100,6 +100,7 @@ class Sheet:
             note = f"Only the first {most} lines of the text are shown." if hidden else ""
             for said in filter(None, (note, caption.little(attribution))):
                 self.write(said, self.size - 1, INK)
+            self.write(caption.doubtful(attribution) or "", self.size - 1, RED, bold=True)
             self.top += self.size
         first = caption.sentences(pairs[0][0]) if len(pairs) == 1 else []
         for said in dict.fromkeys([*(attribution["method"]["caption"] for attribution, _ in pairs), *first]):

@@ -4,6 +4,7 @@ import re
 
 from narrows.data.schema import AttributionDict
 from narrows.viz import caption
+from narrows.viz.canvas import RED
 from narrows.viz.shade import Scale, scales_of
 from narrows.viz.spans import Span, segments, shaded, visible
 
@@ -39,6 +40,8 @@ def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> st
         lines.append("".join(_box(span, scale) for span in shaded(attribution, segment)) + r"\par")
     notes = [note for note in (caption.little(attribution), *caption.sentences(attribution)) if note]
     below = r"\par ".join(map(escape_latex, notes))
+    if doubt := caption.doubtful(attribution):
+        below = rf"\textcolor[HTML]{{{RED[1:].upper()}}}{{\bfseries {escape_latex(doubt)}}}\par {below}"
     lines += [rf"\smallskip\footnotesize {_legend(scale, attribution)}\par {below}\par}}", ""]
     return "\n".join(lines)
 
