@@ -1,7 +1,7 @@
 """Narrows: what each token contributed to a transformer's prediction.
 
 Evidence: integrated gradients at inner layers, from the mean of a corpus, in bits of log-odds. Information: the bits of
-each token that must pass an information bottleneck for the prediction to survive. And the usual methods to compare with.
+each token that must pass an information bottleneck for the prediction to survive. Other methods stand beside them.
 """
 
 from importlib import import_module

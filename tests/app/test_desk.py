@@ -137,6 +137,9 @@ def test_a_map_agrees_with_itself_and_not_with_its_reverse(desk: Desk, request_o
         token["score"] = -token["score"]
     assert "tau -1.00" in str(agreement(saved, back))
     assert "the same for 0 of 9 tokens" in str(agreement(saved, back))
+    longer = copy.deepcopy(saved)
+    longer["tokens"].append(longer["tokens"][-1])
+    assert agreement(saved, longer) is None
     assert "Sign" not in str(agreement(saved, desk.map(replace(request_of, method="rollout"))))
     for token in back["tokens"]:
         token["score"] = 0.0

@@ -51,6 +51,11 @@ def test_a_page_holds_only_the_errors_with_their_ids_and_labels(
     assert "id a2" in html and "bad" in html and "super" not in html
     assert re.search(r'<td class="quiet">gold', html)
     assert "the prediction is not the label in 1 of 3 texts" in html
+    with labelled.open("a", encoding="utf-8") as file:
+        file.write("a9,good,\n")  # without a label
+    assert run(*asked).code == 2
+    assert "the prediction is not the label in 1 of 3 texts" in page.read_text(encoding="utf-8")
+    assert_one_line(run("explain", "--file", out, "--out", out, *options), "is the file of the texts")
     assert "1 row of texts.csv could not be read" in html
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [(row["row"], row["id"], row.get("error") is None) for row in rows] == [(1, "a0", False), (2, "a2", True)]

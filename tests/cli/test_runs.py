@@ -85,6 +85,22 @@ def test_texts_come_from_stdin_and_an_interrupted_run_resumes_from_the_same(
     assert_one_line(run(*asked, "--split", "dev"), "stdin is read as it is", "--split")
 
 
+def test_a_run_in_which_no_text_could_be_explained_is_an_error(run: Runner, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("a good film\nbad acting\n")
+    asked = [
+        "run",
+        "--model",
+        model,
+        "--prior",
+        "instance",
+        "--data",
+        tmp_path / "texts.txt",
+        "--out",
+        tmp_path / "out",
+    ]
+    assert_one_line(run(*asked, "--unit-of", "message"), "no text could be explained; narrows inspect")
+
+
 def test_a_run_is_checked_if_that_is_wanted(run: Runner, options: list[Any], tmp_path: Path) -> None:
     assert run(*options, "--check", "--out", tmp_path / "out").code == 0
     found = list(read_run(tmp_path / "out"))
@@ -122,11 +138,14 @@ def test_a_run_calibrates_once_into_its_folder(run: Runner, model: Path, texts: 
     corpus.write_text("".join(f"a good film {number}\nbad acting {number}\n" for number in range(20)))
     asked = ["run", "--model", model, "--data", texts, "--out", out, "--calibrate-with", corpus]
     assert run(*asked).code == 0
-    first = (out / "calibration.safetensors").read_bytes()
+    (made,) = out.glob("calibration-*.safetensors")
+    first = made.read_bytes()
     assert all(one.record["calibration"]["texts"] == 20 for one in read_run(out))
     part_file(out, 0).unlink()
     assert run(*asked).code == 0
-    assert (out / "calibration.safetensors").read_bytes() == first
+    assert made.read_bytes() == first
+    corpus.write_text("".join(f"bad film {number}\nsuper acting {number}\n" for number in range(20)))
+    assert_one_line(run(*asked), "prior was")  # other texts make another prior
     assert_one_line(run(*asked, "--prior", "instance"), "leave out --prior")
     explained = run("explain", "a good film", "--json", "--model", model, "--calibrate-with", corpus)
     assert json.loads(explained.out)["record"]["calibration"]["texts"] == 20

@@ -38,6 +38,8 @@ def test_a_list_has_a_row_for_each_text_and_says_what_is_wrong(bert: Classifier)
     assert frame["id"][0] == "r7" and frame["gold"][0] == "positive"
     assert frame["probability"][0] == found[0].probability
     assert frame["flip"].tolist()[0] == found[0].check.flip or frame["flip"].isna()[0]
+    flip, share = found[0].check.flip, frame["fraction_to_flip"][0]
+    assert share == flip / 3 if flip else frame["fraction_to_flip"].isna()[0]
     assert [bool(error) for error in frame["error"].fillna("")] == [False, True, False]
     assert found.to_frame("word")["text_number"].tolist() == [0, 0, 0, 2]
 

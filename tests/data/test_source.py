@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import datasets as library
 import duckdb
@@ -196,6 +196,8 @@ def test_a_sample_is_the_same_however_it_is_read(texts: Path) -> None:
     with texts.open("a") as file:
         file.write("one,two,three\n")
     assert len(list(source)) == 5
+    everything = list(Source(str(texts), limit=41))
+    assert sum(isinstance(row, DataError) for row in everything) == 1  # it counts, as without a limit
     with pytest.raises(DataError, match="line 42"):
         source.read()
 
@@ -214,6 +216,8 @@ def test_a_benchmark_is_sampled_in_the_order_of_its_file(tmp_path: Path) -> None
 def test_what_is_nowhere_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no data set 'sst5'; there are sst2, .* or give a file"):
         iter(Source("sst5"))
+    with pytest.raises(InputError, match="the name of the data is empty"):
+        iter(Source(""))
     with pytest.raises(DataError, match="no such file"):
         iter(Source(str(tmp_path / "texts.csv")))
     (tmp_path / "texts.txt").write_text("\n")
@@ -224,9 +228,12 @@ def test_what_is_nowhere_is_told(tmp_path: Path) -> None:
 
 
 def test_a_data_set_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rows(list[Any]):
+        features: ClassVar = {"label": SimpleNamespace(names=["negative", "positive"])}
+
     def load_dataset(name: str, split: str, streaming: bool) -> Any:
         assert (name, split, streaming) == ("owner/reviews", "train", True)
-        return iter([{"text": "good", "label": np.int64(1)}, {"text": ""}])
+        return Rows([{"text": "good", "label": np.int64(1)}, {"text": ""}])
 
     hub = ModuleType("datasets")
     hub.load_dataset = load_dataset  # type: ignore[attr-defined]
@@ -234,6 +241,8 @@ def test_a_data_set_of_the_hub_is_streamed(monkeypatch: pytest.MonkeyPatch) -> N
     first, second = Source("owner/reviews")
     assert first == Example("good", None, 1)
     assert "owner/reviews train[1]: text is empty" in str(second)
+    assert Source("owner/reviews").class_names == ["negative", "positive"]
+    assert Source("sst2").class_names == ()
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DependencyError, match="pip install datasets"):
         iter(Source("owner/reviews"))

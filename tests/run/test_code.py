@@ -61,6 +61,8 @@ def test_what_a_function_uses_is_part_of_it() -> None:
     first = written(made(source.format(1), K=1))
     assert first != written(made(source.format(2), K=1))
     assert first != written(made(source.format(1), K=2))
+    for one, other in (({"a": 1}, {"a": 2}), ([1], [2]), ((1,), (2,)), ({1}, {2})):
+        assert written(made(source.format(1), K=one)) != written(made(source.format(1), K=other))
     assert first == written(made(source.format(1), K=1))
 
 

@@ -285,6 +285,9 @@ def test_unfinished_methods_are_named_and_left_out(texts: Path, classifier: Load
     curve_file(out, "delete", "random", 0).unlink()
     with pytest.raises(DataError, match="no method is finished"):
         write_summary(out)
+    evaluate(classifier, replace(plan_of(texts, "occlusion"), removals=("mask",)), out)
+    curve_file(out, "delete", "occlusion", 1).unlink(missing_ok=True)
+    assert write_summary(out)["removal"] == "mask"  # the first way that has a finished method
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,16 @@ def test_two_runs_are_subtracted_where_text_and_target_are_the_same(tmp_path: Pa
     assert summarize_run(make_run(tmp_path / "later", texts[1:], first=1), other, min_texts=4).texts == 4
 
 
+def test_labels_by_number_and_examples_on_the_side_of_the_word(tmp_path: Path) -> None:
+    texts: list[Text] = [("a first", [-5.0, 0.0], "x", "0"), *[(f"a {n}", [3.0, 0.0], "x", "1") for n in range(9)]]
+    with pytest.MonkeyPatch.context() as patched:
+        chosen_all(patched)
+        found = summarize_run(make_run(tmp_path / "run", texts, labels=("x", "y")), min_texts=1)
+    sides = {own.group: own for own in found.entries if own.words == "a"}
+    assert {group: own.texts for group, own in sides.items()} == {"all": 10, "right": 1, "wrong": 9}
+    assert "a first" not in sides["all"].examples
+
+
 def test_what_cannot_be_summed_up_is_one_line(tmp_path: Path) -> None:
     texts: list[Text] = [("a b", [3.0, 1.0], "x", None)]
     run = make_run(tmp_path / "run", texts)

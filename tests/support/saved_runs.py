@@ -14,7 +14,9 @@ from saved_maps import METHOD, saved_map, token
 Text = tuple[str, Sequence[float], str, str | None]  # text, a score for each word, target, gold
 
 
-def make_run(folder: Path, texts: Sequence[Text], unit: str = "bits", first: int = 0) -> Path:
+def make_run(
+    folder: Path, texts: Sequence[Text], unit: str = "bits", first: int = 0, labels: Sequence[str] = ()
+) -> Path:
     """The folder of a run over these texts; the model predicts the target."""
     rows = []
     for number, (text, scores, target, gold) in enumerate(texts, start=first):
@@ -23,6 +25,7 @@ def make_run(folder: Path, texts: Sequence[Text], unit: str = "bits", first: int
             places.append(token(word, at, at + len(word), scores[place], place + 1))
             at += len(word) + 1
         saved = saved_map(text, None, places, target=target, predicted=target, gold=gold, unit=unit)
+        saved["probabilities"] = dict.fromkeys(labels, 1 / max(1, len(labels))) or saved["probabilities"]
         rows.append(to_row(saved, {"row": number}))
     part = part_file(folder, 0)
     part.parent.mkdir(parents=True)

@@ -90,9 +90,9 @@ def test_the_sentence_of_the_method_comes_first() -> None:
 
 
 def test_truncation() -> None:
-    assert caption.truncation(CASES["review"]()) is None
-    assert (caption.truncation(CASES["long"]()) or "").startswith("412 tokens were cut off")
-    assert (caption.truncation(build("a", [], truncated=1)) or "").startswith("1 token was cut off")
+    assert caption.unread(CASES["review"]()) == []
+    assert caption.unread(CASES["long"]())[0].startswith("412 tokens were cut off")
+    assert caption.unread(build("a", [], truncated=1))[0].startswith("1 token was cut off")
 
 
 def test_strongest_words_whatever_their_sign_with_their_ranks() -> None:

@@ -29,7 +29,7 @@ from narrows.viz.files import SUFFIXES, render_file
 from narrows.viz.fragments import Removal
 from narrows.viz.generation_figure import render_generation_file
 from narrows.viz.series import plot_series
-from narrows.viz.spans import tokens_of_words
+from narrows.viz.spans import same_tokens, tokens_of_words
 from narrows.viz.strongest import summary_part
 from narrows.viz.trace import plot_rate
 
@@ -186,6 +186,8 @@ class Desk:
 
 def agreement(one: AttributionDict, other: AttributionDict) -> str | None:
     """Say how two maps of one text agree: in the order of the tokens, and in their signs; None if one has no order."""
+    if not same_tokens(one, other):  # as of continuations of different lengths
+        return None
     pairs = [both for both in zip(one["tokens"], other["tokens"], strict=True) if both[0]["rank"] is not None]
     if any(len({both[place]["score"] for both in pairs}) < 2 for place in (0, 1)):
         return None

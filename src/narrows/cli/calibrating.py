@@ -1,13 +1,15 @@
 """What the commands share that calibrate: texts are read, and the work shows its progress."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from narrows.cli.terminal import progress_bar, texts
+from narrows.cli.terminal import find_source, progress_bar
 from narrows.data.columns import USUAL, Columns
-from narrows.data.example import Example, sample
+from narrows.data.example import Example
 from narrows.errors import NarrowsError
 
 if TYPE_CHECKING:
@@ -25,6 +27,12 @@ class Corpus:
     examples: list[Example]
     faults: list[NarrowsError]
 
+    @property
+    def sha256(self) -> str:
+        """Hash of the texts."""
+        texts = json.dumps([[example.text, example.text_pair] for example in self.examples])
+        return hashlib.sha256(texts.encode()).hexdigest()
+
 
 def read_corpus(
     data: Sequence[str],
@@ -35,15 +43,14 @@ def read_corpus(
     columns: Columns = USUAL,
 ) -> Corpus:
     """Read a random sample of the texts of each data set or file."""
-    from narrows.data import datasets, tables
+    from narrows.data import datasets
 
-    examples, faults = list[Example](), list[NarrowsError]()
+    rows: list[Example | NarrowsError] = []
     for name in data:
-        if name in datasets.DATASETS:
-            examples += datasets.load(name, split, data_dir, sampled, seed)
-        else:
-            examples += sample(texts(tables.read_examples(Path(name), columns), faults), sampled, seed)
-    return Corpus(examples, faults)
+        where = (split, data_dir) if name in datasets.DATASETS else (None, None)
+        rows += find_source(name, columns, where[0], where[1], sampled, seed)
+    faults = [row for row in rows if isinstance(row, NarrowsError)]
+    return Corpus([row for row in rows if isinstance(row, Example)], faults)
 
 
 def calibrated(

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from narrows.cli import terminal
-from narrows.cli.explain_file import Job, Texts, explain_file, write_page
+from narrows.cli.explain_file import FileJob, explain_file, write_page
 from narrows.cli.options import BY_OPTION
 from narrows.data.columns import Columns
 from narrows.data.example import Example
@@ -21,6 +21,7 @@ from narrows.viz.spans import Level, at_level
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
+    from narrows.data.source import Source
     from narrows.explainer import Explainer
     from narrows.generation import GenerationAttribution
     from narrows.methods import Method
@@ -90,7 +91,7 @@ def explain(  # noqa: PLR0913 - every option of the command
         raise InputError("--report is of one map: it goes with one text, without --generate, --response or --layer all")
     text, pair, target, against, word = map(terminal.decoded, (text, pair, target, against, word))
     columns = Columns(*map(terminal.decoded, (text_column, pair_column, label_column, id_column)))
-    texts = None if file is None else Texts.of(file, columns)
+    texts = None if file is None else terminal.find_source(str(file), columns)
     if texts is None and calibrate_with is None and columns.named:
         raise InputError("names of columns go with --file or --calibrate-with")
     _check(html, report, texts, out)
@@ -105,12 +106,14 @@ def explain(  # noqa: PLR0913 - every option of the command
         if calibrate_with is None:
             explainer = _load_explainer(model, found, prior, task, device)
     if calibrate_with is not None:
-        explainer = _calibrate_explainer(model, found, Texts(calibrate_with, columns), task, device)
+        explainer = _calibrate_explainer(model, found, (str(calibrate_with), columns), task, device)
     if example is not None and per_token:
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
     elif texts is not None:
-        explain_file(explainer, Job(texts, out, html, only_errors, (asked, unit_of, bool(check)), batch_size, level))
+        explain_file(
+            explainer, FileJob(texts, out, html, only_errors, (asked, unit_of, bool(check)), batch_size, level)
+        )
     elif example is not None and layer == ALL:
         _show(explainer.across_layers(example, asked), "layers", as_json, html)
     elif example is not None:
@@ -148,7 +151,7 @@ def _read_stdin() -> str:
         raise InputError(f"stdin is not UTF-8: byte {error.start}") from None
 
 
-def _check(html: Path | None, report: Path | None, texts: Texts | None, out: Path | None) -> None:
+def _check(html: Path | None, report: Path | None, texts: "Source | None", out: Path | None) -> None:
     """Find out what is wrong with files, and which packages they lack, before a model is loaded."""
     from narrows.data import maps, output
 
@@ -165,6 +168,8 @@ def _check(html: Path | None, report: Path | None, texts: Texts | None, out: Pat
     if out is not None:
         maps.check_format(out)
         output.check_writable(out)
+        if texts is not None and out.exists() and Path(texts.name).exists() and out.samefile(texts.name):
+            raise InputError(f"--out {out} is the file of the texts: give another name")
 
 
 def _tag(word: str, choice: Choice, text: str) -> Tag:
@@ -197,14 +202,17 @@ def _load_explainer(
 
 
 def _calibrate_explainer(
-    model: str, method: "Method", texts: Texts, task: TaskName | None, device: str | None
+    model: str, method: "Method", data: tuple[str, Columns], task: TaskName | None, device: str | None
 ) -> "Explainer":
     """Load the model and calibrate it on texts."""
     from narrows.cli.calibrating import calibrated, read_corpus
     from narrows.explainer import Explainer
     from narrows.models.hub.loading import load_model
 
-    corpus, loaded = read_corpus([str(texts.file)], columns=texts.columns), load_model(model, device, task)
+    name, columns = data
+    corpus, loaded = read_corpus([name], columns=columns), load_model(model, device, task)
+    for fault in corpus.faults:
+        terminal.say("warning", f"not calibrated on: {fault}")
     return Explainer(loaded.model, loaded.tokenizer, method, calibrated(loaded, corpus, method))
 
 

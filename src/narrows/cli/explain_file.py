@@ -12,10 +12,11 @@ import typer
 
 from narrows.cli import terminal
 from narrows.cli.terminal import say
-from narrows.data.columns import Columns
 from narrows.data.example import Example, known_of
+from narrows.data.labels import find_label, is_right
+from narrows.data.source import Source
 from narrows.data.units import Kind
-from narrows.errors import DataError, InputError, NarrowsError, NarrowsWarning, TargetError
+from narrows.errors import InputError, NarrowsError, NarrowsWarning, TargetError
 from narrows.models.heads.target import Target
 from narrows.viz.spans import Level, at_level
 
@@ -27,37 +28,13 @@ Asked = tuple[Target, Kind, bool]  # of every text of a file
 Row = Example | NarrowsError
 WINDOW = 2  # batches that are explained together: long enough to sort by length, short enough to show progress
 MOST_MAPS = 500  # of a page: a browser shows them all at once
-STDIN = Path("-")
 
 
 @dataclass(frozen=True)
-class Texts:
-    """The texts of a file, to be read as often as needed."""
-
-    file: Path
-    columns: Columns
-    piped: bytes | None = field(default=None, repr=False)  # what stdin gave
-
-    @classmethod
-    def of(cls, file: Path, columns: Columns) -> "Texts":
-        """Read a file, or stdin, which is kept, for it can be read only once."""
-        if file != STDIN:
-            return cls(file, columns)
-        return cls(Path("stdin"), columns, terminal.stdin().read())
-
-    def __iter__(self) -> Iterator[Example | DataError]:
-        from narrows.data import tables
-
-        if self.piped is not None:
-            return tables.read_lines(self.piped, str(self.file), self.columns)
-        return tables.read_examples(self.file, self.columns)
-
-
-@dataclass(frozen=True)
-class Job:
+class FileJob:
     """What is asked of a file of texts."""
 
-    texts: Texts
+    texts: Source
     out: Path | None  # a file of maps
     html: Path | None  # a page of them
     only_errors: bool  # only texts whose prediction is not their label
@@ -66,7 +43,7 @@ class Job:
     level: Level  # of the page
 
 
-def explain_file(explainer: "Explainer", job: Job) -> None:
+def explain_file(explainer: "Explainer", job: FileJob) -> None:
     """Explain the texts of a file; a row that cannot be read or explained is an error at the end, with exit code 2."""
     rows = list(map(_known, job.texts))
     _check_rows(rows, job)
@@ -85,16 +62,15 @@ def explain_file(explainer: "Explainer", job: Job) -> None:
     if job.out is not None:
         typer.echo(f"narrows: wrote {job.out}: {terminal.counted(done.written, 'text')}", err=True)
     if job.html is not None:
-        _write_maps(job.html, job, done, sum(own is not None for own in rows))
+        _write_maps(job.html, job, done, sum(own is True if job.only_errors else own is not None for own in rows))
     terminal.report_faults(done.faults)
 
 
 def write_page(html: Path, page: str, said: str = "") -> None:
     """Write a page whole, and say so."""
-    from narrows.data.output import written_whole
+    from narrows.data.output import write_whole
 
-    with written_whole(html) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_whole(html, page)
     typer.echo(f"narrows: wrote {html}{said}", err=True)
 
 
@@ -113,19 +89,19 @@ def _known(row: Row) -> bool | None:
     return row.label is not None if isinstance(row, Example) else None
 
 
-def _check_rows(rows: list[bool | None], job: Job) -> None:
+def _check_rows(rows: list[bool | None], job: FileJob) -> None:
     """Raise an `InputError` if there is nothing to explain, or nothing to compare predictions with."""
     if all(own is None for own in rows):
         terminal.report_faults([row for row in job.texts if isinstance(row, NarrowsError)])
-        raise InputError(f"{job.texts.file} holds no text to explain")
+        raise InputError(f"{job.texts.name} holds no text to explain")
     if job.only_errors and not any(rows):
-        where = f"{job.texts.file} has none: name their column with --label-column"
+        where = f"{job.texts.name} has none: name their column with --label-column"
         raise InputError(f"--only-errors compares predictions with labels, and {where}")
     if job.only_errors and (without := rows.count(False)):
         say("warning", f"left out, for they have no label: {without:,} of {len(rows):,} texts")
 
 
-def _explain(explainer: "Explainer", job: Job, total: int, done: _Done) -> None:
+def _explain(explainer: "Explainer", job: FileJob, total: int, done: _Done) -> None:
     """Explain the rows, and write them as they come."""
     from narrows.data import maps
 
@@ -154,7 +130,7 @@ def _explain(explainer: "Explainer", job: Job, total: int, done: _Done) -> None:
 
 
 def _explain_rows(
-    explainer: "Explainer", rows: Iterable[tuple[int, Row]], job: Job
+    explainer: "Explainer", rows: Iterable[tuple[int, Row]], job: FileJob
 ) -> "Iterator[tuple[int, Attribution | NarrowsError]]":
     """Explain texts, with the error in the place of a text that has one; raise it if all of the first have one."""
     from narrows.models.text.reader import Request
@@ -173,7 +149,7 @@ def _explain_rows(
         yield number, found
 
 
-def _mistaken(explainer: "Explainer", rows: Iterable[tuple[int, Row]], job: Job) -> "Iterator[tuple[int, Row]]":
+def _mistaken(explainer: "Explainer", rows: Iterable[tuple[int, Row]], job: FileJob) -> "Iterator[tuple[int, Row]]":
     """Keep the texts whose prediction is not their label, and the errors; a text costs one pass of the model."""
     from narrows.explainer import Explainer
 
@@ -199,13 +175,13 @@ def _place(number: int, row: Example) -> str:
 
 def _is_right(found: "Attribution", label: Any) -> bool:
     """Tell whether a prediction is the label of its text, by name or by number."""
-    from narrows.models.heads.targets import find_label
-
     names = list(found.probabilities)
-    return found.predicted == (names[find_label(label, names)] if found.predicted in names else str(label))
+    if found.predicted in names:
+        return found.predicted == names[find_label(label, names)]  # a label that the model lacks is an error
+    return bool(is_right(found.predicted, label, names))
 
 
-def _write_maps(html: Path, job: Job, done: _Done, texts: int) -> None:
+def _write_maps(html: Path, job: FileJob, done: _Done, texts: int) -> None:
     """Write the page of maps, on one scale, or say why there is none."""
     from narrows.viz.html import render_page
 
@@ -221,5 +197,5 @@ def _write_maps(html: Path, job: Job, done: _Done, texts: int) -> None:
         say("warning", f"{html} shows the first {len(done.maps):,} texts; --out writes all")
     if done.faults:
         rows = terminal.counted(len(done.faults), "row")
-        notes.append(f"{rows} of {job.texts.file.name} could not be read or explained.")
+        notes.append(f"{rows} of {Path(job.texts.name).name} could not be read or explained.")
     write_page(html, render_page(done.maps, title, notes), f": {terminal.counted(len(done.maps), 'map')}")

@@ -116,18 +116,18 @@ def calibrate(  # noqa: PLR0913 - every option of the command
 ) -> None:
     """Learn from your own texts what a typical one looks like, and measure what maps of this model are worth."""
     from narrows.cli.calibrating import calibrated, read_corpus
-    from narrows.data.output import written_whole
+    from narrows.data.output import check_writable
     from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_model
 
     if out.suffix != ".safetensors":
         raise InputError(f"a calibration is a .safetensors file, so --out must end so, not in {out.name!r}")
     chosen = find_method(method)
-    with written_whole(out) as partial:
-        corpus = read_corpus(data, sampled, seed, data_dir, split, Columns(text_column, pair_column))
-        loaded = load_model(model, device, task)
-        found = calibrated(loaded, corpus, chosen, limit, seed)
-        found.save(partial)
+    check_writable(out)
+    corpus = read_corpus(data, sampled, seed, data_dir, split, Columns(text_column, pair_column))
+    loaded = load_model(model, device, task)
+    found = calibrated(loaded, corpus, chosen, limit, seed)
+    found.save(out)
     _tell(found, out)
     report_faults(corpus.faults)
 

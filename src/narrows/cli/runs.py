@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from narrows.cli.options import takes_settings
-from narrows.cli.terminal import counted, progress_bar, run_progress, say, stdin
+from narrows.cli.terminal import counted, find_source, progress_bar, run_progress, say
+from narrows.errors import InputError
 from narrows.run.settings import (
     BetaSettings,
     DatasetSettings,
@@ -50,6 +51,8 @@ def run(config: DatasetSettings) -> None:
         with run_progress("Explaining", config.out) as report:
             manifest = explain_dataset(source, config.out, config, loaded=loaded, report=report, **how)
     result = manifest["result"]
+    if result["errors"] == result["rows"]:
+        raise InputError(f"no text could be explained; narrows inspect {config.out} lists the errors")
     if count := result["errors"]:
         say(
             "warning", f"{counted(count, 'text')} could not be explained; narrows inspect {config.out} lists the errors"
@@ -156,15 +159,16 @@ commands.add_typer(sweep, name="sweep")
 
 
 def _calibrate(config: DatasetSettings, loaded: "LoadedModel") -> Path:
-    """Calibrate the model into the folder of the run, unless that is done."""
+    """Calibrate the model into the folder of the run, unless that was done with the same texts."""
     from narrows.cli.calibrating import calibrated, read_corpus
 
-    path = config.out / "calibration.safetensors"
+    corpus = read_corpus([str(config.calibrate_with)], columns=columns_of(config))
+    for fault in corpus.faults:
+        say("warning", f"not calibrated on: {fault}")
+    path = config.out / f"calibration-{corpus.sha256[:12]}.safetensors"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        calibrated(loaded, read_corpus([str(config.calibrate_with)], columns=columns_of(config)), config.method).save(
-            path
-        )
+        calibrated(loaded, corpus, config.method).save(path)
     return path
 
 
@@ -201,12 +205,8 @@ def _run(
 
 
 def _source(config: DatasetSettings | RunSettings, name: str) -> "Source":
-    """Find the texts by their name; ``-`` is what stdin holds, a text a line."""
-    from narrows.data.source import Source
-
-    piped = stdin().read() if name == "-" else None
-    where = ("stdin" if name == "-" else name, config.split, config.data_dir, config.limit, config.seed)
-    return Source(*where, columns=columns_of(config), piped=piped)
+    """Find the texts that are asked for."""
+    return find_source(name, columns_of(config), config.split, config.data_dir, config.limit, config.seed)
 
 
 def _check(config: DatasetSettings | RunSettings, names: Sequence[str], source: "Source") -> None:

@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -14,14 +14,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from narrows.cli.options import BY_OPTION
-from narrows.data.example import Example
 from narrows.data.units import Kind
-from narrows.errors import DataError, InputError, NarrowsError
+from narrows.errors import InputError, NarrowsError
 from narrows.models.heads.names import TaskName
 from narrows.run.settings import MODEL, TASK
 from narrows.viz.spans import one_line
 
 if TYPE_CHECKING:
+    from narrows.data.columns import Columns
+    from narrows.data.source import Source
     from narrows.run import meter
 
 BATCH_SIZE = 32
@@ -51,6 +52,21 @@ def stdin() -> BinaryIO:
     if sys.stdin is None:
         raise InputError("stdin is closed: there is no text to read")
     return sys.stdin.buffer
+
+
+def find_source(
+    name: str,
+    columns: "Columns",
+    split: str | None = None,
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> "Source":
+    """Find texts by their name; ``-`` is what stdin holds, a text a line."""
+    from narrows.data.source import Source
+
+    piped = stdin().read() if name == "-" else None
+    return Source("stdin" if name == "-" else name, split, data_dir, limit, seed, columns=columns, piped=piped)
 
 
 def decoded(argument: str | None) -> str | None:
@@ -116,15 +132,6 @@ def run_progress(what: str, out: Path) -> "Iterator[Callable[[meter.Progress], N
     except KeyboardInterrupt:
         say("warning", f"stopped; the finished parts are in {out}, the same command resumes it")
         raise
-
-
-def texts(rows: Iterable[Example | DataError], faults: list[NarrowsError]) -> Iterator[Example]:
-    """Yield the texts and put the rows that cannot be read aside."""
-    for row in rows:
-        if isinstance(row, DataError):
-            faults.append(row)
-        else:
-            yield row
 
 
 def report_faults(faults: list[NarrowsError]) -> None:

@@ -4,9 +4,11 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 from narrows.errors import InputError, shown
+
+T = TypeVar("T")
 
 PAIR_COLUMNS: tuple[tuple[str, str], ...] = (("text", "text_pair"), ("premise", "hypothesis"))
 PAIR_COLUMNS += (("sentence1", "sentence2"), ("question", "sentence"), ("question", "context"))
@@ -93,15 +95,15 @@ def check_label(example: "Example") -> "Example":
     return example
 
 
-def sample(examples: "Iterable[Example]", count: int, seed: int) -> "list[Example]":
+def sample(rows: Iterable[T], count: int, seed: int) -> list[T]:
     """Draw a random sample of a stream, which is read once and never held whole (Vitter 1985, algorithm R)."""
     draw = random.Random(seed)
-    kept: list[Example] = []
-    for position, example in enumerate(examples):
+    kept: list[T] = []
+    for position, row in enumerate(rows):
         if position < count:
-            kept.append(example)
+            kept.append(row)
         elif (place := draw.randrange(position + 1)) < count:
-            kept[place] = example
+            kept[place] = row
     return kept
 
 

@@ -19,6 +19,7 @@ OF_TEXT = (
     "typical",
     "truncated",
     "flip",
+    "fraction_to_flip",
     "error",
 )
 OF_PART = ("start", "end", "segment", "score", "rank")
@@ -38,9 +39,20 @@ def to_frame(results: Iterable[AttributionDict | FailedDict], level: Level) -> A
 def _rows(saved: Mapping[str, Any], number: int, level: Level) -> Iterator[Mapping[str, Any]]:
     if level == "text":
         check, probabilities = saved.get("check") or {}, saved.get("probabilities") or {}
-        yield {**saved, "probability": probabilities.get(saved.get("target")), "flip": check.get("flip")}
+        own = {name: saved.get(name) for name in OF_TEXT}  # only these: the tokens of a whole run fill the memory
+        own["probability"], own["flip"] = probabilities.get(saved.get("target")), check.get("flip")
+        yield {**own, "fraction_to_flip": _fraction(saved, own["flip"])}
     elif "error" not in saved:
         if (parts := saved.get(f"{level}s")) is None:
             raise InputError("the text was not explained in units: give unit_of, or ask for level='word'")
         about = {name: saved.get(name) for name in ABOUT}
         yield from ({**about, "text_number": number, "unit": part.get("text"), **part} for part in parts)
+
+
+def _fraction(saved: Mapping[str, Any], flip: int | None) -> float | None:
+    """Give the share of the words, or of whatever was removed, that flips the decision; None if nothing does."""
+    if flip is None:
+        return None
+    kind = saved["check"]["unit_of"]
+    tokens = [token for token in saved["tokens"] if not token["special"]]
+    return flip / len(saved["words"] if kind == "word" else saved.get("units") or tokens)

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from narrows.data import parquet
 from narrows.data.checking import misfit
-from narrows.data.output import write_whole, written_whole
+from narrows.data.output import partial_path, write_whole, written_whole
 from narrows.data.schema import AttributionDict, FailedDict
 from narrows.data.tables import read_rows
 from narrows.data.units import find_units, saved_places, unit_dicts
@@ -45,13 +45,20 @@ def map_writer(path: Path) -> Iterator[Write]:
     """Open a file for explained texts, which appears when all are written; until then it ends in ``.partial``."""
     check_format(path)
     writer = _parquet_writer if path.suffix == ".parquet" else _json_writer
-    numbers = count()
-    with written_whole(path, keep_partial=True) as partial, writer(partial) as add:
+    numbers, written = count(), False
+    try:
+        with written_whole(path, keep_partial=True) as partial, writer(partial) as add:
 
-        def write(found: AttributionDict | FailedDict, row: int | None = None) -> None:
-            add(found, next(numbers) if row is None else row)
+            def write(found: AttributionDict | FailedDict, row: int | None = None) -> None:
+                nonlocal written
+                add(found, next(numbers) if row is None else row)
+                written = True
 
-        yield write
+            yield write
+    except BaseException:
+        if not written:
+            partial_path(path).unlink(missing_ok=True)
+        raise
 
 
 def read_maps(path: Path) -> Iterator[AttributionDict]:

@@ -58,6 +58,8 @@ def written_whole(
     except NarrowsError:  # some of them are an OSError too, of what is read and not of this file
         raise
     except OSError as error:
+        if error.filename not in (None, str(path), str(partial)):  # of another file, that was read meanwhile
+            raise
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if not keep_partial or (partial.exists() and partial.stat().st_size == 0):

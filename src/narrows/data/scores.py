@@ -161,6 +161,10 @@ def _scored_text(row: Row) -> ScoredText:
             raise InputError(f"token {position} must be a string, not {token!r:.40}")
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
             raise InputError(f"score {position} must be a finite number, not {score!r:.40}")
+    for name in ("starts", "ends", "segments", "ranks"):
+        for position, number in enumerate(values.get(name) or (), start=1):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+                raise InputError(f"{name}, token {position}: must be a whole number or null, not {number!r:.40}")
     example = Example.of(values)
     ranks = None if values.get("ranks") is None else tuple(values["ranks"])
     return ScoredText(row.line, example, tuple(tokens), tuple(map(float, scores)), _spans(values, example), ranks)

@@ -58,7 +58,7 @@ class Source:
         rows = self._rows()
         if self.limit is None:
             return rows
-        return iter(sample((row for row in rows if isinstance(row, Example)), self.limit, self.seed))
+        return iter(sample(rows, self.limit, self.seed))
 
     @property
     def once(self) -> bool:
@@ -79,9 +79,25 @@ class Source:
             raise DataError(f"{self.name or 'the list'} holds no texts")
         return examples
 
+    @property
+    def class_names(self) -> Sequence[str]:
+        """What a `datasets.Dataset`, or a data set of the Hub, calls the numbers of its labels; none for the rest."""
+        if self.items is None and self.piped is None and self._is_on_hub():
+            return class_names(self._on_hub(), self.columns)
+        return class_names(self.items)
+
+    def _is_on_hub(self) -> bool:
+        path = Path(self.name)
+        return self.name.count("/") == 1 and path.suffix.lower() not in SUFFIXES and not path.exists()
+
+    def _on_hub(self) -> Any:
+        return datasets.load_hub(self.name, split=self.split or "train", options={"streaming": True})
+
     def _rows(self) -> Iterator[Text]:
         if self.items is not None:
             return read_items(self.items)
+        if not self.name and self.piped is None:
+            raise InputError("the name of the data is empty: give a file, a folder, a data set or OWNER/NAME")
         path = Path(self.name)
         file = self.piped is not None or path.exists() or path.suffix.lower() in SUFFIXES
         if file and (self.split or self.data_dir):
@@ -96,13 +112,12 @@ class Source:
             return (row for file in paths for row in _file(file, self.columns))
         if file:
             return _file(path, self.columns)
-        if self.name.count("/") == 1:
-            split = self.split or "train"
-            rows = datasets.load_hub(self.name, split=split, options={"streaming": True})
+        if self._is_on_hub():
+            rows = self._on_hub()
             if self.columns.named:
                 self.columns.check(rows.column_names or [])
                 rows = map(self.columns.rename, rows)
-            return read_items(rows, f"{self.name} {split}")
+            return read_items(rows, f"{self.name} {self.split or 'train'}")
         known = ", ".join(datasets.DATASETS)
         raise InputError(f"no data set {self.name!r}; there are {known}, or give a file, a folder or OWNER/NAME")
 
@@ -151,10 +166,11 @@ def rows_of(items: Any) -> Iterable[Any] | None:
     return listed(items) if hasattr(items, "notna") or hasattr(items, "to_pylist") else items
 
 
-def class_names(items: Any) -> Sequence[str]:
+def class_names(items: Any, own: Columns = USUAL) -> Sequence[str]:
     """List the names that a `datasets.Dataset` gives its numbered labels; none for anything else."""
     features = getattr(items, "features", None)
-    columns = [features[name] for name in LABEL_COLUMNS if name in features] if isinstance(features, Mapping) else []
+    names = LABEL_COLUMNS if own.label is None else (own.label,)
+    columns = [features[name] for name in names if name in features] if isinstance(features, Mapping) else []
     return getattr(columns[0], "names", None) or () if columns else ()
 
 

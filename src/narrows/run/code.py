@@ -6,6 +6,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 PLAIN = (str, bytes, int, float, complex, type(None), type(...))
+HELD = (*PLAIN, list, tuple, dict, set, frozenset, partial)
 FOREIGN = ("narrows", "builtins", "typing", "abc")  # packages whose classes are known by the version of narrows
 
 
@@ -32,7 +33,7 @@ def written(value: Any, known: set[Any] | None = None) -> Any:
         return function.__qualname__
     known.add(function)
     used = (function.__globals__.get(name) for name in function.__code__.co_names)
-    own = [one for one in used if isinstance(one, PLAIN) or getattr(one, "__module__", 0) == function.__module__]
+    own = [one for one in used if isinstance(one, HELD) or getattr(one, "__module__", 0) == function.__module__]
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells, own)
     return [written(part, known) for part in parts]

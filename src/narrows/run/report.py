@@ -14,7 +14,7 @@ from narrows.data.schema import AttributionDict, RunSummary
 from narrows.errors import DataError, InputError, warn
 from narrows.evaluation.metrics import drop
 from narrows.run.parts import part_file, present_parts
-from narrows.run.results import Results, summarize, unfinished, write_summary
+from narrows.run.results import Results, summarize, unfinished
 from narrows.run.store import MANIFEST
 from narrows.viz.canvas import figure_svg, save_figure
 from narrows.viz.curves import has_rate, plot_comparison, plot_cost, plot_degradation, plot_rates
@@ -181,9 +181,8 @@ def _read_finished(folder: Path, removal: str | None) -> tuple[list[Results], li
     found: list[tuple[Results, RunSummary]] = []
     for run in runs:
         try:
-            summary, each = write_summary(run), Results.read(run)
-            if removal is not None:
-                summary = summarize(each, removal)
+            each = Results.read(run)
+            summary = summarize(each, removal)
         except DataError as error:
             if run == runs[-1] and not found:
                 raise

@@ -107,11 +107,15 @@ class Results:
 
 
 def summarize(results: "Results", removal: str | None = None) -> RunSummary:
-    """Sum up the finished methods for one way of removing tokens, None = the first; a `DataError` if there is none."""
-    chosen = results.removals[0] if removal is None else removal
-    if chosen not in results.removals:
-        raise DataError(f"{results.folder}: tokens were removed by {', '.join(results.removals)}, not {chosen!r}")
-    done = [name for name in results.methods if results.is_complete(name, chosen)]
+    """Sum up the finished methods for one way of removing tokens; a `DataError` if there is none.
+
+    None = the first way that has some.
+    """
+    if removal is not None and removal not in results.removals:
+        raise DataError(f"{results.folder}: tokens were removed by {', '.join(results.removals)}, not {removal!r}")
+    ways = results.removals if removal is None else [removal]
+    finished = {way: [name for name in results.methods if results.is_complete(name, way)] for way in ways}
+    chosen, done = next(((way, done) for way, done in finished.items() if done), ("", []))
     if not done:
         raise DataError(f"{results.folder}: no method is finished; run narrows evaluate again to resume")
     curves = {name: results.curves(name, chosen) for name in done}
@@ -144,7 +148,8 @@ def write_summary(folder: str | Path) -> RunSummary:
     """
     results = Results.read(folder)
     summary = summarize(results)
-    later = [own for own in results.removals[1:] if any(results.is_complete(name, own) for name in results.methods)]
+    done = [own for own in results.removals if any(results.is_complete(name, own) for name in results.methods)]
+    later = [own for own in done if own != summary["removal"]]
     others = {removal: summarize(results, removal)["methods"] for removal in later}
     content = {**summary, "other_removals": others, "incomplete": unfinished(results, summary)}
     write_json(results.folder / SUMMARY, content)

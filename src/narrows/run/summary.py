@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from rich.console import Console
 
+from narrows.data.labels import is_right
 from narrows.data.output import write_whole
 from narrows.data.parquet import TOKEN, read_rows, tokens_of
 from narrows.data.schema import SummaryDict
@@ -31,9 +32,11 @@ Kind = Literal["word", "pair"]
 Key = tuple[str, Group, Kind, str]  # target, texts, kind, the word or the two words
 Report = Callable[[float, float], None]  # how many rows of how many are read
 
-READ = ("row", "text", "text_pair", "gold", "target", "predicted", "error", *TOKEN.values())
+READ = ("row", "text", "text_pair", "gold", "target", "predicted", "labels", "error", *TOKEN.values())
 MOST_WORDS = 200_000  # in the tally: 73 MB
-REPLICATES = 1000  # of the bootstrap
+REPLICATES = 1000  # of the bootstrap; fewer where very many words are chosen, so that memory stays bounded
+LEAST = 100  # replicates
+MOST_DRAWN = 10_000_000  # numbers of the bootstrap, 160 MB
 REPORTED = 100  # texts between two reports
 Z = 1.96  # of the interval by which words are chosen
 EXAMPLES = 3  # texts that are shown of each word
@@ -134,6 +137,14 @@ class _Tally:
         return float(np.sqrt(spread * self.texts / max(1, self.texts - 1))) / self.n
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What the first reading says of a word that is counted anew."""
+
+    mean: float
+    beyond: float | None
+
+
 def check_format(path: str | Path) -> Callable[[SummaryDict], str]:
     """Find what writes a file of this name; an `InputError` if nothing does."""
     writers = {".html": summary_page, ".csv": summary_csv, ".json": lambda own: json.dumps(own, indent=1) + "\n"}
@@ -206,8 +217,8 @@ def _said(folder: Path) -> Iterator[_Said]:
     for part in present_parts(folder):
         for row in read_rows(part_file(folder, part), READ):
             if row["error"] is None:
-                right: Group = "right" if row["predicted"] == row["gold"] else "wrong"
-                groups: tuple[Group, ...] = ("all",) if row["gold"] is None else ("all", right)
+                right = is_right(row["predicted"], row["gold"], row["labels"])
+                groups: tuple[Group, ...] = ("all",) if right is None else ("all", "right" if right else "wrong")
                 yield _Said(row["row"], row["target"], groups, row["text"], row["text_pair"], list(_words(row)))
 
 
@@ -264,9 +275,9 @@ def _tally(stream: Iterable[_Said]) -> tuple[dict[Key, _Tally], int]:
     return tallies, texts
 
 
-def _choose(tallies: Mapping[Key, _Tally], limit: int, min_texts: int) -> dict[Key, float | None]:
-    """Choose the strongest words on both sides, and of pairs those that differ most from their words: key to beyond."""
-    ranked: dict[tuple[str, Group, Kind], list[tuple[float, float, Key, float | None]]] = defaultdict(list)
+def _choose(tallies: Mapping[Key, _Tally], limit: int, min_texts: int) -> dict[Key, _Chosen]:
+    """Choose the strongest words on both sides, and of pairs those that differ most from their words."""
+    ranked: dict[tuple[str, Group, Kind], list[tuple[float, float, Key, _Chosen]]] = defaultdict(list)
     for key, own in tallies.items():
         if own.texts >= min_texts:
             target, group, kind, words = key
@@ -277,20 +288,22 @@ def _choose(tallies: Mapping[Key, _Tally], limit: int, min_texts: int) -> dict[K
                     continue
                 beyond = own.mean - sum(part.mean for part in parts if part is not None)
             value, margin = own.mean if beyond is None else beyond, Z * own.error
-            ranked[target, group, kind].append((value - margin, value + margin, key, beyond))
-    chosen: dict[Key, float | None] = {}
+            ranked[target, group, kind].append((value - margin, value + margin, key, _Chosen(own.mean, beyond)))
+    chosen: dict[Key, _Chosen] = {}
     for found in ranked.values():
         first = sorted((own for own in found if own[0] > 0), key=lambda own: (-own[0], own[2]))[:limit]
         last = sorted((own for own in found if own[1] < 0), key=lambda own: (own[1], own[2]))[:limit]
-        chosen |= {key: beyond for _, _, key, beyond in (*first, *last)}
+        chosen |= {key: own for _, _, key, own in (*first, *last)}
     return chosen
 
 
-def _count(stream: Iterable[_Said], chosen: Mapping[Key, float | None]) -> list[Entry]:
+def _count(stream: Iterable[_Said], chosen: Mapping[Key, _Chosen]) -> list[Entry]:
     """Count the chosen words exactly, with the Poisson bootstrap over the texts (Chamandy et al. 2012)."""
     number = {key: place for place, key in enumerate(chosen)}
+    signs = [1 if own.mean >= 0 else -1 for own in chosen.values()]
+    replicates = min(REPLICATES, max(LEAST, MOST_DRAWN // len(chosen)))
     exact = [_Tally() for _ in chosen]
-    sums, counts = np.zeros((2, len(chosen), REPLICATES))
+    sums, counts = np.zeros((2, len(chosen), replicates))
     examples: list[list[tuple[float, str]]] = [[] for _ in chosen]
     for said in stream:
         weights = None
@@ -301,18 +314,19 @@ def _count(stream: Iterable[_Said], chosen: Mapping[Key, float | None]) -> list[
                 if place is None:
                     continue
                 if weights is None:
-                    weights = np.random.default_rng([0, said.row]).poisson(1.0, REPLICATES)
+                    weights = np.random.default_rng([0, said.row]).poisson(1.0, replicates)
                 exact[place].add(n, s)
                 sums[place] += weights * s
                 counts[place] += weights * n
-                sign = 1 if exact[place].s >= 0 else -1
-                kept = heapq.nlargest(EXAMPLES, [*examples[place], (sign * s / n, _around(said, kind, words))])
-                examples[place] = kept
+                found_here = (signs[place] * s / n, _around(said, kind, words))
+                examples[place] = heapq.nlargest(EXAMPLES, [*examples[place], found_here])
     entries = []
-    for (key, beyond), own, top, below, shown in zip(chosen.items(), exact, sums, counts, examples, strict=True):
+    for (key, first), own, top, below, shown in zip(chosen.items(), exact, sums, counts, examples, strict=True):
         means = top[below > 0] / below[below > 0]
         low, high = np.percentile(means, [2.5, 97.5]).tolist() if len(means) else (own.mean, own.mean)
-        entries.append(Entry(*key, own.mean, low, high, beyond, own.texts, own.n, tuple(text for _, text in shown)))
+        entries.append(
+            Entry(*key, own.mean, low, high, first.beyond, own.texts, own.n, tuple(text for _, text in shown))
+        )
     order = {name: place for place, name in enumerate((*get_args(Group), *get_args(Kind)))}
     return sorted(entries, key=lambda own: (own.target, order[own.group], order[own.kind], -own.mean, own.words))
 

@@ -11,7 +11,7 @@ from narrows.data.example import Example, known_of
 from narrows.data.maps import failed_row
 from narrows.data.output import write_json
 from narrows.data.parquet import Row, attribution_schema, of_data, to_row
-from narrows.data.source import Source, class_names
+from narrows.data.source import Source
 from narrows.data.units import check_kind
 from narrows.errors import NarrowsError, NarrowsWarning
 from narrows.evaluation.cost import measured
@@ -27,7 +27,7 @@ from narrows.run.parts import Chunk, Made, Receipt, cost_file, part_file, save_p
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json, identify_method, identify_model, versions
 
-TRIED = 5  # texts, before a method is found not to work
+TRIED = 5  # texts, before one that cannot be explained is taken for the rule
 CHARACTERS = 5  # per token, about: to estimate work
 
 
@@ -91,7 +91,7 @@ class Worker:
 
     def check(self, texts: Source) -> None:
         """Check the labels' order, and let a method that looks texts up, as a file of scores does, look for all."""
-        self._reader.check(self._target, class_names(texts.items))
+        self._reader.check(self._target, texts.class_names)
         if (check := getattr(self.explainer.method, "check", None)) is not None:
             read = (self._reader.read(text, self._target) for text in texts)
             check(question for one in read if isinstance(one, Asked) for question in one.questions)

@@ -49,8 +49,8 @@ def fill(attribution: AttributionDict, facts: Mapping[str, str], said: str | Non
         sheet.write(f"Only the first {most} lines of {count:,} characters are shown.", _SIZE - 1, INK)
     sheet.legend(attribution, scale)
     sheet.write(attribution["method"]["caption"], _SIZE - 1)
-    for note in (caption.little(attribution), caption.truncation(attribution), caption.unknown(attribution)):
-        sheet.write(note or "", _SIZE - 1, INK)
+    for note in caption.notes(attribution):
+        sheet.write(note, _SIZE - 1, INK)
     _head(sheet, "Check")
     found = attribution.get("check")
     sheet.write(check_sentence(attribution) or "This map was not checked on its text.", _SIZE, INK)

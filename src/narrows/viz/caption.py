@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from narrows.data.labels import name_label
 from narrows.data.schema import AttributionDict
 from narrows.viz.spans import Span, content, labels, one_line, read_at, tokens_of_words, unplaced, visible
 
@@ -96,16 +97,27 @@ def quantity(attribution: AttributionDict) -> str:
     return unit if name == "score" and unit in ("weight", "score") else f"{name} ({unit})"
 
 
-def truncation(attribution: AttributionDict) -> str | None:
-    """Return the sentence that says how many tokens were cut off, or None if none were."""
+def notes(attribution: AttributionDict) -> list[str]:
+    """Return what a reader of a map has to know before it: that it explains little, and what the model did not read."""
+    found = little(attribution)
+    return [*([found] if found else []), *unread(attribution)]
+
+
+def unread(attribution: AttributionDict) -> list[str]:
+    """Return the sentences that say what of the text the model did not read, none if it read all."""
+    return [said for said in (_truncation(attribution), _unknown(attribution)) if said]
+
+
+def _truncation(attribution: AttributionDict) -> str | None:
+    """Say how many tokens were cut off, or None if none were."""
     count = attribution["truncated"]
     what = "1 token was" if count == 1 else f"{count:,} tokens were"
     said = f"{what} cut off: the text is longer than the model takes, and the map ends where the model stopped reading."
     return said if count else None
 
 
-def unknown(attribution: AttributionDict) -> str | None:
-    """Return the sentence that says how many tokens the model's vocabulary lacks, or None if it lacks none."""
+def _unknown(attribution: AttributionDict) -> str | None:
+    """Say how many tokens the model's vocabulary lacks, or None if it lacks none."""
     count, read = attribution["record"].get("unknown", 0), sum(not token["special"] for token in attribution["tokens"])
     said = f"{count:,} of {read:,} tokens stand for what the model's vocabulary lacks: it cannot read what is there."
     return said if count else None
@@ -216,7 +228,7 @@ def _spelled(tokens: Mapping[str, Any]) -> str:
 def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]:
     """Return the `count` most probable labels, always with target and gold, and how many labels are left out."""
     target, predicted, every = attribution["target"], attribution["predicted"], attribution["probabilities"]
-    gold = _gold(attribution)
+    gold = name_label(attribution.get("gold"), list(every))
     ranked = sorted(every, key=lambda name: -every[name])
     names = [name for rank, name in enumerate(ranked) if rank < count or name in (target, gold)]
     hidden = len(every) - len(names)
@@ -226,16 +238,6 @@ def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]
     typical = {target: attribution["typical"]} if target in every else {}
     shown = ((label_name(attribution, name), every.get(name), roles[name], typical.get(name), name) for name in names)
     return [Label(*label) for label in shown], hidden
-
-
-def _gold(attribution: AttributionDict) -> str | None:
-    """Return the label of a text as the model calls it: by name, or by number where no label is a number."""
-    gold, every = attribution.get("gold"), list(attribution["probabilities"])
-    if gold is None or gold in every:
-        return gold
-    same = [name for name in every if name.casefold() == gold.strip().casefold()]
-    numbered = every[int(gold)] if gold.isdecimal() and int(gold) < len(every) else None
-    return same[0] if len(same) == 1 else numbered
 
 
 def probability(attribution: AttributionDict) -> str:

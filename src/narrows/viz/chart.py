@@ -41,7 +41,7 @@ class Axis:
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
     def ticks(self) -> list[tuple[float, str]]:
-        """List where numbers stand along it, and the numbers: both ends of a logarithm, and tens between."""
+        """List where numbers stand along it, and the numbers: of a logarithm tens, or both ends if it has no two."""
         if self.log:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
             step = max(1, math.ceil((last - first) / _TICKS))

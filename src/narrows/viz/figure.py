@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
@@ -97,8 +98,8 @@ class Sheet:
                 self.write(canvas.short_name(caption.origin(attribution), _LABEL), self.size - 1)
             hidden = self.shaded(attribution, scale, most)
             self.legend(attribution, scale)
-            note = f"Only the first {most} lines of the text are shown." if hidden else ""
-            for said in filter(None, (note, caption.little(attribution))):
+            note = [f"Only the first {most} lines of the text are shown."] if hidden else []
+            for said in (*note, *caption.notes(attribution)):
                 self.write(said, self.size - 1, INK)
             self.write(caption.doubtful(attribution) or "", self.size - 1, RED, bold=True)
             self.top += self.size
@@ -161,22 +162,19 @@ class Sheet:
         """Cut the sheet between lines into sheets of at most this height."""
         found: list[Sheet] = []
         start = 0.0  # of the page, on this sheet
-        for line in sorted({y for _, y, *_ in self.texts}):
+        texts, patches = defaultdict(list), defaultdict(list)  # by the y of their line
+        for text in self.texts:
+            texts[text[1]].append(text)
+        for at, patch in zip(self.lines, self.patches, strict=True):
+            patches[at].append(patch)
+        for line in sorted(texts):
             if not found or line + self.size - start > height:
                 start = line - 2 * self.size if found else 0.0
                 found.append(Sheet(self.width, self.size))
             page = found[-1]
             page.top, page.right = line + self.size - start, self.right
-            page.texts += [
-                (x, y - start, text, size, colour, weight)
-                for x, y, text, size, colour, weight in self.texts
-                if y == line
-            ]
-            page.patches += [
-                (x, y - start, width, high, face, edge)
-                for (x, y, width, high, face, edge), own in zip(self.patches, self.lines, strict=True)
-                if own == line
-            ]
+            page.texts += [(own[0], own[1] - start, *own[2:]) for own in texts[line]]
+            page.patches += [(own[0], own[1] - start, *own[2:]) for own in patches[line]]
         return found
 
     def draw(self, ax: "Axes", width: float, height: float) -> "Axes":

@@ -134,7 +134,7 @@ def generation_values(picture: Picture) -> Json:
         "scale": scale,
         "outputs_json": json.dumps({"outputs": outputs, "before": before, "after": after}),
         "read_at": READ_AT,
-        "notes": [note for note in (caption.truncation(whole), caption.unknown(whole)) if note],
+        "notes": caption.unread(whole),
         "rises": all(output["rise"] is not None for output in picture.outputs),
         "rows": [_row(picture, output) for output in picture.outputs],
     }

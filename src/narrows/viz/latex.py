@@ -38,7 +38,7 @@ def render_latex(attribution: AttributionDict, scale: Scale | None = None) -> st
     ]
     for segment in range(len(segments(attribution))):
         lines.append("".join(_box(span, scale) for span in shaded(attribution, segment)) + r"\par")
-    notes = [note for note in (caption.little(attribution), *caption.sentences(attribution)) if note]
+    notes = [*caption.notes(attribution), *caption.sentences(attribution)]
     below = r"\par ".join(map(escape_latex, notes))
     if doubt := caption.doubtful(attribution):
         below = rf"\textcolor[HTML]{{{RED[1:].upper()}}}{{\bfseries {escape_latex(doubt)}}}\par {below}"

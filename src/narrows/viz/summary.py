@@ -17,7 +17,7 @@ TableFormat = Literal["markdown", "latex", "csv"]
 EN_DASH = "\u2013"
 DATASETS = {"imdb": "IMDB", "mnli_matched": "MNLI-m", "mnli_mismatched": "MNLI-mm", "ag_news": "AG News"}
 DATASETS |= {"rte": "RTE", "sst2": "SST-2", "snli": "SNLI"}
-_TELLS_APART = ("split", "model", "removal", "target", "max_tokens")
+_TELLS_APART = ("split", "model", "removal", "target", "unit_of", "max_tokens")
 
 
 def summary_table(summaries: Sequence[RunSummary], format: TableFormat) -> str:
@@ -99,7 +99,7 @@ def _csv(summaries: Sequence[RunSummary], labels: Mapping[str, str]) -> str:
 
 
 def _said(summary: RunSummary, key: str) -> str:
-    value = summary[key]  # type: ignore[literal-required]
+    value = summary.get(key)  # older summaries lack the units
     return str(value) if key != "max_tokens" else "uncut" if value is None else f"{value} tokens"
 
 

@@ -146,9 +146,7 @@ class Canvas:
 
     def notes(self, sentences: Sequence[str]) -> Iterator[Text]:
         """Give the scale and the sentences below it."""
-        little = caption.little(self.result) if self.scale.grey else None
-        unread = caption.truncation(self.result), caption.unknown(self.result)
-        bold = [Text(note, style="bold") for note in (little, *unread) if note]
+        bold = [Text(note, style="bold") for note in caption.notes(self.result)]
         bold += [Text(note, style="bold red") for note in [caption.doubtful(self.result)] if note]
         for part in (self.legend(), *bold, *map(Text, map(self.line, sentences))):
             yield from part.wrap(self.console, self.width)

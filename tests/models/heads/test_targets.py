@@ -15,6 +15,7 @@ from transformers import Gemma3Config, Gemma3ForSequenceClassification, Gemma3Te
 import reference
 from asking import negative_log_likelihood
 from narrows.data.example import Example
+from narrows.data.labels import find_label
 from narrows.errors import NarrowsWarning, TargetError
 from narrows.explainer import Explainer
 from narrows.models.cut.network import Network
@@ -22,7 +23,7 @@ from narrows.models.cut.split import run_prefix
 from narrows.models.cut.view import borrowed
 from narrows.models.heads.goals import OneOf
 from narrows.models.heads.target import Contrast
-from narrows.models.heads.targets import class_labels, count_labels, find_label, kind_of_outputs, resolve_target
+from narrows.models.heads.targets import class_labels, count_labels, kind_of_outputs, resolve_target
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 

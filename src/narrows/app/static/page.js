@@ -290,7 +290,7 @@ $("numbers").addEventListener("click", ({ target }) => {
   const on = $("layers").classList.toggle("numbers");
   target.setAttribute("aria-pressed", String(on));
 });
-$("link").addEventListener("click", () => navigator.clipboard.writeText(location.href).then(() => say("The link is copied: it holds the text and all that is chosen."), fail));
+$("link").addEventListener("click", () => navigator.clipboard.writeText(location.origin + location.pathname + write(state)).then(() => say("The link is copied: it holds the text and all that is chosen."), fail));
 for (const id of ["ask", "data"]) $(id).addEventListener("submit", (event) => { event.preventDefault(); explain(); });
 for (const id of ["text", "pair"]) {
   $(id).addEventListener("input", () => grow($(id)));
@@ -320,7 +320,7 @@ addEventListener("popstate", () => begin(false));
 async function begin(first) {
   const asked = read(location.hash);
   if (asked.text || asked.run) return go(asked, false);
-  if (!first) return undefined;
+  if (!first && location.hash) return undefined; // a place on the page, as "#result"
   const { request, ...start } = offer.start;
   const ours = offer.models.some((one) => one.name === request.model);
   state = ours ? request : { model: offer.models[0].name };

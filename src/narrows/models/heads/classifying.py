@@ -7,11 +7,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from narrows.data.example import Example
+from narrows.data.labels import find_label
 from narrows.errors import ModelError, TargetError
 from narrows.models.cut.causal import looks_back_only
 from narrows.models.heads.goals import Near, Together
 from narrows.models.heads.target import Contrast, Distribution, Target
-from narrows.models.heads.targets import GOLD, Label, class_labels, find_label, kind_of_outputs, resolve_target
+from narrows.models.heads.targets import GOLD, Label, class_labels, kind_of_outputs, resolve_target
 from narrows.models.heads.task import Names, Question, Resolved, Task, choose
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 
 from narrows.data.example import Example
+from narrows.data.labels import find_label
 from narrows.errors import TargetError
 from narrows.models.cut.blocks import own_config
 
@@ -36,24 +37,6 @@ def class_labels(model: nn.Module, classes: int | None = None) -> tuple[str, ...
     found = [named.get(str(index)) for index in range(count)]
     names = [f"LABEL_{index}" if name in (None, "") else str(name) for index, name in enumerate(found)]
     return tuple(f"{name} ({index})" if names.count(name) > 1 else name for index, name in enumerate(names))
-
-
-def find_label(label: str | int, labels: Sequence[str]) -> int:
-    """Return the index of a label given by name, ignoring case, or by index; raise a TargetError without one."""
-    if isinstance(label, str):
-        if label in labels:
-            return labels.index(label)
-        matches = [index for index, name in enumerate(labels) if name.casefold() == label.strip().casefold()]
-        if len(matches) == 1:
-            return matches[0]
-    if not isinstance(label, bool) and str(label).strip().isdecimal() and int(label) < len(labels):
-        index = int(label)
-        if str(index) in labels and labels[index] != str(index):
-            two = f"the label {str(index)!r} or the one at index {index}, {labels[index]!r}"
-            raise TargetError(f"{index} could be {two}: give the name, as a string")
-        return index
-    listed = ", ".join(f"{name} ({index})" for index, name in enumerate(labels))
-    raise TargetError(f"no label {label!r}: the model has {listed}")
 
 
 def check_order(names: Sequence[str], labels: Sequence[str]) -> None:
