@@ -9,7 +9,7 @@ import pytest
 from experiments import MODELS, PUBLISHED, PUBLISHED_FOR, experiments, experiments_of_the_paper
 from tables import short_table
 from training import MODELS as FOLDERS
-from write_up import SIX, TRUST, fill, pages, read
+from write_up import PAGES, SIX, TRUST, fill, pages, read
 
 from narrows.data import datasets
 from narrows.methods import find_method, split_methods
@@ -58,11 +58,11 @@ def test_the_pages_and_the_short_table_are_those_of_the_results() -> None:
 
 
 def test_figures_of_the_pages_are_there() -> None:
-    for page in ("faithfulness.md", "reproduction.md", "gallery.md"):
-        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-        for name in (part.partition(")")[0] for part in text.split("](")[1:]):
+    for page in (*PAGES, "gallery.md"):
+        path = ROOT / "docs" / page
+        for name in (part.partition(")")[0] for part in path.read_text(encoding="utf-8").split("](")[1:]):
             if name.endswith(".png"):
-                assert (ROOT / "docs" / name).is_file(), f"{page} shows {name}"
+                assert (path.parent / name).is_file(), f"{page} shows {name}"
 
 
 def test_no_number_of_a_summary_is_missing() -> None:

@@ -133,6 +133,12 @@ def in_words(group: Group, one: str, other: str, by: str = "drop_11") -> str:
     return ", ".join(f"{word} {', '.join(names)}" for word, names in places.items() if names) or "not compared"
 
 
+def better(group: Group, one: str, other: str, name: str) -> str:
+    """List the data sets on which one method has the higher mean of a measure."""
+    rows = {dataset: summary["methods"] for dataset, summary in group.items()}
+    return ", ".join(DATASETS[key] for key, own in rows.items() if own[one][name] > own[other][name]) or "none"
+
+
 def rivals(summary: Any) -> str:
     """Say what `fast` is ahead of on one data set, and set it beside the others, the highest drop first."""
     rows, places = [], {"ahead of": [], "level with": [], "behind": []}  # type: ignore[var-annotated]

@@ -19,7 +19,9 @@ from narrows.viz.summary import DATASETS
 HERE = Path(__file__).parent
 LEADING = ("fast", "best", "paper", "ig", "lime", "layer_ig", "random")  # as many as a figure has looks for
 SIX, TWELVE = "six", "twelve"  # blocks: the demo models, and those of the paper's depth
+PARTS = ("measures", "other_removals", "rivals", "other_models", "ground_truth")
 PAGES = {"reproduction.md": TWELVE, "faithfulness.md": SIX}  # and the runs that each of them cannot do without
+PAGES |= {f"faithfulness/{name}.md": SIX for name in PARTS}
 TRUST = Path("explanation") / "trust.md"  # the page that holds the short table
 BEGIN, END = "<!-- written by benchmarks/reproduction/run.py -->", "<!-- end -->"
 Found = dict[str, dict[str, Group]]  # by number of blocks, by what was run, by data set
@@ -43,6 +45,7 @@ def write_up(results: Path, out: Path, models: Path) -> list[Path]:
     if trust.is_file():
         written[trust] = fill(trust.read_text(encoding="utf-8"), short_table(found[SIX][""]))
     for path, text in written.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return list(written)
 
@@ -74,7 +77,7 @@ def pages(found: Found, models: Path) -> dict[str, str]:
     """Write the pages whose runs are there, by file name."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = tables.number
-    names = "claims drops grid hours_table in_words leading measure moved only own paper_table published rivals"
+    names = "better claims drops grid hours_table in_words leading measure moved only own paper_table published rivals"
     names += " shares sweep_table versus"
     listed = experiments_of_the_paper(Path("DATA"), Path("MODELS"), Path("RUNS"), 500)
     environment.globals |= {name: getattr(tables, name) for name in names.split()} | {
