@@ -20,6 +20,7 @@ import narrows.methods.response as response_module
 import tiny
 from narrows import Attribution, Contrast, Evidence, Explainer, GenerationAttribution, Prior, estimate_prior
 from narrows.data import maps
+from narrows.data.calibration import Calibration
 from narrows.errors import DependencyError, InputError, ModelError, TargetError
 from narrows.methods.batches import explain_in_batches
 from narrows.methods.response import Response
@@ -79,6 +80,13 @@ def test_shared_passes_give_what_one_by_one_gives(stem: str, method: str, monkey
         assert own.record == {**other.record, "output": len(own.tokens)}
     assert shared.method["settings"]["iterations"] == 1
     assert len(passes) == len(shared.layers or ())
+
+
+def test_the_layers_of_a_calibration_serve_generations_too(llama: tiny.Classifier, prior: Prior) -> None:
+    drops = {"fast": (0.4, 0.3, 0.5)}
+    measured = Calibration("fast", (2,), 40, drops, drops, drops, (0.3, 0.2, 0.4))
+    own = Explainer(*llama, "fast", replace(prior, calibration=measured))
+    assert own(PROMPT, RESPONSE, per_token=True).layers == own(PROMPT, RESPONSE).layers == (2,)
 
 
 def test_an_output_is_what_the_next_token_is_behind_the_same_text(llama: tiny.Classifier, prior: Prior) -> None:

@@ -139,6 +139,12 @@ def better(group: Group, one: str, other: str, name: str) -> str:
     return ", ".join(DATASETS[key] for key, own in rows.items() if own[one][name] > own[other][name]) or "none"
 
 
+def found(seeds: Any, method: str) -> str:
+    """Say which share of planted words a method ranks first by its scores, over the seeds of fine-tuning."""
+    shares = [own[method]["score"][0] for own in seeds.values() if method in own]
+    return number(sum(shares) / len(shares), 2)
+
+
 def rivals(summary: Any) -> str:
     """Say what `fast` is ahead of on one data set, and set it beside the others, the highest drop first."""
     rows, places = [], {"ahead of": [], "level with": [], "behind": []}  # type: ignore[var-annotated]

@@ -77,8 +77,8 @@ def pages(found: Found, models: Path) -> dict[str, str]:
     """Write the pages whose runs are there, by file name."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = tables.number
-    names = "better claims drops grid hours_table in_words leading measure moved only own paper_table published rivals"
-    names += " shares sweep_table versus"
+    names = "better claims drops found grid hours_table in_words leading measure moved only own paper_table published"
+    names += " rivals shares sweep_table versus"
     listed = experiments_of_the_paper(Path("DATA"), Path("MODELS"), Path("RUNS"), 500)
     environment.globals |= {name: getattr(tables, name) for name in names.split()} | {
         "six": found[SIX],

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from rich.console import Console
@@ -173,7 +173,7 @@ class Attribution(Scored):
 
     @property
     def probability(self) -> float | None:
-        """p(target); None for a target without one: a number, a contrast."""
+        """p(target); None for a target without one, as a number or a contrast, and for the tag of a word."""
         return self.probabilities.get(self.target)
 
     @property
@@ -330,6 +330,16 @@ class Attributions(list[Result]):
             return f"Attributions([{self[0]!r}])"
         failed = f", {len(self.errors)} of them errors" if self.errors else ""
         return f"Attributions({len(self)}{failed})"
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Result: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Attributions": ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> "Result | Attributions":
+        found = super().__getitem__(index)
+        return Attributions(found) if isinstance(index, slice) else found  # type: ignore[arg-type]
 
     @property
     def errors(self) -> dict[int, NarrowsError]:

@@ -87,9 +87,27 @@ def test_rows_that_run_together_change_nothing(mixer: Mixer, x: Tensor, rows: in
     torch.testing.assert_close(alone, whole[3:4], rtol=1e-3, atol=1e-3)
 
 
+def test_an_argument_that_all_rows_share_is_not_split_where_it_has_as_many_entries_as_a_part(x: Tensor) -> None:
+    layer = nn.Linear(x.shape[-1], 2)
+
+    def forward(rows: Tensor, shared: Tensor) -> Tensor:
+        return layer(rows).sum(dim=1) * shared
+
+    bottleneck = LayerInformationBottleneck(forward, layer, optimization=QUICK)
+    args = {"target": np.int64(1), "additional_forward_args": torch.tensor([1.0, 2.0])}
+    whole = bottleneck.attribute(x, **args)
+    for rows in (2, 4):
+        parts = bottleneck.attribute(x, **args, internal_batch_size=rows)
+        torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-3)
+    with pytest.raises(InputError, match="no row"):
+        bottleneck.attribute(x[:0], **args)
+
+
 def test_the_layers_input_and_a_function_for_a_model(mixer: Mixer, x: Tensor) -> None:
     at_input = LayerInformationBottleneck(mixer.forward, mixer.embed, optimization=QUICK)
     assert at_input.attribute(x, target=0, attribute_to_layer_input=True).shape == x.shape
+    prior = estimate_layer_prior(mixer, mixer.embed, [x], attribute_to_layer_input=True)
+    torch.testing.assert_close(prior.mean, x.flatten(0, 1).mean(dim=0))
     at_output = LayerInformationBottleneck(mixer, mixer.embed, optimization=QUICK)
     assert at_output.attribute(x, target=0).shape == (5, 7, 6)
 

@@ -22,7 +22,7 @@ from by_hand import (
 )
 from narrows.data.example import Example
 from narrows.errors import InputError, ModelError
-from narrows.methods import captum as shared
+from narrows.explainer import Explainer
 from narrows.methods.ig import IntegratedGradients
 from narrows.methods.layer_ig import LayerIntegratedGradients
 from tiny import Classifier
@@ -85,18 +85,15 @@ def test_special_tokens_get_0_where_the_baseline_keeps_them(any_classifier: Clas
 
 
 @pytest.mark.parametrize("method", ["ig", "layer_ig"])
-def test_small_passes_give_the_same_and_stay_within_the_budget(
-    bert: Classifier, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_passes_give_the_same_and_stay_within_the_budget(bert: Classifier, method: str) -> None:
     classifier = widened(bert)
     example = EXAMPLES[1]
     (plain,) = scores(classifier, method, [example], [1])
     sizes: list[tuple[int, ...]] = []
     head = classifier[0].classifier
-    monkeypatch.setattr(shared, "BATCH_TOKENS", 36)
     tokens = len(encoded(classifier, example))
     handle = head.register_forward_pre_hook(lambda _, args: sizes.append(tuple(args[0].shape)))
-    (in_small,) = scores(classifier, method, [example], [1])
+    in_small = Explainer(*classifier, method, "instance", max_tokens_per_batch=36)(example, 1).scores
     handle.remove()
     assert max(rows for rows, _ in sizes) == 36 // tokens == 2
     np.testing.assert_allclose(in_small, plain, atol=1e-9)

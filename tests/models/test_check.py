@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+import families
 from narrows.attribution import Attribution
 from narrows.data.check import Check
 from narrows.errors import InputError
 from narrows.explainer import Explainer
 from narrows.models.check import DRAWS, check_map
+from narrows.models.heads.target import Tag
+from narrows.models.heads.tasks import find_task
 from narrows.models.text.reader import Reader
+from narrows.models.variants import resolve, without
 from planted import WORD, planted_classifier
 from tiny import Classifier
 
@@ -115,6 +119,32 @@ def test_lists_and_streams_are_checked_too(planted: Classifier) -> None:
         one.check for one in explainer(iter(texts), check=True)
     ]
     assert [one.check for one in explainer(texts)] == [None, None]
+
+
+def test_the_tag_of_a_word_is_asked_of_the_same_word_when_others_are_gone() -> None:
+    model, tokenizer = families.of_task("Bert", "ForTokenClassification", num_labels=3)
+    text, wanted = "a good film is not bad", [Tag(0), Tag(5), Tag(1)]
+    found = Explainer(model, tokenizer, "random", "instance")([text] * 3, wanted, check=True)
+    assert all(isinstance(own, Attribution) and own.check is not None for own in found)
+    task, words = find_task(model, tokenizer), text.split()
+    question = Reader(model, tokenizer, None, "error").ask(text, Tag(5)).questions[0]
+    (resolved,) = resolve(model, tokenizer, task, [question])
+    for gone in range(5):
+        left = without(task, tokenizer, (question, resolved.goal), [gone + 1], "delete").question
+        assert left.target == Tag(4)
+        said = resolve(model, tokenizer, task, [left])[0].predicted
+        plain = Explainer(model, tokenizer, "random", "instance")(" ".join(words[:gone] + words[gone + 1 :]), Tag(4))
+        assert said == plain.predicted
+
+
+def test_a_check_that_fails_costs_no_map(planted: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise InputError("no check")
+
+    monkeypatch.setattr("narrows.explainer.checked", fail)
+    with pytest.warns(match="'a good film' was explained but not checked: no check"):
+        (found,) = Explainer(*planted, "random", "instance")(["a good film"], check=True)
+    assert isinstance(found, Attribution) and found.check is None
 
 
 def test_what_has_no_map_of_one_text_is_not_checked(planted: Classifier) -> None:

@@ -7,6 +7,7 @@ the layer's output. For transformers, `narrows.Explainer` does the same several 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from threading import get_ident
 from typing import Any, Literal, get_args
 
@@ -97,21 +98,25 @@ class LayerInformationBottleneck:
             NumericsError: If the result is not finite.
         """
         given = inputs if isinstance(inputs, tuple) else (inputs,)
-        extra = _as_tuple(additional_forward_args)
-        rows = len(given[0])
+        args = (*given, *_as_tuple(additional_forward_args))
+        if not (rows := len(given[0])):
+            raise InputError("there is no row to attribute")
+        # Decided once: in a part of the rows, an argument that all share might have as many entries as there are rows.
+        per_row = tuple(isinstance(value, Tensor) and value.ndim > 0 and len(value) == rows for value in args)
         targets = _one_per_row(target, rows)
         at_a_time = rows if internal_batch_size is None else max(internal_batch_size // self.optimization.samples, 1)
         parts = []
         with torch.inference_mode(False), torch.enable_grad():
             for start in range(0, rows, at_a_time):
                 some = slice(start, min(start + at_a_time, rows))
-                args = tuple(value[some] if _is_per_row(value, rows) else value for value in (*given, *extra))
-                parts.append(self._attribute_some(args, targets[some], attribute_to_layer_input))
+                own = tuple(value[some] if split else value for value, split in zip(args, per_row, strict=True))
+                parts.append(self._attribute_some(own, per_row, targets[some], attribute_to_layer_input))
         return torch.cat(parts)
 
-    def _attribute_some(self, args: tuple[Any, ...], targets: list[Any], at_input: bool) -> Tensor:
+    def _attribute_some(
+        self, args: tuple[Any, ...], per_row: tuple[bool, ...], targets: list[Any], at_input: bool
+    ) -> Tensor:
         """Attribute rows that run together."""
-        rows = len(targets)
         with torch.no_grad(), _tapped(self.layer, at_input) as seen:
             self.forward_func(*args)
         (activation,) = _only(seen, self.layer)
@@ -125,16 +130,16 @@ class LayerInformationBottleneck:
 
         def nll(bottlenecked: Tensor) -> Tensor:
             samples = bottlenecked.shape[1]
-            repeated = tuple(
-                value.repeat_interleave(samples, dim=0) if _is_per_row(value, rows) else value for value in args
-            )
+            pairs = zip(args, per_row, strict=True)
+            repeated = tuple(value.repeat_interleave(samples, dim=0) if split else value for value, split in pairs)
             put_in = _from_tokens(bottlenecked.flatten(0, 1), activation.shape)
             with _tapped(self.layer, at_input, put_in):
                 output = self.forward_func(*repeated)
-            pairs = zip(output.split(samples), targets, strict=True)
-            return torch.stack([_loss(own, wanted, self.output) for own, wanted in pairs])
+            split_up = zip(output.split(samples), targets, strict=True)
+            return torch.stack([_loss(own, wanted, self.output) for own, wanted in split_up])
 
-        seeds = [_row_seed(self.optimization.seed, args, row, rows) for row in range(rows)]
+        own_rows = [value for value, split in zip(args, per_row, strict=True) if split]
+        seeds = [_row_seed(self.optimization.seed, own_rows, row) for row in range(len(targets))]
         nats = optimize(nll, x, prior, real, self.optimization, seeds).nats
         bits = _from_tokens((nats / NATS_PER_BIT).clamp(min=0.0), activation.shape)
         if not torch.isfinite(bits).all():
@@ -143,11 +148,15 @@ class LayerInformationBottleneck:
 
 
 def estimate_layer_prior(
-    forward_func: Callable[..., Any], layer: nn.Module, batches: Iterable[Tensor | tuple[Any, ...]]
+    forward_func: Callable[..., Any],
+    layer: nn.Module,
+    batches: Iterable[Tensor | tuple[Any, ...]],
+    attribute_to_layer_input: bool = False,
 ) -> Gaussian:
     """Estimate mean and deviation per feature of a layer's output, over all rows and positions of all batches.
 
-    A batch is what ``forward_func`` takes: one argument, or a tuple. Without any: an `InputError`.
+    A batch is what ``forward_func`` takes: one argument, or a tuple. Without any: an `InputError`. With
+    ``attribute_to_layer_input`` those of its input, for `LayerInformationBottleneck.attribute` with the same.
 
     Example:
         >>> layer = nn.Linear(4, 8)
@@ -156,7 +165,7 @@ def estimate_layer_prior(
     """
     moments: Moments | None = None
     for batch in batches:
-        with torch.no_grad(), _tapped(layer, False) as seen:
+        with torch.no_grad(), _tapped(layer, attribute_to_layer_input) as seen:
             forward_func(*_as_tuple(batch))
         x = _to_tokens(_only(seen, layer)[0])
         moments = moments or Moments(x.shape[-1])
@@ -214,17 +223,13 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _is_per_row(value: Any, rows: int) -> bool:
-    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == rows
-
-
 def _one_per_row(target: Target, rows: int) -> list[Any]:
     """Expand captum's forms of a target to a list, one per row."""
     if isinstance(target, Tensor):
         target = [int(value) for value in target.reshape(-1).tolist()]
         if len(target) == 1:
             target = target * rows
-    if target is None or isinstance(target, (int, tuple)):
+    if target is None or isinstance(target, (int, Integral, tuple)):
         return [target] * rows
     if len(target) != rows:
         raise TargetError(f"{rows} rows but {len(target)} targets")
@@ -265,10 +270,9 @@ def _log_p(wide: Tensor, kind: Output | None) -> Tensor:
     return log_softmax(wide, dim=-1)
 
 
-def _row_seed(seed: int, args: tuple[Any, ...], row: int, rows: int) -> int:
+def _row_seed(seed: int, values: Sequence[Tensor], row: int) -> int:
     """Seed the noise of a row by its content, so that it is the same in any batch."""
     digest = hashlib.blake2b(str(seed).encode(), digest_size=8)
-    for value in args:
-        if _is_per_row(value, rows):
-            digest.update(value[row].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    for value in values:
+        digest.update(value[row].detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return int.from_bytes(digest.digest(), "big") >> 1

@@ -16,7 +16,7 @@ from narrows.bottleneck.prior import Prior
 from narrows.data.calibration import Calibration, Figure
 from narrows.data.example import Example
 from narrows.data.source import read_items, rows_of
-from narrows.errors import DependencyError, InputError, NarrowsError, count, shown
+from narrows.errors import DependencyError, InputError, NarrowsError, count, shown, warn
 from narrows.evaluation.degradation import Curves, degrade
 from narrows.evaluation.metrics import comprehensiveness, drop, sufficiency
 from narrows.evaluation.statistics import bootstrap_interval, paired_bootstrap
@@ -72,7 +72,10 @@ def calibrate(
     own, limit = find_method(method), count("limit", limit, LEAST)
     if (rows := rows_of(texts)) is None:
         raise InputError(f"a calibration needs a list, a stream or a table of texts, not {shown(texts)}")
-    examples = [row for row in read_items(rows) if isinstance(row, Example)]
+    read = list(read_items(rows))
+    examples = [row for row in read if isinstance(row, Example)]
+    if faults := [row for row in read if isinstance(row, NarrowsError)]:
+        warn(f"not calibrated on {len(faults):,} of {len(read):,} texts; the first: {faults[0]}")
     if len(examples) < LEAST:
         raise InputError(f"a calibration needs at least {LEAST} texts, not {len(examples)}")
     order = np.random.default_rng(seed).permutation(len(examples)).tolist()

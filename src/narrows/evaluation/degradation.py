@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from narrows.errors import InputError
 from narrows.models.heads.goals import Goal
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
@@ -99,6 +100,10 @@ def degrade(
     for text, (own, ranking) in enumerate(zip(asked, rankings, strict=True)):
         units = {position: unit for unit in removable_units(task, *own, keep_read) for position in unit}
         first = list(dict.fromkeys(units[position] for position in ranking if position in units))
+        if missing := len(set(units.values())) - len(first):
+            raise InputError(
+                f"the ranking of text {text} leaves out {missing} of {len(first) + missing} tokens or units"
+            )
         counts = removal_counts(len(first))
         places[:, text] = [[place(text, order[:count]) for count in counts] for order in (first, first[::-1])]
         shares[text] = [place(text, first[:count]) for count in share_counts(len(first))]

@@ -98,7 +98,8 @@ def objective(batch: Batch, logits: Tensor, rows: Tensor) -> Tensor:
 def integrate(log_p: LogP, batch: Batch, ends: tuple[Tensor, Tensor], steps: int) -> Tensor:
     """Integrate gradients from one activation to another, (batch, tokens, features) each: scores, (batch, tokens)."""
     start, end = ends
-    together = max(BATCH_TOKENS // end.shape[1], len(end))  # rows; steps of a long text are cut into several passes
+    most = BATCH_TOKENS if batch.budget is None else batch.budget.tokens
+    together = max(most // end.shape[1], len(end))  # rows; steps of a long text are cut into several passes
     options = {"n_steps": steps, "internal_batch_size": together, "additional_forward_args": arguments(batch)}
     integrated: Tensor = load().IntegratedGradients(log_p).attribute(end, baselines=start, **options)
     return integrated.sum(dim=-1)

@@ -17,7 +17,7 @@ from narrows.models.corpus import sinks_of
 from narrows.models.cut.blocks import check_layer, identify
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network
-from narrows.models.cut.view import borrowed, origin
+from narrows.models.cut.view import borrowed
 from narrows.models.heads.task import Task
 from narrows.models.text.encoding import padding_id
 
@@ -68,13 +68,6 @@ class CutModel:
             if prior is not None:
                 prior.needs(each)
         return tuple(checked)
-
-    def state(self) -> tuple[Any, ...]:
-        """Give what changes when weights, dtype or device do."""
-        weights = list(origin(self.model).parameters())
-        if any(weight.is_inference() for weight in weights):  # they count no changes
-            return self.model.dtype, self.model.device, *identify(self.model).probe.tolist()
-        return self.model.dtype, self.model.device, sum(weight._version for weight in weights)
 
     def find_prior(self, name: str | None) -> AnyPrior:
         """Find the prior that a method's setting names; None = the model's."""

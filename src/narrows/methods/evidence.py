@@ -18,8 +18,8 @@ from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rat
 from narrows.bottleneck.simpson import BEGUN, LEAST, place_points
 from narrows.bottleneck.trace import make_trace
 from narrows.errors import InputError
-from narrows.methods.cut_model import Layer
-from narrows.methods.method import Batch, Names, Site, average
+from narrows.methods.cut_model import CutModel, Layer
+from narrows.methods.method import Batch, Names, Site, as_half, average
 from narrows.methods.reading import Reading
 from narrows.methods.settings import check_settings
 from narrows.models.cut.blocks import text_config
@@ -130,16 +130,22 @@ class Evidence:
         again = f"The ranking rests on {self.points} points in {self.iterations} iterations"
         return f"{said} {again}; after each, more of the strongest tokens are masked."
 
+    def layers_in(self, cut: CutModel, prior: AnyPrior) -> tuple[int, ...]:
+        """Give the layers at which evidence is measured: the user's, those of a calibration, or the usual ones."""
+        return cut.layers(self.layer, calibrated_layers(prior) or usual_layers(cut.blocks), prior)
+
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
         prior = batch.cut.find_prior(self.prior)
-        layers = batch.cut.layers(self.layer, calibrated_layers(prior) or usual_layers(batch.cut.blocks), prior)
+        layers = self.layers_in(batch.cut, prior)
         sites = typical = batch.sites(layers, prior)
         left_out = None
         if self.leaves_out:
             # Without its separators a pair would begin as one typical text, not as a typical pair.
             sites = hold(batch.read | separators(batch), typical)
             left_out = leave_out(batch, sites)
+            if self.features and left_out is not None:
+                raise InputError("what is measured by removal has no features: choose leave_out=false")
         reading = Reading.empty(batch.leading)  # units are picked whole, by their first tokens
         for iteration in range(self.iterations):
             masked = mask(sites, reading.masked.gather(1, batch.leaders)) if reading.masked.any() else sites
@@ -195,7 +201,7 @@ class Evidence:
         rise = (batch.log_odds - typical).mean(dim=0) / NATS_PER_BIT
         extras: list[dict[str, Any]] = []
         curve = self._rate_curve(batch, sites) if self.draws else None
-        for row, encoding in enumerate(batch.encodings):
+        for row in range(len(batch)):
             extra: dict[str, Any] = {}
             if batch.goals[row].has_odds:
                 extra["typical"] = float(typical[:, row].sigmoid().mean())
@@ -204,7 +210,7 @@ class Evidence:
             if curve is not None:
                 extra["trace"] = make_trace(*(part[:, row].tolist() for part in curve))
             if self.features:
-                extra["features"] = path.features[row, : len(encoding)].half().cpu().numpy()
+                extra["features"] = as_half(path.features, batch, row)
             extras.append(extra)
         return extras
 
@@ -242,25 +248,29 @@ def leave_out(batch: Batch, sites: Sequence[Site]) -> LeftOut | None:
     # What is read at is deleted. In the place of a sink a token stands that says nothing: without any, the next token
     # would become the sink, and its word would be lost too.
     fills: Removal = "delete" if neutral_token(batch.tokenizer) is None else "replace"
-    held = batch.content & ~torch.stack([site.narrowed for site in sites]).any(dim=0)
+    held = (batch.content & ~torch.stack([site.narrowed for site in sites]).any(dim=0)).cpu()
+    if not held.any():
+        return None
+    read = batch.read.cpu()
     task, rows, places, variants = batch.cut.task, list[int](), list[int](), list[Variant]()
     for row, asked in enumerate(zip(batch.questions, batch.goals, strict=True)):
         for place in removable(task, *asked):
             if held[row, place]:
                 rows.append(row)
                 places.append(place)
-                removal = "delete" if batch.read[row, place] else fills
+                removal = "delete" if read[row, place] else fills
                 variants.append(without(task, batch.tokenizer, asked, [place], removal))
     if not variants:
         return None
-    odds = torch.from_numpy(run_variants(batch.model, batch.tokenizer, task, variants, odds_of_target))
+    odds = torch.from_numpy(run_variants(batch.model, batch.tokenizer, task, variants, odds_of_target, batch.budget))
     whole = batch.log_odds.cpu().double()[rows]
     lost = torch.stack([whole - odds, logsigmoid(whole) - logsigmoid(odds)]) / NATS_PER_BIT
-    found = torch.zeros(2, *held.shape, device=held.device)
+    found = torch.zeros(2, *held.shape)
     found[:, rows, places] = lost.to(found)
     tokens = torch.zeros_like(held)
     tokens[rows, places] = True
-    return LeftOut(tokens, *found)
+    device = batch.real.device
+    return LeftOut(tokens.to(device), *found.to(device))
 
 
 def usual_layers(blocks: int) -> list[int]:

@@ -12,7 +12,7 @@ from narrows.bottleneck.channel import NATS_PER_BIT, direction, token_bits
 from narrows.bottleneck.optimize import Optimization, optimize
 from narrows.bottleneck.trace import make_trace
 from narrows.methods.cut_model import DEPTH, Layer
-from narrows.methods.method import Batch, Names, Site, average
+from narrows.methods.method import Batch, Names, Site, as_half, average
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ class InformationBottleneck(Optimization):
             wide = [way.unsqueeze(-1) if isinstance(way, Tensor) else way for way in towards]
             per_feature = average([own.nats / NATS_PER_BIT * way for own, way in zip(found, wide, strict=True)])
         extras: list[dict[str, Any]] = []
-        for row, encoding in enumerate(batch.encodings):
+        for row in range(len(batch)):
             trace = make_trace(nats[:, row].tolist(), (total[:, row] / NATS_PER_BIT).tolist())
             extras.append({"trace": trace, "record": {"beta": float(f"{float(beta[row]):.6g}")}})
             if self.features:
-                extras[-1]["features"] = per_feature[row, : len(encoding)].half().cpu().numpy()
+                extras[-1]["features"] = as_half(per_feature, batch, row)
         return batch.attributions(self, bits, layers=layers, prior=prior, extras=extras)
 
 

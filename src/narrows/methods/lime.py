@@ -8,12 +8,15 @@ import numpy as np
 
 from narrows.attribution import Attribution
 from narrows.data.example import Example
+from narrows.data.units import by_score
 from narrows.data.words import group_tokens
 from narrows.methods.captum import load
 from narrows.methods.method import Batch, Names, Scores, Unit, in_rows
 from narrows.methods.perturbation import Removing, find_removable, predict_present
 from narrows.models.text.encoding import Encoding
 from narrows.models.text.removal import Removal
+
+PACKAGE = "lime.lime_text"
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,12 @@ class Lime(Removing):
     seed: Annotated[int, "Of the perturbed texts; each text draws from its own."] = 0
 
     names: ClassVar[Names] = {"lime": {}}
-    label, unit, package = "LIME", "weight", "lime.lime_text"
-    caption = "A token's score is the weight of its word in a linear model of p(target) around the text."
+    label, unit = "LIME", "weight"
+    caption = "A word's score is its weight in a linear model of p(target) around the text; its tokens share it."
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        load(PACKAGE)
 
     @property
     def how(self) -> str:
@@ -35,27 +42,32 @@ class Lime(Removing):
 
     def explain(self, batch: Batch) -> list[Attribution]:
         """Explain one text after the other."""
-        return batch.attributions(self, [self._scores(batch.take([row])) for row in range(len(batch))])
+        scores, rankings = [], []
+        for row in range(len(batch)):
+            text = batch.take([row])
+            words, weights = self._weigh(text)
+            (own,) = in_rows(text, [words], [weights])
+            scores.append(own)
+            by_word = np.zeros(len(own))  # a long word is not ranked lower for being cut into more tokens
+            for word, weight in zip(words, weights, strict=True):
+                by_word[list(word)] = weight
+            (question,) = text.questions
+            rankings.append(by_score(by_word, question.encoding.segments) if question.places is None else None)
+        return batch.attributions(self, scores, rankings=rankings)
 
-    def _scores(self, text: Batch) -> Scores:
-        """Score the tokens of a batch of one text."""
+    def _weigh(self, text: Batch) -> tuple[Sequence[Unit], Scores]:
+        """Weigh the words, or units, of a batch of one text."""
         encoding, units = text.encodings[0], find_removable(text, self.removal)
         asked = text.questions[0].places is not None
         words = units[0] if asked else _words(text.examples[0], encoding, [place for (place,) in units[0]])
         if not words:
-            return np.zeros(len(encoding))
+            return [], np.zeros(0)
         random_state = int(text.generator(self.seed, 0).integers(2**31))
-        explainer = load(self.package).LimeTextExplainer(feature_selection="none", random_state=random_state)
+        explainer = load(PACKAGE).LimeTextExplainer(feature_selection="none", random_state=random_state)
         numbers, predictor = " ".join(map(str, range(len(words)))), _predictor(text, words, units[0], self.removal)
         options = {"labels": (1,), "num_features": len(words), "num_samples": self.samples}
         explanation = explainer.explain_instance(numbers, predictor, **options)
-        weights = np.array([weight for _, weight in sorted(explanation.local_exp[1])])
-        if asked:
-            return in_rows(text, units, [weights])[0]
-        scores = np.zeros(len(encoding))
-        for word, weight in zip(words, weights, strict=True):
-            scores[word] = weight
-        return scores
+        return words, np.array([weight for _, weight in sorted(explanation.local_exp[1])])
 
 
 def _predictor(text: Batch, words: Sequence[Unit], units: Sequence[Unit], removal: Removal) -> Any:

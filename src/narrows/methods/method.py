@@ -32,6 +32,7 @@ from narrows.errors import InputError, NumericsError
 from narrows.methods.cut_model import CutModel
 from narrows.methods.registry import Described, describe, spec
 from narrows.models.cut.split import Prefix, carry, check_finite, repeat_inputs, run_prefix, run_suffix, take_rows
+from narrows.models.cut.view import weights_state
 from narrows.models.heads.classifying import Classifying
 from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved
@@ -101,6 +102,7 @@ class Batch:
         content: True where a token is part of a text, not special, (batch, tokens).
         units: Per text, the positions of the tokens of each unit, which are masked or removed together: single tokens
             of the text unless units were asked for; what is in none is context.
+        budget: The most tokens that go through the model together; None = no limit.
     """
 
     def __init__(
@@ -120,20 +122,20 @@ class Batch:
         self.units = tuple(question.units for question in self.questions)
         self._prefix: Prefix | None = None
         self._answers = None if answers is None else tuple(answers)
-        self._budget = budget
+        self.budget = budget
 
     def __len__(self) -> int:
         return len(self.questions)
 
     def take(self, rows: Sequence[int]) -> "Batch":
         """Make a batch of some of the texts, in the order given."""
-        return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows], self._budget)
+        return Batch(self.cut, [self.questions[row] for row in rows], [self.answers[row] for row in rows], self.budget)
 
     def share_out(self, copies: int, work: Callable[[list[int]], T]) -> list[T]:
         """Do work on copies of the batch, of which it gets the numbers: as many at once as fit into memory."""
-        if self._budget is None:
+        if self.budget is None:
             return [work(list(range(copies)))]
-        return [done for _, done in self._budget.run([self.real.numel()] * copies, copies, work)]
+        return [done for _, done in self.budget.run([self.real.numel()] * copies, copies, work)]
 
     def reading(self, rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
         """Let the head compute only what is asked of the texts that run: these rows; None = all, or copies of each."""
@@ -261,7 +263,8 @@ class Batch:
         with torch.no_grad():
             if prior.per_text or site.held is not None or not isinstance(self.cut.task, Classifying):
                 return site.log_odds(mean.unsqueeze(1)).squeeze(1)
-            keys = [(prior.name, site.layer, len(encoding), *self.cut.state()) for encoding in self.encodings]
+            start = (prior.name, site.layer, *weights_state(self.model))
+            keys = [(*start, len(encoding)) for encoding in self.encodings]
             known = self.cut.typical_logits
             if new := {key: row for row, key in enumerate(keys) if key not in known}:
                 rows = list(new.values())
@@ -384,6 +387,15 @@ def in_rows(batch: "Batch", units: Sequence[Sequence[Unit]], values: Sequence[Sc
         for unit, value in zip(parts, own, strict=False):
             row[list(unit)] = value / len(unit)
     return rows
+
+
+def as_half(features: Tensor, batch: "Batch", row: int) -> NDArray[np.float16]:
+    """Give the features of a text, (tokens, hidden), in half precision; a `NumericsError` if one does not fit."""
+    found: NDArray[np.float16] = features[row, : len(batch.encodings[row])].half().cpu().numpy()
+    if not np.isfinite(found).all():
+        largest = float(features[row].abs().max())
+        raise NumericsError(f"a feature of {batch.examples[row].text!r:.60} is {largest:.3g}: kept are 65,504 at most")
+    return found
 
 
 def average(parts: Sequence[Tensor]) -> Tensor:

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from narrows.bottleneck.optimize import MOST, check_seed
 from narrows.errors import NumericsError, count, one_of
-from narrows.methods.captum import load
 from narrows.methods.method import Batch, Scores
 from narrows.models.heads.task import Variant
 from narrows.models.text.removal import Removal, check_removal
@@ -23,14 +20,12 @@ class Removing:
     """What the methods that remove tokens have in common."""
 
     removal: Removal
-    package = "captum.attr"
     quantity, signed, additive, copies = "score", True, False, 1  # additive: not to the rise from a typical text
 
     def __post_init__(self) -> None:
         check_seed(getattr(self, "seed", 0))
         one_of("removal", self.removal, get_args(Removal))
         count("samples", getattr(self, "samples", 2), 2, MOST)
-        load(self.package)
 
 
 def find_removable(batch: Batch, removal: Removal) -> list[list[tuple[int, ...]]]:
@@ -55,7 +50,7 @@ def predict_present(batch: Batch, texts: Sequence[int], present: NDArray[np.bool
             gone = [place for unit, stays in zip(units[text], own, strict=True) if not stays for place in unit]
             variants.append(without(task, batch.tokenizer, asked[text], gone, removal))
         places.append(distinct[key])
-    p = run_variants(batch.model, batch.tokenizer, task, variants, p_target)[places]
+    p = run_variants(batch.model, batch.tokenizer, task, variants, p_target, batch.budget)[places]
     if not np.isfinite(p).all():
         example = batch.examples[texts[int(np.isnan(p).argmax())]]
         raise NumericsError(f"the model predicts NaN for {example.text!r:.60} or a part of it")
@@ -68,10 +63,15 @@ def leave_one_out(batch: Batch, removal: Removal) -> Scores:
     if not longest:
         return np.zeros((len(batch), 0))
 
-    def forward(present: Tensor, texts: Tensor) -> Tensor:
-        return torch.from_numpy(predict_present(batch, texts.tolist(), present.numpy() > 0.5, removal))
-
-    present, texts = torch.ones(len(batch), longest, dtype=torch.float64), (torch.arange(len(batch)),)
-    ablation, together = load().FeatureAblation(forward), max(VARIANTS // len(batch), 1)
-    values: Tensor = ablation.attribute(present, perturbations_per_eval=together, additional_forward_args=texts)
-    return values.detach().double().numpy()
+    texts, whole = list(range(len(batch))), np.ones((len(batch), longest), dtype=np.bool_)
+    values = np.empty((len(batch), longest))
+    together = max(VARIANTS // len(batch) - 1, 1)  # units
+    for first in range(0, longest, together):
+        units = range(first, min(first + together, longest))
+        present = np.repeat(whole[None], len(units) + 1, axis=0)
+        for row, unit in enumerate(units, start=1):
+            present[row, :, unit] = False
+        p = predict_present(batch, texts * (len(units) + 1), present.reshape(-1, longest), removal)
+        p = p.reshape(len(units) + 1, len(batch))
+        values[:, first : first + len(units)] = (p[0] - p[1:]).T
+    return values

@@ -21,7 +21,7 @@ from narrows.errors import InputError, TargetError, shown, strict
 from narrows.generation import GenerationAttribution
 from narrows.methods.batches import explain_in_batches
 from narrows.methods.cut_model import CutModel
-from narrows.methods.evidence import Evidence, usual_layers
+from narrows.methods.evidence import Evidence
 from narrows.methods.method import Batch, Method, Site, average
 from narrows.methods.registry import changed
 from narrows.models.generating import check_options, generate_ids
@@ -120,7 +120,7 @@ def explain_together(
         goals = tuple(At(place, OneOf(token)) for place, token in enumerate(response.ids))
         batch = Batch(cut, [response.together()], [Resolved(Each(goals), "", "", {})], budget)  # a number per output
         prior = cut.find_prior(method.prior)
-        layers = cut.layers(method.layer, usual_layers(cut.blocks), prior)
+        layers = method.layers_in(cut, prior)
         sites = batch.sites(layers, prior)
         scores = average([_measure(batch, site, method) for site in sites])[0]  # (outputs, tokens)
         if any(scores[row, start + row :].any() for row in range(len(questions))):

@@ -64,7 +64,7 @@ def write_setting(value: Any) -> str:
     """Write a value so that `parse_setting` reads it again: ``1,3,5``, ``5,`` for a tuple of one, ``0.2``, ``mask``."""
     if isinstance(value, bool) or value is None:
         return str(value).lower()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return ",".join(map(write_setting, value)) + ("," if len(value) == 1 else "")
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 

@@ -22,6 +22,7 @@ class UpdateNorm:
     names: ClassVar[Names] = {"update_norm": {}}
     label, quantity, unit, signed, additive, copies = "update norm", "score", "score", False, False, 1
     caption = "A token's score is how far one block moves its activation, whatever the prediction is."
+    first_layer = 1
     how = "The L2 norm of the difference between the block's output and its input."
 
     def explain(self, batch: Batch) -> list[Attribution]:

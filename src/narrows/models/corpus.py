@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -18,7 +19,7 @@ from narrows.models.cut.blocks import identify
 from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_states
-from narrows.models.cut.view import borrowed, origin
+from narrows.models.cut.view import borrowed, origin, weights_state
 from narrows.models.hub.given import check_model
 from narrows.models.memory import TokenBudget
 from narrows.models.padding import run_in_batches
@@ -32,7 +33,7 @@ TEXTS = (
     "Water boils at a lower temperature in the mountains because the air pressure is lower there.",
     "When the train finally arrived, nobody on the platform was surprised that it was already full.",
 )
-_SINKS: WeakKeyDictionary[nn.Module, Sinks] = WeakKeyDictionary()
+_SINKS: WeakKeyDictionary[nn.Module, tuple[Any, Sinks]] = WeakKeyDictionary()  # with the state of the weights
 
 
 def estimate_prior(
@@ -80,9 +81,10 @@ def run_layers(network: Network, inputs: Inputs) -> Run:
 
 
 def sinks_of(network: Network, tokenizer: PreTrainedTokenizerBase) -> Sinks:
-    """Find the sinks of a model in a few texts of our own, for when there is no corpus; once per model."""
-    if (known := _SINKS.get(origin(network.model))) is not None:
-        return known
+    """Find the sinks of a model in a few texts of our own, where there is no corpus; once while it stays as it is."""
+    state, known = weights_state(network.model), _SINKS.get(origin(network.model))
+    if known is not None and known[0] == state:
+        return known[1]
     view = Network.of(borrowed(network.model))
     padding, limit, device = padding_id(view.model, tokenizer), token_limit(view.model, tokenizer), view.model.device
     runs = []
@@ -94,4 +96,5 @@ def sinks_of(network: Network, tokenizer: PreTrainedTokenizerBase) -> Sinks:
             continue
         with torch.inference_mode(False), torch.no_grad():
             runs.append(run_layers(view, collate([text], padding, device)))
-    return _SINKS.setdefault(origin(network.model), find_sinks(runs) if runs else Sinks())
+    _SINKS[origin(network.model)] = state, (found := find_sinks(runs) if runs else Sinks())
+    return found

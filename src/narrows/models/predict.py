@@ -51,10 +51,11 @@ def map_logits(
     function: Callable[[list[int], Tensor], Floats],
     reading: Reading = lambda view, rows: nullcontext(),
     most_rows: int = 0,
+    budget: TokenBudget | None = None,
 ) -> Floats:
     """Run a model on at least one text and stack `function(positions, logits)`, one row per text, in their order."""
     # `reading(view, positions)` lets the head of a view compute only the logits that are read of these texts;
-    # `most_rows` is the most texts that share a pass, 0 = `BATCH_SIZE`.
+    # `most_rows` is the most texts that share a pass, 0 = `BATCH_SIZE`; of tokens the budget says, or `BATCH_TOKENS`.
     padding = padding_id(model, tokenizer)
     filled = [encoding if len(encoding) else nothing(encoding, padding) for encoding in encodings]
     check_rows(model, tokenizer, (token for encoding in filled for token in encoding.features["input_ids"]))
@@ -67,8 +68,8 @@ def map_logits(
         check_plain(view, some, logits, lambda row: reading(view, [rows[row]]))
         return function(rows, logits)
 
-    view, most = borrowed(model), most_rows or BATCH_SIZE
+    view, most, budget = borrowed(model), most_rows or BATCH_SIZE, budget or TokenBudget(BATCH_TOKENS)
     with torch.inference_mode():
-        for rows, values in run_in_batches((view, tokenizer), TokenBudget(BATCH_TOKENS), filled, most, run):
+        for rows, values in run_in_batches((view, tokenizer), budget, filled, most, run):
             found.update(zip(rows, values, strict=True))
     return np.array([found[row] for row in range(len(filled))])

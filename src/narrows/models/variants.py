@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from narrows.models.heads.goals import Goal, judge, judge_odds
 from narrows.models.heads.task import Question, Resolved, Task, Variant
+from narrows.models.memory import TokenBudget
 from narrows.models.predict import BATCH_SIZE, Floats, map_logits
 from narrows.models.text.removal import Removal, remove
 
@@ -46,10 +47,15 @@ def run_variants(
     task: Task,
     variants: Sequence[Variant],
     function: Callable[[list[Variant], Tensor], Floats],
+    budget: TokenBudget | None = None,
 ) -> Floats:
     """Run the model on variants, at least one, and stack `function(variants, logits)`, a row for each."""
     questions = [variant.question for variant in variants]
-    return _run(model, tokenizer, task, questions, lambda rows, own: function([variants[row] for row in rows], own))
+
+    def of_rows(rows: list[int], logits: Tensor) -> Floats:
+        return function([variants[row] for row in rows], logits)
+
+    return _run(model, tokenizer, task, questions, of_rows, budget)
 
 
 def judge_variants(
@@ -98,6 +104,7 @@ def _run(
     task: Task,
     questions: Sequence[Question],
     function: Callable[[list[int], Tensor], Floats],
+    budget: TokenBudget | None = None,
 ) -> Floats:
     """Run the model on questions, so many together that their logits fit into memory."""
     encodings = [question.encoding for question in questions]
@@ -107,4 +114,4 @@ def _run(
     def reading(view: PreTrainedModel, rows: list[int]) -> AbstractContextManager[None]:
         return task.reading(view, [questions[row] for row in rows])
 
-    return map_logits(model, tokenizer, encodings, function, reading, together)
+    return map_logits(model, tokenizer, encodings, function, reading, together, budget)

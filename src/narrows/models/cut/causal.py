@@ -17,6 +17,13 @@ PROBE = 6  # tokens of the two rows that are compared; they differ in the last o
 _KNOWN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
+def _vocabulary(model: Any) -> int:
+    try:
+        return int(model.get_input_embeddings().num_embeddings)
+    except (AttributeError, NotImplementedError):  # a class of the user's own need not say where they are
+        return int(text_config(model).vocab_size)
+
+
 def looks_back_only(model: PreTrainedModel) -> bool:
     """Find out with one run, once per model, whether another last token changes nothing before it."""
     if (known := _KNOWN.get(origin(model))) is not None:
@@ -24,8 +31,7 @@ def looks_back_only(model: PreTrainedModel) -> bool:
     if getattr(text_config(model), "is_encoder_decoder", False):  # the encoder reads all of the text
         return False
     network = Network.of(borrowed(model))
-    embeddings: Any = network.model.get_input_embeddings()
-    rows = int(embeddings.num_embeddings)
+    rows = _vocabulary(network.model)
     ids = (torch.arange(3, 3 + PROBE) % rows).repeat(2, 1)
     ids[1, -1] = (int(ids[0, -1]) + 1) % rows
     inputs = {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids).to(model.device)}

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from narrows.models.cut.layout import Inputs
 from narrows.models.cut.network import Network, Place
 
 Forward = Callable[..., Any]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,8 @@ def forward_logits(model: nn.Module, inputs: Inputs) -> Tensor:
 
 def run_prefix(network: Network, inputs: Inputs, layers: Sequence[int]) -> Prefix:
     """Run the unchanged model once and keep the activations of some layers, (batch, tokens, hidden) each."""
-    wanted = {place for layer in layers for place in network.cut(layer)}
-    with torch.no_grad(), _watched(network, wanted) as (kept, others):
-        logits = forward_head(network.model, inputs)
-    _check_all_ran(network, others)
-    activations = {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers}
-    return Prefix(activations, logits, tuple(others[index] for index in range(len(network.blocks))))
+    activations, others, logits = _run(network, inputs, layers, lambda: forward_head(network.model, inputs))
+    return Prefix(activations, logits, others)
 
 
 def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> None:
@@ -59,7 +56,10 @@ def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> N
         f"activations after layer {layer}": (torch.isfinite(activation).all(dim=-1) | ~real).all(dim=1)
         for layer, activation in sorted(prefix.activations.items())
     }
-    for what, rows in {**sound, "logits": torch.isfinite(prefix.logits).all(dim=-1)}.items():
+    finite = torch.isfinite(prefix.logits).all(dim=-1)  # (batch,), or of each position
+    if finite.shape == real.shape:  # nobody reads at padding
+        finite = finite | ~real
+    for what, rows in {**sound, "logits": finite.flatten(1).all(dim=1) if finite.ndim > 1 else finite}.items():
         if not rows.all():
             text = examples[int(rows.int().argmin())].text
             raise NumericsError(f"the model's {what} hold NaN or infinity for {text!r:.60}")
@@ -67,11 +67,22 @@ def check_finite(prefix: Prefix, real: Tensor, examples: Sequence[Example]) -> N
 
 def run_states(network: Network, inputs: Inputs, layers: Sequence[int]) -> dict[int, Tensor]:
     """Run the unchanged model once for the activations of some layers alone: a language model computes no logits."""
+    with _speechless(network.model):
+        return _run(network, inputs, layers, lambda: call(network.model, inputs))[0]
+
+
+def _run(
+    network: Network, inputs: Inputs, layers: Sequence[int], forward: Callable[[], Result]
+) -> tuple[dict[int, Tensor], tuple[Any, ...], Result]:
+    """Run the model once: the activations of some layers, what each block returns beside them, and the output."""
     wanted = {place for layer in layers for place in network.cut(layer)}
-    with torch.no_grad(), _watched(network, wanted) as (kept, others), _speechless(network.model):
-        call(network.model, inputs)
-    _check_all_ran(network, others)
-    return {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers}
+    with torch.no_grad(), _watched(network, wanted) as (kept, others):
+        output = forward()
+    if idle := [index + 1 for index in range(len(network.blocks)) if index not in others]:
+        called = type(network.model).__name__
+        raise ModelError(f"block {idle[0]} of {called} does not run, so the model cannot be explained")
+    activations = {layer: network.read([kept[place] for place in network.cut(layer)], inputs) for layer in layers}
+    return activations, tuple(others[index] for index in range(len(network.blocks))), output
 
 
 @contextmanager
@@ -84,13 +95,6 @@ def _speechless(model: Any) -> Iterator[None]:
         return
     with head.register_forward_pre_hook(lambda _, args: (args[0][..., :0, :], *args[1:])):
         yield
-
-
-def _check_all_ran(network: Network, others: Mapping[int, Any]) -> None:
-    """Raise a ModelError unless every block of the model has run."""
-    if idle := [index + 1 for index in range(len(network.blocks)) if index not in others]:
-        called = type(network.model).__name__
-        raise ModelError(f"block {idle[0]} of {called} does not run, so the model cannot be explained")
 
 
 def run_suffix(network: Network, prefix: Prefix, inputs: Inputs, layer: int, activation: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from narrows.errors import ModelError
-from narrows.models.cut.blocks import Module, text_config, unwrapped
+from narrows.models.cut.blocks import Module, identify, text_config, unwrapped
 
 NO_TOKEN = -1  # as padding token: no token of a text is mistaken for it, so that each row is read at its last position
 _ORIGIN = "_narrows_origin"
@@ -29,6 +29,14 @@ def origin(model: Module) -> Module:
     known = model.__dict__.get(_ORIGIN)
     found = model if known is None else known()
     return model if found is None else found
+
+
+def weights_state(model: PreTrainedModel) -> tuple[Any, ...]:
+    """Give what changes when weights, dtype or device do: to know whether what was found of a model still holds."""
+    weights = list(origin(model).parameters())
+    if any(weight.is_inference() for weight in weights):  # they count no changes
+        return model.dtype, model.device, *identify(model).probe.tolist()
+    return model.dtype, model.device, sum(weight._version for weight in weights)
 
 
 def is_view(model: nn.Module) -> bool:

@@ -29,6 +29,7 @@ from narrows.models.heads.task import (
 )
 from narrows.models.text.encoding import Encoding, join, nothing, private_tokenizer, take
 
+METASPACE = "\u2581"  # what stands for a space in the tokens of SentencePiece
 MUCH, LIKELY = math.log(10), math.log(0.01)  # nats of log p
 
 
@@ -41,7 +42,9 @@ def _name_tokens(tokenizer: PreTrainedTokenizerBase, logits: Tensor) -> Names:
         if spelled is None:  # a row of the output without a token: sizes are rounded up
             return f"token {index}"
         read = str(tokenizer.decode([index]))
-        return str(spelled) if not read or "\ufffd" in read else read  # part of a character
+        if not read or "\ufffd" in read:  # part of a character
+            return str(spelled)
+        return f" {read}" if str(spelled).startswith(METASPACE) and not read.startswith(" ") else read  # some lose it
 
     def find(word: str | int) -> int:
         if isinstance(word, int):

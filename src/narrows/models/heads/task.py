@@ -167,5 +167,10 @@ def list_probabilities(logits: Tensor, names: Names, goal: Goal) -> dict[str, fl
     listed += [index for index in about if index is not None and index not in listed]
     listed.sort(key=lambda index: -float(p[index]))
     called = [names.name(index) for index in listed]
-    labels = [f"{name} ({i})" if called.count(name) > 1 else name for name, i in zip(called, listed, strict=True)]
+    # The target keeps its name, by which its probability is looked up; others that read the same get their number.
+    plain = next((index for index in about if index is not None), None)
+    labels = [
+        f"{name} ({index})" if called.count(name) > 1 and index != plain else name
+        for name, index in zip(called, listed, strict=True)
+    ]
     return dict(zip(labels, p[listed].tolist(), strict=True))

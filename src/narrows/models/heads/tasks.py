@@ -69,22 +69,33 @@ class _Tagging(Task):
         return frozenset(_tagged(question)[0])
 
     def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
-        """Look where the word is now."""
-        moved = replace(goal, place=places.index(goal.place)) if isinstance(goal, At) else goal
-        return super().vary(question, moved, left, places)
+        """Look where the word is now, and which word it is of those that are left."""
+        if not isinstance(goal, At) or not isinstance(question.target, Tag):
+            return super().vary(question, goal, left, places)
+        place, shorter = places.index(goal.place), replace(question, encoding=left)
+        number = next(number for number, (own, _) in enumerate(_words(shorter)) if place in own)
+        asked = replace(question, target=replace(question.target, word=number))
+        return super().vary(asked, replace(goal, place=place), left, places)
 
     def decide(self, variant: Variant, logits: Tensor) -> int:
         """Number the word's tag."""
         return int(logits[variant.goal.place].argmax())  # type: ignore[attr-defined]
 
 
-def _tagged(question: Question) -> tuple[list[int], str, Tag]:
-    """Find the tokens of the word that is asked for, of which the first is tagged, the word, and its tag."""
-    encoding, text, target = question.encoding, question.example.text, question.target
+def _words(question: Question) -> list[tuple[list[int], str]]:
+    """List the words of a text, each with the positions of its tokens, of which the first is tagged."""
+    encoding, text = question.encoding, question.example.text
     positions = [position for position, segment in enumerate(encoding.segments) if segment == 0]
     spans = [offset for position in positions if (offset := encoding.offsets[position]) is not None]
     groups = group_tokens(text, spans)
     words = [text[slice(*word_span(text, [spans[token] for token in group]))] for group in groups]
+    return [([positions[token] for token in group], word) for group, word in zip(groups, words, strict=True)]
+
+
+def _tagged(question: Question) -> tuple[list[int], str, Tag]:
+    """Find the tokens of the word that is asked for, the word, and its tag."""
+    text, target, found_words = question.example.text, question.target, _words(question)
+    words = [word for _, word in found_words]
     listed = ", ".join(map(repr, words[:MOST_WORDS])) + (", ..." if len(words) > MOST_WORDS else "")
     if not isinstance(target, Tag):
         example = f"Tag({words[0]!r})"
@@ -98,4 +109,4 @@ def _tagged(question: Question) -> tuple[list[int], str, Tag]:
         number = found[0]
     if not 0 <= number < len(words):
         raise TargetError(f"no word {number}: the text has words 0 to {len(words) - 1}, {listed}")
-    return [positions[token] for token in groups[number]], words[number], target
+    return *found_words[number], target

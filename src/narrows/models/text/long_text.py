@@ -93,6 +93,7 @@ def merge(pieces: Pieces, attributions: Sequence[Attribution]) -> Attribution:
         trace=(),  # the windows were optimised one by one
         typical=float(np.mean(typical)) if typical else None,
         rise=None,
+        method={**first.method, "additive": False},  # each adds up to the rise of its own window
         record=record,
         features=averaged(features).astype(np.float16) if features else None,
     )
