@@ -33,19 +33,19 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "samples": tuple(f"information:samples={samples}" for samples in (1, 2, 4, 10)),
     "sign": ("information:samples=2", "information_signed:samples=2", "paper:samples=2", "paper:samples=2:sign=true"),
     "path": (
-        *(f"complete:draws=0:points={points}" for points in (3, 5, 10)),
-        "complete:draws=0:points=2:layer=1-5",
-        "complete:draws=0:points=5:layer=1",
-        "complete:draws=0:points=5:layer=3",
+        *(f"complete:draws=0:steps={steps}" for steps in (3, 5, 10)),
+        "complete:draws=0:steps=2:layer=1-5",
+        "complete:draws=0:steps=5:layer=1",
+        "complete:draws=0:steps=5:layer=3",
     ),
     "interval": tuple(
-        f"fast:points={points}:iterations={points}:interval={interval}"
+        f"fast:steps={steps}:iterations={steps}:interval={interval}"
         for interval in ("0,1", "0.1,0.9", "0.2,0.8", "0.05,0.75")
-        for points in (3, 8)
+        for steps in (3, 8)
     ),
     "iterations": tuple(
-        f"fast:points={points}:iterations={iterations}"
-        for points, iterations in ((3, 1), (3, 2), (3, 3), (4, 2), (4, 4), (6, 3), (8, 8), (12, 4))
+        f"fast:steps={steps}:iterations={iterations}"
+        for steps, iterations in ((3, 1), (3, 2), (3, 3), (4, 2), (4, 4), (6, 3), (8, 8), (12, 4))
     ),
     "prior": ("information:samples=2", "information:samples=2:prior=instance", "released"),
     "adam": ("paper", "paper:adam_eps=1e-16"),

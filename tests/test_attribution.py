@@ -25,7 +25,7 @@ from narrows.viz.fragments import render_list
 
 METHOD: dict[str, Any] = {
     "name": "fast",
-    "settings": {"points": 3, "interval": [0.2, 0.8], "layer": None},
+    "settings": {"steps": 3, "interval": [0.2, 0.8], "layer": None},
     "label": "evidence",
     "quantity": "evidence",
     "unit": "bits",

@@ -541,7 +541,7 @@ def test_across_layers_runs_the_prefix_once(bert: Classifier) -> None:
 
 
 def test_a_stream_of_thousands_of_texts_holds_no_more_than_a_few_batches(bert: Classifier) -> None:
-    explainer = Explainer(*bert, "fast:layer=2:points=1:iterations=1", "instance")
+    explainer = Explainer(*bert, "fast:layer=2:steps=1:iterations=1", "instance")
     alive: weakref.WeakSet[Attribution] = weakref.WeakSet()
     most, read = 0, 0
 
@@ -563,7 +563,7 @@ def test_a_list_is_sorted_by_length_as_a_whole(bert: Classifier) -> None:
     """However the texts lie in it, those of one length share their batches, and no token is padding."""
     model, tokenizer = bert
     texts = [" ".join(["good"] * (1 + number % 5)) for number in range(WINDOW * 4 * 5)]
-    explainer = Explainer(model, tokenizer, "fast:layer=2:points=1:iterations=1", "instance")
+    explainer = Explainer(model, tokenizer, "fast:layer=2:steps=1:iterations=1", "instance")
     explainer(texts[:2])  # the checks of the model are behind it
     padding: list[int] = []
 

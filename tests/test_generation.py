@@ -27,7 +27,7 @@ from narrows.methods.response import Response
 
 PROMPT, RESPONSE = "it is not a", " very good film"
 TEXTS = ["a good film", "it is not bad", "the acting is superb", "a very bad film it is"]
-MANY = Evidence(layer=2, points=60, iterations=1, interval=(0.0, 1.0), leave_out=False)
+MANY = Evidence(layer=2, steps=60, iterations=1, interval=(0.0, 1.0), leave_out=False)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,7 @@ def one_by_one(explainer: Explainer, text: str, response: str) -> list[Attributi
 
 
 @pytest.mark.parametrize("stem", ["Llama", "GPT2", "Gemma2"])
-@pytest.mark.parametrize(
-    "method", ["complete:points=4", "fast:layer=1:points=5:leave_out=false", "best:leave_out=false"]
-)
+@pytest.mark.parametrize("method", ["complete:steps=4", "fast:layer=1:steps=5:leave_out=false", "best:leave_out=false"])
 def test_shared_passes_give_what_one_by_one_gives(stem: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[int] = []
     looking = response_module.look_for_each
@@ -91,7 +89,7 @@ def test_the_layers_of_a_calibration_serve_generations_too(llama: tiny.Classifie
 
 def test_an_output_is_what_the_next_token_is_behind_the_same_text(llama: tiny.Classifier, prior: Prior) -> None:
     """By another way still: the public explanation of the next token, of the first output."""
-    explainer = Explainer(*llama, Evidence(points=3, iterations=1, leave_out=False), prior)
+    explainer = Explainer(*llama, Evidence(steps=3, iterations=1, leave_out=False), prior)
     first = explainer(PROMPT, RESPONSE, per_token=True)[0]
     alone = explainer(PROMPT, target=[llama[1](PROMPT + RESPONSE)["input_ids"][len(first.tokens)]])
     assert np.allclose(first.scores, alone.scores, rtol=1e-3, atol=1e-4)
@@ -194,7 +192,7 @@ def counted_logits(model: PreTrainedModel, graded: bool = False) -> Iterator[lis
 
 def test_of_a_long_prompt_only_the_logits_that_are_read_are_made(llama: tiny.Classifier, prior: Prior) -> None:
     model, tokenizer = llama
-    method = Evidence(points=4, iterations=1, layer=1, leave_out=False)
+    method = Evidence(steps=4, iterations=1, layer=1, leave_out=False)
     explainer = Explainer(model, tokenizer, method, prior, max_tokens_per_batch=70)
     prompt = "a good film " * 4
     explainer(prompt, RESPONSE, per_token=True)  # models are tried out at their first use

@@ -191,7 +191,7 @@ def test_evidence_is_what_is_written_out(case: Case, make_prior: Callable[..., P
     got = explained(classifier, prior, case, method)
     assert got.layers == (1, 2)
     suffixes = [Suffix(case, *classifier, layer) for layer in got.layers]
-    parts = [suffix.evidence(prior.mean[suffix.layer].double(), method.points, method.interval) for suffix in suffixes]
+    parts = [suffix.evidence(prior.mean[suffix.layer].double(), method.steps, method.interval) for suffix in suffixes]
     assert len(got.tokens) == len(parts[0])
     np.testing.assert_allclose(got.scores, np.mean(parts, axis=0), rtol=1e-5, atol=1e-5)
     assert np.abs(got.scores).max() > 1e-2
@@ -200,7 +200,7 @@ def test_evidence_is_what_is_written_out(case: Case, make_prior: Callable[..., P
 def test_what_a_typical_text_has_is_written_out(case: Case, make_prior: Callable[..., Prior]) -> None:
     """p(target) with the mean at every token, and the rise from there; None where the target has no probability."""
     classifier, prior = built(case, make_prior)
-    got = explained(classifier, prior, case, "complete:points=3:draws=0:layer=1,2")
+    got = explained(classifier, prior, case, "complete:steps=3:draws=0:layer=1,2")
     suffixes = [Suffix(case, *classifier, layer) for layer in (1, 2)]
     closed = [(s, prior.mean[s.layer].double().expand_as(s.x).unsqueeze(0)) for s in suffixes]
     with torch.no_grad():

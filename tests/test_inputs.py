@@ -243,7 +243,7 @@ def test_layers_are_a_list(bert: Classifier, layers: Any) -> None:
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
 def test_copies_and_pickles_explain_the_same(bert: Classifier, again: Any) -> None:
-    explainer = Explainer(*bert, "fast:layer=1:points=2:iterations=1", "instance")
+    explainer = Explainer(*bert, "fast:layer=1:steps=2:iterations=1", "instance")
     expected = explainer("a good film")
     other, attribution = again(explainer), again(expected)
     np.testing.assert_allclose(other("a good film").scores, expected.scores, rtol=1e-4)
@@ -256,7 +256,7 @@ def test_copies_and_pickles_explain_the_same(bert: Classifier, again: Any) -> No
 
 def test_every_public_object_says_in_one_line_what_it_is(bert: Classifier) -> None:
     prior = estimate_prior(*bert, TEXTS)
-    explainer = Explainer(*bert, "fast:layer=1:points=2:iterations=1", prior)
+    explainer = Explainer(*bert, "fast:layer=1:steps=2:iterations=1", prior)
     bottleneck = narrows.LayerInformationBottleneck(bert[0], bert[0].bert.encoder.layer[0])
     attributions = explainer(["a\nb", "bad"])
     made = [explainer, prior, bottleneck, attributions, attributions[0], *attributions[0].words(), Example("a\nb")]

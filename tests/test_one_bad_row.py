@@ -36,7 +36,7 @@ from narrows.run.parts import part_file
 from tiny import Classifier
 
 GOOD = ["a good film", "bad", "the acting is superb, it is not a bad film", "not very good"]
-QUICK = "fast:points=2:iterations=1"
+QUICK = "fast:steps=2:iterations=1"
 LONG = "film " * 100
 
 

@@ -89,7 +89,7 @@ def experiments_of_the_paper(data: Path, models: Path, runs: Path, limit: int) -
         *command("sweep layers", LAYERS, ["imdb"], most, "--method", "paper:samples=2"),
         *command("sweep layers", LAYERS, others, some, "--method", "paper:samples=2"),
         *command("sweep beta", BETAS, ("mnli_matched", "rte"), some, "--method", "paper:samples=2"),
-        *command("sweep layers", RATES, ["imdb"], max(2, some // 5), "--method", "complete:points=20:draws=4"),
+        *command("sweep layers", RATES, ["imdb"], max(2, some // 5), "--method", "complete:steps=20:draws=4"),
     ]
 
 

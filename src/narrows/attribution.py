@@ -195,7 +195,7 @@ class Attribution(Scored):
 
         Example:
             >>> from narrows import Explainer
-            >>> explainer = Explainer.from_pretrained("sentiment", method="complete:points=3:layer=4")
+            >>> explainer = Explainer.from_pretrained("sentiment", method="complete:steps=3:layer=4")
             >>> curve = explainer("A gorgeous, witty film.").rate_curve()
             >>> curve[0].probability < curve[-1].probability
             True

@@ -21,7 +21,6 @@ from narrows.data.example import Item, known_of
 from narrows.data.source import class_names, rows_of
 from narrows.data.units import UnitOf
 from narrows.errors import (
-    OF_ONE_TEXT,
     InputError,
     LayerError,
     ModelError,
@@ -93,7 +92,7 @@ class Explainer:
             model: Any Hugging Face encoder or decoder that classifies, tags, answers, or fills or continues texts.
             tokenizer: Its fast tokenizer.
             method: A name with settings, ``"fast"``, ``"paper:layer=9"``, ``"ig:steps=50"``, or a method, such as
-                ``Evidence(points=12)``; ``narrows methods`` lists them.
+                ``Evidence(steps=12)``; ``narrows methods`` lists them.
             prior: A `Prior`, the path of a saved one, ``"instance"`` or ``"residual"``; None = ``"instance"``, with a
                 warning.
             max_tokens: Most tokens of a text, special ones included; None = as many as the model takes.
@@ -398,12 +397,4 @@ class Explainer:
                 if error := next((found for found in own if isinstance(found, NarrowsError)), None):
                     error.row = known_of(asked.pieces.example)
                 merged = error or asked.merge([found[0] for found in own if not isinstance(found, NarrowsError)])
-                yield self._checked(asked, merged) if asked.check else merged
-
-    def _checked(self, asked: Asked, found: Attribution | NarrowsError) -> Attribution | NarrowsError:
-        """Check a map; what goes wrong in that is said, and costs neither the map nor another text."""
-        try:
-            return checked(self.model, self.tokenizer, asked, found)
-        except OF_ONE_TEXT as error:
-            warn(f"{asked.pieces.example.text!r:.60} was explained but not checked: {error}")
-            return found
+                yield checked(self.model, self.tokenizer, asked, merged) if asked.check else merged

@@ -114,8 +114,8 @@ def test_bodies_are_bounded_in_size_depth_and_kind(address: str, model: str) -> 
     [
         ({"text": "a" * 20_001}, "20,001 characters"),
         ({"text": "a" * 19_999, "text_pair": "bb"}, "20,001 characters"),
-        ({"text": "good", "method": "fast:points=1001"}, "may be at most 1,000"),
-        ({"text": "good", "method": f"fast:points={'9' * 5000}"}, "points must be"),
+        ({"text": "good", "method": "fast:steps=1001"}, "may be at most 1,000"),
+        ({"text": "good", "method": f"fast:steps={'9' * 5000}"}, "steps must be"),
         ({"text": "good", "method": "file:path=/etc/passwd"}, "no method"),
         ({"text": "good", "tokens": 65}, "between 0 and 64"),
         ({"text": "\ud800 good"}, "surrogate"),

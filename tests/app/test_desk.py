@@ -110,7 +110,7 @@ def test_betas_are_of_the_method_or_of_information(
 def test_another_method_or_label_is_of_the_same_text_and_layer(
     desk: Desk, request_of: Request, method: str, layers: list[int] | None
 ) -> None:
-    asked = replace(request_of, method="fast:layer=1:points=6")
+    asked = replace(request_of, method="fast:layer=1:steps=6")
     first, label = desk.map(asked), list(desk.map(asked)["probabilities"])[1]
     other = desk.other(asked, method, label)
     assert (other["method"]["name"], other["target"], other["layers"]) == (method, label, layers)

@@ -35,7 +35,7 @@ def test_every_offered_method_is_within_the_bounds_as_it_is(name: str) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["lime:samples=1001", "ig:steps=5000", "best:points=1001", "complete:draws=40", "paper:steps=99:samples=99"],
+    ["lime:samples=1001", "ig:steps=5000", "best:steps=1001", "complete:draws=40", "paper:steps=99:samples=99"],
 )
 def test_what_would_keep_the_server_busy_is_refused(method: str) -> None:
     with pytest.raises(InputError, match=r"too much for this page.* at most 1,000"):
@@ -56,7 +56,7 @@ def test_a_visitor_names_no_files(method: str) -> None:
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        ("fast:points=12:iterations=4:layer=3", "fast:layer=3:points=12:iterations=4"),
+        ("fast:steps=12:iterations=4:layer=3", "fast:layer=3:steps=12:iterations=4"),
         ("lime:samples=50", "lime:samples=50"),
         ("ig:steps=10", "ig:steps=10"),
     ],
@@ -74,7 +74,7 @@ def test_a_method_has_one_way_to_be_written(written: str, read: str) -> None:
         ("paper:beta=much", "beta must be a number or 'auto', not 'much'"),
         ("paper:beta=0,1", "beta must be"),
         ("paper:granularity=<script>", "'feature' or 'token'"),
-        ("fast:points=3:prior=/etc/passwd", "cannot be set on this page|prior"),
+        ("fast:steps=3:prior=/etc/passwd", "cannot be set on this page|prior"),
         ("fast:interval=1,0", "two rising numbers"),
         ("magic", "no method"),
         ("lime:layer=3", "layer"),

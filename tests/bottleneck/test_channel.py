@@ -13,8 +13,9 @@ from torch.distributions import Normal, kl_divergence
 
 import reference
 from asking import negative_log_likelihood
-from narrows.bottleneck.channel import direction, information, insert_noise, token_bits
+from narrows.bottleneck.channel import as_half, direction, information, insert_noise, token_bits
 from narrows.data.example import Example
+from narrows.errors import NumericsError
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_prefix
 from narrows.models.cut.view import borrowed
@@ -101,6 +102,12 @@ def test_the_mask_open_is_the_activation_and_shut_is_the_noise() -> None:
     x, noise = some(1, 2, 3), some(1, 2, 3, seed=1)
     torch.testing.assert_close(insert_noise(x, torch.tensor(100.0), noise), x)
     torch.testing.assert_close(insert_noise(x, torch.tensor(-100.0), noise), noise)
+
+
+def test_a_feature_that_half_precision_cannot_hold_is_told() -> None:
+    assert as_half(torch.tensor([[1.5, -2.0]])).tolist() == [[1.5, -2.0]]
+    with pytest.raises(NumericsError, match=r"7e\+04 bits"):
+        as_half(torch.tensor([[0.0, -7e4]]))
 
 
 def test_token_bits_sums_features_turns_nats_to_bits_and_is_zero_at_padding() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from narrows.bottleneck.simpson import BEGUN, LEAST, place_points
+from narrows.bottleneck.simpson import BEGUN, LEAST, place_steps
 
 Curve = Callable[[Tensor], tuple[Tensor, Tensor]]  # from points to values and slopes
 
@@ -36,7 +36,7 @@ def integrate(curves: list[Curve], tolerance: float, most: int) -> tuple[list[fl
         seen.append((masks, torch.stack(slopes)))
         return torch.stack(values), torch.stack(slopes)
 
-    weights = place_points(look, len(curves), tolerance, most)
+    weights = place_steps(look, len(curves), tolerance, most)
     sums = sum((own * slopes).sum(dim=1) for own, (_, slopes) in zip(weights, seen, strict=True))
     assert isinstance(sums, Tensor)
     rows = range(len(curves))
@@ -98,7 +98,7 @@ def test_of_several_targets_the_worst_one_decides() -> None:
         both = [curve(masks) for curve in (easy, hard)]
         return torch.stack([own[0] for own in both], dim=-1), torch.stack([own[1] for own in both], dim=-1)
 
-    place_points(look, 1, 0.05, 200)
+    place_steps(look, 1, 0.05, 200)
     _, (points,), _ = integrate([hard], 0.05, 200)
     assert {float(m) for masks in seen for m in masks.flatten()} == points
 
@@ -126,8 +126,8 @@ def test_rounding_is_not_chased() -> None:
         seen.append(masks.shape[1])
         return rounded(masks)
 
-    place_points(look, 1, 0.01, 500, rounding=torch.finfo(torch.bfloat16).eps)
+    place_steps(look, 1, 0.01, 500, rounding=torch.finfo(torch.bfloat16).eps)
     careful = sum(seen)
     seen.clear()
-    place_points(look, 1, 0.01, 500)
+    place_steps(look, 1, 0.01, 500)
     assert careful < 60 < sum(seen)

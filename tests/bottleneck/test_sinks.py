@@ -132,7 +132,7 @@ def test_the_prior_leaves_the_sink_out(sunk: tiny.Classifier) -> None:
 @pytest.mark.parametrize("prior", ["corpus", "instance"])
 def test_scores_still_add_up_to_the_rise(sunk: tiny.Classifier, prior: str) -> None:
     own = estimate_prior(*sunk, TEXTS) if prior == "corpus" else PRIORS["instance"]
-    explainer = Explainer(*sunk, method="complete:points=40:draws=0", prior=own)
+    explainer = Explainer(*sunk, method="complete:steps=40:draws=0", prior=own)
     for found in explainer(list(TEXTS)):
         assert found.scores[0] == 0  # held open
         assert abs(found.missed) < 0.01 * max(abs(found.rise), 1)

@@ -45,7 +45,7 @@ def test_the_terminal_map_shows_words_unit_and_prediction(run: Runner, informed:
 def test_by_default_tokens_give_evidence_at_several_layers(run: Runner, options: list[object]) -> None:
     result = run("explain", "A very good film!", *options)
     assert result.code == 0
-    for part in ("evidence", "layers 1, 2", "3 points", "bits"):
+    for part in ("evidence", "layers 1, 2", "3 steps", "bits"):
         assert part in result.out
     saved = json.loads(run("explain", "A very good film!", "--json", "--layer", "1-2", *options).out)
     assert (saved["layers"], saved["method"]["name"], saved["unit"]) == ([1, 2], "fast", "bits")
@@ -396,7 +396,7 @@ def test_methods_are_listed_with_what_their_scores_are(run: Runner) -> None:
     assert result.code == 0
     for name in method_names():
         assert name in result.out
-    assert "As fast, with points=12, iterations=4" in " ".join(result.out.split())
+    assert "As fast, with steps=12, iterations=4" in " ".join(result.out.split())
     for fact in ("bits", "nats of log p", "signed", "unsigned", "additive"):
         assert fact in result.out
 

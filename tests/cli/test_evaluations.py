@@ -81,7 +81,7 @@ def test_scores_of_another_tool_are_evaluated_alike(
 
 def test_report_is_a_page_with_figures_and_tables(run: Runner, options: list[object], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run("evaluate", *options, "--methods", "complete:points=4,occlusion,random")
+    run("evaluate", *options, "--methods", "complete:steps=4,occlusion,random")
     result = run("report", out)
     assert result.code == 0
     assert result.out.strip() == str(out / "report.html")

@@ -21,7 +21,7 @@ from narrows.errors import NarrowsError
 from narrows.viz.html import render_page
 from narrows.viz.terminal import render_map
 
-METHODS = ("fast", "complete:points=4:draws=2", "paper:steps=2:samples=2", "ig:steps=2", "lime:samples=8", "occlusion")
+METHODS = ("fast", "complete:steps=4:draws=2", "paper:steps=2:samples=2", "ig:steps=2", "lime:samples=8", "occlusion")
 
 
 def check(found: Attribution | NarrowsError, text: str | None = None, pair: str | None = None) -> None:

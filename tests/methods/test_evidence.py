@@ -33,7 +33,7 @@ from tiny import Classifier, register_on_output
 
 TEXTS = ["a good film", "a very bad film it is not", "the act", "bad"]
 LONG = "the acting is superb, it is not a bad film, it is very good and the film is superb"
-NAMES = ("fast", "best", "complete:points=6:draws=2")
+NAMES = ("fast", "best", "complete:steps=6:draws=2")
 ONCE = "fast:iterations=1"
 
 
@@ -69,7 +69,7 @@ def test_scores_are_finite_differences_of_the_log_odds_on_the_path(
     model, tokenizer = any_classifier
     prior, layer, target = make_prior(model), 2, 1
     model.double()
-    method = Evidence(layer=layer, points=1, iterations=1, interval=(0.0, 0.6), leave_out=held)  # the middle: 0.3
+    method = Evidence(layer=layer, steps=1, iterations=1, interval=(0.0, 0.6), leave_out=held)  # the middle: 0.3
     text = ("a good film", "a bad film") if held else TEXTS[0]
     (got,) = explain(any_classifier, method, [text], [target], prior)
     mean, step = prior.mean[layer].double(), 1e-5
@@ -126,10 +126,10 @@ def test_on_the_whole_path_in_one_iteration_the_scores_add_up_to_the_rise(
     any_classifier: Classifier, make_prior: Callable[..., Prior], layer: int
 ) -> None:
     with torch.no_grad():
-        for parameter in any_classifier[0].parameters():  # a smoother model needs fewer points
+        for parameter in any_classifier[0].parameters():  # a smoother model needs fewer steps
             parameter.mul_(0.5 if parameter.ndim > 1 else 1)
     any_classifier[0].double()
-    method = f"complete:points=300:draws=0:tolerance=0.0005:layer={layer}"
+    method = f"complete:steps=300:draws=0:tolerance=0.0005:layer={layer}"
     for attribution in explain(any_classifier, method, TEXTS, prior=make_prior(any_classifier[0])):
         assert attribution.additive and attribution.missed is not None and attribution.rise is not None
         assert attribution.scores.sum() + attribution.missed == pytest.approx(attribution.rise)
@@ -142,7 +142,7 @@ def test_the_rise_is_that_of_the_log_odds_from_the_priors_mean(
 ) -> None:
     model, tokenizer = any_classifier
     prior = make_prior(model)
-    for attribution in explain(any_classifier, "complete:points=3:draws=0:layer=1,3", TEXTS, prior=prior):
+    for attribution in explain(any_classifier, "complete:steps=3:draws=0:layer=1,3", TEXTS, prior=prior):
         label = list(model.config.id2label.values()).index(attribution.target)
         with torch.no_grad():
             whole = log_odds(model(**tokenizer(attribution.text, return_tensors="pt")).logits[0], label)
@@ -155,7 +155,7 @@ def test_the_rise_is_that_of_the_log_odds_from_the_priors_mean(
 
 @pytest.mark.parametrize("change", ["interval=0,0.9", "iterations=2", "interval=0.1,1"])
 def test_nothing_is_promised_to_add_up_elsewhere(bert: Classifier, change: str) -> None:
-    (attribution,) = explain(bert, f"complete:points=4:draws=0:{change}", TEXTS[:1])
+    (attribution,) = explain(bert, f"complete:steps=4:draws=0:{change}", TEXTS[:1])
     assert not attribution.additive
     assert attribution.rise is attribution.missed is None
     assert attribution.typical is not None
@@ -175,7 +175,7 @@ def test_complete_misses_little_on_a_demo_model() -> None:
 
 
 def test_the_trace_leads_from_the_open_mask_to_the_closed_one(bert: Classifier) -> None:
-    (attribution,) = explain(bert, "complete:points=4:draws=8", TEXTS[1:2])
+    (attribution,) = explain(bert, "complete:steps=4:draws=8", TEXTS[1:2])
     passing = [point.information for point in attribution.trace]
     assert len(passing) == MASKS
     assert passing == sorted(passing, reverse=True)
@@ -187,7 +187,7 @@ def test_the_trace_leads_from_the_open_mask_to_the_closed_one(bert: Classifier) 
 
 
 def test_two_draws_are_one_pair_and_have_no_interval(bert: Classifier) -> None:
-    (attribution,) = explain(bert, "complete:points=3:draws=2", TEXTS[:1])
+    (attribution,) = explain(bert, "complete:steps=3:draws=2", TEXTS[:1])
     assert {point.error for point in attribution.trace} == {0.0}
 
 
@@ -242,10 +242,10 @@ def test_short_texts_are_never_masked_and_long_ones_are(
 
 
 def test_scores_are_measurements_whatever_the_ranking(bert: Classifier) -> None:
-    """No score is lifted or clipped to fit an order: they are those of one iteration alone, at the same points."""
-    (several,) = explain(bert, "fast:points=3:iterations=3", [LONG])
+    """No score is lifted or clipped to fit an order: they are those of one iteration alone, at the same steps."""
+    (several,) = explain(bert, "fast:steps=3:iterations=3", [LONG])
     assert several.scores.min() < 0 < several.scores.max()
-    first = find_method("fast:points=1:iterations=1")
+    first = find_method("fast:steps=1:iterations=1")
     (once,) = explain(bert, first, [LONG])
     assert np.corrcoef(several.scores, once.scores)[0, 1] > 0.5
     by_score = sorted(several.ranking, key=lambda place: (-several.scores[place], place))
@@ -320,19 +320,26 @@ def test_tokens_that_are_worth_the_same_are_ranked_by_position(bert: Classifier,
 
 
 def test_features_add_up_to_their_token_and_are_not_asked_for_in_vain(bert: Classifier) -> None:
-    (attribution,) = explain(bert, "complete:points=5:draws=0:features=true:layer=1,2", TEXTS[:1])
+    (attribution,) = explain(bert, "complete:steps=5:draws=0:features=true:layer=1,2", TEXTS[:1])
     assert attribution.features is not None
     assert attribution.features.shape == (len(attribution.tokens), tiny.HIDDEN)
     np.testing.assert_allclose(attribution.features.astype(float).sum(axis=-1), attribution.scores, atol=0.02)
     assert explain(bert, "fast", TEXTS[:1])[0].features is None
 
 
+def test_what_is_measured_by_removal_has_no_features(gpt2: Classifier) -> None:
+    (refused,) = explain(gpt2, "fast:iterations=1:features=true", TEXTS[:1])
+    assert "choose leave_out=false" in str(refused)
+    (own,) = explain(gpt2, "fast:iterations=1:features=true:leave_out=false", TEXTS[:1])
+    np.testing.assert_allclose(own.features.astype(float).sum(axis=-1), own.scores, atol=0.02)
+
+
 @pytest.mark.parametrize(
     ("change", "names"),
     [
-        ({"points": 0}, "points"),
+        ({"steps": 0}, "steps"),
         ({"iterations": 0}, "iterations"),
-        ({"points": 2, "iterations": 3}, "iterations"),
+        ({"steps": 2, "iterations": 3}, "iterations"),
         ({"interval": (0.5, 0.5)}, "interval"),
         ({"interval": (0.8, 0.2)}, "interval"),
         ({"interval": (-0.1, 0.2)}, "interval"),
@@ -355,12 +362,12 @@ def test_a_setting_out_of_range_is_refused_in_one_line(change: dict[str, Any], n
 def test_the_three_names(bert: Classifier) -> None:
     fast, best, complete = (find_method(name) for name in ("fast", "best", "complete"))
     assert isinstance(fast, Evidence) and fast == Evidence()
-    assert best.points > fast.points
+    assert best.steps > fast.steps
     assert complete.additive and not fast.additive and not best.additive
     for method in (fast, best, complete):
         assert (method.quantity, method.unit, method.signed) == ("evidence", "bits", True)
         whole = (method.copies - 1) * method.iterations
-        assert method.copies == 9 if method.additive else method.copies * method.iterations >= method.points > whole
+        assert method.copies == 9 if method.additive else method.copies * method.iterations >= method.steps > whole
 
 
 def test_a_prior_of_the_methods_own_is_used_and_must_be_the_models(
@@ -400,7 +407,7 @@ def test_picked_tokens_are_ranked_by_iteration_and_the_others_by_their_mean_over
     again[0, [5, 7, 3]] = torch.tensor([100.0, 90.0, 30.0])
     reading = Reading.empty(content)
     for iteration, log_p in enumerate((once, again)):
-        reading = reading.add(StraightPath(2 * log_p, log_p, log_p.unsqueeze(-1)), points=1)
+        reading = reading.add(StraightPath(2 * log_p, log_p, log_p.unsqueeze(-1)), steps=1)
         reading = reading.pick(iteration, (iteration + 1) / 2)
     # 18 is the highest at first; of the others 5 has the mean 52.5, 7 48.5, 3 16.5, 17 8.5, ...
     assert reading.rankings()[0][:6] == [18, 5, 7, 3, 17, 16]

@@ -446,7 +446,7 @@ def test_a_function_may_run_the_model(bert: Classifier) -> None:
 
 
 def test_a_setting_is_changed_by_replace() -> None:
-    assert replace(find_method("best"), points=20) == Evidence(points=20, iterations=4)
+    assert replace(find_method("best"), steps=20) == Evidence(steps=20, iterations=4)
 
 
 # Other heads.

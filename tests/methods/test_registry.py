@@ -96,8 +96,8 @@ def test_a_name_alone_is_its_own_spec_and_a_method_is_found_as_it_is(name: str) 
         ("ig:steps=50", IntegratedGradients(steps=50), "ig:steps=50"),
         ("ig:steps=50:baseline=mask", IntegratedGradients(50, "mask"), "ig:steps=50:baseline=mask"),
         ("ig:steps=50,baseline=mask", IntegratedGradients(50, "mask"), "ig:steps=50:baseline=mask"),
-        ("fast:layer=1,3-5:points=4", Evidence(layer=(1, 3, 4, 5), points=4), "fast:layer=1,3,4,5:points=4"),
-        ("fast:points=12:iterations=4", Evidence(points=12, iterations=4), "best"),
+        ("fast:layer=1,3-5:steps=4", Evidence(layer=(1, 3, 4, 5), steps=4), "fast:layer=1,3,4,5:steps=4"),
+        ("fast:steps=12:iterations=4", Evidence(steps=12, iterations=4), "best"),
         ("paper:granularity=token:beta=auto", InformationBottleneck("token", "auto"), "information"),
         ("paper:prior=residual", InformationBottleneck(prior="residual"), "released"),
         ("complete:interval=0,0.5", find_method(Evidence(None, 60, 1, (0.0, 0.5), 16)), "complete:interval=0,0.5"),
@@ -138,7 +138,7 @@ def test_what_is_wrong_is_said_in_one_line_with_the_choices(text: str, says: str
     assert "\n" not in str(caught.value)
 
 
-@given(chosen=st.lists(st.sampled_from(["fast", "ig:steps=50", "paper:layer=1,3", "fast:layer=5,:points=6", "lime"])))
+@given(chosen=st.lists(st.sampled_from(["fast", "ig:steps=50", "paper:layer=1,3", "fast:layer=5,:steps=6", "lime"])))
 def test_a_list_with_commas_is_split_between_methods_only(chosen: list[str]) -> None:
     assert split_methods(",".join(chosen)) == chosen
     assert split_methods(", ".join(chosen)) == chosen
@@ -171,8 +171,8 @@ def test_settings_that_differ_stand_in_the_label_and_all_of_them_in_the_record()
 
 
 def test_a_name_has_its_own_defaults() -> None:
-    assert settings_by_name("best")["points"].default == 12
-    assert settings_by_name("fast")["points"].default == Evidence().points
+    assert settings_by_name("best")["steps"].default == 12
+    assert settings_by_name("fast")["steps"].default == Evidence().steps
     assert settings_by_name("file")["path"].default is MISSING
 
 
@@ -240,7 +240,7 @@ def test_the_facade_offers_what_is_promised() -> None:
     ("text", "name"),
     [
         ("information:beta=1e-5", "information"),
-        ("fast:points=12:iterations=4", "fast"),
+        ("fast:steps=12:iterations=4", "fast"),
         ("paper:granularity=token:beta=auto", "paper"),
         ("released:prior=none", "released"),
     ],

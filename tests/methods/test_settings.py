@@ -146,8 +146,8 @@ def test_a_method_is_refused_if_a_setting_is_of_another_type(kind: Any, values: 
 @pytest.mark.parametrize(
     "values",
     [
-        {"points": "3"},
-        {"points": True},
+        {"steps": "3"},
+        {"steps": True},
         {"iterations": 2.0},
         {"interval": "ab"},
         {"interval": 5},
@@ -167,11 +167,11 @@ def test_evidence_refuses_a_setting_of_another_type_at_once(values: dict[str, An
 
 
 def test_numbers_of_numpy_are_numbers_and_are_recorded_as_those_of_python() -> None:
-    method = Evidence(points=np.int64(6), layer=(np.int64(1), 2), interval=[0.0, np.float64(1)])  # type: ignore[arg-type]
+    method = Evidence(steps=np.int64(6), layer=(np.int64(1), 2), interval=[0.0, np.float64(1)])  # type: ignore[arg-type]
     check_settings(method)
-    plain = as_json({"points": method.points, "layer": method.layer})
-    assert plain == {"points": 6, "layer": [1, 2]}
-    assert [type(value) for value in (plain["points"], *plain["layer"])] == [int, int, int]
+    plain = as_json({"steps": method.steps, "layer": method.layer})
+    assert plain == {"steps": 6, "layer": [1, 2]}
+    assert [type(value) for value in (plain["steps"], *plain["layer"])] == [int, int, int]
 
 
 @pytest.mark.parametrize("method", [None, 5, Evidence, ["fast"], {"name": "fast"}])

@@ -72,7 +72,7 @@ def test_a_text_has_the_same_units_alone_and_among_others(bert: Classifier, meth
 
 
 @pytest.mark.parametrize(
-    "method", ["complete:points=5:draws=0", "ig:steps=3", "saliency", "rollout", "fast:iterations=1"]
+    "method", ["complete:steps=5:draws=0", "ig:steps=3", "saliency", "rollout", "fast:iterations=1"]
 )
 def test_what_is_measured_of_tokens_does_not_depend_on_the_units(bert: Classifier, method: str) -> None:
     plain, units = explained(bert, method, target=1), explained(bert, method, target=1, unit_of=SENTENCES)
@@ -132,7 +132,7 @@ def test_the_bottleneck_has_one_mask_for_a_unit(bert: Classifier) -> None:
 @pytest.mark.parametrize("layers", ["2", "1,3"])
 def test_iterations_pick_whole_units(bert: Classifier, make_prior: Callable[..., Prior], layers: str) -> None:
     """The first unit is that with the highest sum at the first iteration, and all of it is masked in the second."""
-    prior, method = make_prior(bert[0]), f"fast:points=2:iterations=2:layer={layers}"
+    prior, method = make_prior(bert[0]), f"fast:steps=2:iterations=2:layer={layers}"
     seen: list[torch.Tensor] = []
     real = evidence.mask
 

@@ -98,7 +98,7 @@ def test_held_tokens_of_a_picked_unit_stay_open_and_count(layer: str, monkeypatc
 
     monkeypatch.setattr(evidence, "mask", watched)
     text, spans = TEXTS[0], ((0, 4), (5, 8), (9, 16))
-    explainer = Explainer(model, tokenizer, f"fast:points=2:iterations=2:layer={layer}", prior)
+    explainer = Explainer(model, tokenizer, f"fast:steps=2:iterations=2:layer={layer}", prior)
     found, plain = explainer(text, unit_of=spans), explainer(text)
     ((masked, shut), _) = seen
     first = min(found.units, key=lambda unit: unit.rank or 99)

@@ -141,7 +141,7 @@ def test_a_check_that_fails_costs_no_map(planted: Classifier, monkeypatch: pytes
     def fail(*_: Any) -> None:
         raise InputError("no check")
 
-    monkeypatch.setattr("narrows.explainer.checked", fail)
+    monkeypatch.setattr("narrows.models.check.check_map", fail)
     with pytest.warns(match="'a good film' was explained but not checked: no check"):
         (found,) = Explainer(*planted, "random", "instance")(["a good film"], check=True)
     assert isinstance(found, Attribution) and found.check is None

@@ -176,7 +176,7 @@ def test_maps_are_those_of_a_run(texts: Path, classifier: LoadedModel, tmp_path:
 
 
 def test_traces_and_their_means_are_in_the_summary(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
-    out, name = tmp_path / "out", "complete:points=6:draws=4"
+    out, name = tmp_path / "out", "complete:steps=6:draws=4"
     evaluate(classifier, plan_of(texts, name, "random"), out)
     rows = [json.loads(line) for line in texts.read_text().splitlines()]
     explainer = Explainer(classifier.model, classifier.tokenizer, name, "instance")

@@ -55,7 +55,7 @@ def test_a_run_over_ten_thousand_texts(tmp_path: Path, make_classifier: Callable
 def test_an_explainer_of_ten_thousand_texts(make_classifier: Callable[..., tiny.Classifier]) -> None:
     model, tokenizer = make_classifier("bert")
     seen: list[int] = []
-    explainer = Explainer(model, tokenizer, "fast:points=1:iterations=1", "instance", max_tokens_per_batch=2_000)
+    explainer = Explainer(model, tokenizer, "fast:steps=1:iterations=1", "instance", max_tokens_per_batch=2_000)
     for _ in explainer(stream(seen), batch_size=125):
         pass
     settled, last = seen

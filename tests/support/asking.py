@@ -24,7 +24,7 @@ from narrows.models.text.reader import Reader
 from tiny import Classifier
 
 QUICK = {
-    "complete": "complete:points=60:draws=2",
+    "complete": "complete:steps=60:draws=2",
     "paper": "paper:samples=2:steps=3",
     "information": "information:samples=2:steps=3",
     "information_signed": "information_signed:samples=2:steps=3",

@@ -11,7 +11,7 @@ from narrows.data.words import make_words
 
 METHOD: MethodDict = {
     "name": "fast",
-    "settings": {"layer": [1, 3], "points": 3},
+    "settings": {"layer": [1, 3], "steps": 3},
     "label": "Evidence",
     "quantity": "evidence",
     "unit": "bits",

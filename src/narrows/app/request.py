@@ -16,7 +16,7 @@ MAX_CHARACTERS = 20_000  # of all texts together; far beyond what a model reads
 MAX_TOKENS = 256  # longer texts are cut, and the map says so
 MAX_NEW_TOKENS = 64  # of a response
 DEFAULT_METHOD = "fast"
-COSTLY = ("points", "steps", "samples", "draws")  # settings that multiply the passes through the model
+COSTLY = ("steps", "samples", "draws")  # settings that multiply the passes through the model
 MAX_PASSES = 1_000  # their largest product: about a minute on a laptop
 
 

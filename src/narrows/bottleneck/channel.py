@@ -8,9 +8,13 @@ Kullback-Leibler divergence. Formulas: Jiang et al. (Findings of EMNLP 2020), eq
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import logsigmoid
+
+from narrows.errors import NumericsError
 
 NATS_PER_BIT = math.log(2.0)
 
@@ -50,3 +54,12 @@ def direction(gradient: Tensor, activation: Tensor, mean: Tensor) -> Tensor:
     """Tell by its sign whether a token speaks for or against the target, (batch, tokens)."""
     # It is gradient . (X - mean), the first-order change of log p(target) from the prior's mean to X.
     return (gradient * (activation - mean)).sum(dim=-1)
+
+
+def as_half(features: Tensor) -> NDArray[np.float16]:
+    """Give features, (tokens, hidden), in half precision, as they are kept; a `NumericsError` if one does not fit."""
+    found: NDArray[np.float16] = features.half().cpu().numpy()
+    if not np.isfinite(found).all():
+        largest = float(features.abs().max())
+        raise NumericsError(f"a feature has {largest:.3g} bits, and 65,504 are the most that is kept")
+    return found

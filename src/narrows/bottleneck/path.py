@@ -22,9 +22,9 @@ from narrows.bottleneck.channel import NATS_PER_BIT, widened
 from narrows.bottleneck.prior import Gaussian
 
 LogOdds = Callable[[Tensor], Tensor]
-"""Maps activations (batch, points, tokens, hidden) to log-odds of the target in nats, (batch, points).
+"""Maps activations (batch, steps, tokens, hidden) to log-odds of the target in nats, (batch, steps).
 
-Of several targets: (batch, points, targets).
+Of several targets: (batch, steps, targets).
 """
 
 
@@ -38,25 +38,25 @@ class StraightPath:
     features: Tensor
 
     def __add__(self, other: "StraightPath") -> "StraightPath":
-        """Join two stretches of a path."""
+        """Join two parts of a path."""
         return StraightPath(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 @dataclass(frozen=True)
 class Slopes:
-    """What stands at some points of the path, in bits; with several targets, (batch, points, targets, ...)."""
+    """What stands at some steps of the path, in bits; with several targets, (batch, steps, targets, ...)."""
 
-    odds: Tensor  # log-odds of the target, (batch, points)
-    evidence: Tensor  # how they rise with the mask of each token, (batch, points, tokens); 0 at padding
-    features: Tensor  # with the mask of each feature, (batch, points, tokens, hidden); no hidden = not asked for
+    odds: Tensor  # log-odds of the target, (batch, steps)
+    evidence: Tensor  # how they rise with the mask of each token, (batch, steps, tokens); 0 at padding
+    features: Tensor  # with the mask of each feature, (batch, steps, tokens, hidden); no hidden = not asked for
 
     @classmethod
     def join(cls, parts: Sequence["Slopes"]) -> "Slopes":
-        """Put the points of several parts behind each other."""
+        """Put the steps of several parts behind each other."""
         return cls(*(torch.cat([getattr(part, each.name) for part in parts], dim=1) for each in fields(cls)))
 
     def weigh(self, weights: Tensor) -> StraightPath:
-        """Integrate; weights are (points,), or (batch, points)."""
+        """Integrate; weights are (steps,), or (batch, steps)."""
         weights = weights.to(self.evidence).expand(self.evidence.shape[:2])
         # Both scales come from one gradient: d log p = (1 - p) d log-odds.
         unsure = logsigmoid(-self.odds * NATS_PER_BIT).exp()
@@ -68,14 +68,14 @@ class Slopes:
 def look(
     log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor, features: bool = False
 ) -> Slopes:
-    """Look at points of the path of X, (batch, tokens, hidden), that share one forward and one backward pass.
+    """Look at steps of the path of X, (batch, tokens, hidden), that share one forward and one backward pass.
 
     Args:
         log_odds: Of the target.
         activation: X.
         prior: Whose mean the path begins at.
         real: True where a token moves along the path, (batch, tokens).
-        masks: Where, 0 to 1: (points,), or of each text its own, (batch, points).
+        masks: Where, 0 to 1: (steps,), or of each text its own, (batch, steps).
         features: Whether to keep the slope of every feature of a token.
     """
     rise, opened = _open(activation, prior, real, masks)
@@ -88,10 +88,10 @@ def look(
 
 
 def look_for_each(log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor) -> Slopes:
-    """Look at points of the path for each of several targets, as `look` for one."""
-    # All points and all targets share one forward pass; each target has a backward pass of its own.
+    """Look at steps of the path for each of several targets, as `look` for one."""
+    # All steps and all targets share one forward pass; each target has a backward pass of its own.
     rise, opened = _open(activation, prior, real, masks)
-    odds = log_odds(opened)  # (batch, points, targets)
+    odds = log_odds(opened)  # (batch, steps, targets)
     last = odds.shape[-1] - 1
     rows = []
     # One by one: all together (is_grads_batched) took as long and held the memory of all at once.
@@ -103,25 +103,25 @@ def look_for_each(log_odds: LogOdds, activation: Tensor, prior: Gaussian, real: 
 
 
 def _open(activation: Tensor, prior: Gaussian, real: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Give X - mean, 0 where a token is not real, and T at all masks, (batch, points, tokens, hidden), as a leaf."""
+    """Give X - mean, 0 where a token is not real, and T at all masks, (batch, steps, tokens, hidden), as a leaf."""
     x = widened(activation, real)
     mean = prior.mean.to(x).expand_as(x)
     opened = masks.to(x).reshape(-1, masks.shape[-1], 1, 1) * (x - mean).unsqueeze(1) + mean.unsqueeze(1)
     return (x - mean) * real.unsqueeze(-1), opened.to(activation.dtype).requires_grad_()
 
 
-def gauss_legendre(points: int, interval: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
-    """Give the Gauss-Legendre rule on an interval: rising points, and weights that add up to its length, float64."""
-    places, weights = np.polynomial.legendre.leggauss(points)
+def gauss_legendre(steps: int, interval: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
+    """Give the Gauss-Legendre rule on an interval: rising steps, and weights that add up to its length, float64."""
+    places, weights = np.polynomial.legendre.leggauss(steps)
     start, end = interval
     return torch.from_numpy(start + (end - start) * (places + 1) / 2), torch.from_numpy((end - start) * weights / 2)
 
 
 def van_der_corput(numbers: range, interval: tuple[float, float] = (0.0, 1.0)) -> tuple[Tensor, Tensor]:
-    """Give these points, from 0, of the van der Corput sequence on an interval, rising, and equal weights.
+    """Give these steps, from 0, of the van der Corput sequence on an interval, rising, and equal weights.
 
     The sequence 1/2, 1/4, 3/4, 1/8, 5/8, ... (van der Corput 1935) covers the interval evenly wherever it stops, so
-    iterations that take the next points each see different parts of the path and together all of it.
+    iterations that take the next steps each see different parts of the path and together all of it.
 
     Example:
         >>> van_der_corput(range(1, 3))
@@ -134,6 +134,6 @@ def van_der_corput(numbers: range, interval: tuple[float, float] = (0.0, 1.0)) -
 
 
 def _radical_inverse(number: int) -> float:
-    """Mirror the binary digits of a number at the point: 6 = 110 becomes .011 = 3/8."""
+    """Mirror the binary digits of a number at the step: 6 = 110 becomes .011 = 3/8."""
     digits = f"{number:b}"
     return int(digits[::-1], 2) / (1 << len(digits))

@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from narrows.attribution import Attribution
-from narrows.bottleneck.channel import NATS_PER_BIT
+from narrows.bottleneck.channel import NATS_PER_BIT, as_half
 from narrows.bottleneck.optimize import MOST, check_counts, check_seed
 from narrows.bottleneck.path import Slopes, StraightPath, gauss_legendre, look, van_der_corput
 from narrows.bottleneck.prior import AnyPrior
 from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rate
-from narrows.bottleneck.simpson import BEGUN, LEAST, place_points
+from narrows.bottleneck.simpson import BEGUN, LEAST, place_steps
 from narrows.bottleneck.trace import make_trace
 from narrows.errors import InputError
 from narrows.methods.cut_model import CutModel, Layer
-from narrows.methods.method import Batch, Names, Site, as_half, average
+from narrows.methods.method import Batch, Names, Site, average
 from narrows.methods.reading import Reading
 from narrows.methods.settings import check_settings
 from narrows.models.cut.blocks import text_config
@@ -50,14 +50,14 @@ class Evidence:
 
     Example:
         >>> from narrows import Explainer
-        >>> explainer = Explainer.from_pretrained("sentiment", method=Evidence(points=6, iterations=3))
+        >>> explainer = Explainer.from_pretrained("sentiment", method=Evidence(steps=6, iterations=3))
         >>> attribution = explainer("A gorgeous, witty film.")
         >>> attribution.tokens[attribution.ranking[0]]
         'gorgeous'
     """
 
     layer: Annotated[Layer, "The path runs after this block; several: the mean; none: first, 1/2, 5/6 of them."] = None
-    points: Annotated[int, "Points per layer, shared out among the iterations; at most, where scores add up."] = 3
+    steps: Annotated[int, "Steps on the path per layer, shared out among iterations; at most, where scores add up."] = 3
     iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
     interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
@@ -71,8 +71,8 @@ class Evidence:
 
     names: ClassVar[Names] = {
         "fast": {},
-        "best": {"points": 12, "iterations": 4},
-        "complete": {"points": 60, "iterations": 1, "interval": WHOLE, "draws": 16},
+        "best": {"steps": 12, "iterations": 4},
+        "complete": {"steps": 60, "iterations": 1, "interval": WHOLE, "draws": 16},
     }
     label, quantity, unit, signed = "evidence", "evidence", "bits", True
     caption = (
@@ -81,17 +81,17 @@ class Evidence:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        check_counts(self, "points", "iterations")
+        check_counts(self, "steps", "iterations")
         check_seed(self.seed)
         start, end = self.interval
         if not 0 <= start < end <= 1:
             raise InputError(f"interval must be two rising numbers from 0 to 1, not {self.interval!r}")
-        if self.iterations > self.points:
-            raise InputError(f"{self.iterations} iterations need as many points, there are {self.points}")
+        if self.iterations > self.steps:
+            raise InputError(f"{self.iterations} iterations need as many steps, there are {self.steps}")
         if self.features and self.iterations > 1:
             raise InputError("features need one iteration: choose iterations=1")
-        if self.additive and self.points < LEAST:
-            raise InputError(f"scores add up from {LEAST} points on, there are {self.points}")
+        if self.additive and self.steps < LEAST:
+            raise InputError(f"scores add up from {LEAST} steps on, there are {self.steps}")
         if not 0 < self.tolerance < float("inf"):
             raise InputError(f"tolerance must be a number of bits above 0, not {self.tolerance!r:.60}")
         if self.draws not in range(0, MOST, 2):
@@ -109,8 +109,8 @@ class Evidence:
 
     @property
     def copies(self) -> int:
-        """Points of one iteration, or those that a whole path begins with."""
-        return min(self.points, 2 * BEGUN + 1) if self.additive else -(-self.points // self.iterations)
+        """Steps of one iteration, or those that a whole path begins with."""
+        return min(self.steps, 2 * BEGUN + 1) if self.additive else -(-self.steps // self.iterations)
 
     @property
     def how(self) -> str:
@@ -118,16 +118,16 @@ class Evidence:
         start, end = self.interval
         if self.additive:
             path = "on the whole path from a typical text to this one"
-            most = f"{self.points} points per layer at most"
+            most = f"{self.steps} steps per layer at most"
             return (
                 f"Measured {path}: at {most}, added until the scores miss the rise by {self.tolerance:g} bits or less."
             )
-        first = len(self._points(0))
-        points = f"{first} point{'' if first == 1 else 's'} per layer"
-        said = f"Measured at {points} on the path from a typical text to this one, from {start:.0%} to {end:.0%} of it."
+        first = len(self._steps(0))
+        steps = f"{first} step{'' if first == 1 else 's'} per layer"
+        said = f"Measured at {steps} on the path from a typical text to this one, from {start:.0%} to {end:.0%} of it."
         if self.iterations == 1:
             return said
-        again = f"The ranking rests on {self.points} points in {self.iterations} iterations"
+        again = f"The ranking rests on {self.steps} steps in {self.iterations} iterations"
         return f"{said} {again}; after each, more of the strongest tokens are masked."
 
     def layers_in(self, cut: CutModel, prior: AnyPrior) -> tuple[int, ...]:
@@ -153,7 +153,7 @@ class Evidence:
             if left_out is not None:
                 path = left_out.put_into(path, self.interval)
             pooled = replace(path, log_p=batch.pooled(path.log_p))
-            reading = reading.add(pooled, len(self._points(iteration)))
+            reading = reading.add(pooled, len(self._steps(iteration)))
             if self.iterations > 1:
                 reading = reading.pick(iteration, (iteration + 1) / self.iterations)
         rankings = reading.rankings() if self.iterations > 1 else None
@@ -164,36 +164,36 @@ class Evidence:
         pairs = zip(made, batch.goals, strict=True)
         return [own if goal.has_odds else replace(own, method={**own.method, "caption": LOSS}) for own, goal in pairs]
 
-    def _points(self, iteration: int) -> range:
-        """Share the points out among the iterations: the numbers of those of one."""
-        start, end = (self.points * done // self.iterations for done in (iteration, iteration + 1))
+    def _steps(self, iteration: int) -> range:
+        """Share the steps out among the iterations: the numbers of those of one."""
+        start, end = (self.steps * done // self.iterations for done in (iteration, iteration + 1))
         return range(start, end)
 
     def _measure(self, batch: Batch, sites: Sequence[Site], iteration: int) -> StraightPath:
-        """Average the evidence over the layers, at the points of one iteration, or at as many as it takes."""
+        """Average the evidence over the layers, at the steps of one iteration, or at as many as it takes."""
         if self.additive:
             return mean_path([self._follow_whole(batch, site) for site in sites])
         once, part = self.iterations == 1, self.interval
-        masks, weights = gauss_legendre(self.points, part) if once else van_der_corput(self._points(iteration), part)
+        masks, weights = gauss_legendre(self.steps, part) if once else van_der_corput(self._steps(iteration), part)
         paths = [[own.weigh(weights[rows]) for rows, own in self._look(batch, site, masks)] for site in sites]
-        return mean_path([reduce(StraightPath.__add__, stretches) for stretches in paths])
+        return mean_path([reduce(StraightPath.__add__, parts) for parts in paths])
 
     def _look(self, batch: Batch, site: Site, masks: Tensor) -> list[tuple[list[int], Slopes]]:
-        """Look at points of the path, (points,) or (batch, points), as many at once as fit into memory."""
+        """Look at steps of the path, (steps,) or (batch, steps), as many at once as fit into memory."""
         at = (site.log_odds, site.activation, site.prior, site.narrowed)
         return batch.share_out(masks.shape[-1], lambda rows: (rows, look(*at, masks[..., rows], self.features)))
 
     def _follow_whole(self, batch: Batch, site: Site) -> StraightPath:
-        """Follow the whole path at as many points as each text needs for its scores to add up."""
+        """Follow the whole path at as many steps as each text needs for its scores to add up."""
         seen: list[Slopes] = []
 
         def look_at(masks: Tensor) -> tuple[Tensor, Tensor]:
             seen.append(Slopes.join([own for _, own in self._look(batch, site, masks)]))
             return seen[-1].odds, seen[-1].evidence.sum(dim=-1)
 
-        weights = place_points(look_at, len(batch), self.tolerance, self.points, torch.finfo(site.activation.dtype).eps)
-        stretches = [own.weigh(own_weights) for own, own_weights in zip(seen, weights, strict=True)]
-        return reduce(StraightPath.__add__, stretches)
+        weights = place_steps(look_at, len(batch), self.tolerance, self.steps, torch.finfo(site.activation.dtype).eps)
+        parts = [own.weigh(own_weights) for own, own_weights in zip(seen, weights, strict=True)]
+        return reduce(StraightPath.__add__, parts)
 
     def _extras(self, batch: Batch, sites: Sequence[Site], path: StraightPath, prior: AnyPrior) -> list[dict[str, Any]]:
         """Give each text what stands beside its scores: the typical text, the rise, the rate curve, the features."""
@@ -210,7 +210,7 @@ class Evidence:
             if curve is not None:
                 extra["trace"] = make_trace(*(part[:, row].tolist() for part in curve))
             if self.features:
-                extra["features"] = as_half(path.features, batch, row)
+                extra["features"] = as_half(path.features[row, : len(batch.encodings[row])])
             extras.append(extra)
         return extras
 

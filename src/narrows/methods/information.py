@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from narrows.attribution import Attribution
-from narrows.bottleneck.channel import NATS_PER_BIT, direction, token_bits
+from narrows.bottleneck.channel import NATS_PER_BIT, as_half, direction, token_bits
 from narrows.bottleneck.optimize import Optimization, optimize
 from narrows.bottleneck.trace import make_trace
 from narrows.methods.cut_model import DEPTH, Layer
-from narrows.methods.method import Batch, Names, Site, as_half, average
+from narrows.methods.method import Batch, Names, Site, average
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class InformationBottleneck(Optimization):
             trace = make_trace(nats[:, row].tolist(), (total[:, row] / NATS_PER_BIT).tolist())
             extras.append({"trace": trace, "record": {"beta": float(f"{float(beta[row]):.6g}")}})
             if self.features:
-                extras[-1]["features"] = as_half(per_feature, batch, row)
+                extras[-1]["features"] = as_half(per_feature[row, : len(batch.encodings[row])])
         return batch.attributions(self, bits, layers=layers, prior=prior, extras=extras)
 
 

@@ -389,15 +389,6 @@ def in_rows(batch: "Batch", units: Sequence[Sequence[Unit]], values: Sequence[Sc
     return rows
 
 
-def as_half(features: Tensor, batch: "Batch", row: int) -> NDArray[np.float16]:
-    """Give the features of a text, (tokens, hidden), in half precision; a `NumericsError` if one does not fit."""
-    found: NDArray[np.float16] = features[row, : len(batch.encodings[row])].half().cpu().numpy()
-    if not np.isfinite(found).all():
-        largest = float(features[row].abs().max())
-        raise NumericsError(f"a feature of {batch.examples[row].text!r:.60} is {largest:.3g}: kept are 65,504 at most")
-    return found
-
-
 def average(parts: Sequence[Tensor]) -> Tensor:
     """Average tensors of one shape."""
     return torch.stack(list(parts)).mean(dim=0)

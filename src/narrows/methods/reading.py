@@ -7,7 +7,7 @@ from torch import Tensor
 
 from narrows.bottleneck.path import StraightPath
 
-SHARE = 1 / 10  # of the content tokens: picked in equal steps, one after each iteration
+SHARE = 1 / 10  # of the content tokens: picked in equal shares, one after each iteration
 SHORTEST = 3  # content tokens; in shorter texts nothing is picked: of two words, neither can be read without the other
 OPEN = 10**6  # an iteration that never comes
 
@@ -18,10 +18,10 @@ class Reading:
 
     content: Tensor  # True where a token is part of a text, or the first of a unit
     iteration: Tensor  # after which a token was picked; `OPEN` for those that never were
-    total: Tensor  # bits of log2 p, summed over all points
+    total: Tensor  # bits of log2 p, summed over all steps
     picked: Tensor  # bits of log2 p by which a token was picked, its mean until then
-    evidence: Tensor  # bits of log-odds, summed over the points at which nothing of the text was masked
-    points: int  # so far
+    evidence: Tensor  # bits of log-odds, summed over the steps at which nothing of the text was masked
+    steps: int  # so far
     clean: Tensor  # those at which nothing of the text was masked, (batch, 1)
 
     @classmethod
@@ -44,22 +44,22 @@ class Reading:
     @property
     def order(self) -> Tensor:
         """What puts tokens in order: bits of log2 p, the mean until a token was picked, (batch, tokens)."""
-        return torch.where(self.masked, self.picked, self.total / self.points)
+        return torch.where(self.masked, self.picked, self.total / self.steps)
 
-    def add(self, path: StraightPath, points: int) -> "Reading":
-        """Add what an iteration of so many points measured."""
-        clean = (~self.masked.any(dim=1, keepdim=True)).to(path.evidence) * points
+    def add(self, path: StraightPath, steps: int) -> "Reading":
+        """Add what an iteration of so many steps measured."""
+        clean = (~self.masked.any(dim=1, keepdim=True)).to(path.evidence) * steps
         return replace(
             self,
-            total=self.total + path.log_p * points,
+            total=self.total + path.log_p * steps,
             evidence=self.evidence + path.evidence * clean,
-            points=self.points + points,
+            steps=self.steps + steps,
             clean=self.clean + clean,
         )
 
     def pick(self, iteration: int, part: float) -> "Reading":
-        """Pick the strongest open tokens by the mean log2 p of all points, up to a part of `SHARE`, to be masked."""
-        mean = self.total / self.points
+        """Pick the strongest open tokens by the mean log2 p of all steps, up to a part of `SHARE`, to be masked."""
+        mean = self.total / self.steps
         wanted = picked_counts(self.content, part) - self.masked.sum(dim=1)
         chosen = pick_strongest(mean, self.content & ~self.masked, wanted)
         after = torch.where(chosen, iteration, self.iteration)

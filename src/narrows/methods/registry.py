@@ -146,8 +146,8 @@ def spec(method: Described) -> str:
     The name is the one by which it was asked for; of an object that was made directly, that with the fewest settings.
 
     Example:
-        >>> spec(find_method("best:points=20"))
-        'best:points=20'
+        >>> spec(find_method("best:steps=20"))
+        'best:steps=20'
     """
     name, differing = _best_name(method)
     return ":".join([name, *(f"{key}={write_setting(value)}" for key, value in differing.items())])

@@ -1,7 +1,7 @@
 """A response explained token by token: every output token is a question of its own about all tokens before it.
 
 Any method answers these questions one by one. `Evidence` answers them together: no token of a causal language model
-sees later ones, so that one pass forward per point serves all outputs, each of which then has its own pass backward.
+sees later ones, so that one pass forward per step serves all outputs, each of which then has its own pass backward.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT
 from narrows.bottleneck.path import Slopes, StraightPath, gauss_legendre, look_for_each
-from narrows.bottleneck.simpson import place_points
+from narrows.bottleneck.simpson import place_steps
 from narrows.data.example import Example, Item
 from narrows.errors import InputError, TargetError, shown, strict
 from narrows.generation import GenerationAttribution
@@ -138,7 +138,7 @@ def explain_together(
 
 
 def _measure(batch: Batch, site: Site, method: Evidence) -> Tensor:
-    """Measure the evidence for all outputs at one layer, (1, outputs, tokens), as many points at once as fit."""
+    """Measure the evidence for all outputs at one layer, (1, outputs, tokens), as many steps at once as fit."""
     seen: list[Slopes] = []
 
     def look_at(masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,9 +147,9 @@ def _measure(batch: Batch, site: Site, method: Evidence) -> Tensor:
         return seen[-1].odds, seen[-1].evidence.sum(dim=-1)
 
     if method.additive:
-        weights = place_points(look_at, 1, method.tolerance, method.points, torch.finfo(site.activation.dtype).eps)
+        weights = place_steps(look_at, 1, method.tolerance, method.steps, torch.finfo(site.activation.dtype).eps)
     else:
-        masks, even = gauss_legendre(method.points, method.interval)
+        masks, even = gauss_legendre(method.steps, method.interval)
         look_at(masks)
         weights = [even]
     paths = [own.weigh(own_weights) for own, own_weights in zip(seen, weights, strict=True)]

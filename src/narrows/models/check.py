@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.attribution import Attribution
 from narrows.data.check import Check
 from narrows.data.units import find_places
-from narrows.errors import NarrowsError
+from narrows.errors import OF_ONE_TEXT, NarrowsError, warn
 from narrows.models.heads.task import Question
 from narrows.models.heads.tasks import find_task
 from narrows.models.text.reader import Asked
@@ -32,7 +32,11 @@ def checked(
     """Check a map; not that of windows, nor of two continuations that are held against each other."""
     if len(asked.questions) > 1 or isinstance(found, NarrowsError):
         return found
-    return replace(found, check=check_map(model, tokenizer, asked.questions[0], found.ranking))
+    try:
+        return replace(found, check=check_map(model, tokenizer, asked.questions[0], found.ranking))
+    except OF_ONE_TEXT as error:  # costs neither the map nor another text
+        warn(f"{found.text!r:.60} was explained but not checked: {error}")
+        return found
 
 
 def check_map(

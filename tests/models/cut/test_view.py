@@ -297,7 +297,7 @@ def test_a_model_made_under_inference_mode_is_explained_like_any_other(name: str
 def test_weights_changed_under_inference_mode_are_noticed() -> None:
     with torch.inference_mode():
         model, tokenizer = classifier("bert")
-    explainer = Explainer(model, tokenizer, "complete:points=4", "instance")
+    explainer = Explainer(model, tokenizer, "complete:steps=4", "instance")
     before = explainer._cut.state()
     assert before == explainer._cut.state()
     with torch.inference_mode():

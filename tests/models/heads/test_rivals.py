@@ -14,7 +14,7 @@ from narrows import Contrast, Evidence, Explainer, Prior, estimate_prior
 from narrows.errors import InputError, TargetError
 
 PROMPT, FIRST, SECOND = "it is not a", " good film", " bad"
-MANY = Evidence(layer=2, points=60, iterations=1, interval=(0.0, 1.0), leave_out=False)
+MANY = Evidence(layer=2, steps=60, iterations=1, interval=(0.0, 1.0), leave_out=False)
 
 
 @pytest.fixture(scope="module")

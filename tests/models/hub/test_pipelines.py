@@ -322,6 +322,6 @@ def test_no_double_is_made_on_a_device(bert: Classifier, monkeypatch: pytest.Mon
     monkeypatch.setattr(Tensor, "double", double)
     monkeypatch.setattr(Tensor, "to", checked)
     model, tokenizer = bert
-    for method in ("information_signed:layer=1:steps=2:samples=2", "fast:layer=1:points=2:iterations=2"):
+    for method in ("information_signed:layer=1:steps=2:samples=2", "fast:layer=1:steps=2:iterations=2"):
         assert Explainer(model, tokenizer, method, "instance")(["a good film", "bad"])
     assert predict(model, tokenizer, [encode(tokenizer, Example("bad"), None)]).shape == (1, 3)
