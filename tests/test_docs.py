@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from narrows.methods import find_method, method_names
-from narrows.methods.reading import SHARE, SHORTEST
+from narrows.methods.iterations import SHARE, SHORTEST
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "llms.txt", *sorted((ROOT / "docs").rglob("*.md"))]

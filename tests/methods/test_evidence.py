@@ -24,8 +24,8 @@ from narrows.bottleneck.rate import MASKS
 from narrows.errors import InputError, LayerError, PriorError
 from narrows.methods import evidence
 from narrows.methods.evidence import Evidence, mask, usual_layers
+from narrows.methods.iterations import Iterations, pick_strongest, picked_counts
 from narrows.methods.method import Site
-from narrows.methods.reading import Reading, pick_strongest, picked_counts
 from narrows.methods.registry import find_method
 from narrows.models.cut.blocks import find_blocks
 from narrows.models.heads.target import Distribution
@@ -405,13 +405,13 @@ def test_picked_tokens_are_ranked_by_iteration_and_the_others_by_their_mean_over
     content[0, [0, 19]] = False
     once, again = torch.arange(20.0).unsqueeze(0), torch.zeros(1, 20)
     again[0, [5, 7, 3]] = torch.tensor([100.0, 90.0, 30.0])
-    reading = Reading.empty(content)
+    found = Iterations.empty(content)
     for iteration, log_p in enumerate((once, again)):
-        reading = reading.add(StraightPath(2 * log_p, log_p, log_p.unsqueeze(-1)), steps=1)
-        reading = reading.pick(iteration, (iteration + 1) / 2)
+        found = found.add(StraightPath(2 * log_p, log_p, log_p.unsqueeze(-1)), steps=1)
+        found = found.pick(iteration, (iteration + 1) / 2)
     # 18 is the highest at first; of the others 5 has the mean 52.5, 7 48.5, 3 16.5, 17 8.5, ...
-    assert reading.rankings()[0][:6] == [18, 5, 7, 3, 17, 16]
-    assert reading.scores[0].tolist() == (2 * once[0]).tolist()  # nothing was masked in the first iteration alone
+    assert found.rankings()[0][:6] == [18, 5, 7, 3, 17, 16]
+    assert found.scores[0].tolist() == (2 * once[0]).tolist()  # nothing was masked in the first iteration alone
 
 
 def test_a_target_without_odds_is_not_said_to_have_them(bert: Classifier, make_prior: Callable[..., Prior]) -> None:

@@ -25,7 +25,7 @@ from narrows.data.example import Example
 from narrows.errors import InputError, NarrowsError
 from narrows.methods import evidence
 from narrows.methods.evidence import Evidence
-from narrows.methods.reading import picked_counts
+from narrows.methods.iterations import picked_counts
 from narrows.models import variants
 from narrows.models.text.reader import Reader
 from tiny import Classifier

@@ -1,8 +1,8 @@
 """Evidence in bits of log-odds, measured again with the strongest tokens masked; masked first is ranked first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -19,8 +19,8 @@ from narrows.bottleneck.simpson import BEGUN, LEAST, place_steps
 from narrows.bottleneck.trace import make_trace
 from narrows.errors import InputError
 from narrows.methods.cut_model import CutModel, Layer
+from narrows.methods.iterations import Iterations
 from narrows.methods.method import Batch, Names, Site, average
-from narrows.methods.reading import Reading
 from narrows.methods.settings import check_settings
 from narrows.models.cut.blocks import text_config
 from narrows.models.cut.causal import looks_back_only
@@ -146,21 +146,22 @@ class Evidence:
             left_out = leave_out(batch, sites)
             if self.features and left_out is not None:
                 raise InputError("what is measured by removal has no features: choose leave_out=false")
-        reading = Reading.empty(batch.leading)  # units are picked whole, by their first tokens
+        done = Iterations.empty(batch.leading)  # units are picked whole, by their first tokens
         for iteration in range(self.iterations):
-            masked = mask(sites, reading.masked.gather(1, batch.leaders)) if reading.masked.any() else sites
-            path = self._measure(batch, masked, iteration)
+            masked = mask(sites, done.masked.gather(1, batch.leaders)) if done.masked.any() else sites
+            looking = partial(look, features=self.features)
+            path = mean_path([self.follow(looking, batch, site, iteration) for site in masked])
             if left_out is not None:
                 path = left_out.put_into(path, self.interval)
             pooled = replace(path, log_p=batch.pooled(path.log_p))
-            reading = reading.add(pooled, len(self._steps(iteration)))
+            done = done.add(pooled, len(self._steps(iteration)))
             if self.iterations > 1:
-                reading = reading.pick(iteration, (iteration + 1) / self.iterations)
-        rankings = reading.rankings() if self.iterations > 1 else None
+                done = done.pick(iteration, (iteration + 1) / self.iterations)
+        rankings = done.rankings() if self.iterations > 1 else None
         extras = self._extras(batch, typical, path, prior)
         for row, place in zip(*batch.read.nonzero(as_tuple=True), strict=True) if self.leaves_out else ():
             extras[row]["record"] = {"read_at": int(place)}
-        made = batch.attributions(self, reading.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
+        made = batch.attributions(self, done.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
         pairs = zip(made, batch.goals, strict=True)
         return [own if goal.has_odds else replace(own, method={**own.method, "caption": LOSS}) for own, goal in pairs]
 
@@ -169,31 +170,24 @@ class Evidence:
         start, end = (self.steps * done // self.iterations for done in (iteration, iteration + 1))
         return range(start, end)
 
-    def _measure(self, batch: Batch, sites: Sequence[Site], iteration: int) -> StraightPath:
-        """Average the evidence over the layers, at the steps of one iteration, or at as many as it takes."""
-        if self.additive:
-            return mean_path([self._follow_whole(batch, site) for site in sites])
-        once, part = self.iterations == 1, self.interval
-        masks, weights = gauss_legendre(self.steps, part) if once else van_der_corput(self._steps(iteration), part)
-        paths = [[own.weigh(weights[rows]) for rows, own in self._look(batch, site, masks)] for site in sites]
-        return mean_path([reduce(StraightPath.__add__, parts) for parts in paths])
-
-    def _look(self, batch: Batch, site: Site, masks: Tensor) -> list[tuple[list[int], Slopes]]:
-        """Look at steps of the path, (steps,) or (batch, steps), as many at once as fit into memory."""
+    def follow(self, looking: Callable[..., Slopes], batch: Batch, site: Site, iteration: int = 0) -> StraightPath:
+        """Look at the steps of an iteration, or at as many as each text needs, as many at once as fit; integrate."""
         at = (site.log_odds, site.activation, site.prior, site.narrowed)
-        return batch.share_out(masks.shape[-1], lambda rows: (rows, look(*at, masks[..., rows], self.features)))
-
-    def _follow_whole(self, batch: Batch, site: Site) -> StraightPath:
-        """Follow the whole path at as many steps as each text needs for its scores to add up."""
         seen: list[Slopes] = []
 
         def look_at(masks: Tensor) -> tuple[Tensor, Tensor]:
-            seen.append(Slopes.join([own for _, own in self._look(batch, site, masks)]))
+            seen.append(Slopes.join(batch.share_out(masks.shape[-1], lambda rows: looking(*at, masks[..., rows]))))
             return seen[-1].odds, seen[-1].evidence.sum(dim=-1)
 
-        weights = place_steps(look_at, len(batch), self.tolerance, self.steps, torch.finfo(site.activation.dtype).eps)
-        parts = [own.weigh(own_weights) for own, own_weights in zip(seen, weights, strict=True)]
-        return reduce(StraightPath.__add__, parts)
+        if self.additive:
+            rounding = torch.finfo(site.activation.dtype).eps
+            weights = place_steps(look_at, len(batch), self.tolerance, self.steps, rounding)
+        else:
+            once, part = self.iterations == 1, self.interval
+            masks, even = gauss_legendre(self.steps, part) if once else van_der_corput(self._steps(iteration), part)
+            look_at(masks)
+            weights = [even]
+        return reduce(StraightPath.__add__, [own.weigh(each) for own, each in zip(seen, weights, strict=True)])
 
     def _extras(self, batch: Batch, sites: Sequence[Site], path: StraightPath, prior: AnyPrior) -> list[dict[str, Any]]:
         """Give each text what stands beside its scores: the typical text, the rise, the rate curve, the features."""

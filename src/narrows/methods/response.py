@@ -5,24 +5,21 @@ sees later ones, so that one pass forward per step serves all outputs, each of w
 """
 
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from narrows.attribution import Attribution
 from narrows.bottleneck.channel import NATS_PER_BIT
-from narrows.bottleneck.path import Slopes, StraightPath, gauss_legendre, look_for_each
-from narrows.bottleneck.simpson import place_steps
+from narrows.bottleneck.path import look_for_each
 from narrows.data.example import Example, Item
 from narrows.errors import InputError, TargetError, shown, strict
 from narrows.generation import GenerationAttribution
 from narrows.methods.batches import explain_in_batches
 from narrows.methods.cut_model import CutModel
 from narrows.methods.evidence import Evidence
-from narrows.methods.method import Batch, Method, Site, average
+from narrows.methods.method import Batch, Method, average
 from narrows.methods.registry import changed
 from narrows.models.generating import check_options, generate_ids
 from narrows.models.heads.continuation import Continuation, append
@@ -122,7 +119,7 @@ def explain_together(
         prior = cut.find_prior(method.prior)
         layers = method.layers_in(cut, prior)
         sites = batch.sites(layers, prior)
-        scores = average([_measure(batch, site, method) for site in sites])[0]  # (outputs, tokens)
+        scores = average([method.follow(look_for_each, batch, site).evidence for site in sites])[0]  # (outputs, tokens)
         if any(scores[row, start + row :].any() for row in range(len(questions))):
             return None
         typical = torch.stack([batch.typical_odds(site, prior)[0] for site in sites])  # (sites, outputs)
@@ -135,22 +132,3 @@ def explain_together(
             seen = scores[None, row, : len(question.encoding)]
             made += own.attributions(method, seen, layers=layers, prior=prior, extras=[extra])
     return made
-
-
-def _measure(batch: Batch, site: Site, method: Evidence) -> Tensor:
-    """Measure the evidence for all outputs at one layer, (1, outputs, tokens), as many steps at once as fit."""
-    seen: list[Slopes] = []
-
-    def look_at(masks: Tensor) -> tuple[Tensor, Tensor]:
-        at = (site.log_odds, site.activation, site.prior, site.narrowed)
-        seen.append(Slopes.join(batch.share_out(masks.shape[-1], lambda rows: look_for_each(*at, masks[..., rows]))))
-        return seen[-1].odds, seen[-1].evidence.sum(dim=-1)
-
-    if method.additive:
-        weights = place_steps(look_at, 1, method.tolerance, method.steps, torch.finfo(site.activation.dtype).eps)
-    else:
-        masks, even = gauss_legendre(method.steps, method.interval)
-        look_at(masks)
-        weights = [even]
-    paths = [own.weigh(own_weights) for own, own_weights in zip(seen, weights, strict=True)]
-    return reduce(StraightPath.__add__, paths).evidence

@@ -13,7 +13,7 @@ OPEN = 10**6  # an iteration that never comes
 
 
 @dataclass(frozen=True)
-class Reading:
+class Iterations:
     """What the iterations found so far for a batch of texts; every part is (batch, tokens) unless said otherwise."""
 
     content: Tensor  # True where a token is part of a text, or the first of a unit
@@ -25,7 +25,7 @@ class Reading:
     clean: Tensor  # those at which nothing of the text was masked, (batch, 1)
 
     @classmethod
-    def empty(cls, content: Tensor) -> "Reading":
+    def empty(cls, content: Tensor) -> "Iterations":
         """Start with nothing measured; content: True where a token can be picked, (batch, tokens)."""
         zero = torch.zeros(content.shape, device=content.device)
         never = torch.full(content.shape, OPEN, device=content.device)
@@ -46,7 +46,7 @@ class Reading:
         """What puts tokens in order: bits of log2 p, the mean until a token was picked, (batch, tokens)."""
         return torch.where(self.masked, self.picked, self.total / self.steps)
 
-    def add(self, path: StraightPath, steps: int) -> "Reading":
+    def add(self, path: StraightPath, steps: int) -> "Iterations":
         """Add what an iteration of so many steps measured."""
         clean = (~self.masked.any(dim=1, keepdim=True)).to(path.evidence) * steps
         return replace(
@@ -57,7 +57,7 @@ class Reading:
             clean=self.clean + clean,
         )
 
-    def pick(self, iteration: int, part: float) -> "Reading":
+    def pick(self, iteration: int, part: float) -> "Iterations":
         """Pick the strongest open tokens by the mean log2 p of all steps, up to a part of `SHARE`, to be masked."""
         mean = self.total / self.steps
         wanted = picked_counts(self.content, part) - self.masked.sum(dim=1)
