@@ -216,7 +216,7 @@ def test_rows_that_cannot_be_read_or_explained_are_errors_at_the_end(
     assert rows[2]["text"] == "bad film" and "no label 'none such'" in rows[2]["error"]
     errors = [line for line in result.err.splitlines() if line.startswith("narrows: error")]
     assert len(errors) == 2
-    assert f"{source}, line 3" in errors[0]
+    assert "texts.csv, line 3" in errors[0]
     assert "bad film" in errors[1] and "no label 'none such'" in errors[1]
 
 

@@ -98,7 +98,9 @@ def test_a_run_in_which_no_text_could_be_explained_is_an_error(run: Runner, mode
         "--out",
         tmp_path / "out",
     ]
-    assert_one_line(run(*asked, "--unit-of", "message"), "no text could be explained; narrows inspect")
+    failed = run(*asked, "--unit-of", "message")
+    assert failed.code == 2
+    assert "narrows: error: no text could be explained; narrows inspect" in failed.err
 
 
 def test_a_run_is_checked_if_that_is_wanted(run: Runner, options: list[Any], tmp_path: Path) -> None:
@@ -145,7 +147,8 @@ def test_a_run_calibrates_once_into_its_folder(run: Runner, model: Path, texts: 
     assert run(*asked).code == 0
     assert made.read_bytes() == first
     corpus.write_text("".join(f"bad film {number}\nsuper acting {number}\n" for number in range(20)))
-    assert_one_line(run(*asked), "prior was")  # other texts make another prior
+    refused = run(*asked)
+    assert refused.code == 2 and "prior was" in refused.err  # other texts make another prior
     assert_one_line(run(*asked, "--prior", "instance"), "leave out --prior")
     explained = run("explain", "a good film", "--json", "--model", model, "--calibrate-with", corpus)
     assert json.loads(explained.out)["record"]["calibration"]["texts"] == 20
