@@ -22,6 +22,7 @@ ORDER = [
     "bottleneck",
     "viz",
     "attribution",
+    "attributions",
     "generation",
     "models",
     "methods",

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from narrows import __version__
-from narrows.attribution import Attribution, Attributions
+from narrows.attribution import Attribution
+from narrows.attributions import Attributions
 from narrows.bottleneck.trace import TracePoint
 from narrows.data.schema import AttributionDict, MethodDict
 from narrows.data.units import by_score

@@ -15,7 +15,8 @@ import torch
 from transformers import pipeline
 
 import narrows
-from narrows.attribution import Attribution, Attributions
+from narrows.attribution import Attribution
+from narrows.attributions import Attributions
 from narrows.data.example import Example
 from narrows.errors import (
     InputError,

@@ -15,8 +15,7 @@ import pytest
 import torch
 
 import families
-from narrows.attribution import Attribution, Attributions
-from narrows.data.maps import read_maps
+from narrows.attributions import Attributions
 from narrows.data.parquet import COLUMNS, read_rows
 from narrows.data.source import Source
 from narrows.errors import (
@@ -241,7 +240,8 @@ def test_pictures_leave_errors_out_and_say_so(
     with pytest.warns(NarrowsWarning, match="leaves out .* 1 of 3 texts could not be explained"):
         mixed.export(tmp_path / "maps.json")
     assert len(json.loads((tmp_path / "maps.json").read_text())) == 2
-    nothing = Attributions([mixed[1]])
+    nothing = mixed[1:2]
+    assert isinstance(nothing, Attributions) and list(nothing.errors) == [0]
     nothing.show()
     assert "none of 1 texts" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(InputError, match="nothing to export"):
@@ -251,7 +251,8 @@ def test_pictures_leave_errors_out_and_say_so(
 def test_results_are_saved_with_a_row_for_each_text(mixed: Attributions, tmp_path: Path) -> None:
     for suffix in (".jsonl", ".parquet"):
         mixed.save(tmp_path / f"maps{suffix}")
-        assert [Attribution.from_dict(saved).text for saved in read_maps(tmp_path / f"maps{suffix}")] == GOOD[:2]
+        again = Attributions.load(tmp_path / f"maps{suffix}")
+        assert again.to_dicts() == mixed.to_dicts() and [own.text for own in again] == GOOD[:2]
     lines = [json.loads(line) for line in (tmp_path / "maps.jsonl").read_text(encoding="utf-8").splitlines()]
     known = {"text": "<b>z</b>", "text_pair": None, "id": None, "gold": None}
     assert lines[1] == {**known, "error": str(mixed[1]), "row": 1}

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution as Attribution
-    from narrows.attribution import Attributions as Attributions
+    from narrows.attributions import Attributions as Attributions
     from narrows.bottleneck.module import LayerInformationBottleneck as LayerInformationBottleneck
     from narrows.bottleneck.optimize import Optimization as Optimization
     from narrows.bottleneck.prior import Prior as Prior
@@ -36,7 +36,7 @@ _HOME = {
     "Evidence": "narrows.methods.evidence",
     "InformationBottleneck": "narrows.methods.information",
     "Attribution": "narrows.attribution",
-    "Attributions": "narrows.attribution",
+    "Attributions": "narrows.attributions",
     "GenerationAttribution": "narrows.generation",
     "Word": "narrows.data.words",
     "Example": "narrows.data.example",

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.text import Text
 
 from narrows import __version__
 from narrows.bottleneck.trace import RatePoint, Trace, TracePoint, rate_curve, trace_dicts
@@ -20,15 +18,14 @@ from narrows.data.output import write_whole
 from narrows.data.schema import AttributionDict, MethodDict, TokenDict
 from narrows.data.units import Place, Unit, find_units, saved_places, saved_ranking, unit_dicts
 from narrows.data.words import Word, find_words, make_words
-from narrows.errors import InputError, NarrowsError, warn
+from narrows.errors import InputError
 from narrows.viz.caption import explains_little
 from narrows.viz.figure import plot_map
-from narrows.viz.files import are_layers, render_file
-from narrows.viz.fragments import render_list
+from narrows.viz.files import render_file
 from narrows.viz.html import render_fragment, render_page
 from narrows.viz.spans import Level as Shaded
-from narrows.viz.spans import at_level, visible
-from narrows.viz.terminal import render_layers, render_map, render_maps
+from narrows.viz.spans import at_level
+from narrows.viz.terminal import render_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -301,100 +298,14 @@ class Attribution(Scored):
 
         Figures are running text as wide as a column of a paper; ``.tex`` needs xcolor. An `InputError` if that fails.
         """
-        _export([self.to_dict()], Path(path), level)
+        export([self.to_dict()], Path(path), level)
 
     def _repr_html_(self) -> str:
         """Let notebooks show the map."""
         return render_fragment(self.to_dict())
 
 
-# The `NarrowsError` of a text that could not be explained stands in the place of its attribution. `Any` lets type
-# checkers pass code that reads results without asking for errors first, as typeshed does for what is seldom returned.
-Result: TypeAlias = "Attribution | Any"
-
-
-class Attributions(list[Result]):
-    """Several results: a list that can be shown, in a terminal and in a notebook, drawn to a file, and saved.
-
-    The `NarrowsError` of a text that could not be explained stands in its place; pictures leave it out and say so. One
-    text at several layers is shown as one picture, tokens by layers; other results one below the other.
-
-    Example:
-        >>> from narrows import NarrowsError
-        >>> Attributions([NarrowsError("text is empty")]).errors
-        {0: NarrowsError('text is empty')}
-    """
-
-    def __repr__(self) -> str:
-        if len(self) == 1:
-            return f"Attributions([{self[0]!r}])"
-        failed = f", {len(self.errors)} of them errors" if self.errors else ""
-        return f"Attributions({len(self)}{failed})"
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Result: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "Attributions": ...
-
-    def __getitem__(self, index: SupportsIndex | slice) -> "Result | Attributions":
-        found = super().__getitem__(index)
-        return Attributions(found) if isinstance(index, slice) else found  # type: ignore[arg-type]
-
-    @property
-    def errors(self) -> dict[int, NarrowsError]:
-        """What is wrong with the texts that could not be explained, by their positions."""
-        return {position: result for position, result in enumerate(self) if isinstance(result, NarrowsError)}
-
-    def failures(self) -> str:
-        """Say in one line how many texts could not be explained, and why the first could not; empty if all could."""
-        if not (errors := list(self.errors.values())):
-            return ""
-        count = f"{len(errors):,} of {len(self):,} texts" if len(errors) < len(self) else f"none of {len(self):,} texts"
-        verb = "could" if len(errors) == len(self) else "could not"
-        return f"{count} {verb} be explained; the first: {errors[0]}"
-
-    def to_dicts(self) -> list[AttributionDict]:
-        """Give the saved form of each result, without those of errors."""
-        return [result.to_dict() for result in self if not isinstance(result, NarrowsError)]
-
-    def to_frame(self, level: Level = "text") -> Any:
-        """Give a pandas data frame, a row for each text, with the error of one that has none, ``word`` or ``token``."""
-        return to_frame(map(_saved, self), level)
-
-    def show(self, level: Shaded = "word") -> None:
-        """Print the maps to the terminal."""
-        console, saved = Console(), [at_level(own, level) for own in self.to_dicts()]
-        console.print(render_layers(saved) if saved and are_layers(saved) else render_maps(saved))
-        if failed := self.failures():
-            console.print(Text(visible(failed), style="bold"))
-
-    def save(self, path: str | Path) -> None:
-        """Write a row for each text, an error in that of one that has one, to a ``.jsonl`` or ``.parquet`` file."""
-        with maps.map_writer(Path(path)) as write:
-            for result in self:
-                write(_saved(result))
-
-    def export(self, path: str | Path, level: Shaded = "word") -> None:
-        """Draw the maps to a file, as `Attribution.export` does; a `NarrowsWarning` says which texts have none.
-
-        Raises:
-            InputError: If there is no map at all.
-        """
-        _export(self.to_dicts(), Path(path), level)
-        if failed := self.failures():
-            warn(f"{path} leaves out what has no map: {failed}")
-
-    def _repr_html_(self) -> str:
-        """Let notebooks show the maps."""
-        failed = self.failures()
-        return render_list(self.to_dicts()) + (f"<p>{escape(visible(failed))}</p>" if failed else "")
-
-
-def _saved(result: Result) -> Any:
-    return maps.failed_row(result) if isinstance(result, NarrowsError) else result.to_dict()
-
-
-def _export(saved: list[AttributionDict], path: Path, level: Shaded) -> None:
+def export(saved: list[AttributionDict], path: Path, level: Shaded) -> None:
+    """Draw results to a file that its suffix names; JSON has the tokens whatever is shaded."""
     shown = saved if path.suffix == ".json" else [at_level(own, level) for own in saved]
     write_whole(path, render_file(shown, path.suffix))

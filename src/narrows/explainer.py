@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.attribution import Attribution, Attributions, Result
+from narrows.attribution import Attribution
+from narrows.attributions import Attributions, Result
 from narrows.bottleneck.prior import PRIORS, AnyPrior
 from narrows.data.example import Item, known_of
 from narrows.data.source import class_names, rows_of
@@ -98,9 +99,8 @@ class Explainer:
             max_tokens: Most tokens of a text, special ones included; None = as many as the model takes.
             long_texts: What happens to a longer text: ``"truncate"`` cuts it, with a warning unless ``max_tokens`` is
                 given; ``"windows"`` explains overlapping windows and averages them; ``"error"`` refuses it.
-            max_tokens_per_batch: Most tokens, copies and padding included, that go through the model together; None =
-                by the memory that is free. Halved whenever memory runs out. No map depends on it. The noise copies of
-                one text, of the bottleneck and of rate curves, are not parted.
+            max_tokens_per_batch: Most tokens, padding included, that go through the model together, but for the noise
+                copies of one text; None = by the free memory. Halved if memory runs out. No map depends on it.
 
         Raises:
             ModelError: If this is no model of transformers, such as a wrapper around one.

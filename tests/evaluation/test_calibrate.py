@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from narrows.attribution import Attribution, Attributions
+from narrows.attribution import Attribution
+from narrows.attributions import Attributions
 from narrows.bottleneck.prior import Prior
 from narrows.data.calibration import Calibration
 from narrows.errors import InputError, NarrowsError, PriorError

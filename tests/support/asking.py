@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from narrows.attribution import Attributions
+from narrows.attributions import Attributions
 from narrows.bottleneck.prior import PRIORS, AnyPrior
 from narrows.data.example import Item
 from narrows.explainer import Explainer

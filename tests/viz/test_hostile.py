@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from narrows.attribution import Attribution, Attributions
+from narrows.attribution import Attribution
+from narrows.attributions import Attributions
 from narrows.data.schema import AttributionDict
 from narrows.viz.files import render_file
 from narrows.viz.fragments import render_beside_part, render_heat_part, render_parts, render_series_part

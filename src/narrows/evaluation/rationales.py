@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from narrows.attribution import Attribution, Result
+from narrows.attribution import Attribution
+from narrows.attributions import Result
 from narrows.data.example import Example
 from narrows.data.tables import check_file
 from narrows.errors import DataError, InputError, need, strict

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from narrows.attribution import Result
+from narrows.attributions import Result
 from narrows.data.example import Example, Item
 from narrows.errors import InputError, ModelError, strict
 from narrows.evaluation.degradation import Array
