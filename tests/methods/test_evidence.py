@@ -212,9 +212,9 @@ def seen_activations(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     seen: list[Tensor] = []
     original = evidence.look
 
-    def spy(odds: Any, activation: Tensor, *args: Any) -> Any:
+    def spy(odds: Any, activation: Tensor, *args: Any, **options: Any) -> Any:
         seen.append(activation.detach().clone())
-        return original(odds, activation, *args)
+        return original(odds, activation, *args, **options)
 
     monkeypatch.setattr(evidence, "look", spy)
     return seen
@@ -328,7 +328,8 @@ def test_features_add_up_to_their_token_and_are_not_asked_for_in_vain(bert: Clas
 
 
 def test_what_is_measured_by_removal_has_no_features(gpt2: Classifier) -> None:
-    (refused,) = explain(gpt2, "fast:iterations=1:features=true", TEXTS[:1])
+    with pytest.warns(match="could be explained"):
+        (refused,) = explain(gpt2, "fast:iterations=1:features=true", TEXTS[:1])
     assert "choose leave_out=false" in str(refused)
     (own,) = explain(gpt2, "fast:iterations=1:features=true:leave_out=false", TEXTS[:1])
     np.testing.assert_allclose(own.features.astype(float).sum(axis=-1), own.scores, atol=0.02)
