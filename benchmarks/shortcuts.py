@@ -15,7 +15,7 @@ the second is worth nothing once the first is gone.
 
     python benchmarks/shortcuts.py --dataset sst2 --data-dir DATA --kinds single context order --seeds 0 1 --out DIR
 
-The figures of docs/faithfulness.md are DIR/shortcuts.json, kept in benchmarks/reproduction/results/checks.
+The figures of docs/faithfulness/ground_truth.md are DIR/shortcuts.json, kept in benchmarks/reproduction/results/checks.
 """
 
 from __future__ import annotations

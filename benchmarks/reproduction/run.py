@@ -1,4 +1,4 @@
-"""Run the paper's experiments, keep their summaries, and write docs/reproduction.md and docs/faithfulness.md.
+"""Run the paper's experiments, keep their summaries, and write docs/reproduction.md and the pages on faithfulness.
 
     python benchmarks/reproduction/run.py --data DIR --limit 500             # Table 1 and the figures, on 12 blocks
     python benchmarks/reproduction/run.py --data DIR --limit 500 --blocks 6  # all methods on the demo models
