@@ -17,6 +17,11 @@ COSTLY = (  # a pass per token, or a hundred and more: on fewer texts, and ours 
     *("fast", "best", "lime"),
     *("occlusion", "kernel_shap", "ig:steps=50", "lime:samples=1000", "kernel_shap:samples=1000"),
 )
+FRONT = (  # from 2 to 40 passes: what does a pass buy?
+    *("fast:layer=3:steps=1:iterations=1", "fast:steps=1:iterations=1", "fast:steps=2:iterations=2", "fast"),
+    *("fast:steps=6", "best", "saliency", "gradient_x_input", "ig:steps=3", "ig:steps=5", "ig", "ig:steps=20"),
+    *("lime:samples=10", "lime:samples=25", "lime:samples=50"),
+)
 MODELS = {
     "imdb": "sentiment",
     "mnli_matched": "nli",
@@ -32,6 +37,7 @@ PUBLISHED_FOR = {"rte": ("paper:beta=0.0001:layer=10",)}  # on the others layer 
 IMDB_TOKENS = 96  # reviews are cut where the demo model was trained
 # Before the name of a data set, what a folder or a file of results has of it; nothing: the table.
 FEW, LAYERS, BETAS, RATES, PREDICTED, MASKED = "few-", "layers-", "beta-", "rates-", "predicted-", "mask-"
+PASSES = "passes-"
 FEW_SHARE, SWEPT_SHARE = 0.2, 0.08  # of the texts
 
 
@@ -63,6 +69,7 @@ def experiments(data: Path, runs: Path, limit: int) -> list[Experiment]:
         *command("sweep beta", BETAS, ("mnli_matched", "rte"), swept, "--method", "paper:samples=2"),
         *command("sweep layers", RATES, MODELS, swept, "--method", "complete"),
         *compare(FEW, few, COSTLY),
+        *compare(PASSES, few, FRONT),
         *compare("", limit, (*COMPARED, "lime:removal=mask"), "--removal", "mask"),  # the attributions are there
         *compare(PREDICTED, limit, COMPARED, "--target", "predicted"),
     ]
