@@ -1,9 +1,12 @@
 """Measure the speed of Narrows against the obvious implementation and other methods, side by side in one run.
 
-Only the ratios count: absolute times depend on the machine and on who else uses it. Writes the figures with their
-environment as JSON; `python benchmarks/table.py` prints them.
+Only the ratios count: absolute times depend on the machine and on who else uses it. All are timed in turn, several
+rounds; a ratio is the median of those within a round. The least and the most of n rounds bound the median with a
+probability of 1 - 2 / 2^n, whatever the times are like: 97 % for six rounds, 75 % for three. Writes the figures with
+their environment as JSON; `python benchmarks/table.py` prints them. GIM takes part where its package is installed (pip
+install gim-explain).
 
-    python benchmarks/measure.py --size base --tokens 32 128 --rounds 3       # long on a CPU
+    python benchmarks/measure.py --size base --tokens 32 128                  # long on a CPU
     python benchmarks/measure.py --dataset sst2 --data-dir DATA --texts 500 --methods "narrows, fast" "IG, 10 steps"
 """
 
@@ -13,8 +16,10 @@ import argparse
 import json
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,22 +31,27 @@ from workload import REAL, SIZES, Workload
 
 from narrows import Explainer, Prior, __version__
 from narrows.evaluation.cost import measured
+from narrows.methods import FunctionMethod
 from narrows.models.cut.blocks import find_blocks
+
+sys.path.append(str(Path(__file__).parent / "rivals"))
+from gradients import gim  # type: ignore[import-not-found]
 
 NAIVE = "naive"
 # By name, the method. At one layer, as the paper has it, unless the name says otherwise.
-CONTENDERS = {
+CONTENDERS: dict[str, str | FunctionMethod] = {
     "narrows, the same settings": "paper:layer={layer}:beta=0.1",
     "narrows, information": "information:layer={layer}",
     "narrows, fast, one layer": "fast:layer={layer}",
     "narrows, fast": "fast",
     "narrows, best": "best",
     "IG, 10 steps": "ig",
-    "IG, 50 steps": "ig:steps=50",
     "LIME, 100 samples": "lime",
     "KernelSHAP, 100 samples": "kernel_shap",
     "occlusion": "occlusion",
 }
+if find_spec("gim"):
+    CONTENDERS["GIM"] = FunctionMethod(gim, label="GIM")
 # Their arithmetic is not what their forward-equivalents say: gradients of the weights, and texts that get shorter.
 UNCOUNTED = (NAIVE, "LIME, 100 samples", "KernelSHAP, 100 samples", "occlusion")
 
@@ -66,26 +76,27 @@ def contenders(work: Workload) -> dict[str, tuple[int, Callable[[], object]]]:
         mean, std = prior.mean.to(model.dtype), prior.std.to(model.dtype)
         return explain_naively(model, blocks[layer - 1], one, mean, std, 0, 0.1)
 
-    def method(spec: str) -> Callable[[], object]:
-        loaded = work.classifier
-        explainer = Explainer(loaded.model, loaded.tokenizer, spec.format(layer=layer), loaded.prior)
+    def method(named: str | FunctionMethod) -> Callable[[], object]:
+        loaded, own = work.classifier, named.format(layer=layer) if isinstance(named, str) else named
+        explainer = Explainer(loaded.model, loaded.tokenizer, own, loaded.prior)
         return lambda: explainer(work.examples, [0] * texts)
 
-    return {NAIVE: (1, naive), **{name: (texts, method(spec)) for name, spec in CONTENDERS.items()}}
+    return {NAIVE: (1, naive), **{name: (texts, method(named)) for name, named in CONTENDERS.items()}}
 
 
-def measure(work: Workload, names: Sequence[str], rounds: int) -> dict[str, dict[str, float]]:
+def measure(work: Workload, names: Sequence[str], rounds: int, minutes: float) -> dict[str, dict[str, Any]]:
     """Time the contenders in turn, several rounds.
 
     Args:
         work: The classifier and its texts.
         names: Of the contenders beside the naive one.
-        rounds: How often each is timed.
+        rounds: How often each is timed, at most.
+        minutes: After these no round begins.
 
     Returns:
         By name: median seconds per text of the wall clock and of the processor, forward-equivalents per text, how
-        many times as fast as the naive one, by either clock, and arithmetic done in the blocks, GFLOP per processor
-        second (0 where it is not counted).
+        many times as fast as the naive one, by either clock, the least and the most of these ratios by the processor's,
+        rounds, and arithmetic done in the blocks, GFLOP per processor second (0 where it is not counted).
     """
     every = contenders(work)
     calls = {name: every[name] for name in (NAIVE, *names)}
@@ -93,7 +104,8 @@ def measure(work: Workload, names: Sequence[str], rounds: int) -> dict[str, dict
     wall: dict[str, list[float]] = {name: [] for name in calls}
     processor: dict[str, list[float]] = {name: [] for name in calls}
     forwards: dict[str, float] = {}
-    for _ in range(rounds):
+    end = time.monotonic() + 60 * minutes
+    while not wall[NAIVE] or (len(wall[NAIVE]) < rounds and time.monotonic() < end):
         for name, (texts, call) in calls.items():
             started, used = time.perf_counter(), time.process_time()
             with measured(work.classifier.model) as cost:
@@ -101,14 +113,19 @@ def measure(work: Workload, names: Sequence[str], rounds: int) -> dict[str, dict
             wall[name].append((time.perf_counter() - started) / texts)
             processor[name].append((time.process_time() - used) / texts)
             forwards[name] = cost.forward_equivalents / texts
-    naive = median(wall[NAIVE]), median(processor[NAIVE])
+
+    def ratios(name: str, clock: dict[str, list[float]]) -> list[float]:
+        return [naive / own for naive, own in zip(clock[NAIVE], clock[name], strict=True)]
+
     return {
         name: {
             "seconds": median(wall[name]),
             "processor_seconds": median(processor[name]),
             "forward_equivalents": forwards[name],
-            "times_naive": naive[0] / median(wall[name]),
-            "times_naive_processor": naive[1] / median(processor[name]),
+            "times_naive": median(ratios(name, wall)),
+            "times_naive_processor": median(ratios(name, processor)),
+            "times_naive_interval": (min(ratios(name, processor)), max(ratios(name, processor))),
+            "rounds": len(wall[name]),
             "gflops": 0.0 if name in UNCOUNTED else work_per_forward * forwards[name] / median(processor[name]),
         }
         for name in calls
@@ -193,7 +210,8 @@ def main() -> None:
     parser.add_argument("--model", help="another model for the texts of --dataset, as narrows takes it")
     parser.add_argument("--texts", type=int, default=2, help="that a method gets together; the naive one gets one")
     parser.add_argument("--methods", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=6, help="at most")
+    parser.add_argument("--minutes", type=float, default=4, help="after these no round of a workload begins")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--out", type=Path, default=Path("out/benchmark.json"))
     options = parser.parse_args()
@@ -201,12 +219,11 @@ def main() -> None:
     for name, work in workloads(options):
         print(name, flush=True)
         rate = matrix_rate(work.classifier.model.config.hidden_size, getattr(torch, options.dtype))
-        figures = measure(work, options.methods, options.rounds)
+        figures = measure(work, options.methods, options.rounds, options.minutes)
         results.append({"workload": name, "texts": options.texts, "matrix_gflops": rate, "methods": figures})
     report = {
         "environment": environment(),
         "dtype": options.dtype,
-        "rounds": options.rounds,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "results": results,
     }

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = ("method", "s per text", "times naive", "by processor time", "forward-equivalents", "share of matrix rate")
+COLUMNS = ("method", "s per text", "times naive", "by processor time", "least to most", "passes", "of matrix rate")
 
 
 def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -28,6 +28,7 @@ def rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
             f"{figures['seconds']:.3f}",
             f"{figures['times_naive']:.1f}",
             f"{figures['times_naive_processor']:.1f}",
+            " to ".join(f"{end:.1f}" for end in figures["times_naive_interval"]),
             f"{figures['forward_equivalents']:.1f}",
             f"{figures['gflops'] / result['matrix_gflops']:.0%}" if figures["gflops"] else "",
         )
@@ -44,7 +45,8 @@ def main() -> None:
     report = json.loads(options.report.read_text())
     for result in report["results"]:
         threads = report["environment"]["threads"]
-        title = f"{result['workload']}, {report['dtype']}, {threads} threads"
+        rounds = next(iter(result["methods"].values()))["rounds"]
+        title = f"{result['workload']}, {report['dtype']}, {threads} threads, {rounds} rounds"
         if options.markdown:
             print(f"\n{title}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
             print("\n".join(f"| {' | '.join(row)} |" for row in rows(result)))

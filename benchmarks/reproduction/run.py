@@ -67,7 +67,7 @@ def run_on_twelve(options: argparse.Namespace) -> None:
     runs, results, figures = options.runs / TWELVE, options.results / TWELVE, options.out / "reproduction"
     run_all(experiments_of_the_paper(options.data, options.models, runs, options.limit), runs, results)
     words = ["--dataset", "imdb", "--data-dir", str(options.data), "--model", str(options.models / "imdb")]
-    size = ["4", "--rounds", "3"] if options.limit >= LONG else ["2", "--rounds", "1"]
+    size = ["4", "--rounds", "3", "--minutes", "60"] if options.limit >= LONG else ["2", "--rounds", "1"]
     words += ["--texts", *size, "--methods", *TIMED, "--out", str(results / "timing.json")]
     if not (results / "timing.json").is_file():
         subprocess.run([sys.executable, str(HERE.parent / "measure.py"), *words], check=True)
