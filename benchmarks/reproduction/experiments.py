@@ -38,6 +38,7 @@ IMDB_TOKENS = 96  # reviews are cut where the demo model was trained
 # Before the name of a data set, what a folder or a file of results has of it; nothing: the table.
 FEW, LAYERS, BETAS, RATES, PREDICTED, MASKED = "few-", "layers-", "beta-", "rates-", "predicted-", "mask-"
 PASSES = "passes-"
+PREFIXES = ("", FEW, LAYERS, BETAS, RATES, PREDICTED, MASKED, PASSES)
 FEW_SHARE, SWEPT_SHARE = 0.2, 0.08  # of the texts
 
 

@@ -255,12 +255,33 @@ def leading(group: Group, parameter: str, count: int = 3) -> str:
     return "; ".join(f"{name} {', '.join(f'{value:g}' for value in own)}" for name, own in first.items())
 
 
+def cost_table(group: Group) -> str:
+    """Write what methods cost and find, the cheapest first; in bold where no other costs as little and finds more."""
+    rows: dict[str, list[Any]] = {}
+    for spec in specs(group):
+        rows[spec] = [summary["methods"][spec] for summary in group.values()]
+    lines = []
+    for spec, own in sorted(rows.items(), key=lambda item: sum(row["forward_equivalents"] for row in item[1])):
+        cells = []
+        for row, others in zip(own, zip(*rows.values(), strict=True), strict=True):
+            cheaper = (each for each in others if each["forward_equivalents"] <= row["forward_equivalents"])
+            drop, best = number(row["drop_11"]), max(each["drop_11"] for each in cheaper)
+            cells.append(f"**{drop}**" if row["drop_11"] == best else drop)
+        lines.append([f"`{spec}`", _passes(own), *cells])
+    heads = (f"{DATASETS[name]} (n = {summary['instances']})" for name, summary in group.items())
+    return grid(["method", "passes", *heads], lines)
+
+
+def _passes(rows: Iterable[Any]) -> str:
+    """Write the least and the most passes per text of a method over data sets."""
+    costs = sorted(row["forward_equivalents"] for row in rows)
+    return " to ".join(dict.fromkeys(number(each, 0) for each in (costs[0], costs[-1])))
+
+
 def short_table(group: Group) -> str:
     """Write the table of the page on trust: cost and drop of the methods that most readers ask for."""
     rows = []
     for spec in (own(name, group) for name in ("fast", "best", "paper", "ig", "lime")):
         found = [summary["methods"][spec] for summary in group.values()]
-        costs = sorted(row["forward_equivalents"] for row in found)
-        cost = " to ".join(dict.fromkeys(number(each, 0) for each in (costs[0], costs[-1])))
-        rows.append([f"`{spec}`", cost, *(number(row["drop_11"]) for row in found)])
+        rows.append([f"`{spec}`", _passes(found), *(number(row["drop_11"]) for row in found)])
     return grid(["drop of p(gold)", "passes", *(DATASETS[name] for name in group)], rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 import tables
-from experiments import BETAS, FEW, IMDB_TOKENS, LAYERS, MASKED, MODELS, PREDICTED, RATES, experiments_of_the_paper
+from experiments import BETAS, IMDB_TOKENS, LAYERS, MODELS, PASSES, PREFIXES, RATES, experiments_of_the_paper
 from tables import EARLIER, Group, only, short_table, values_of
 
 from narrows.models.hub.card import ModelCard
@@ -61,7 +61,7 @@ def read(results: Path) -> Found:
 
 def _read(results: Path) -> dict[str, Group]:
     found: dict[str, Group] = {}
-    for prefix in ("", FEW, LAYERS, BETAS, RATES, PREDICTED, MASKED):
+    for prefix in PREFIXES:
         paths = {name: results / f"{prefix}{name}.json" for name in MODELS}
         found[prefix] = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
         for summary in found[prefix].values():
@@ -77,8 +77,8 @@ def pages(found: Found, models: Path) -> dict[str, str]:
     """Write the pages whose runs are there, by file name."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = tables.number
-    names = "better claims drops found grid hours_table in_words leading measure moved only own paper_table published"
-    names += " rivals shares sweep_table versus"
+    names = "better claims cost_table drops found grid hours_table in_words leading measure moved only own paper_table"
+    names += " published rivals shares sweep_table versus"
     listed = experiments_of_the_paper(Path("DATA"), Path("MODELS"), Path("RUNS"), 500)
     environment.globals |= {name: getattr(tables, name) for name in names.split()} | {
         "six": found[SIX],
@@ -118,6 +118,8 @@ def draw(found: Found, out: Path) -> None:
     if six[""]:
         figures["six_blocks"] = curves.plot_degradation(list(only(six[""], LEADING).values()))
         figures["cost"] = curves.plot_cost(list(six[""].values()))
+    if six[PASSES]:
+        figures["passes"] = curves.plot_cost(list(six[PASSES].values()))
     for name, group in (("rates", six[RATES]), ("early_exit", twelve[RATES])):
         if group:
             figures[name] = sweeps.plot_sweep_rates(list(group.values()), "layer", values_of(group, "layer"))
