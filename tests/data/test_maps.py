@@ -67,7 +67,7 @@ def test_maps_written_before_a_failure_stay_readable(tmp_path: Path, suffix: str
 def test_what_is_no_map_is_refused_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "maps.jsonl"
     path.write_text(json.dumps(GOOD) + '\n{"text": "good"}\n')
-    with pytest.raises(DataError, match=r"maps.jsonl, line 2: .*no additive, layers, "):
+    with pytest.raises(DataError, match=r"maps.jsonl, line 2: .*no additive, check, gold, id, layers, "):
         list(read_maps(path))
     with pytest.raises(InputError, match=r"must end in \.jsonl or \.parquet"):
         check_format(tmp_path / "maps.csv")
