@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from keep import Reader, Row
+from keep import PromptRow, Reader
 from lines import append, mend
 from measure import load_prior, strict, touching
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ def log_odds(log_probability: Array) -> Array:
     return log_probability - np.log(-np.expm1(np.minimum(log_probability, -1e-12)))
 
 
-def ablate(reader: Reader, row: Row, count: int) -> Ablations:
+def ablate(reader: Reader, row: PromptRow, count: int) -> Ablations:
     """Draw halves of a context, the same for all methods, and ask the model."""
     draw = np.random.default_rng(list(row["id"].encode()))
     kept = draw.random((HELD_OUT + count, len(row["units"]))) < KEPT
@@ -79,14 +79,14 @@ def lasso(ablations: Ablations, count: int) -> Array:
     return np.asarray(fitted.coef_ * outputs.scale_ / inputs.scale_)
 
 
-def by_unit(explainer: Explainer, row: Row) -> Array:
+def by_unit(explainer: Explainer, row: PromptRow) -> Array:
     """Sum the scores that a method of Narrows gives the tokens of each unit, (units,)."""
     (found,) = strict([explainer(row["prompt"], target=row["response_ids"])])
     own = {place for place, segment in enumerate(found.segments) if segment == 0}  # not those of the response
     return np.array([found.scores[sorted(touching(found, span) & own)].sum() for span in row["units"]])
 
 
-def assess(reader: Reader, row: Row, scores: Array, ablations: Ablations) -> dict[str, Any]:
+def assess(reader: Reader, row: PromptRow, scores: Array, ablations: Ablations) -> dict[str, Any]:
     """Test the scores of units: `drops` and `lds`; a constant prediction has a correlation of 0.
 
     Args:
@@ -109,7 +109,7 @@ def assess(reader: Reader, row: Row, scores: Array, ablations: Ablations) -> dic
     return {"lds": lds, "drops": drops, "unit_rank": first, "units": len(scores), "scores": scores.round(5).tolist()}
 
 
-def explain(reader: Reader, row: Row, method: str, prior: Prior, ablations: Ablations) -> dict[str, Any]:
+def explain(reader: Reader, row: PromptRow, method: str, prior: Prior, ablations: Ablations) -> dict[str, Any]:
     """Score the units of a context by a method, with the cost: seconds, and passes per context."""
     with cost.measured(reader.model) as spent:
         if method == "leave_one_out":
@@ -124,7 +124,7 @@ def explain(reader: Reader, row: Row, method: str, prior: Prior, ablations: Abla
     return {**costs, **assess(reader, row, scores, ablations)}
 
 
-def load_ablations(reader: Reader, rows: Sequence[Row], path: Path, count: int) -> dict[str, Ablations]:
+def load_ablations(reader: Reader, rows: Sequence[PromptRow], path: Path, count: int) -> dict[str, Ablations]:
     """Read the ablations of contexts, and run those that are not there yet."""
     known = {line["id"]: line for line in mend(path) if len(line["kept"]) >= HELD_OUT + count}
     todo, began = [row for row in rows if row["id"] not in known], time.monotonic()

@@ -18,7 +18,7 @@ from records import Prompt
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TOKENS_AT_ONCE = 2_048
-Row: TypeAlias = dict[str, Any]
+PromptRow: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Reader:
                 answer = self.model(input_ids=inputs, use_cache=False, logits_to_keep=1).logits[:, -1].float()
                 yield from zip(chunk, answer, strict=True)
 
-    def read(self, prompts: Sequence[Prompt]) -> list[Row]:
+    def read(self, prompts: Sequence[Prompt]) -> list[PromptRow]:
         """Ask for the next token of prompts, those left out whose answer and distractor cannot be told apart.
 
         Args:
@@ -70,12 +70,12 @@ class Reader:
             answer and ``p_distractor``.
         """
         told = [parted for prompt in prompts if (parted := self.parted(prompt))]
-        rows: list[Row] = [{}] * len(told)
+        rows: list[PromptRow] = [{}] * len(told)
         began, texts = time.monotonic(), [self.ids(prompt.prompt) for prompt, _, _ in told]
         for done, (place, logits) in enumerate(self.logits(texts), start=1):
             prompt, answer, distractor = told[place]
             p = logits.softmax(dim=-1)
-            found: Row = {"answer_id": answer, "distractor_id": distractor, "predicted_id": int(logits.argmax())}
+            found: PromptRow = {"answer_id": answer, "distractor_id": distractor, "predicted_id": int(logits.argmax())}
             found |= {"p": float(p[answer]), "p_distractor": float(p[distractor])}
             rows[place] = asdict(prompt) | found
             if done % 200 == 0:
@@ -104,7 +104,7 @@ class Reader:
         return None
 
 
-def is_right(row: Row) -> bool:
+def is_right(row: PromptRow) -> bool:
     """Tell whether a model gives the answer: of two verbs the more probable one, else its most probable token."""
     if row["kind"] == "agreement":
         return bool(row["p"] > row["p_distractor"])

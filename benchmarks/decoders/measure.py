@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from captum_llm import CAPTUM
-from keep import Reader, Row
+from keep import PromptRow, Reader
 from lines import append, mend, read_lines
 from units import leave_one_out
 
@@ -42,7 +42,7 @@ PRIOR_TEXTS, PRIOR_WORDS = 200, 60
 Target = int | Contrast
 
 
-def target_of(row: Row) -> Target:
+def target_of(row: PromptRow) -> Target:
     """Tell what is asked: the first token of the answer; of two verbs, why this one and not the other."""
     return Contrast(row["answer_id"], row["distractor_id"]) if row["kind"] == "agreement" else row["answer_id"]
 
@@ -62,7 +62,7 @@ def rank_of(wanted: set[int], ranking: Sequence[int]) -> int | None:
     return next((rank for rank, place in enumerate(ranking, start=1) if place in wanted), None)
 
 
-def ranks(row: Row, attribution: Attribution) -> dict[str, Any]:
+def ranks(row: PromptRow, attribution: Attribution) -> dict[str, Any]:
     """Rank what decides.
 
     Args:
@@ -92,7 +92,7 @@ def ranks(row: Row, attribution: Attribution) -> dict[str, Any]:
 
 
 def curves(
-    explainer: Explainer, rows: Sequence[Row], found: Sequence[Attribution], removals: Sequence[Removal]
+    explainer: Explainer, rows: Sequence[PromptRow], found: Sequence[Attribution], removals: Sequence[Removal]
 ) -> list[dict[str, dict[str, list[float]]]]:
     """Remove tokens by each ranking: p(target) by way of removal, most and least relevant first.
 
@@ -119,7 +119,7 @@ def curves(
     return made
 
 
-def measure(explainer: Explainer, rows: Sequence[Row], removals: Sequence[Removal]) -> Iterator[dict[str, Any]]:
+def measure(explainer: Explainer, rows: Sequence[PromptRow], removals: Sequence[Removal]) -> Iterator[dict[str, Any]]:
     """Explain prompts together, and yield what is measured of each; the cost is their mean.
 
     Args:
@@ -145,7 +145,7 @@ def measure(explainer: Explainer, rows: Sequence[Row], removals: Sequence[Remova
         )
 
 
-def measure_units(reader: Reader, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+def measure_units(reader: Reader, rows: Sequence[PromptRow]) -> Iterator[dict[str, Any]]:
     """Leave out one unit of each prompt at a time: what occlusion is where a prompt has too many tokens for it.
 
     Args:
@@ -195,7 +195,7 @@ def load_prior(path: Path, reader: Reader, data_dir: Path | None) -> Prior:
     return prior
 
 
-def batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
+def batches(rows: Sequence[PromptRow], size: int) -> list[list[PromptRow]]:
     """Put prompts of like length together."""
     ordered = sorted(rows, key=lambda row: len(row["prompt"]))
     return [ordered[at : at + size] for at in range(0, len(ordered), size)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 import torch
-from keep import Reader, Row
+from keep import PromptRow, Reader
 from pools import TEST
 from records import Prompt, Span, join, shift
 from texts import sentences
@@ -24,7 +24,7 @@ NEWS_WORDS, REVIEW_WORDS = (12, 25), 200  # of an item, and most of a review: hu
 Texts = Callable[..., list[str]]  # given name= and count= of a data set
 
 
-def prefixes(reader: Reader, split: str, texts: Texts, seed: int = 0, limit: int = ALL) -> tuple[list[Row], int]:
+def prefixes(reader: Reader, split: str, texts: Texts, seed: int = 0, limit: int = ALL) -> tuple[list[PromptRow], int]:
     """Cut AG News and IMDB texts after 12 to 40 tokens, and keep those that the model continues with p > .3.
 
     Only places where the next token begins a word are taken: within a word, nothing but its beginning decides.
@@ -40,14 +40,14 @@ def prefixes(reader: Reader, split: str, texts: Texts, seed: int = 0, limit: int
         Rows as `Reader.read` makes them, the answer being the most probable token; and how many texts were tried.
     """
     wanted = min(limit, PREFIXES[split])
-    draw, rows, tried = random.Random(f"natural {split} {seed}"), list[Row](), 0
+    draw, rows, tried = random.Random(f"natural {split} {seed}"), list[PromptRow](), 0
     drawn = [text for name in ("ag_news", "imdb") for text in texts(name, count=5 * PREFIXES[split])]
     draw.shuffle(drawn)
     begun = [cut for text in drawn if (cut := _cut(reader, text, draw.randint(*PREFIX_TOKENS)))]
     for at in range(0, len(begun), 200):
         chunk = begun[at : at + 200]
         tried += len(chunk)
-        found: list[tuple[int, Row]] = []
+        found: list[tuple[int, PromptRow]] = []
         for place, logits in reader.logits([reader.ids(text) for text in chunk]):
             p = logits.softmax(dim=-1)
             best, second = (int(index) for index in p.topk(2).indices)
@@ -74,7 +74,7 @@ def _cut(reader: Reader, text: str, tokens: int) -> str | None:
     return begun if reader.ids(begun) == read["input_ids"][:tokens] else None
 
 
-def contexts(reader: Reader, split: str, texts: Texts, seed: int = 0, limit: int = ALL) -> tuple[list[Row], int]:
+def contexts(reader: Reader, split: str, texts: Texts, seed: int = 0, limit: int = ALL) -> tuple[list[PromptRow], int]:
     """Make contexts of 8 to 20 units, a request, and what the model itself responds, greedily.
 
     Half of them are reviews by sentences, half are news items of a line each, one of which is asked about (its `unit`).

@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from keep import Reader, Row
+from keep import PromptRow, Reader
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 
 
-def remaining(row: Row, kept: Sequence[bool]) -> str:
+def remaining(row: PromptRow, kept: Sequence[bool]) -> str:
     """Leave units out of a prompt, each with the space behind it, or with its line."""
     prompt, text, end = row["prompt"], "", 0
     for (start, stop), stays in zip(row["units"], kept, strict=True):
@@ -24,7 +24,7 @@ def remaining(row: Row, kept: Sequence[bool]) -> str:
 
 
 @torch.inference_mode()
-def log_p(reader: Reader, row: Row, kept: Sequence[Sequence[bool]]) -> Array:
+def log_p(reader: Reader, row: PromptRow, kept: Sequence[Sequence[bool]]) -> Array:
     """Compute the log-probability of the response with some units left out, (ablations,); equal ones once."""
     response = list(row["response_ids"]) if "response_ids" in row else [row["answer_id"]]
     known: dict[tuple[bool, ...], float] = {}
@@ -36,7 +36,7 @@ def log_p(reader: Reader, row: Row, kept: Sequence[Sequence[bool]]) -> Array:
     return np.array([known[tuple(map(bool, own))] for own in kept])
 
 
-def leave_one_out(reader: Reader, row: Row) -> Array:
+def leave_one_out(reader: Reader, row: PromptRow) -> Array:
     """Compute by how much log p of the response falls without each unit, (units,)."""
     units = len(row["units"])
     whole, *others = log_p(reader, row, [[True] * units, *(1 - np.eye(units)).astype(bool).tolist()])

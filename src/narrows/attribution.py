@@ -23,8 +23,7 @@ from narrows.viz.caption import explains_little
 from narrows.viz.figure import plot_map
 from narrows.viz.files import render_file
 from narrows.viz.html import render_fragment, render_page
-from narrows.viz.spans import Level as Shaded
-from narrows.viz.spans import at_level
+from narrows.viz.spans import Shaded, at_level
 from narrows.viz.terminal import render_map
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 DERIVED = ("unit", "signed", "additive")  # of the saved form: they stand in the method too
 # What the saved form holds as it is.
 SAVED = (
+    "id",
+    "gold",
     "text",
     "text_pair",
     *DERIVED,
@@ -211,7 +212,7 @@ class Attribution(Scored):
     def to_dict(self) -> AttributionDict:
         """Give the saved form, of plain dictionaries and lists, which ``narrows explain --json`` prints."""
         tokens = self._token_dicts()
-        saved: Any = {name: getattr(self, name) for name in (*SAVED, "id", "gold")}
+        saved: Any = {name: getattr(self, name) for name in SAVED}
         saved |= {"tokens": tokens, "words": make_words(self.text, self.text_pair, tokens)}
         saved |= {"layers": None if self.layers is None else list(self.layers), "trace": trace_dicts(self.trace)}
         saved |= {"units": None if self.places is None else unit_dicts(self.units)}
@@ -245,8 +246,6 @@ class Attribution(Scored):
             tokens = saved["tokens"]
             return cls(
                 **{name: saved[name] for name in SAVED if name not in DERIVED},
-                id=saved.get("id"),
-                gold=saved.get("gold"),
                 tokens=tuple(token["token"] for token in tokens),
                 offsets=tuple(None if token["start"] is None else (token["start"], token["end"]) for token in tokens),
                 segments=tuple(token["segment"] for token in tokens),
@@ -257,7 +256,7 @@ class Attribution(Scored):
                 trace=tuple(TracePoint(**point) for point in saved["trace"]),
                 record=dict(saved["record"]),
                 places=saved_places(saved),
-                check=None if saved.get("check") is None else Check.from_dict(saved["check"]),
+                check=None if saved["check"] is None else Check.from_dict(saved["check"]),
             )
         except InputError:
             raise

@@ -14,8 +14,7 @@ from narrows.data.schema import AttributionDict
 from narrows.errors import NarrowsError, warn
 from narrows.viz.files import are_layers
 from narrows.viz.fragments import render_list
-from narrows.viz.spans import Level as Shaded
-from narrows.viz.spans import at_level, visible
+from narrows.viz.spans import Shaded, at_level, visible
 from narrows.viz.terminal import render_layers, render_maps
 
 # The `NarrowsError` of a text that could not be explained stands in the place of its attribution. `Any` lets type

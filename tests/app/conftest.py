@@ -10,7 +10,7 @@ import pytest
 import families
 import tiny
 from narrows.app.desk import Desk
-from narrows.app.request import Request
+from narrows.app.request import PageRequest
 from narrows.app.shelf import Shelf
 from saved_runs import make_run
 
@@ -52,8 +52,8 @@ def desk(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 
 @pytest.fixture
-def request_of(model: str) -> Request:
-    return Request(TEXT, model=model)
+def request_of(model: str) -> PageRequest:
+    return PageRequest(TEXT, model=model)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from narrows.app.desk import QUESTIONS, Desk
-from narrows.app.request import Request
+from narrows.app.request import PageRequest
 
 pytest.importorskip("uvicorn", reason="the page needs the extra app")
 httpx = pytest.importorskip("httpx")
@@ -198,7 +198,7 @@ def test_layers_of_a_visitor_who_left_are_not_computed_to_the_end(
 ) -> None:
     begun, ended = threading.Event(), threading.Event()
 
-    def without_end(desk: Desk, request: Request, report: Callable[[int, int], None]) -> Any:
+    def without_end(desk: Desk, request: PageRequest, report: Callable[[int, int], None]) -> Any:
         begun.set()
         try:
             for number in range(100_000):

@@ -15,7 +15,7 @@ import pytest
 from narrows import Explainer
 from narrows.app import desk as module
 from narrows.app.desk import KEPT, Desk, agreement, shown
-from narrows.app.request import Request
+from narrows.app.request import PageRequest
 from narrows.app.shelf import Shelf
 from narrows.data.schema import AttributionDict
 from narrows.errors import InputError
@@ -39,7 +39,7 @@ def reporter(steps: Steps) -> Callable[[int, int], None]:
     return lambda done, total: steps.append((done, total))
 
 
-def test_the_map_is_that_of_the_library_with_its_check(desk: Desk, request_of: Request) -> None:
+def test_the_map_is_that_of_the_library_with_its_check(desk: Desk, request_of: PageRequest) -> None:
     with desk.shelf.lend(request_of.model) as own:
         alone = Explainer(own.model, own.tokenizer, prior="instance")(TEXT, check=True)
     assert desk.map(request_of) == alone.to_dict()
@@ -48,7 +48,9 @@ def test_the_map_is_that_of_the_library_with_its_check(desk: Desk, request_of: R
 
 @pytest.mark.parametrize("against", [None, "positive"])
 @pytest.mark.parametrize("method", ["fast", "information:steps=3:seed=3", "lime:samples=8"])
-def test_the_python_lines_make_the_same_map(desk: Desk, request_of: Request, method: str, against: str | None) -> None:
+def test_the_python_lines_make_the_same_map(
+    desk: Desk, request_of: PageRequest, method: str, against: str | None
+) -> None:
     labels = list(desk.map(request_of)["probabilities"])
     for text in (TEXT, "good film " * 60):
         other = None if against is None else labels[1]
@@ -61,7 +63,7 @@ def test_the_python_lines_make_the_same_map(desk: Desk, request_of: Request, met
 
 
 def test_an_answer_is_kept_for_a_while_and_the_oldest_make_room(
-    desk: Desk, request_of: Request, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, request_of: PageRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, made = Desk(desk.shelf), []
     for number in range(3 * KEPT):
@@ -71,10 +73,10 @@ def test_an_answer_is_kept_for_a_while_and_the_oldest_make_room(
     assert made.count(0) == 0 and made.count(1) == 3 * KEPT  # what is asked for again stays
     first = desk.map(request_of)
     monkeypatch.setattr(desk.shelf, "explainer", None)
-    assert desk.map(Request(TEXT, model=request_of.model)) is first
+    assert desk.map(PageRequest(TEXT, model=request_of.model)) is first
 
 
-def test_layers_say_how_far_they_are(desk: Desk, request_of: Request) -> None:
+def test_layers_say_how_far_they_are(desk: Desk, request_of: PageRequest) -> None:
     steps: Steps = []
     asked = replace(request_of, text="a good film")
     layers = desk.layers(asked, reporter(steps))
@@ -84,7 +86,7 @@ def test_layers_say_how_far_they_are(desk: Desk, request_of: Request) -> None:
     assert scores(layers[1]) == pytest.approx(scores(alone), rel=1e-4, abs=1e-6)
 
 
-def test_layers_of_other_methods(desk: Desk, request_of: Request) -> None:
+def test_layers_of_other_methods(desk: Desk, request_of: PageRequest) -> None:
     released = desk.layers(replace(request_of, method="released:steps=2"), silent)
     assert [saved["layers"] for saved in released] == [[1], [2], [3]]  # it needs the input of a block
     with pytest.raises(InputError, match="lime looks at no layer"):
@@ -93,7 +95,7 @@ def test_layers_of_other_methods(desk: Desk, request_of: Request) -> None:
 
 @pytest.mark.parametrize(("method", "granularity"), [("fast:layer=2", "token"), ("paper:steps=3:layer=2", "feature")])
 def test_betas_are_of_the_method_or_of_information(
-    desk: Desk, request_of: Request, method: str, granularity: str
+    desk: Desk, request_of: PageRequest, method: str, granularity: str
 ) -> None:
     steps: Steps = []
     betas = desk.betas(replace(request_of, method=method), reporter(steps))
@@ -108,7 +110,7 @@ def test_betas_are_of_the_method_or_of_information(
 
 @pytest.mark.parametrize(("method", "layers"), [("layer_ig", [1]), ("paper", [1]), ("fast", [1]), ("ig", None)])
 def test_another_method_or_label_is_of_the_same_text_and_layer(
-    desk: Desk, request_of: Request, method: str, layers: list[int] | None
+    desk: Desk, request_of: PageRequest, method: str, layers: list[int] | None
 ) -> None:
     asked = replace(request_of, method="fast:layer=1:steps=6")
     first, label = desk.map(asked), list(desk.map(asked)["probabilities"])[1]
@@ -121,13 +123,13 @@ def test_another_method_or_label_is_of_the_same_text_and_layer(
 @pytest.mark.parametrize("method", ["file", "file:path=/etc/passwd", "magic"])
 @pytest.mark.parametrize("own", ["fast", "fast:layer=1"])
 def test_methods_that_read_files_or_do_not_exist_are_refused(
-    desk: Desk, request_of: Request, method: str, own: str
+    desk: Desk, request_of: PageRequest, method: str, own: str
 ) -> None:
     with pytest.raises(InputError, match="no method"):
         desk.other(replace(request_of, method=own), method, None)
 
 
-def test_a_map_agrees_with_itself_and_not_with_its_reverse(desk: Desk, request_of: Request) -> None:
+def test_a_map_agrees_with_itself_and_not_with_its_reverse(desk: Desk, request_of: PageRequest) -> None:
     saved = desk.map(request_of)
     assert "tau +1.00" in str(agreement(saved, saved))
     assert "the same for 9 of 9 tokens" in str(agreement(saved, saved))
@@ -146,7 +148,7 @@ def test_a_map_agrees_with_itself_and_not_with_its_reverse(desk: Desk, request_o
     assert agreement(saved, back) is None
 
 
-def p_without(desk: Desk, asked: Request, gone: tuple[int, ...]) -> float:
+def p_without(desk: Desk, asked: PageRequest, gone: tuple[int, ...]) -> float:
     """The slow reference: encode, remove, predict."""
     saved = desk.map(asked)
     with desk.shelf.lend(asked.model) as own:
@@ -155,7 +157,7 @@ def p_without(desk: Desk, asked: Request, gone: tuple[int, ...]) -> float:
     return float(p[list(saved["probabilities"]).index(saved["target"])])
 
 
-def test_striking_words_out_is_the_degradation_test_by_hand(desk: Desk, request_of: Request) -> None:
+def test_striking_words_out_is_the_degradation_test_by_hand(desk: Desk, request_of: PageRequest) -> None:
     now = desk.removal(request_of, ())
     assert now.by_hand == ((0, pytest.approx(p_without(desk, request_of, ()))),)
     assert (len(now.morf), len(now.lerf), now.flips, now.content) == (10, 10, False, 9)
@@ -171,7 +173,7 @@ def test_striking_words_out_is_the_degradation_test_by_hand(desk: Desk, request_
 
 
 @pytest.mark.parametrize("method", ["fast", "occlusion"])
-def test_words_in_the_order_of_the_map_follow_its_curve(desk: Desk, request_of: Request, method: str) -> None:
+def test_words_in_the_order_of_the_map_follow_its_curve(desk: Desk, request_of: PageRequest, method: str) -> None:
     asked = replace(request_of, method=method)
     saved = desk.map(asked)
     order = shown(saved)["order"]
@@ -185,12 +187,12 @@ def test_words_in_the_order_of_the_map_follow_its_curve(desk: Desk, request_of: 
 
 
 @pytest.mark.parametrize("tokens", [((0,),), ((99,),), ((3, 3),), ((3,), (3,)), ((-1,),)])
-def test_only_words_of_the_text_can_be_struck_out(desk: Desk, request_of: Request, tokens: Any) -> None:
+def test_only_words_of_the_text_can_be_struck_out(desk: Desk, request_of: PageRequest, tokens: Any) -> None:
     with pytest.raises(InputError, match="only words of the text"):
         desk.removal(request_of, tokens)
 
 
-def test_a_contrast_is_explained_checked_and_struck_out(desk: Desk, request_of: Request) -> None:
+def test_a_contrast_is_explained_checked_and_struck_out(desk: Desk, request_of: PageRequest) -> None:
     labels = list(desk.map(request_of)["probabilities"])
     asked = replace(request_of, target=labels[0], against=labels[2])
     assert desk.map(asked)["target"] == f"{labels[0]} rather than {labels[2]}"
@@ -199,40 +201,40 @@ def test_a_contrast_is_explained_checked_and_struck_out(desk: Desk, request_of: 
 
 
 def test_a_language_model_says_what_comes_next_and_writes(desk: Desk, language: str) -> None:
-    asked = Request("it is not", model=language, method="fast:layer=1")
+    asked = PageRequest("it is not", model=language, method="fast:layer=1")
     saved = desk.map(asked)
     assert saved["target"] in saved["probabilities"]
     assert 0 <= desk.removal(asked, ((1,),)).p <= 1
     written = desk.generation(replace(asked, response=" bad"))
     assert written.response == " bad"
-    chat = desk.generation(Request("it is not", "be good", language, chat=True, tokens=2))
+    chat = desk.generation(PageRequest("it is not", "be good", language, chat=True, tokens=2))
     assert chat.text == "system be good user it is not is "
     with pytest.raises(InputError, match="two continuations"):
         desk.removal(replace(asked, target=" bad", against=" good"), ())
 
 
-def test_a_classifier_writes_nothing(desk: Desk, request_of: Request) -> None:
+def test_a_classifier_writes_nothing(desk: Desk, request_of: PageRequest) -> None:
     from narrows.errors import ModelError
 
     with pytest.raises(ModelError, match="writes no text"):
         desk.generation(replace(request_of, tokens=2))
 
 
-def test_files_are_drawn_of_what_is_seen(desk: Desk, request_of: Request, language: str) -> None:
+def test_files_are_drawn_of_what_is_seen(desk: Desk, request_of: PageRequest, language: str) -> None:
     other = {"other_method": "ig", "other_target": ""}
     starts = {"map.png": b"\x89PNG", "layers.svg": b"<?xml", "comparison.pdf": b"%PDF", "map.html": b"<!doctype"}
     for name, start in starts.items():
         assert desk.file(request_of, name, other, silent).startswith(start)
     assert json.loads(desk.file(request_of, "map.json", {}, silent)) == desk.map(request_of)
     assert desk.file(request_of, "reproduce.py", {}, silent).startswith(b"from narrows import")
-    written = Request("it is", model=language, tokens=2)
+    written = PageRequest("it is", model=language, tokens=2)
     assert desk.file(written, "generation.svg", {}, silent).startswith(b"<?xml")
     for name in ("map.exe", "../map.png", "generation.tex", "beta.html", "etc/passwd"):
         with pytest.raises(InputError, match="no file"):
             desk.file(request_of, name, {}, silent)
 
 
-def test_the_report_is_one_page(desk: Desk, request_of: Request) -> None:
+def test_the_report_is_one_page(desk: Desk, request_of: PageRequest) -> None:
     asked = replace(request_of, text="good film " * 100)
     for one, given in ((asked, {}), (request_of, {"removed": [[3]]})):
         content = desk.file(one, "report.pdf", given, silent)
@@ -267,7 +269,7 @@ def test_a_shelf_describes_its_models_unloaded_and_lends_no_others(
 
 
 def test_a_long_text_is_cut_and_the_map_says_so(desk: Desk, model: str) -> None:
-    saved = desk.map(Request("good film " * 100, model=model))
+    saved = desk.map(PageRequest("good film " * 100, model=model))
     assert (len(saved["tokens"]), saved["truncated"]) == (40, 202 - 40)
     assert np.isfinite(scores(saved)).all()
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narrows.app.request import MAX_CHARACTERS, MAX_NEW_TOKENS, Request, check_method, page_methods, page_settings
+from narrows.app.request import MAX_CHARACTERS, MAX_NEW_TOKENS, PageRequest, check_method, page_methods, page_settings
 from narrows.errors import InputError
 from narrows.methods.registry import find_method, method_names
 
@@ -14,13 +14,13 @@ from narrows.methods.registry import find_method, method_names
 @pytest.mark.parametrize("text", ["", "  \n ", "\t"])
 def test_an_empty_text_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="nothing to explain"):
-        Request(text)
+        PageRequest(text)
 
 
 def test_inputs_are_bounded() -> None:
     with pytest.raises(InputError, match="at most 20,000"):
-        Request("a" * MAX_CHARACTERS, "b")
-    assert Request("a" * MAX_CHARACTERS).text_pair is None
+        PageRequest("a" * MAX_CHARACTERS, "b")
+    assert PageRequest("a" * MAX_CHARACTERS).text_pair is None
 
 
 def test_every_method_but_the_one_that_reads_files_is_offered() -> None:
@@ -29,8 +29,8 @@ def test_every_method_but_the_one_that_reads_files_is_offered() -> None:
 
 @pytest.mark.parametrize("name", page_methods())
 def test_every_offered_method_is_within_the_bounds_as_it_is(name: str) -> None:
-    assert Request("a", method=name).name == name
-    assert Request.of({"text": "a", "method": name}).method == name
+    assert PageRequest("a", method=name).name == name
+    assert PageRequest.of({"text": "a", "method": name}).method == name
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_every_offered_method_is_within_the_bounds_as_it_is(name: str) -> None:
 )
 def test_what_would_keep_the_server_busy_is_refused(method: str) -> None:
     with pytest.raises(InputError, match=r"too much for this page.* at most 1,000"):
-        Request("a", method=method)
+        PageRequest("a", method=method)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_visitor_names_no_files(method: str) -> None:
     with pytest.raises(InputError, match="on this page"):
         check_method(method)
     assert not {"prior", "path", "features", "layer"} & page_settings("paper").keys()
-    assert Request("a", method="released").has("layer")  # a prior that belongs to a name is no file
+    assert PageRequest("a", method="released").has("layer")  # a prior that belongs to a name is no file
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_a_visitor_names_no_files(method: str) -> None:
     ],
 )
 def test_a_method_has_one_way_to_be_written(written: str, read: str) -> None:
-    found = Request.of({"text": "a", "method": written}).method
+    found = PageRequest.of({"text": "a", "method": written}).method
     assert find_method(found) == find_method(read)
-    assert Request.of({"text": "a", "method": found}).method == found
-    assert Request.of({"text": "a", "method": f"{written.split(':')[0]}"}).method == written.split(":")[0]
+    assert PageRequest.of({"text": "a", "method": found}).method == found
+    assert PageRequest.of({"text": "a", "method": f"{written.split(':')[0]}"}).method == written.split(":")[0]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_method_has_one_way_to_be_written(written: str, read: str) -> None:
 )
 def test_what_is_typed_wrongly_is_one_line(method: str, says: str) -> None:
     with pytest.raises(InputError, match=says) as caught:
-        Request.of({"text": "a", "method": method})
+        PageRequest.of({"text": "a", "method": method})
     assert "\n" not in str(caught.value)
 
 
@@ -108,21 +108,21 @@ def test_what_is_typed_wrongly_is_one_line(method: str, says: str) -> None:
 )
 def test_what_is_no_request_is_one_line(given: dict[str, object]) -> None:
     with pytest.raises(InputError) as caught:
-        Request.of(given)
+        PageRequest.of(given)
     assert "\n" not in str(caught.value)
 
 
 def test_a_request_is_what_its_fields_say_and_boxes_that_are_empty_say_nothing() -> None:
     given = {"text": "a", "text_pair": "", "model": "nli", "target": "", "against": "", "response": "", "open": "made"}
-    read = Request.of(given)
-    assert read == Request("a", model="nli")
+    read = PageRequest.of(given)
+    assert read == PageRequest("a", model="nli")
     assert read.to_dict() == {"text": "a", "model": "nli"}
-    assert Request.of(read.to_dict()) == read
+    assert PageRequest.of(read.to_dict()) == read
 
 
 @given(st.text(min_size=1).filter(str.strip), st.none() | st.text(min_size=1).filter(str.strip), st.text())
 def test_the_lines_hold_any_text_as_it_is(text: str, pair: str | None, target: str) -> None:
-    lines = ast.parse(Request(text, pair, target=target, method="paper:layer=3").python())
+    lines = ast.parse(PageRequest(text, pair, target=target, method="paper:layer=3").python())
     constants = [node.value for node in ast.walk(lines) if isinstance(node, ast.Constant)]
     assert text in constants
     assert pair is None or pair in constants

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +20,7 @@ from narrows.models.corpus import sinks_of
 from narrows.models.cut.network import Network
 from narrows.models.cut.view import borrowed
 from narrows.models.text.removal import neutral_token
-from planted_sink import TEXTS, planted_sink
+from planted_sink import HEIGHT, TEXTS, planted_sink
 
 LAYERS = 6
 
@@ -115,6 +116,17 @@ def sunk() -> tiny.Classifier:
 def test_a_planted_sink_is_found_in_a_corpus_and_without_one(sunk: tiny.Classifier) -> None:
     assert estimate_prior(*sunk, TEXTS).sinks == Sinks((0,))
     assert sinks_of(Network.of(borrowed(sunk[0])), sunk[1]) == Sinks((0,))
+
+
+def test_sinks_are_found_anew_when_the_weights_have_changed() -> None:
+    model, tokenizer = planted_sink()
+    network = Network.of(borrowed(model))
+    assert sinks_of(network, tokenizer) == Sinks((0,))
+    with torch.no_grad():
+        model.model.embed_tokens.weight *= HEIGHT  # every token is as large as the sink was
+    anew = sinks_of(network, tokenizer)
+    assert anew == sinks_of(Network.of(borrowed(copy.deepcopy(model))), tokenizer) != Sinks((0,))
+    assert sinks_of(Network.of(borrowed(model)), tokenizer) == anew  # of a view that is made later, too
 
 
 def test_the_prior_leaves_the_sink_out(sunk: tiny.Classifier) -> None:

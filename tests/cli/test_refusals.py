@@ -65,7 +65,7 @@ def filled(words: list[str], texts: Path) -> list[str]:
         ("pyarrow", ["explain", "--file", "OUT.parquet", "--out", "OUT.jsonl"]),
         ("captum.attr", [*RUN, "--method", "ig"]),
         ("captum.attr", [*EVALUATE, "--methods", "random,gradient_shap"]),
-        ("captum.attr", ["explain", "good", "--method", "saliency"]),
+        ("captum.attr", ["explain", "good", "--method", "layer_ig"]),
         ("lime.lime_text", ["explain", "good", "--method", "lime"]),
         ("lime.lime_text", [*EVALUATE, "--methods", "random,lime"]),
         ("ray", [*RUN, "--engine", "ray"]),

@@ -11,6 +11,7 @@ from narrows import Attribution
 from narrows.data.maps import ROW_GROUP, check_format, map_writer, read_maps
 from narrows.data.output import partial_path
 from narrows.data.parquet import COLUMNS, read_rows, to_row
+from narrows.data.schema import AttributionDict
 from narrows.errors import DataError, DependencyError, InputError
 from saved_maps import GOOD
 
@@ -41,12 +42,15 @@ def test_a_file_of_maps_has_the_columns_of_a_run_and_keeps_the_label(tmp_path: P
     assert json.loads((tmp_path / "maps.jsonl").read_text()) == {**GOOD, "row": 3}
 
 
-def test_maps_of_older_versions_lack_what_the_data_says(tmp_path: Path) -> None:
-    old = {key: value for key, value in GOOD.items() if key not in ("id", "gold")}
-    (tmp_path / "maps.jsonl").write_text(json.dumps(old))
-    assert list(read_maps(tmp_path / "maps.jsonl")) == [old]
-    found = Attribution.from_dict(old)
-    assert (found.id, found.gold) == (None, None)
+@pytest.mark.parametrize("name", sorted(AttributionDict.__annotations__))
+def test_a_map_that_lacks_something_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    """As files of other versions may."""
+    other = {key: value for key, value in GOOD.items() if key != name}
+    (tmp_path / "maps.jsonl").write_text(json.dumps(other))
+    with pytest.raises(DataError, match=f"maps.jsonl, line 1: not an explained text; it has no {name}$"):
+        list(read_maps(tmp_path / "maps.jsonl"))
+    with pytest.raises(InputError, match=f"no saved attribution: it has no {name}$"):
+        Attribution.from_dict(other)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
@@ -63,7 +67,7 @@ def test_maps_written_before_a_failure_stay_readable(tmp_path: Path, suffix: str
 def test_what_is_no_map_is_refused_by_its_line(tmp_path: Path) -> None:
     path = tmp_path / "maps.jsonl"
     path.write_text(json.dumps(GOOD) + '\n{"text": "good"}\n')
-    with pytest.raises(DataError, match=r"maps.jsonl, line 2: .*no additive, layers, "):
+    with pytest.raises(DataError, match=r"maps.jsonl, line 2: .*no additive, check, gold, id, layers, "):
         list(read_maps(path))
     with pytest.raises(InputError, match=r"must end in \.jsonl or \.parquet"):
         check_format(tmp_path / "maps.csv")

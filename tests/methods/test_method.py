@@ -126,7 +126,7 @@ def test_bfloat16_models_are_explained_nearly_as_float32_ones(
 @pytest.mark.parametrize(
     ("name", "module"),
     [
-        *((name, "captum.attr") for name in ("ig", "layer_ig", "saliency", "gradient_x_input", "gradient_shap")),
+        *((name, "captum.attr") for name in ("ig", "layer_ig", "gradient_shap")),
         ("lime", "lime.lime_text"),
     ],
 )

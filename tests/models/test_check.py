@@ -19,6 +19,7 @@ from narrows.models.heads.target import Tag
 from narrows.models.heads.tasks import find_task
 from narrows.models.text.reader import Reader
 from narrows.models.variants import resolve, without
+from narrows.viz.checked import check_sentence
 from planted import WORD, planted_classifier
 from tiny import Classifier
 
@@ -96,6 +97,21 @@ def test_chance_is_the_mean_of_a_few_subsets_of_that_size(planted: Classifier) -
             mean == pytest.approx(np.mean(drawn), abs=1e-6)
             for drawn in np.stack(np.meshgrid(*[every] * DRAWS), axis=-1).reshape(-1, DRAWS)
         )
+
+
+def test_words_that_the_model_reads_alike_are_named_as_they_stand(planted: Classifier) -> None:
+    words = ["Film", "Good", "film", "is", "GOOD", "FILM"]  # three tokens in other cases
+    found, check = checked(planted, " ".join(words), "random")
+    ranked = [word.text for word in sorted(found.words(), key=lambda word: word.rank)]
+    goods = [number for number, word in enumerate(ranked, start=1) if word.lower() == WORD]
+    assert check.removed == tuple(ranked) and check.flip == max(goods)
+    assert check.needed == tuple(ranked[number - 1] for number in goods)  # with either of them it stays as it was
+    said = check_sentence(found.to_dict())
+    assert said is not None and f"all it takes of these is {check.needed[0]!r} and {check.needed[1]!r}." in said
+    assert check.other is not None and check.other != ranked[0]
+    without = {word: p_of(planted, [own for own in words if own != word], found.target) for word in ranked[1:]}
+    assert check.without_other == pytest.approx(without[check.other], abs=1e-6)
+    assert without[check.other] <= min(without.values()) + 1e-6
 
 
 def test_units_are_removed_whole(planted: Classifier) -> None:

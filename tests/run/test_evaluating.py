@@ -391,6 +391,19 @@ def test_a_report_shows_the_records_of_the_rows(texts: Path, classifier: LoadedM
         write_report(out, method="ig")
 
 
+def test_a_report_is_of_the_first_removal_that_is_finished(
+    texts: Path, classifier: LoadedModel, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    evaluate(classifier, replace(plan_of(texts, "random", "occlusion"), removals=("delete", "mask")), out)
+    for name in ("random", "occlusion"):
+        curve_file(out, "delete", name, 1).unlink()
+    page, *_ = write_report(out)
+    assert page.read_text(encoding="utf-8") == write_report(out, removal="mask")[0].read_text(encoding="utf-8")
+    with pytest.raises(DataError, match="no method is finished"):
+        write_report(out, removal="delete")
+
+
 def test_a_report_says_what_it_leaves_out(texts: Path, classifier: LoadedModel, tmp_path: Path) -> None:
     for name in ("whole", "part", "begun"):
         evaluate(classifier, plan_of(texts, "random", "occlusion"), tmp_path / "runs" / name)

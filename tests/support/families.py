@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 import tiny
 from narrows.models.heads.target import Blank, Contrast, Distribution, Tag, Target
 
-Kind = Literal["encoder", "decoder", "encoder and decoder"]
+ModelKind = Literal["encoder", "decoder", "encoder and decoder"]
 TokenizerName = Literal["wordpiece", "bytes", "bytes without specials", "pieces", "pieces, class last"]
 VOCABULARY = 300  # of every model; each tokenizer has fewer tokens
 
@@ -69,7 +69,7 @@ class Family:
 
     name: str
     stem: str
-    kind: Kind
+    kind: ModelKind
     sizes: Mapping[str, Any]
     parameters: int
     tokenizer: TokenizerName = "wordpiece"

@@ -101,6 +101,10 @@ def build(text: str, tokens: Sequence[TokenDict], text_pair: str | None = None, 
     tokens = ranked(tokens)
     method = changes.get("method", method_of())
     result: AttributionDict = {
+        "id": None,
+        "gold": None,
+        "units": None,
+        "check": None,
         "text": text,
         "text_pair": text_pair,
         "tokens": tokens,
@@ -117,7 +121,7 @@ def build(text: str, tokens: Sequence[TokenDict], text_pair: str | None = None, 
         "rise": None,
         "truncated": 0,
         "trace": [
-            {"step": step, "cross_entropy": 0.01 + 0.02 * step, "information": 1804.2 / (1 + step) ** 1.9}
+            {"step": step, "cross_entropy": 0.01 + 0.02 * step, "information": 1804.2 / (1 + step) ** 1.9, "error": 0.0}
             for step in range(11)
         ],
         "model": "sentiment",

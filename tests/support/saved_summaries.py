@@ -95,6 +95,8 @@ def run(dataset: str, methods: Sequence[MethodSummary], **changes: Any) -> RunSu
         "split": "test",
         "instances": 500,
         "target": "gold",
+        "left_out": 0,
+        "unit_of": "token",
         "removal": "delete",
         "model": "sentiment",
         "max_tokens": None,

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from narrows.explainer import Explainer
-from narrows.methods.captum import check_embeddings
+from narrows.methods.embeddings import check_embeddings
 from narrows.models.corpus import sinks_of
 from narrows.models.cut.leak import check_cut
 from narrows.models.cut.network import Network

@@ -8,7 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
-from narrows.app.request import Request, page_methods
+from narrows.app.line import ProgressCallback
+from narrows.app.request import PageRequest, page_methods
 from narrows.app.shelf import Shelf
 from narrows.data.schema import AttributionDict
 from narrows.data.units import saved_ranking
@@ -35,13 +36,12 @@ from narrows.viz.trace import plot_rate
 
 WITH_BETA = "information"  # stands in for methods without a beta
 KEPT = 64  # answers
-Report = Callable[[int, int], None]  # takes how many parts of how many are done
 Json = dict[str, Any]
 Words = tuple[tuple[int, ...], ...]  # positions of the tokens of each word, in the order in which they were struck out
 
 
 class Desk:
-    """Answers questions about texts and runs; a question is a `Request`, and what is asked besides."""
+    """Answers questions about texts and runs; a question is a `PageRequest`, and what is asked besides."""
 
     def __init__(self, shelf: Shelf, runs: Sequence[Path] = ()) -> None:
         """Take the models and the folders of runs that may be asked about; a `DataError` if one is none."""
@@ -52,7 +52,7 @@ class Desk:
             raise InputError("two folders of runs have the same name: the page could not tell them apart")
         self._kept: OrderedDict[Any, Any] = OrderedDict()
 
-    def answer(self, question: str, given: Mapping[str, Any], report: Report) -> Json:
+    def answer(self, question: str, given: Mapping[str, Any], report: ProgressCallback) -> Json:
         """Answer a question of `QUESTIONS`; raises a `NarrowsError` that says what is wrong with it."""
         return QUESTIONS[question](self, given, report)
 
@@ -65,7 +65,7 @@ class Desk:
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def map(self, request: Request) -> AttributionDict:
+    def map(self, request: PageRequest) -> AttributionDict:
         """Explain a text, and check the map on it."""
 
         def make() -> AttributionDict:
@@ -74,7 +74,7 @@ class Desk:
 
         return self._keep(("map", request), make)  # type: ignore[no-any-return]
 
-    def layers(self, request: Request, report: Report) -> list[AttributionDict]:
+    def layers(self, request: PageRequest, report: ProgressCallback) -> list[AttributionDict]:
         """Explain a text at every layer, whatever the layer of the request."""
         if not request.has("layer"):
             raise InputError(f"the method {request.name} looks at no layer")
@@ -90,7 +90,7 @@ class Desk:
 
         return self._keep(("layers", request), make)  # type: ignore[no-any-return]
 
-    def betas(self, request: Request, report: Report) -> dict[str, AttributionDict]:
+    def betas(self, request: PageRequest, report: ProgressCallback) -> dict[str, AttributionDict]:
         """Explain a text with several betas (the paper's figure 5), with `WITH_BETA` if the method has none."""
 
         def make() -> dict[str, AttributionDict]:
@@ -104,13 +104,13 @@ class Desk:
 
         return self._keep(("betas", request), make)  # type: ignore[no-any-return]
 
-    def other(self, request: Request, method: str, target: str | None) -> AttributionDict:
+    def other(self, request: PageRequest, method: str, target: str | None) -> AttributionDict:
         """Explain a text by another method, or for another label; None = what the map is of."""
         wanted = request.method if method == request.name else _at_same_layer(request, method)
         other = replace(request, method=wanted)
         return self.map(replace(other, target=target, against=None) if target else other)
 
-    def generation(self, request: Request) -> GenerationAttribution:
+    def generation(self, request: PageRequest) -> GenerationAttribution:
         """Let a language model answer, or take the response that is given, and explain it token by token."""
 
         def make() -> GenerationAttribution:
@@ -119,7 +119,7 @@ class Desk:
 
         return self._keep(("generation", request), make)  # type: ignore[no-any-return]
 
-    def removal(self, request: Request, words: Words) -> Removal:
+    def removal(self, request: PageRequest, words: Words) -> Removal:
         """Take words out of a text and ask the model again: the degradation test by hand, and as the map has it."""
         saved, flat = self.map(request), tuple(chain.from_iterable(words))
         with self.shelf.lend(request.model) as own:
@@ -149,13 +149,13 @@ class Desk:
         flips = decided[-1] != decided[0]
         return Removal(flat, len(words), p[-1], now.predicted, flips, len(free), by_hand, *points)
 
-    def python(self, request: Request) -> str:
+    def python(self, request: PageRequest) -> str:
         """Write the lines that make a map or a response again."""
         found = self.generation(request).to_dict() if _writes(request) else self.map(request)
         read = len(found["tokens"]) if found["truncated"] else None
         return request.python(read, "instance" if found["prior"] == "instance" else None)
 
-    def file(self, request: Request, name: str, given: Mapping[str, Any], report: Report) -> bytes:
+    def file(self, request: PageRequest, name: str, given: Mapping[str, Any], report: ProgressCallback) -> bytes:
         """Draw what is seen as a file, named by what it is of and its format: ``layers.pdf``."""
         what, _, end = name.partition(".")
         if name == "reproduce.py":
@@ -206,8 +206,8 @@ def shown(saved: AttributionDict) -> Json:
     return {"map": saved, "parts": fragments.render_parts(saved), "order": order}
 
 
-def _explain(desk: Desk, given: Mapping[str, Any], _: Report) -> Json:
-    request = Request.of(given)
+def _explain(desk: Desk, given: Mapping[str, Any], _: ProgressCallback) -> Json:
+    request = PageRequest.of(given)
     if _writes(request):
         found = desk.generation(request)
         drawn = fragments.render_generation_part(found.picture)
@@ -215,40 +215,40 @@ def _explain(desk: Desk, given: Mapping[str, Any], _: Report) -> Json:
     return {"request": request.to_dict(), **shown(desk.map(request))}
 
 
-def _layers(desk: Desk, given: Mapping[str, Any], report: Report) -> Json:
-    maps = desk.layers(Request.of(given), report)
+def _layers(desk: Desk, given: Mapping[str, Any], report: ProgressCallback) -> Json:
+    maps = desk.layers(PageRequest.of(given), report)
     return {"maps": maps, "html": fragments.render_heat_part(maps)}
 
 
-def _betas(desk: Desk, given: Mapping[str, Any], report: Report) -> Json:
-    request = Request.of(given)
+def _betas(desk: Desk, given: Mapping[str, Any], report: ProgressCallback) -> Json:
+    request = PageRequest.of(given)
     maps = desk.betas(request, report)
     note = f"The method {request.name} has no beta, so these maps are of the method {WITH_BETA}."
     drawn = fragments.render_series_part(list(maps.values()), list(maps), "beta")
     return {"maps": maps, "note": None if request.has("beta") else note, "html": drawn}
 
 
-def _compare(desk: Desk, given: Mapping[str, Any], _: Report) -> Json:
-    request = Request.of(given)
+def _compare(desk: Desk, given: Mapping[str, Any], _: ProgressCallback) -> Json:
+    request = PageRequest.of(given)
     maps = [desk.map(request), desk.other(request, *_other(given))]
     return {"maps": maps, "html": fragments.render_beside_part(maps, agreement(*maps))}
 
 
-def _remove(desk: Desk, given: Mapping[str, Any], _: Report) -> Json:
-    request = Request.of(given)
+def _remove(desk: Desk, given: Mapping[str, Any], _: ProgressCallback) -> Json:
+    request = PageRequest.of(given)
     removal = desk.removal(request, _words(given))
     return {**asdict(removal), "html": fragments.render_removal_part(desk.map(request), removal)}
 
 
-def _model(desk: Desk, given: Mapping[str, Any], _: Report) -> Json:
+def _model(desk: Desk, given: Mapping[str, Any], _: ProgressCallback) -> Json:
     return {"blocks": desk.shelf.blocks(_text(given, "model"))}
 
 
-def _python(desk: Desk, given: Mapping[str, Any], _: Report) -> Json:
-    return {"python": desk.python(Request.of(given))}
+def _python(desk: Desk, given: Mapping[str, Any], _: ProgressCallback) -> Json:
+    return {"python": desk.python(PageRequest.of(given))}
 
 
-def _summary(desk: Desk, given: Mapping[str, Any], report: Report) -> Json:
+def _summary(desk: Desk, given: Mapping[str, Any], report: ProgressCallback) -> Json:
     names = [_text(given, "run"), *([_text(given, "other")] if given.get("other") else [])]
     for name in names:
         if name not in desk.runs:
@@ -263,7 +263,7 @@ def _summary(desk: Desk, given: Mapping[str, Any], report: Report) -> Json:
 
 
 # What the page can be asked, by the name in its address.
-QUESTIONS: dict[str, Callable[[Desk, Mapping[str, Any], Report], Json]] = {
+QUESTIONS: dict[str, Callable[[Desk, Mapping[str, Any], ProgressCallback], Json]] = {
     "explain": _explain,
     "layers": _layers,
     "betas": _betas,
@@ -275,7 +275,7 @@ QUESTIONS: dict[str, Callable[[Desk, Mapping[str, Any], Report], Json]] = {
 }
 
 
-def _writes(request: Request) -> bool:
+def _writes(request: PageRequest) -> bool:
     return request.tokens > 0 or request.response is not None
 
 
@@ -302,7 +302,7 @@ def _words(given: Mapping[str, Any]) -> Words:
     return found
 
 
-def _at_same_layer(request: Request, name: str) -> str:
+def _at_same_layer(request: PageRequest, name: str) -> str:
     """Give another method the layer of the request, if both have one."""
     layer = getattr(find_method(request.method), "layer", None)
     takes = name in page_methods() and "layer" in settings_by_name(name)

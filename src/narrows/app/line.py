@@ -13,7 +13,7 @@ LOG = logging.getLogger("narrows.app")
 WAITING = 64  # later ones are refused: the line is full
 DEFECT = "Narrows itself failed; the reason is in the log of the server"
 
-Report = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]  # how many parts of how many are done
 
 
 class Line:
@@ -23,7 +23,7 @@ class Line:
         self._thread = ThreadPoolExecutor(1, "narrows")
         self._here: list[object] = []  # who waits, and who is served
 
-    async def run(self, work: Callable[[Report], Any]) -> AsyncIterator[dict[str, Any]]:
+    async def run(self, work: Callable[[ProgressCallback], Any]) -> AsyncIterator[dict[str, Any]]:
         """Tell place in the line, then progress, then the result, or one line that says what is wrong."""
         # A visitor who stops listening leaves the line; what runs for him stops at its next report. A full line is an
         # `InputError`.
@@ -60,7 +60,12 @@ class Line:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _compute(work: Callable[[Report], Any], report: Report, tell: Callable[[Any], None], left: threading.Event) -> None:
+def _compute(
+    work: Callable[[ProgressCallback], Any],
+    report: ProgressCallback,
+    tell: Callable[[Any], None],
+    left: threading.Event,
+) -> None:
     if left.is_set():
         return
     try:

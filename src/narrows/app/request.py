@@ -21,7 +21,7 @@ MAX_PASSES = 1_000  # their largest product: about a minute on a laptop
 
 
 @dataclass(frozen=True)
-class Request:
+class PageRequest:
     """What to explain; an `InputError` if it is out of bounds."""
 
     text: str  # the text, or the prompt of a language model
@@ -49,7 +49,7 @@ class Request:
         check_method(self.method, self.tokens if self.response is None else 1 + len(self.response) // 4)
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "Request":
+    def of(cls, given: Mapping[str, Any]) -> "PageRequest":
         """Read a request from the fields of a JSON object, without those that are of no request."""
         hints = get_type_hints(cls)
         known = {own.name: given[own.name] for own in fields(cls) if own.name in given}
@@ -147,12 +147,12 @@ NURSE = ("A tired nurse sleeps on a bench outside the hospital.", "The nurse is 
 BRIDGE = "The bridge, which was opened in 1932, carries eight lanes of traffic and two railway tracks."
 CAPITALS = "The capital of France is Paris. The capital of Italy is"
 SAMPLES = {  # texts to start with, one or more for each demo model
-    "Thin plot, superb acting": Request("The plot is thin, but the acting is superb."),
-    "A mistake of the model": Request("You would have to be dead inside not to laugh at this."),
-    "A long review": Request(LONG),
-    "News": Request(NEWS, model="topic"),
-    "A contradiction": Request(*NURSE, model="nli"),
-    "Does it follow?": Request(BRIDGE, "Trains cross the bridge.", model="rte"),
-    "Capitals": Request(CAPITALS, model="lm", tokens=6),
-    "A question in a chat": Request("What is the capital of Italy?", model="lm", chat=True, tokens=12),
+    "Thin plot, superb acting": PageRequest("The plot is thin, but the acting is superb."),
+    "A mistake of the model": PageRequest("You would have to be dead inside not to laugh at this."),
+    "A long review": PageRequest(LONG),
+    "News": PageRequest(NEWS, model="topic"),
+    "A contradiction": PageRequest(*NURSE, model="nli"),
+    "Does it follow?": PageRequest(BRIDGE, "Trains cross the bridge.", model="rte"),
+    "Capitals": PageRequest(CAPITALS, model="lm", tokens=6),
+    "A question in a chat": PageRequest("What is the capital of Italy?", model="lm", chat=True, tokens=12),
 }

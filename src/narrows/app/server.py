@@ -14,7 +14,7 @@ from typing import Any
 
 from narrows.app import gate, request
 from narrows.app.desk import QUESTIONS, WITH_BETA, Desk, shown
-from narrows.app.line import Line, Report
+from narrows.app.line import Line, ProgressCallback
 from narrows.errors import DependencyError, InputError
 from narrows.methods.registry import find_method, settings_by_name
 from narrows.methods.settings import write_setting
@@ -78,9 +78,9 @@ async def _answer(desk: Desk, line: Line, asked: tuple[str, Mapping[str, Any]], 
     """Answer a question as lines of JSON, the last of which is the answer; a file as it is, if all goes well."""
     question, given = asked
 
-    def work(report: Report) -> Any:
+    def work(report: ProgressCallback) -> Any:
         if question.startswith("file/"):
-            return desk.file(request.Request.of(given), question.removeprefix("file/"), given, report)
+            return desk.file(request.PageRequest.of(given), question.removeprefix("file/"), given, report)
         return desk.answer(question, given, report)
 
     gone = asyncio.ensure_future(_gone(receive))

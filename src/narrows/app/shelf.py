@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from narrows.app.request import MAX_TOKENS, Request
+from narrows.app.request import MAX_TOKENS, PageRequest
 from narrows.errors import InputError
 from narrows.explainer import Explainer
 from narrows.models.cut.blocks import find_blocks
@@ -85,7 +85,7 @@ class Shelf:
             return len(find_blocks(loaded.model))
 
     @contextmanager
-    def explainer(self, request: Request) -> Iterator[Explainer]:
+    def explainer(self, request: PageRequest) -> Iterator[Explainer]:
         """Make the explainer that a request asks for, and lend its model."""
         with self.lend(request.model) as own:
             prior = own.prior or "instance"

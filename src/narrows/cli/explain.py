@@ -17,7 +17,7 @@ from narrows.errors import InputError
 from narrows.models.heads.names import TaskName
 from narrows.models.heads.target import Choice, Contrast, Tag
 from narrows.run.settings import ID_COLUMN, LABEL_COLUMN, PAIR_COLUMN, TEXT_COLUMN
-from narrows.viz.spans import Level, at_level
+from narrows.viz.spans import Shaded, at_level
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
@@ -63,7 +63,7 @@ def explain(  # noqa: PLR0913 - every option of the command
     report: Annotated[Path | None, typer.Option(help="Also write one page for an auditor: a .pdf file.")] = None,
     file: Annotated[Path | None, typer.Option(help=FILE)] = None,
     out: Annotated[Path | None, typer.Option(help="With --file: the .jsonl or .parquet file to write.")] = None,
-    level: Annotated[Level, typer.Option(help=LEVEL)] = "word",
+    level: Annotated[Shaded, typer.Option(help=LEVEL)] = "word",
     only_errors: Annotated[bool, typer.Option("--only-errors", help=ONLY_ERRORS)] = False,
     text_column: Annotated[str | None, typer.Option(help=TEXT_COLUMN)] = None,
     pair_column: Annotated[str | None, typer.Option(help=PAIR_COLUMN)] = None,
@@ -217,7 +217,7 @@ def _calibrate_explainer(
 
 
 def _show(
-    attributions: "list[Attribution]", shown: Level | Literal["layers"], as_json: bool, html: Path | None
+    attributions: "list[Attribution]", shown: Shaded | Literal["layers"], as_json: bool, html: Path | None
 ) -> None:
     """Print the explanation of one text: as one map, of words or tokens, or as one per layer."""
     from narrows.viz.html import render_layers_page, render_page

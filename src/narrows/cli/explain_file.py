@@ -14,18 +14,17 @@ from narrows.cli import terminal
 from narrows.cli.terminal import say
 from narrows.data.example import Example, known_of
 from narrows.data.labels import find_label, is_right
-from narrows.data.source import Source
-from narrows.data.units import Kind
+from narrows.data.source import Source, Text
+from narrows.data.units import UnitKind
 from narrows.errors import InputError, NarrowsError, NarrowsWarning, TargetError
 from narrows.models.heads.target import Target
-from narrows.viz.spans import Level, at_level
+from narrows.viz.spans import Shaded, at_level
 
 if TYPE_CHECKING:
     from narrows.attribution import Attribution
     from narrows.explainer import Explainer
 
-Asked = tuple[Target, Kind, bool]  # of every text of a file
-Row = Example | NarrowsError
+Asked = tuple[Target, UnitKind, bool]  # of every text of a file
 WINDOW = 2  # batches that are explained together: long enough to sort by length, short enough to show progress
 MOST_MAPS = 500  # of a page: a browser shows them all at once
 
@@ -40,7 +39,7 @@ class FileJob:
     only_errors: bool  # only texts whose prediction is not their label
     asked: Asked
     batch_size: int
-    level: Level  # of the page
+    level: Shaded  # of the page
 
 
 def explain_file(explainer: "Explainer", job: FileJob) -> None:
@@ -84,7 +83,7 @@ class _Done:
     maps: list[Any] = field(default_factory=list)  # the first of them, in their saved form, for the page
 
 
-def _known(row: Row) -> bool | None:
+def _known(row: Text) -> bool | None:
     """Tell of a row whether it has a label; None if it cannot be read."""
     return row.label is not None if isinstance(row, Example) else None
 
@@ -111,7 +110,7 @@ def _explain(explainer: "Explainer", job: FileJob, total: int, done: _Done) -> N
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", ".*tokens that the model takes", NarrowsWarning)  # they are counted
         report(0, total)
-        rows: Iterable[tuple[int, Row]] = enumerate(job.texts)
+        rows: Iterable[tuple[int, Text]] = enumerate(job.texts)
         if job.only_errors:
             rows = _mistaken(explainer, rows, job)
         for number, found in _explain_rows(explainer, rows, job):
@@ -130,7 +129,7 @@ def _explain(explainer: "Explainer", job: FileJob, total: int, done: _Done) -> N
 
 
 def _explain_rows(
-    explainer: "Explainer", rows: Iterable[tuple[int, Row]], job: FileJob
+    explainer: "Explainer", rows: Iterable[tuple[int, Text]], job: FileJob
 ) -> "Iterator[tuple[int, Attribution | NarrowsError]]":
     """Explain texts, with the error in the place of a text that has one; raise it if all of the first have one."""
     from narrows.models.text.reader import Request
@@ -149,7 +148,7 @@ def _explain_rows(
         yield number, found
 
 
-def _mistaken(explainer: "Explainer", rows: Iterable[tuple[int, Row]], job: FileJob) -> "Iterator[tuple[int, Row]]":
+def _mistaken(explainer: "Explainer", rows: Iterable[tuple[int, Text]], job: FileJob) -> "Iterator[tuple[int, Text]]":
     """Keep the texts whose prediction is not their label, and the errors; a text costs one pass of the model."""
     from narrows.explainer import Explainer
 

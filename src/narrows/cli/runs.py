@@ -233,10 +233,10 @@ def _show(summary: "RunSummary") -> None:
 
     from narrows.viz.spans import visible
 
-    left_out = f" ({count} left out)" if (count := summary.get("left_out", 0)) else ""
+    left_out = f" ({count} left out)" if (count := summary["left_out"]) else ""
     texts = f"{summary['dataset']}: {summary['instances']} texts{left_out}"
     about = f"{texts}, {summary['removal']}, target {summary['target']}"
-    about += f", by {summary['unit_of']}" if summary.get("unit_of", "token") != "token" else ""
+    about += f", by {summary['unit_of']}" if summary["unit_of"] != "token" else ""
     drop = "drop: of p(target) without the first ninth"
     drop += ", 95 % interval" if summary["instances"] > 1 else "; one text has no interval"
     table = Table("method", title=Text(visible(about)), caption=drop)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 from narrows.cli.options import BY_OPTION
-from narrows.data.units import Kind
+from narrows.data.units import UnitKind
 from narrows.errors import InputError, NarrowsError
 from narrows.models.heads.names import TaskName
 from narrows.run.settings import MODEL, TASK
@@ -30,11 +30,8 @@ BATCH_SIZE = 32
 ModelOption = Annotated[str, typer.Option(help=MODEL, autocompletion=BY_OPTION["model"])]
 TaskOption = Annotated[TaskName | None, typer.Option(help=TASK)]
 DeviceOption = Annotated[str | None, typer.Option(help="Where to run: cpu, cuda, ...; default: a GPU if there is one.")]
-UnitOption = Annotated[Kind, typer.Option(help="What is masked, removed and ranked as one.")]
+UnitOption = Annotated[UnitKind, typer.Option(help="What is masked, removed and ranked as one.")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Most texts that share a forward pass.")]
-
-
-Report = Callable[..., None]  # how much of how much (None = unknown) is done; of what if that changes; a note
 
 
 def say(kind: str, message: object) -> None:
@@ -94,7 +91,7 @@ def starting() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Report]:
+def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     """Show progress with the time left on stderr; before the first report no bar, so that an error is one line."""
     texts = (TextColumn(f"{{{field}}}", markup=False) for field in ("task.description", "task.fields[note]"))
     columns = (next(texts), BarColumn(), TaskProgressColumn(), next(texts))

@@ -55,4 +55,4 @@ def _fraction(saved: Mapping[str, Any], flip: int | None) -> float | None:
         return None
     kind = saved["check"]["unit_of"]
     tokens = [token for token in saved["tokens"] if not token["special"]]
-    return flip / len(saved["words"] if kind == "word" else saved.get("units") or tokens)
+    return flip / len(saved["words"] if kind == "word" else saved["units"] or tokens)

@@ -96,7 +96,7 @@ def _json_writer(path: Path) -> Iterator[Write]:
 def _parquet_writer(path: Path) -> Iterator[Write]:
     arrow, arrow_parquet = parquet.load_arrow()
     schema = parquet.attribution_schema()
-    held: list[parquet.Row] = []
+    held: list[parquet.ParquetRow] = []
     with arrow_parquet.ParquetWriter(path, schema, **parquet.FORMAT) as file:
 
         def flush() -> None:

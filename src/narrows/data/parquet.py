@@ -37,7 +37,7 @@ SAME = tuple(name for name in AttributionDict.__annotations__ if name in COLUMNS
 OWN = ("beta", "windows")  # of the record, but different from text to text: without them it is the same in every row
 FORMAT = {"compression": "zstd", "write_page_checksum": True}
 AT_ONCE = 256  # rows that are read
-Row = dict[str, Any]
+ParquetRow = dict[str, Any]
 
 
 def load_arrow() -> tuple[Any, Any]:
@@ -61,17 +61,17 @@ def attribution_schema(features: bool = False) -> Any:
     return schema_of({**COLUMNS, "features": "[[float16]]"} if features else COLUMNS)
 
 
-def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Row:
+def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> ParquetRow:
     """Make the row of a text; `facts` are columns that the record lacks (row, seed, features), else null."""
     values: Mapping[str, Any] = saved
-    units = values.get("units")
+    units = values["units"]
     own = {name: value for name in OWN if type(value := saved["record"].get(name)) in (int, float)}
     return {
         **{name: values[name] for name in SAME},
         **of_data(values),
         **{column: [token[key] for token in values["tokens"]] for key, column in TOKEN.items()},
         **{column: units and [unit[key] for unit in units] for key, column in UNIT.items()},
-        **{column: (values.get("check") or {}).get(key) for key, column in CHECK.items()},
+        **{column: (values["check"] or {}).get(key) for key, column in CHECK.items()},
         "labels": list(saved["probabilities"]),
         "probabilities": list(saved["probabilities"].values()),
         **{column: [point[key] for point in values["trace"]] for key, column in TRACE.items()},
@@ -83,15 +83,15 @@ def to_row(saved: AttributionDict, facts: Mapping[str, Any] | None = None) -> Ro
 
 
 def places_of(row: Mapping[str, Any]) -> tuple[Place, ...] | None:
-    """Read where the units of a text are; None where each token is one, and in files of older versions."""
-    columns = [row.get(UNIT[key]) for key in ("segment", "start", "end")]
+    """Read where the units of a text are; None where each token is one."""
+    columns = [row[UNIT[key]] for key in ("segment", "start", "end")]
     given = None if None in columns else zip(*columns, strict=True)
     return None if given is None else read_places(given, (row["text"], row["text_pair"]))
 
 
-def of_data(values: Mapping[str, Any]) -> Row:
+def of_data(values: Mapping[str, Any]) -> ParquetRow:
     """Give the columns of what the user's data says of a text."""
-    return {name: None if values.get(name) is None else str(values[name]) for name in OF_DATA}
+    return {name: None if values[name] is None else str(values[name]) for name in OF_DATA}
 
 
 def tokens_of(row: Mapping[str, Any]) -> list[TokenDict]:
@@ -114,17 +114,15 @@ def from_row(row: Mapping[str, Any]) -> AttributionDict:
         texts, places = (row["text"], row["text_pair"]), places_of(row)
         return {
             **{name: row[name] for name in SAME},  # type: ignore[typeddict-item]
-            "check": None
-            if row.get(CHECK["whole"]) is None
-            else {key: row.get(column) for key, column in CHECK.items()},
+            "check": None if row[CHECK["whole"]] is None else {key: row[column] for key, column in CHECK.items()},
             "units": None if places is None else unit_dicts(find_units(texts, tokens, places)),
-            **{name: row.get(name) for name in OF_DATA},
+            **{name: row[name] for name in OF_DATA},
             "tokens": tokens,
             "words": make_words(row["text"], row["text_pair"], tokens),
             "probabilities": dict(zip(row["labels"], row["probabilities"], strict=True)),
             "method": method,
             "trace": trace,
-            "record": json.loads(row["record"]) | {name: row[name] for name in OWN if row.get(name) is not None},
+            "record": json.loads(row["record"]) | {name: row[name] for name in OWN if row[name] is not None},
         }
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"text {row.get('row')} is no explained text: {first_line(error):.200}") from error
@@ -150,7 +148,7 @@ def column_names(path: Path) -> list[str]:
         return list(file.schema_arrow.names)
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[ParquetRow]:
     """Stream the rows of a Parquet file, few at a time; columns that it lacks are left out, None = all."""
     number = 0
     with _opened(path) as file:

@@ -43,18 +43,13 @@ class UnitDict(TypedDict):
     rank: int | None  # 1 = the first to be removed; None where it has no tokens
 
 
-class ErrorDict(TypedDict, total=False):
-    """What files of older versions lack."""
-
-    error: float  # standard error of the cross-entropy over the noise draws, nats; 0 where it was not measured
-
-
-class TraceDict(ErrorDict):
+class TraceDict(TypedDict):
     """One step of the optimisation, before that step's update, or one mask of a rate curve."""
 
     step: int
     cross_entropy: float  # nats, mean over the noise copies
     information: float  # bits, summed over the tokens
+    error: float  # standard error of the cross-entropy over the noise draws, nats; 0 where it was not measured
 
 
 class MethodDict(TypedDict):
@@ -71,8 +66,8 @@ class MethodDict(TypedDict):
     how: str  # the mechanics; may be empty
 
 
-class DataDict(TypedDict, total=False):
-    """What the user's data says of a text; files of older versions lack it."""
+class DataDict(TypedDict):
+    """What the user's data says of a text."""
 
     id: str | int | None  # the column ``id`` or ``idx``, or the index of the data frame; need not be unique
     gold: str | None  # the label that came with it
@@ -95,16 +90,11 @@ class CheckDict(TypedDict):
     needed: list[str]  # those of them that it takes
 
 
-class CheckedDict(TypedDict, total=False):
-    """What was explained as one, and found when the map was checked; files of older versions lack it."""
-
-    units: list[UnitDict] | None  # in reading order; None where each token is one
-    check: CheckDict | None  # None where that was not asked for
-
-
-class AttributionDict(DataDict, CheckedDict):
+class AttributionDict(DataDict):
     """One explained text."""
 
+    units: list[UnitDict] | None  # what was explained as one, in reading order; None where each token is one
+    check: CheckDict | None  # None where that was not asked for
     text: str
     text_pair: str | None
     tokens: list[TokenDict]
@@ -211,16 +201,11 @@ class ComparisonDict(TypedDict):
     win_rate: float  # share of the texts on which ``method`` is the better one, 0 to 1
 
 
-class LaterDict(TypedDict, total=False):
-    """What summaries of older versions lack."""
+class RunSummary(TypedDict):
+    """Several methods on one data set."""
 
     left_out: int  # texts that one of the methods could not explain: none of them is measured on these
     unit_of: str  # what was ranked and removed as one: "token", "word", "sentence" or "message"
-
-
-class RunSummary(LaterDict):
-    """Several methods on one data set."""
-
     dataset: str
     split: str
     instances: int  # texts that the figures are of

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from narrows.data import parquet
 from narrows.data.example import PAIR_COLUMNS, SINGLE_COLUMNS, Example
 from narrows.data.tables import Row, check_file, parquet_rows, read_rows
+from narrows.data.units import Place
 from narrows.errors import DataError, InputError, NarrowsError
 
 PER_TOKEN = ("scores", "starts", "ends", "segments", "ranks")
@@ -29,7 +30,6 @@ _SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 _BYTES = {chr(byte): byte for byte in _SEEN}
 _BYTES |= {chr(0x100 + i): byte for i, byte in enumerate(byte for byte in range(256) if byte not in _SEEN)}
 SHOWN = 3  # faults that a message names
-Span = tuple[int, int, int]  # segment, start, end
 Character = tuple[int, int]  # segment and offset
 Placed = tuple[list[Character], float]  # what a token covers, and its score
 
@@ -42,7 +42,7 @@ class ScoredText:
     example: Example
     tokens: tuple[str, ...]  # as the other tool spells them, with or without special tokens
     scores: tuple[float, ...]  # a high one speaks for the target
-    spans: tuple[Span | None, ...] | None = None  # None for a special token, and where the file does not say
+    spans: tuple[Place | None, ...] | None = None  # None for a special token, and where the file does not say
     ranks: tuple[int | None, ...] | None = None  # the order of removal, 1 = first; None as above
 
 
@@ -129,7 +129,7 @@ def _folder(folder: Path) -> Find:
                 places.setdefault(_key(values.get("text"), values.get("text_pair")), (path, number))
 
     @lru_cache(maxsize=4)  # files whose rows are held at a time
-    def rows(path: Path) -> list[parquet.Row]:
+    def rows(path: Path) -> list[parquet.ParquetRow]:
         return list(parquet.read_rows(path, COLUMNS))
 
     def find(example: Example) -> ScoredText | None:
@@ -184,13 +184,13 @@ def _listed(values: Mapping[str, Any], name: str) -> list[Any]:
     return listed
 
 
-def _spans(values: Mapping[str, Any], example: Example) -> tuple[Span | None, ...] | None:
+def _spans(values: Mapping[str, Any], example: Example) -> tuple[Place | None, ...] | None:
     """Check the places of tokens, where a row has them."""
     starts, ends = values.get("starts"), values.get("ends")
     if starts is None or ends is None:
         return None
     sizes = (len(example.text), len(example.text_pair or ""))
-    spans: list[Span | None] = []
+    spans: list[Place | None] = []
     for place in zip(values.get("segments") or [0] * len(starts), starts, ends, strict=True):
         segment, start, end = place
         if None not in place and not (segment in (0, 1) and 0 <= start <= end <= sizes[segment]):

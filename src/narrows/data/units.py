@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Kind = Literal["token", "word", "sentence", "message"]
-UnitOf = Kind | Sequence[Sequence[int]]
+UnitKind = Literal["token", "word", "sentence", "message"]
+UnitOf = UnitKind | Sequence[Sequence[int]]
 """What is scored as one: a kind, or spans, (start, end) of a text, (segment, start, end) of a pair."""
 
 Place = tuple[int, int, int]  # of a unit: segment, offset of its first character, offset after its last
@@ -40,8 +40,8 @@ class Unit:
 
 def check_kind(kind: str) -> None:
     """Raise an `InputError` if there is no such kind of unit, a `DependencyError` if it needs a package."""
-    if kind not in get_args(Kind):
-        raise InputError(f"unit_of must be one of {', '.join(get_args(Kind))}, or spans, not {kind!r}")
+    if kind not in get_args(UnitKind):
+        raise InputError(f"unit_of must be one of {', '.join(get_args(UnitKind))}, or spans, not {kind!r}")
     if kind == "sentence":
         _splitter()
 
@@ -160,8 +160,8 @@ def by_unit(ranking: Sequence[int], units: Sequence[Sequence[int]]) -> tuple[int
 
 
 def saved_places(saved: Mapping[str, Any]) -> tuple[Place, ...] | None:
-    """Read where the units of a saved result are; None where each token is one, and in files of older versions."""
-    if (units := saved.get("units")) is None:
+    """Read where the units of a saved result are; None where each token is one."""
+    if (units := saved["units"]) is None:
         return None
     spans = [(unit["segment"], unit["start"], unit["end"]) for unit in units]
     return read_places(spans, (saved["text"], saved["text_pair"]))

@@ -33,8 +33,6 @@ LEAST = 32  # texts
 BESIDE = ("ig", "random")  # what the maps are measured beside
 DEPTHS = ((0, 1 / 3, 2 / 3), (1 / 2,), (1 / 2, 5 / 6), (0,))  # of the blocks, beside the usual ones
 
-Report = Callable[[float, float], None]  # how much of how much is done
-
 
 def calibrate(
     model: PreTrainedModel,
@@ -43,7 +41,7 @@ def calibrate(
     method: str | Method = "fast",
     limit: int = 128,
     seed: int = 0,
-    report: Report = lambda done, total: None,
+    report: Callable[[float, float], None] = lambda done, total: None,
 ) -> Prior:
     """Estimate a prior, choose the layers, and measure the maps, each on texts of its own.
 

@@ -19,7 +19,6 @@ from narrows.errors import DataError, InputError, need, strict
 from narrows.evaluation.degradation import Array
 from narrows.models.text.encoding import Encoding
 
-Span = tuple[int, int]
 COLUMNS = ("text", "label", "rationale_token_spans")
 
 
@@ -28,7 +27,7 @@ class Annotated:
     """A text, and the evidence that people marked in it."""
 
     example: Example  # the text and its gold label, by name
-    spans: tuple[Span, ...]  # start and end (exclusive) of each piece of evidence, in characters of the text
+    spans: tuple[tuple[int, int], ...]  # start and end (exclusive) of each piece of evidence, in characters of the text
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def read_eraser(path: str | Path) -> Iterator[Annotated]:
             raise DataError(f"{path}: cannot be read after line {number}: {error}") from error
 
 
-def token_truth(text: Encoding | Attribution, spans: Sequence[Span]) -> NDArray[np.bool_]:
+def token_truth(text: Encoding | Attribution, spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
     """Tell which tokens of the first text share a character with evidence, (tokens,)."""
     places = zip(text.segments, text.offsets, strict=True)
     offsets = [offset if segment == 0 and offset else (0, 0) for segment, offset in places]
@@ -77,7 +76,7 @@ def token_f1(ranking: Sequence[int], truth: NDArray[np.bool_]) -> float:
     return float(truth[list(ranking[:marked])].sum() / marked) if marked else float("nan")
 
 
-def agreement(attributions: Sequence[Result], spans: Sequence[Sequence[Span]]) -> Agreement:
+def agreement(attributions: Sequence[Result], spans: Sequence[Sequence[tuple[int, int]]]) -> Agreement:
     """Compare attributions, none an error, with spans that people marked, in characters; NaN where all were cut off."""
     rows = []
     for own, marked in zip(strict(attributions), spans, strict=True):

@@ -1,29 +1,17 @@
-"""What the captum methods share: log p(target), in nats, as a function of the embeddings, row by row."""
+"""What the captum methods share: a baseline, and the way from it to the text."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from torch import Tensor
 
 from narrows.bottleneck.optimize import check_counts, check_seed
 from narrows.errors import InputError, ModelError, need
+from narrows.methods.embeddings import LogP, arguments
 from narrows.methods.method import Batch
-from narrows.models.cut.gradient import check_gradient
-from narrows.models.cut.leak import probe, sound_places
-from narrows.models.cut.network import Network
-from narrows.models.cut.split import forward_head
-from narrows.models.cut.view import borrowed
-from narrows.models.heads.goals import judge
 from narrows.models.predict import BATCH_TOKENS
 from narrows.models.text.encoding import check_rows
 
-EMBEDDINGS = -1  # where they are, among the layers
 Baseline = Literal["pad", "mask"]  # what replaces the content tokens; special tokens stay what they are
-LogP = Callable[..., Tensor]
-"""From activations (rows, tokens, features), the text of each row (rows,) and inputs to -loss in nats, (rows,)."""
 
 
 class FromBaseline:
@@ -57,44 +45,6 @@ def load(module: str = "captum.attr") -> Any:
     return need(module, f'this method needs {module.split(".")[0]}: pip install "narrows[evaluate]"')
 
 
-def arguments(batch: Batch) -> tuple[Tensor, ...]:
-    """Give what the function takes beside the activations: the text of each row, then the inputs in their order."""
-    _ = batch.answers  # now: a plain run of the model must not meet replaced embeddings
-    return (torch.arange(len(batch), device=batch.real.device), *batch.inputs.values())
-
-
-def from_embeddings(batch: Batch) -> LogP:
-    """Make the function from embeddings to the objective; a `ModelError` if no gradient comes back to them."""
-    check_embeddings(batch.cut.network, batch.tokenizer)
-
-    def log_p(embedded: Tensor, rows: Tensor, *values: Tensor) -> Tensor:
-        inputs = dict(zip(batch.inputs, values, strict=True))
-        with replaced_embeddings(batch.model, inputs["input_ids"], embedded), batch.reading(rows.tolist()):
-            return objective(batch, forward_head(batch.model, inputs), rows)
-
-    return log_p
-
-
-def check_embeddings(network: Network, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise a ModelError unless the gradient passes through the whole model; it is tried out once."""
-    if EMBEDDINGS in (sound := sound_places(network.model)):
-        return
-    model, inputs = borrowed(network.model), probe(network, tokenizer)
-
-    def run(embedded: Tensor) -> Tensor:
-        with replaced_embeddings(model, inputs["input_ids"], embedded):
-            return forward_head(model, inputs)
-
-    with torch.inference_mode(False), torch.enable_grad():
-        check_gradient(model, run, _embedding(model)(inputs["input_ids"]))
-    sound.add(EMBEDDINGS)
-
-
-def objective(batch: Batch, logits: Tensor, rows: Tensor) -> Tensor:
-    """Judge logits, (rows, ...), each by the objective of its text: -loss in nats, (rows,), in float32 or better."""
-    return -judge([batch.goals[row] for row in rows.tolist()], logits.unsqueeze(1)).squeeze(1)
-
-
 def integrate(log_p: LogP, batch: Batch, ends: tuple[Tensor, Tensor], steps: int) -> Tensor:
     """Integrate gradients from one activation to another, (batch, tokens, features) each: scores, (batch, tokens)."""
     start, end = ends
@@ -103,17 +53,6 @@ def integrate(log_p: LogP, batch: Batch, ends: tuple[Tensor, Tensor], steps: int
     options = {"n_steps": steps, "internal_batch_size": together, "additional_forward_args": arguments(batch)}
     integrated: Tensor = load().IntegratedGradients(log_p).attribute(end, baselines=start, **options)
     return integrated.sum(dim=-1)
-
-
-def embed(batch: Batch, ids: Tensor) -> Tensor:
-    """Look up embeddings, (batch, tokens, features), in float32 or better: points between two of them need it."""
-    with torch.no_grad():
-        return at_least_float32(_embedding(batch.model)(ids))
-
-
-def at_least_float32(value: Tensor) -> Tensor:
-    """Widen half precision to float32."""
-    return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
 def without_content(batch: Batch, baseline: Baseline) -> Tensor:
@@ -125,27 +64,3 @@ def without_content(batch: Batch, baseline: Baseline) -> Tensor:
     ids = batch.inputs["input_ids"].clone()
     ids[batch.content] = token
     return ids
-
-
-@contextmanager
-def replaced_embeddings(model: nn.Module, ids: Tensor, embedded: Tensor) -> Iterator[None]:
-    """Let the input embedding return a tensor, (rows, tokens, features), in its own dtype, for ids, (rows, tokens)."""
-    calls, name = [], type(model).__name__
-
-    def hook(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        calls.append(True)
-        if not args or not torch.equal(args[0], ids):
-            raise ModelError(f"{name} rearranges its tokens before it embeds them: no gradient fits them")
-        return embedded.to(output.dtype)
-
-    with _embedding(model).register_forward_hook(hook):
-        yield
-    if not calls:
-        raise ModelError(f"{name} does not call its input embedding: there is no gradient at it")
-
-
-def _embedding(model: nn.Module) -> nn.Module:
-    try:
-        return model.get_input_embeddings()  # type: ignore[operator, no-any-return]
-    except NotImplementedError as error:
-        raise ModelError(f"{type(model).__name__} names no input embedding to take gradients at") from error

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from narrows.attribution import Attribution
-from narrows.methods import captum
+from narrows.methods import captum, embeddings
 from narrows.methods.method import Batch, Names
 from narrows.models.predict import BATCH_TOKENS
 
@@ -36,11 +36,11 @@ class GradientShap(captum.FromBaseline):
 
     def _scores(self, text: Batch) -> Tensor:
         """Score the tokens of a batch of one text, (1, tokens)."""
-        start = captum.embed(text, captum.without_content(text, self.baseline))
-        end = captum.embed(text, text.inputs["input_ids"])
+        start = embeddings.embed(text, captum.without_content(text, self.baseline))
+        end = embeddings.embed(text, text.inputs["input_ids"])
         together = max(BATCH_TOKENS // end.shape[1], 1)
         total = torch.zeros_like(end)
-        log_p, given = captum.from_embeddings(text), captum.arguments(text)
+        log_p, given = embeddings.from_embeddings(text), embeddings.arguments(text)
         # As captum's GradientShap, which draws from numpy's global generator: all threads share that one.
         random = np.random.RandomState(int(text.generator(self.seed, 0).integers(2**32)))
         for done in range(0, self.samples, together):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from narrows.attribution import Attribution
-from narrows.methods.captum import arguments, embed, from_embeddings, load
+from narrows.methods.embeddings import gradient_at_embeddings
 from narrows.methods.method import Batch, Names
 
 
@@ -17,12 +17,7 @@ class GradientXInput:
     caption = "A token's score is its part of log p(target), to first order."
     how = "The gradient at the input embedding times the embedding."
 
-    def __post_init__(self) -> None:
-        load()
-
     def explain(self, batch: Batch) -> list[Attribution]:
         """Take one gradient of the whole batch."""
-        embedded = embed(batch, batch.inputs["input_ids"]).requires_grad_()
-        method = load().InputXGradient(from_embeddings(batch))
-        scores = method.attribute(embedded, additional_forward_args=arguments(batch))
-        return batch.attributions(self, scores.sum(dim=-1))
+        embedded, gradient = gradient_at_embeddings(batch)
+        return batch.attributions(self, (embedded * gradient).sum(dim=-1))

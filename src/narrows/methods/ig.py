@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from narrows.attribution import Attribution
-from narrows.methods.captum import Baseline, FromBaseline, embed, from_embeddings, integrate, without_content
+from narrows.methods.captum import Baseline, FromBaseline, integrate, without_content
+from narrows.methods.embeddings import embed, from_embeddings
 from narrows.methods.method import Batch, Names
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from torch import Tensor
 
 from narrows.attribution import Attribution
-from narrows.methods import captum
+from narrows.methods import captum, embeddings
 from narrows.methods.cut_model import DEPTH
 from narrows.methods.method import Batch, Names
 from narrows.models.cut.split import run_prefix, run_suffix
@@ -35,8 +35,8 @@ class LayerIntegratedGradients(captum.FromBaseline):
         (place,) = batch.cut.layers(self.layer, [math.ceil(DEPTH * batch.cut.blocks)])
         prefix = batch.prefix([place])
         # The ids stay those of the text: some models count positions or find the last token by them.
-        blank = captum.embed(batch, captum.without_content(batch, self.baseline))
-        with captum.replaced_embeddings(batch.model, ids, blank), batch.reading():
+        blank = embeddings.embed(batch, captum.without_content(batch, self.baseline))
+        with embeddings.replaced_embeddings(batch.model, ids, blank), batch.reading():
             empty = run_prefix(network, batch.inputs, [place])
         start, end = empty.activations[place], prefix.activations[place]
 
@@ -44,7 +44,7 @@ class LayerIntegratedGradients(captum.FromBaseline):
             inputs = dict(zip(batch.inputs, values, strict=True))
             with batch.reading(rows.tolist()):
                 logits = run_suffix(network, prefix, inputs, place, activation.to(end.dtype))
-            return captum.objective(batch, logits, rows)
+            return embeddings.objective(batch, logits, rows)
 
-        ends = captum.at_least_float32(start), captum.at_least_float32(end)
+        ends = embeddings.at_least_float32(start), embeddings.at_least_float32(end)
         return batch.attributions(self, captum.integrate(log_p, batch, ends, self.steps), layers=(place,))

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from narrows.attribution import Attribution
-from narrows.methods.captum import arguments, embed, from_embeddings, load
+from narrows.methods.embeddings import gradient_at_embeddings
 from narrows.methods.method import Batch, Names
 
 
@@ -19,12 +19,7 @@ class Saliency:
     caption = "A token's score is how fast log p(target) changes with its embedding."
     how = "The L2 norm of the gradient at the input embedding."
 
-    def __post_init__(self) -> None:
-        load()
-
     def explain(self, batch: Batch) -> list[Attribution]:
         """Take one gradient of the whole batch."""
-        embedded = embed(batch, batch.inputs["input_ids"]).requires_grad_()
-        method = load().Saliency(from_embeddings(batch))
-        gradients = method.attribute(embedded, abs=False, additional_forward_args=arguments(batch))
-        return batch.attributions(self, torch.linalg.vector_norm(gradients, dim=-1))
+        _, gradient = gradient_at_embeddings(batch)
+        return batch.attributions(self, torch.linalg.vector_norm(gradient, dim=-1))

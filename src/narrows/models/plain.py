@@ -15,8 +15,8 @@ from narrows.models.cut.head import unobserved
 from narrows.models.cut.view import origin
 from narrows.models.text.encoding import Encoding
 
-Kind = tuple[bool, bool, bool]  # of a row of a batch: whether it has company, is padded, may end in padding of its own
-_AGREED: WeakKeyDictionary[nn.Module, set[Kind]] = WeakKeyDictionary()
+RowKind = tuple[bool, bool, bool]  # whether it has company, is padded, may end in padding of its own
+_AGREED: WeakKeyDictionary[nn.Module, set[RowKind]] = WeakKeyDictionary()
 
 
 def check_plain(
@@ -57,7 +57,7 @@ def _call(model: nn.Module, encoding: Encoding) -> Tensor | None:
     return logits[0] if isinstance(logits, Tensor) else None
 
 
-def _compare(called: str, encoding: Encoding, found: Tensor, plain: Tensor, kind: Kind) -> None:
+def _compare(called: str, encoding: Encoding, found: Tensor, plain: Tensor, kind: RowKind) -> None:
     """Raise or warn if logits differ by more than rounding; in half precision, the kernels for a batch differ much."""
     rounding = 4 * torch.finfo(plain.dtype).eps ** 0.5 * max(float(plain.abs().max()), 1.0)
     off = float((found - plain).abs().max())

@@ -13,7 +13,7 @@ import torch
 
 from narrows import errors
 from narrows.errors import InputError, NarrowsError, first_line
-from narrows.run.dataset import Job, Tick
+from narrows.run.dataset import Job, PartTick
 from narrows.run.parts import Chunk, Made, Receipt, cut
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json
@@ -37,7 +37,7 @@ class RayEngine:
     device: str | None = None  # where workers compute; None = on a GPU if they have one
     least: int = 1  # fewest workers; more are started while chunks wait
 
-    def __call__(self, job: Job, chunks: Iterator[Chunk], tick: Tick) -> Iterator[Made]:
+    def __call__(self, job: Job, chunks: Iterator[Chunk], tick: PartTick) -> Iterator[Made]:
         """Make the part of each chunk, as they are done; chunks are read here to check parts, and again over there."""
         if job.texts.once:
             raise InputError("an iterator cannot be read on a cluster: write its texts to a file first")

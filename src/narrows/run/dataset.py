@@ -17,7 +17,7 @@ from narrows.data.output import read_json, write_json
 from narrows.data.source import Source
 from narrows.errors import DataError, InputError, warn
 from narrows.models.hub.loading import LoadedModel
-from narrows.run.meter import Meter, Report
+from narrows.run.meter import Meter, MeterCallback
 from narrows.run.parts import Chunk, Made, Receipt, Survey, check_part, clean_folder, cut, part_file, present_parts
 from narrows.run.settings import ExplainSettings, Share
 from narrows.run.store import MANIFEST, Json, claim, digest, locked
@@ -50,8 +50,8 @@ class Job:
         return {part: work for part, work in enumerate(self.survey.work) if self.share.has(part)}
 
 
-Tick = Callable[[int, float], None]  # is called with a part in the making, and the share of it that is done
-Engine = Callable[[Job, Iterator[Chunk], Tick], Iterator[Made]]  # makes a part of each chunk, in any order
+PartTick = Callable[[int, float], None]  # is called with a part in the making, and the share of it that is done
+Engine = Callable[[Job, Iterator[Chunk], PartTick], Iterator[Made]]  # makes a part of each chunk, in any order
 
 
 def explain_dataset(
@@ -63,7 +63,7 @@ def explain_dataset(
     engine: Engine | None = None,
     share: Share | None = None,
     strict: bool = False,
-    report: Report | None = None,
+    report: MeterCallback | None = None,
 ) -> Json:
     """Explain every text of a data set into Parquet files; an interrupted run in the same folder is resumed.
 
@@ -179,7 +179,7 @@ def _log(path: Path, receipt: Receipt) -> None:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def here(job: Job, chunks: Iterator[Chunk], tick: Tick) -> Iterator[Made]:
+def here(job: Job, chunks: Iterator[Chunk], tick: PartTick) -> Iterator[Made]:
     """Make parts in this process, one after the other: the engine with which all others must agree."""
     return (job.worker(chunk, job.out, job.run_sha256, partial(tick, chunk.part)) for chunk in chunks)
 

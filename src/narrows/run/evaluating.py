@@ -12,9 +12,9 @@ from pathlib import Path
 from narrows.data import datasets
 from narrows.data.example import Example
 from narrows.data.output import read_json, write_json
-from narrows.data.parquet import Row, read_rows, schema_of
+from narrows.data.parquet import ParquetRow, read_rows, schema_of
 from narrows.data.source import Source
-from narrows.data.units import Kind
+from narrows.data.units import UnitKind
 from narrows.errors import DataError, InputError, TargetError, warn
 from narrows.evaluation.degradation import POINTS, SHARES, Curves, degrade
 from narrows.methods.method import Method
@@ -31,7 +31,7 @@ from narrows.models.hub.loading import LoadedModel
 from narrows.models.text.removal import Removal, check_removal
 from narrows.models.variants import resolve
 from narrows.run.dataset import FORMAT, Job, make_parts, prepare
-from narrows.run.meter import Meter, Report
+from narrows.run.meter import Meter, MeterCallback
 from narrows.run.parts import Made, Receipt, check_part, part_file, save_part
 from narrows.run.settings import ExplainSettings
 from narrows.run.store import Json, check_claim, claim, digest, locked
@@ -58,7 +58,7 @@ class Plan:
         "delete",
     )  # ways to remove tokens: ``delete``, ``mask``, ``attention``, ``replace``
     target: str | None = None  # ``gold``, ``predicted``, a label or a continuation; None = see `choose_target`
-    unit_of: Kind = "token"  # what is explained, ranked and removed as one
+    unit_of: UnitKind = "token"  # what is explained, ranked and removed as one
     prior: str | None = None  # file of a prior, ``instance`` or ``residual``; None = the one of the model
     max_tokens: int | None = None  # cut longer texts; None = at the model's limit
     labels: tuple[str, ...] | None = None  # names of the classes, in the model's order, if it calls them LABEL_0, ...
@@ -72,7 +72,7 @@ class Plan:
         return {f"{removal}{KEPT if self.keep_read else ''}": removal for removal in self.removals}
 
 
-def evaluate(loaded: LoadedModel, plan: Plan, out: str | Path, report: Report | None = None) -> None:
+def evaluate(loaded: LoadedModel, plan: Plan, out: str | Path, report: MeterCallback | None = None) -> None:
     """Run the degradation test for several methods; an interrupted evaluation is resumed, new methods are added.
 
     `narrows.run.write_summary` sums the results up, and `narrows.run.write_report` draws them.
@@ -206,12 +206,12 @@ class _Part:
     made: Made
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ParquetRow]:
         """What the test needs of each text."""
         return list(read_rows(part_file(self.job.out, self.made[0].part), READ))
 
     @cached_property
-    def explained(self) -> list[Row]:
+    def explained(self) -> list[ParquetRow]:
         """The rows without an error."""
         return [row for row in self.rows if row["error"] is None]
 
@@ -236,7 +236,7 @@ class _Part:
         rankings = [sorted((n for n, rank in enumerate(own) if rank), key=own.__getitem__) for own in ranks]
         return degrade(*reader, self.questions, rankings, self.goals, removal, keep_read)
 
-    def _ask(self, row: Row) -> Question:
+    def _ask(self, row: ParquetRow) -> Question:
         ids = _ids_of(row)
         named = row["target"] if row["target"] in row["labels"] else None
         target = named if not ids else ids[0] if len(ids) == 1 else ids
@@ -246,7 +246,7 @@ class _Part:
         return question
 
 
-def _ids_of(row: Row) -> list[int]:
+def _ids_of(row: ParquetRow) -> list[int]:
     """Read the very tokens that were explained: in another batch another one may be the likeliest by a hair."""
     named: list[Json] = json.loads(row["record"]).get("target_tokens") or []
     return list(named[0]["ids"]) if len(named) == 1 else []

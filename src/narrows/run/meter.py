@@ -20,13 +20,13 @@ class Progress:
     doing: str = ""  # what is being done: the name of a method in an evaluation, else empty
 
 
-Report = Callable[[Progress], None]
+MeterCallback = Callable[[Progress], None]
 
 
 class Meter:
     """Measures progress; the time left is estimated from the work in the texts, not from their number."""
 
-    def __init__(self, total: float, report: Report | None) -> None:
+    def __init__(self, total: float, report: MeterCallback | None) -> None:
         """Start the clock; `total` is all work in any unit, 0 if unknown."""
         self.doing = ""
         self._report = report

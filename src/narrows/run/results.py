@@ -25,7 +25,15 @@ from narrows.run.store import MANIFEST, Json
 
 SUMMARY = "summary.json"
 SUMMED = ("dataset", "split", "target", "unit_of", "max_tokens")  # of the manifest, in the summary
-SHAPE = {"dataset": str, "split": str, "instances": int, "target": str, "rows_per_part": int, "model.name": str}
+SHAPE = {
+    "dataset": str,
+    "split": str,
+    "instances": int,
+    "target": str,
+    "unit_of": str,
+    "rows_per_part": int,
+    "model.name": str,
+}
 FRAME = (  # columns of a frame
     *("drop_11", "area_morf", "area_lerf", "comprehensiveness", "sufficiency", "flips"),
     *("seconds", "forward_equivalents", "instances"),
@@ -126,7 +134,7 @@ def summarize(results: "Results", removal: str | None = None) -> RunSummary:
     scaled = normalized({name: own.morf.mean(axis=0) for name, own in curves.items()})
     manifest = results.manifest
     return {
-        **{name: manifest[name] for name in SUMMED if name in manifest},  # type: ignore[typeddict-item]
+        **{name: manifest[name] for name in SUMMED},  # type: ignore[typeddict-item]
         "instances": int(known.sum()),
         "left_out": int((~known).sum()),
         "removal": chosen,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from narrows.data.columns import Columns
-from narrows.data.units import Kind
+from narrows.data.units import UnitKind
 from narrows.errors import InputError
 from narrows.methods.registry import Described, split_methods
 from narrows.methods.settings import Setting, parse_setting
@@ -35,7 +35,7 @@ class ExplainSettings:
     target: Annotated[str, "What is explained: 'predicted', 'gold', a label or a continuation."] = "predicted"
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     max_tokens: Annotated[int | None, "Most tokens of a text; default: the model's limit."] = None
-    unit_of: Annotated[Kind, "What is masked, removed and ranked as one."] = "token"
+    unit_of: Annotated[UnitKind, "What is masked, removed and ranked as one."] = "token"
     check: Annotated[bool, "Remove what each map ranks first, and ask the model again: many passes more."] = False
     long_texts: Annotated[LongTexts, "Cut longer texts, explain them in windows, or record an error."] = "truncate"
     rows_per_part: Annotated[int, "Texts per file: the unit of work, and the most that a crash loses."] = 512
@@ -105,7 +105,7 @@ class RunSettings:
     prior: Annotated[str | None, "File of a prior, 'instance' or 'residual'; default: the model's own."] = None
     labels: Annotated[str, "Names of the model's classes in its order, with commas, if it calls them LABEL_0, ..."] = ""
     target: Annotated[str | None, TARGETS] = None
-    unit_of: Annotated[Kind, "What is explained, ranked and removed as one."] = "token"
+    unit_of: Annotated[UnitKind, "What is explained, ranked and removed as one."] = "token"
     removal: Annotated[str, "How tokens are removed: delete, mask, attention, replace; several with commas."] = "delete"
     keep_read: Annotated[bool, "Never remove the token at which a decoder's answer is read: the last one."] = False
     max_tokens: Annotated[int | None, "Cut longer texts; default: the model's limit."] = None

@@ -28,9 +28,8 @@ from narrows.run.parts import part_file, present_parts
 from narrows.viz.strongest import render_summary, summary_csv, summary_page
 
 Group = Literal["all", "right", "wrong"]
-Kind = Literal["word", "pair"]
-Key = tuple[str, Group, Kind, str]  # target, texts, kind, the word or the two words
-Report = Callable[[float, float], None]  # how many rows of how many are read
+EntryKind = Literal["word", "pair"]
+Key = tuple[str, Group, EntryKind, str]  # target, texts, kind, the word or the two words
 
 READ = ("row", "text", "text_pair", "gold", "target", "predicted", "labels", "error", *TOKEN.values())
 MOST_WORDS = 200_000  # in the tally: 73 MB
@@ -49,7 +48,7 @@ class Entry:
 
     target: str  # what is explained
     group: Group  # of which texts: ``all``, or those that the model is ``right`` or ``wrong`` about
-    kind: Kind  # ``word`` or ``pair``
+    kind: EntryKind  # ``word`` or ``pair``
     words: str  # in lower case
     mean: float  # of its score, over all its occurrences, in the unit of the run; of a pair the sum of both
     low: float  # lower end of the 95 % bootstrap interval over the texts
@@ -104,7 +103,7 @@ class _Said:
 class _Word:
     """A word of a text, or two beside each other."""
 
-    kind: Kind
+    kind: EntryKind
     words: str
     score: float
     place: tuple[int, int, int]  # segment, first character, character after the last
@@ -158,7 +157,7 @@ def summarize_run(
     against: str | Path | None = None,
     limit: int = 25,
     min_texts: int = 5,
-    report: Report = lambda done, total: None,
+    report: Callable[[float, float], None] = lambda done, total: None,
 ) -> Summary:
     """Find the words that speak for and against each target of a run most, or in which two runs differ most.
 
@@ -251,9 +250,9 @@ def _differences(folder: Path, against: Path) -> Iterator[_Said]:
         yield replace(own, words=same)
 
 
-def _by_key(said: _Said) -> dict[tuple[Kind, str], tuple[int, float]]:
+def _by_key(said: _Said) -> dict[tuple[EntryKind, str], tuple[int, float]]:
     """Count each word of a text, and sum up its scores."""
-    found: dict[tuple[Kind, str], tuple[int, float]] = {}
+    found: dict[tuple[EntryKind, str], tuple[int, float]] = {}
     for word in said.words:
         n, s = found.get((word.kind, word.words), (0, 0.0))
         found[word.kind, word.words] = n + 1, s + word.score
@@ -277,7 +276,7 @@ def _tally(stream: Iterable[_Said]) -> tuple[dict[Key, _Tally], int]:
 
 def _choose(tallies: Mapping[Key, _Tally], limit: int, min_texts: int) -> dict[Key, _Chosen]:
     """Choose the strongest words on both sides, and of pairs those that differ most from their words."""
-    ranked: dict[tuple[str, Group, Kind], list[tuple[float, float, Key, _Chosen]]] = defaultdict(list)
+    ranked: dict[tuple[str, Group, EntryKind], list[tuple[float, float, Key, _Chosen]]] = defaultdict(list)
     for key, own in tallies.items():
         if own.texts >= min_texts:
             target, group, kind, words = key
@@ -327,11 +326,11 @@ def _count(stream: Iterable[_Said], chosen: Mapping[Key, _Chosen]) -> list[Entry
         entries.append(
             Entry(*key, own.mean, low, high, first.beyond, own.texts, own.n, tuple(text for _, text in shown))
         )
-    order = {name: place for place, name in enumerate((*get_args(Group), *get_args(Kind)))}
+    order = {name: place for place, name in enumerate((*get_args(Group), *get_args(EntryKind)))}
     return sorted(entries, key=lambda own: (own.target, order[own.group], order[own.kind], -own.mean, own.words))
 
 
-def _around(said: _Said, kind: Kind, words: str) -> str:
+def _around(said: _Said, kind: EntryKind, words: str) -> str:
     """Cut out the text around a word."""
     best = max((own for own in said.words if (own.kind, own.words) == (kind, words)), key=lambda own: abs(own.score))
     segment, start, end = best.place

@@ -10,7 +10,7 @@ from narrows.bottleneck.optimize import text_seed
 from narrows.data.example import Example, known_of
 from narrows.data.maps import failed_row
 from narrows.data.output import write_json
-from narrows.data.parquet import Row, attribution_schema, of_data, to_row
+from narrows.data.parquet import ParquetRow, attribution_schema, of_data, to_row
 from narrows.data.source import Source
 from narrows.data.units import check_kind
 from narrows.errors import NarrowsError, NarrowsWarning
@@ -116,7 +116,7 @@ class Worker:
     def _request(self, text: Example | NarrowsError) -> Request:
         return Request(text, self._target, self.settings.unit_of, self.settings.check)
 
-    def _row(self, number: int, text: Example | NarrowsError, found: Attribution | NarrowsError) -> Row:
+    def _row(self, number: int, text: Example | NarrowsError, found: Attribution | NarrowsError) -> ParquetRow:
         """Make the row of a text: its number, and the attribution, or the error with what is known of the text."""
         facts: dict[str, Any] = {"row": number}
         if isinstance(found, NarrowsError):

@@ -52,7 +52,7 @@ def fill(attribution: AttributionDict, facts: Mapping[str, str], said: str | Non
     for note in caption.notes(attribution):
         sheet.write(note, _SIZE - 1, INK)
     _head(sheet, "Check")
-    found = attribution.get("check")
+    found = attribution["check"]
     sheet.write(check_sentence(attribution) or "This map was not checked on its text.", _SIZE, INK)
     if found is not None:
         head, cells = check_table(found)

@@ -166,7 +166,7 @@ def needed(attribution: AttributionDict) -> str | None:
 def sentences(attribution: AttributionDict) -> list[str]:
     """Return what stands below the picture of a result: the method's own sentence, then what the numbers add up to."""
     own = visible(attribution["method"]["caption"])
-    summed = f"The score of a {kind(attribution)} is the sum over its tokens." if attribution.get("units") else None
+    summed = f"The score of a {kind(attribution)} is the sum over its tokens." if attribution["units"] else None
     further = (summed, read_apart(attribution), missed(attribution), needed(attribution), calibrated(attribution))
     return [sentence for sentence in (own, *further) if sentence]
 
@@ -228,7 +228,7 @@ def _spelled(tokens: Mapping[str, Any]) -> str:
 def classes(attribution: AttributionDict, count: int) -> tuple[list[Label], int]:
     """Return the `count` most probable labels, always with target and gold, and how many labels are left out."""
     target, predicted, every = attribution["target"], attribution["predicted"], attribution["probabilities"]
-    gold = name_label(attribution.get("gold"), list(every))
+    gold = name_label(attribution["gold"], list(every))
     ranked = sorted(every, key=lambda name: -every[name])
     names = [name for rank, name in enumerate(ranked) if rank < count or name in (target, gold)]
     hidden = len(every) - len(names)
@@ -269,7 +269,7 @@ def sums(attribution: AttributionDict) -> bool:
 
 def kind(attribution: AttributionDict) -> str:
     """Name what the table of the strongest lists: units, by their kind, else words, else tokens."""
-    if attribution.get("units"):
+    if attribution["units"]:
         return visible(str(attribution["record"].get("unit_of", "span")))
     return "word" if attribution["words"] else "token"
 
@@ -282,12 +282,12 @@ def strongest(attribution: AttributionDict, count: int) -> list[Ranked]:
     context: list[Span] = []  # tokens outside of all units
     named = zip(attribution["words"], tokens_of_words(attribution), strict=True)
     words = [Span(word["word"], own, word["score"], word["rank"]) for word, own in named] or spans
-    if units := attribution.get("units"):
+    if units := attribution["units"]:
         words = [Span(unit["text"], tuple(unit["tokens"]), unit["score"], unit["rank"]) for unit in units]
         context = [span for span in spans if span.rank is None and math.isfinite(span.score)]
     known = [word for word in words if math.isfinite(word.score) and word.score != 0]
     ranked = sorted(known, key=lambda word: -abs(word.score))
-    if (place := read_at(attribution)) is not None and not attribution.get("units"):
+    if (place := read_at(attribution)) is not None and not attribution["units"]:
         last = attribution["tokens"][place]["rank"]  # the other ranks begin after it, or go around it
         ranked = [word for word in ranked if word.rank != last] or ranked
     special = [span for span in unplaced(attribution) if math.isfinite(span.score)] if additive else []

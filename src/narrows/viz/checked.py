@@ -17,7 +17,7 @@ def check_sentence(attribution: AttributionDict) -> str | None:
         >>> check_sentence(checked.to_dict())[:34]
         "Without 'superb' p(positive) falls"
     """
-    found = attribution.get("check")
+    found = attribution["check"]
     if found is None:
         return None
     count, unit = found["flip"] or 1, found["unit_of"]

@@ -147,7 +147,7 @@ def _tips(attribution: AttributionDict, signed: bool) -> dict[int, str]:
     unit, names = attribution["method"]["unit"], labels(attribution)
     texts = range(len(segments(attribution)))
     spans = [span for segment in texts for span in shaded(attribution, segment) if span.tokens]
-    units = attribution.get("units")
+    units = attribution["units"]
     ranks = [own["rank"] for own in units] if units else [own["rank"] for own in attribution["tokens"]]
     ranked = sum(rank is not None for rank in ranks)
     scores = [caption.number(token["score"], signed) for token in attribution["tokens"]]

@@ -10,7 +10,7 @@ from narrows.data.schema import AttributionDict
 from narrows.data.words import find_words, trim_span
 from narrows.errors import InputError, one_of
 
-Level = Literal["word", "token"]  # what is shaded and listed as one
+Shaded = Literal["word", "token"]  # what is shaded and listed as one
 Part = tuple[int, int, list[int]]  # start, end, token positions
 
 # These change the order of what follows them, so a text could make a map say something else than its scores do.
@@ -33,9 +33,9 @@ def segments(attribution: AttributionDict) -> list[str]:
     return [attribution["text"]] if pair is None else [attribution["text"], pair]
 
 
-def at_level(attribution: AttributionDict, level: Level) -> AttributionDict:
+def at_level(attribution: AttributionDict, level: Shaded) -> AttributionDict:
     """Give a result as pictures show it: by words, as it is saved, or by tokens, without its words."""
-    one_of("level", level, get_args(Level))
+    one_of("level", level, get_args(Shaded))
     return attribution if level == "word" else {**attribution, "words": []}
 
 
@@ -153,7 +153,7 @@ def visible(text: str, encoding: str = "utf-8") -> str:
 def _span(attribution: AttributionDict, text: str, members: Sequence[int]) -> Span:
     tokens = [attribution["tokens"][position] for position in members]
     score = sum(token["score"] for token in tokens)
-    if units := attribution.get("units"):  # tokens outside of them are never removed
+    if units := attribution["units"]:  # tokens outside of them are never removed
         ranks = [unit["rank"] for unit in units if set(members) & set(unit["tokens"])]
     else:
         ranks = [token["rank"] for token in tokens]
@@ -167,13 +167,13 @@ def _hidden(character: str, encoding: str) -> bool:
 
 
 def _unit_parts(attribution: AttributionDict, segment: int) -> list[Part]:
-    units = [unit for unit in attribution.get("units") or () if unit["segment"] == segment and unit["tokens"]]
+    units = [unit for unit in attribution["units"] or () if unit["segment"] == segment and unit["tokens"]]
     return [(unit["start"], unit["end"], unit["tokens"]) for unit in units]
 
 
 def _word_parts(attribution: AttributionDict, segment: int) -> list[Part]:
     """Return the words, but for one of several tokens of which the answer is read at one: that outshines the others."""
-    if attribution.get("units") or not attribution["words"]:
+    if attribution["units"] or not attribution["words"]:
         return []
     words = find_words(attribution["text"], attribution["text_pair"], attribution["tokens"])
     place = read_at(attribution)

@@ -99,7 +99,7 @@ def _csv(summaries: Sequence[RunSummary], labels: Mapping[str, str]) -> str:
 
 
 def _said(summary: RunSummary, key: str) -> str:
-    value = summary.get(key)  # older summaries lack the units
+    value = summary[key]  # type: ignore[literal-required]
     return str(value) if key != "max_tokens" else "uncut" if value is None else f"{value} tokens"
 
 

@@ -144,3 +144,31 @@ def test_a_prior_of_a_model_with_a_forward_of_ones_own(bert: Classifier) -> None
 def test_rollout_says_that_it_needs_attention_weights(bert: Classifier) -> None:
     with pytest.raises(ModelError, match="takes no output_attentions"):
         Explainer(BareTensor(bert[0]), bert[1], method="rollout", prior="instance")(TEXTS[0])
+
+
+class Unnamed(BareTensor):
+    def get_input_embeddings(self) -> Any:
+        raise NotImplementedError
+
+
+class Nothing(BareTensor):
+    def get_input_embeddings(self) -> Any:
+        return None
+
+
+@pytest.mark.parametrize("method", ["fast", "occlusion"])
+@pytest.mark.parametrize("kind", [Unnamed, Nothing])
+def test_a_model_that_names_no_input_embedding_is_explained(kind: type[Wrapped], method: str, bert: Classifier) -> None:
+    expected = Explainer(BareTensor(bert[0]).eval(), bert[1], method, "instance")(TEXTS)
+    found = Explainer(kind(bert[0]).eval(), bert[1], method, "instance")(TEXTS)
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own.scores, other.scores, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["ig", "saliency"])
+@pytest.mark.parametrize("kind", [Unnamed, Nothing])
+def test_without_an_input_embedding_there_is_no_gradient_at_it(
+    kind: type[Wrapped], method: str, bert: Classifier
+) -> None:
+    with pytest.raises(ModelError, match=f"{kind.__name__} names no input embedding to take gradients at"):
+        Explainer(kind(bert[0]).eval(), bert[1], method, "instance")(TEXTS)

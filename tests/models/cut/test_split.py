@@ -8,18 +8,22 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+import families
 import tiny
 from narrows.data.example import Example
-from narrows.errors import ModelError
+from narrows.errors import ModelError, NumericsError
 from narrows.explainer import Explainer
 from narrows.models.cut.blocks import find_blocks
 from narrows.models.cut.network import Network
-from narrows.models.cut.split import forward_logits, repeat_inputs, run_prefix, run_suffix
+from narrows.models.cut.split import Prefix, check_finite, forward_logits, repeat_inputs, run_prefix, run_suffix
 from narrows.models.cut.view import borrowed
+from narrows.models.heads.target import Tag
 from narrows.models.text.encoding import collate, encode, padding_id
 from tiny import Classifier
 
@@ -368,3 +372,40 @@ def test_a_forward_that_somebody_else_put_on_a_block_comes_back(any_classifier: 
 def test_repeat_inputs_keeps_the_copies_of_a_text_together() -> None:
     repeated = repeat_inputs({"input_ids": torch.tensor([[1, 2], [3, 4]])}, 2)
     assert repeated["input_ids"].tolist() == [[1, 2], [1, 2], [3, 4], [3, 4]]
+
+
+@given(
+    lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    place=st.tuples(st.integers(0, 3), st.integers(0, 4)),
+    logits=st.sampled_from([(), (3,), (5, 3), (5, 2), (7, 3)]),  # of one row: a number, classes, of each position
+    what=st.sampled_from(["activation", "logits"]),
+    value=st.sampled_from([torch.nan, torch.inf, -torch.inf]),
+)
+def test_only_what_is_read_must_be_finite_and_the_text_at_fault_is_named(
+    lengths: list[int], place: tuple[int, int], logits: tuple[int, ...], what: str, value: float
+) -> None:
+    row, token = place[0] % len(lengths), place[1]
+    real = torch.tensor([[position < length for position in range(5)] for length in lengths])
+    prefix = Prefix({1: torch.zeros(len(lengths), 5, 2)}, torch.zeros(len(lengths), *(logits or (1,))), ())
+    by_token = what == "activation" or logits[:1] == (5,)  # a head of other sizes reads each of its positions
+    (prefix.activations[1] if what == "activation" else prefix.logits)[row][token if by_token else -1] = value
+    examples = [Example(f"text {number}") for number in range(len(lengths))]
+    if by_token and token >= lengths[row]:
+        check_finite(prefix, real, examples)
+        return
+    with pytest.raises(NumericsError, match=rf"{what}.* hold NaN or infinity for 'text {row}'"):
+        check_finite(prefix, real, examples)
+
+
+def test_a_tagger_that_gives_nan_at_padding_explains_every_text_of_a_batch() -> None:
+    model, tokenizer = families.of_task("Bert", "ForTokenClassification", num_labels=3)
+    texts = [TEXTS[1], TEXTS[0]]
+    expected = Explainer(model, tokenizer, "fast", "instance")(texts, Tag(0))
+
+    def spoil(_: nn.Module, __: object, given: dict[str, Tensor], output: Any) -> None:
+        output.logits[given["attention_mask"] == 0] = torch.nan
+
+    model.register_forward_hook(spoil, with_kwargs=True)
+    found = Explainer(model, tokenizer, "fast", "instance")(texts, Tag(0))
+    for own, other in zip(found, expected, strict=True):
+        assert own.scores == pytest.approx(other.scores, abs=1e-5)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -17,7 +19,7 @@ from narrows.data.example import Example
 from narrows.errors import InputError, NarrowsWarning, TargetError
 from narrows.explainer import Explainer
 from narrows.models.cut.view import borrowed
-from narrows.models.heads.continuation import given_as_text, without_end
+from narrows.models.heads.continuation import append, given_as_text, without_end
 from narrows.models.heads.target import Contrast
 from narrows.models.text.encoding import encode
 
@@ -103,6 +105,34 @@ def test_what_a_model_generated_is_explained_as_text_as_ids_and_with_its_probabi
     for one in (ids[0], np.int64(ids[0]), torch.tensor(ids[0])):
         assert explainer(TEXT, one).target == together[2].target
     assert explainer(TEXT, Contrast(np.int32(ids[0]), torch.tensor(5))).target.endswith(explainer(TEXT, 5).target)
+
+
+LETTERS = st.text(sorted({*"".join(CORPUS)}), min_size=1, max_size=12)
+TOKENIZERS = {kind: tokenizer_of(kind) for kind in ("bytes", "always", "first")}
+
+
+@given(kind=st.sampled_from(sorted(TOKENIZERS)), text=LETTERS, target=LETTERS | st.text(min_size=1), data=st.data())
+def test_tokens_behind_any_text_read_as_the_continuation_and_have_places_in_it(
+    kind: str, text: str, target: str, data: st.DataObject
+) -> None:
+    tokenizer = TOKENIZERS[kind]
+    try:
+        before = without_end(tokenizer, text, encode(tokenizer, Example(text), None))
+        found = given_as_text(tokenizer, text, before, target)
+    except (InputError, TargetError) as error:  # nothing to read in the text, or no tokens that read so behind it
+        assert str(error).count("\n") == 0
+        return
+    given_ids = before.features["input_ids"]
+    if kind == "bytes":  # has a token for every byte; others lose what they never saw
+        assert tokenizer.decode([*given_ids, *found.ids]) == tokenizer.decode(given_ids) + target
+    count = data.draw(st.integers(0, len(found.ids)))
+    longer = append(tokenizer, before, found, count)
+    assert longer.features["input_ids"] == [*given_ids, *found.ids[:count]]
+    assert {len(own) for own in (*longer.features.values(), longer.offsets, longer.segments)} == {len(longer.tokens)}
+    places = [place for place in longer.offsets[len(given_ids) :] if place is not None]
+    assert all(0 <= start <= end <= len(found.text) for start, end in places)
+    if kind == "bytes" and target.isascii():  # a character of several tokens is whole only behind the last of them
+        assert "".join(found.text[slice(*place)] for place in places) == found.text[: places[-1][1] if places else 0]
 
 
 def test_ids_that_read_as_nothing_are_spelled() -> None:

@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from narrows.models.heads.goals import (
+    AnswerSpan,
     At,
     Goal,
+    LogP,
     Near,
     OneOf,
     Present,
     Rather,
     Same,
     SameEach,
-    Span,
     Together,
     judge,
     judge_odds,
@@ -74,7 +75,7 @@ def test_places_spans_and_several_goals() -> None:
     torch.testing.assert_close(Together((at, other))(logits), at(logits) + other(logits))
     ends = torch.randn(2, 6, 2)
     log_p = ends[:, :4].log_softmax(dim=1)  # two places of padding
-    torch.testing.assert_close(Span(1, 3, 4)(ends), -log_p[:, 1, 0] - log_p[:, 3, 1])
+    torch.testing.assert_close(AnswerSpan(1, 3, 4)(ends), -log_p[:, 1, 0] - log_p[:, 3, 1])
 
 
 def test_a_batch_at_once_gives_what_each_goal_gives() -> None:
@@ -119,7 +120,7 @@ def test_log_odds_of_events_together_are_those_of_the_product_of_their_probabili
 
     ends = torch.tensor([values], dtype=torch.float64).view(1, 6, 2)  # two places of padding
     p = softmax(values[0:8:2])[1] * softmax(values[1:8:2])[3]
-    assert float(Span(1, 3, 4).log_odds(ends)[0]) == pytest.approx(math.log(p / (1 - p)), rel=1e-9, abs=1e-9)
+    assert float(AnswerSpan(1, 3, 4).log_odds(ends)[0]) == pytest.approx(math.log(p / (1 - p)), rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_log_odds_of_events_together_are_those_of_the_product_of_their_probabili
     [
         *((goal, (5, 3)) for goal in EVENTS),
         (At(1, OneOf(2)), (5, 2, 3)),
-        (Span(1, 2, 3), (5, 4, 2)),
+        (AnswerSpan(1, 2, 3), (5, 4, 2)),
         (Together((At(0, OneOf(1)), At(1, OneOf(0)), At(1, Present(2)))), (5, 2, 3)),
     ],
 )
@@ -145,7 +146,7 @@ def test_log_odds_of_the_sure_are_finite_and_right_in_float32(margin: float) -> 
     one, ends = torch.tensor([[margin, 0.0]]), torch.tensor([[[margin, 0.0], [0.0, margin]]])
     assert float(OneOf(0).log_odds(one)) == pytest.approx(margin, rel=1e-6)
     product = margin - math.log(2) if margin > 0 else 2 * margin  # 1 - p^2 is 2 (1 - p) where p is nearly 1
-    for goal in (Span(0, 1, 2), Together((At(0, OneOf(0)), At(1, OneOf(1))))):
+    for goal in (AnswerSpan(0, 1, 2), Together((At(0, OneOf(0)), At(1, OneOf(1))))):
         leaf = ends.clone().requires_grad_()
         got = goal.log_odds(leaf)
         assert got.item() == pytest.approx(product, rel=1e-6)
@@ -164,7 +165,7 @@ def test_infinite_logits_and_a_choice_of_one_give_finite_log_odds() -> None:
 
 def test_a_goal_without_a_probability_counts_nats_of_its_loss() -> None:
     logits = torch.randn(4, 3)
-    for goal in (*WITHOUT_ODDS, At(0, WITHOUT_ODDS[0]), Together((OneOf(1), WITHOUT_ODDS[1]))):
+    for goal in (*WITHOUT_ODDS, At(0, WITHOUT_ODDS[0]), Together((OneOf(1), WITHOUT_ODDS[1])), LogP(OneOf(1))):
         given_logits = logits.unsqueeze(1) if isinstance(goal, At) else logits
         assert not goal.has_odds
         torch.testing.assert_close(goal.log_odds(given_logits), -goal(given_logits))

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
@@ -21,7 +23,9 @@ from narrows.models.cut.blocks import identify
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_prefix
 from narrows.models.cut.view import borrowed
+from narrows.models.heads.goals import Rather
 from narrows.models.heads.target import Answer, Blank, Contrast, Distribution, Tag, Target
+from narrows.models.heads.task import MOST_LISTED, Names, choose, list_probabilities
 from narrows.models.predict import predict
 from narrows.models.text.encoding import collate, padding_id
 from narrows.models.text.reader import Reader
@@ -283,3 +287,42 @@ def test_an_encoder_and_its_decoder_have_a_prior_of_both_sides() -> None:
         assert (
             Explainer(model, tokenizer, f"paper:layer={layer}:steps=1:samples=1", prior)("a good film").scores.sum() > 0
         )
+
+
+@given(
+    values=st.lists(st.sampled_from([-2.0, 0.0, 0.5, 3.0]), min_size=2, max_size=12),
+    spelled=st.lists(st.sampled_from("ab"), min_size=12, max_size=12),
+    chosen=st.tuples(st.none() | st.integers(0, 11), st.none() | st.integers(0, 11)),
+)
+def test_tokens_that_read_the_same_are_told_apart(
+    values: list[float], spelled: list[str], chosen: tuple[int | None, int | None]
+) -> None:
+    """The target keeps its name; the first is what the model predicts, and each has the probability of its token."""
+    logits = torch.tensor(values)
+    index, other = (None if one is None else one % len(values) for one in chosen)
+    choice = index if index is None or other in (None, index) else Contrast(index, other)
+    names = Names(lambda token: spelled[token], int)
+    goal, _ = choose(choice, logits, names)
+    listed, p = list_probabilities(logits, names, goal), logits.double().softmax(dim=-1).tolist()
+    target = goal.index  # type: ignore[attr-defined]
+    assert listed[spelled[target]] == pytest.approx(p[target])
+    numbers = {f"{spelled[token]} ({token})": token for token in range(len(values))}
+    for name, found in listed.items():
+        alike = [p[token] for token, own in enumerate(spelled[: len(values)]) if own == name]
+        assert found == pytest.approx(p[numbers[name]]) if name in numbers else found in map(pytest.approx, alike)
+    assert list(listed.values()) == sorted(listed.values(), reverse=True)
+    assert max(p) == pytest.approx(next(iter(listed.values())))
+    wanted = {target, *([goal.other] if isinstance(goal, Rather) else [])}
+    assert len(listed) >= min(len(values), MOST_LISTED) and len(listed) <= MOST_LISTED + len(wanted)
+
+
+def test_what_is_predicted_is_not_taken_for_a_target_that_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = families.of_task("Llama", "ForCausalLM", vocab_size=len(families.tokenizer("pieces")))
+    explainer = Explainer(model, tokenizer, "random", "instance")
+    ((best,),) = (tokens["ids"] for tokens in explainer("a good film").record["target_tokens"])
+    twin = (best + 1) % len(tokenizer)
+    decode, alike = tokenizer.decode, ([best], [twin])
+    monkeypatch.setattr(tokenizer, "decode", lambda own, **_: "same" if own in alike else decode(own))
+    found = explainer("a good film", twin)
+    assert found.predicted == f"{found.target} ({best})"
+    assert found.probability < found.probabilities[found.predicted] == max(found.probabilities.values())

@@ -16,6 +16,7 @@ from narrows.errors import InputError, NarrowsWarning
 from narrows.explainer import Explainer
 from narrows.models.text.encoding import encode
 from narrows.models.text.long_text import divide
+from narrows.viz.caption import missed, sentences, strongest
 from tiny import Classifier
 
 WORDPIECE = tiny.wordpiece_tokenizer()
@@ -96,6 +97,15 @@ def test_windows_give_every_token_the_mean_of_what_it_has_in_each(bert: Classifi
         assert p == pytest.approx(np.mean([own.probabilities[label] for own in alone]), rel=1e-4)
     assert attribution.predicted == max(attribution.probabilities, key=lambda label: attribution.probabilities[label])
     assert attribution.target == attribution.predicted
+
+
+def test_scores_of_windows_are_not_said_to_add_up(bert: Classifier) -> None:
+    explainer = Explainer(*bert, "complete:steps=4", "instance", long_texts="windows")
+    short, long = explainer(["good film", LONG])
+    assert (short.additive, long.additive, long.rise, long.missed) == (True, False, None, None)
+    saved, whole = long.to_dict(), short.to_dict()
+    assert missed(whole) in sentences(whole) and missed(saved) is None
+    assert {row.share for row in strongest(saved, 5)} == {None}  # parts of no whole
 
 
 def test_windows_among_other_texts_change_nothing(bert: Classifier) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from numbers import Integral
 from operator import itemgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +89,14 @@ def find_blocks(model: nn.Module) -> list[nn.Module]:
 def block_count(model: nn.Module) -> int:
     """Count the blocks of all stacks: a T5 of 3 + 3 blocks has 6, though its configuration counts 3."""
     return len(find_blocks(model))
+
+
+def count_embeddings(model: Any) -> int | None:
+    """Count the tokens that a model has an embedding for; None if neither it nor its configuration says."""
+    try:
+        return int(model.get_input_embeddings().num_embeddings)
+    except (AttributeError, NotImplementedError):  # a class of the user's own need not say where they are
+        return getattr(text_config(model), "vocab_size", None)
 
 
 def _outermost_lists(model: nn.Module, length: int | None) -> dict[str, nn.ModuleList]:

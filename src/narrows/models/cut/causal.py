@@ -1,13 +1,12 @@
 """Whether a model only looks back: each activation depends on its token and those before it, as in a decoder."""
 
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from narrows.models.cut.blocks import text_config
+from narrows.models.cut.blocks import count_embeddings, text_config
 from narrows.models.cut.head import same, unobserved
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_prefix
@@ -17,13 +16,6 @@ PROBE = 6  # tokens of the two rows that are compared; they differ in the last o
 _KNOWN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
-def _vocabulary(model: Any) -> int:
-    try:
-        return int(model.get_input_embeddings().num_embeddings)
-    except (AttributeError, NotImplementedError):  # a class of the user's own need not say where they are
-        return int(text_config(model).vocab_size)
-
-
 def looks_back_only(model: PreTrainedModel) -> bool:
     """Find out with one run, once per model, whether another last token changes nothing before it."""
     if (known := _KNOWN.get(origin(model))) is not None:
@@ -31,7 +23,7 @@ def looks_back_only(model: PreTrainedModel) -> bool:
     if getattr(text_config(model), "is_encoder_decoder", False):  # the encoder reads all of the text
         return False
     network = Network.of(borrowed(model))
-    rows = _vocabulary(network.model)
+    rows = count_embeddings(network.model) or 2 * PROBE
     ids = (torch.arange(3, 3 + PROBE) % rows).repeat(2, 1)
     ids[1, -1] = (int(ids[0, -1]) + 1) % rows
     inputs = {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids).to(model.device)}

@@ -1,7 +1,7 @@
 """Checks of a cut, once per model and layer: no information about the text bypasses it, and gradients come back."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from narrows.data.example import Example
 from narrows.errors import ModelError
+from narrows.models.cut.blocks import count_embeddings
 from narrows.models.cut.gradient import architecture, check_gradient
 from narrows.models.cut.network import Network
 from narrows.models.cut.split import run_prefix, run_suffix
@@ -62,9 +63,7 @@ def probe(network: Network, tokenizer: PreTrainedTokenizerBase) -> dict[str, Ten
 @contextmanager
 def _followed_embeddings(model: Any, ids: Tensor) -> Iterator[None]:
     """Give every embedding of the text's tokens a gradient."""
-    vocabulary = None
-    with suppress(NotImplementedError, AttributeError):
-        vocabulary = model.get_input_embeddings().num_embeddings
+    vocabulary = count_embeddings(model)
 
     def follow(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         given = args[0] if args and isinstance(args[0], Tensor) else None

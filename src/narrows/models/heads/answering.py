@@ -7,7 +7,7 @@ from torch import Tensor
 
 from narrows.data.words import trim_span
 from narrows.errors import InputError, TargetError
-from narrows.models.heads.goals import Goal, Span
+from narrows.models.heads.goals import AnswerSpan, Goal
 from narrows.models.heads.target import Answer
 from narrows.models.heads.task import MOST_LISTED, Question, Resolved, Task, Variant
 from narrows.models.text.encoding import Encoding
@@ -37,16 +37,16 @@ class Answering(Task):
         probabilities: dict[str, float] = {}
         for span in sorted(described, key=lambda span: -p[span]):
             probabilities.setdefault(described[span], p[span])
-        return Resolved(Span(*chosen, length), described[chosen], described[best[0]], probabilities)
+        return Resolved(AnswerSpan(*chosen, length), described[chosen], described[best[0]], probabilities)
 
     def held(self, question: Question, goal: Goal) -> frozenset[int]:
         """Keep the answer."""
-        return frozenset(range(goal.start, goal.end + 1)) if isinstance(goal, Span) else frozenset()
+        return frozenset(range(goal.start, goal.end + 1)) if isinstance(goal, AnswerSpan) else frozenset()
 
     def vary(self, question: Question, goal: Goal, left: Encoding, places: Sequence[int]) -> Variant:
         """Look where the answer is now."""
-        if isinstance(goal, Span):
-            goal = Span(places.index(goal.start), places.index(goal.end), len(places))
+        if isinstance(goal, AnswerSpan):
+            goal = AnswerSpan(places.index(goal.start), places.index(goal.end), len(places))
         return super().vary(question, goal, left, places)
 
     def decide(self, variant: Variant, logits: Tensor) -> int:

@@ -10,8 +10,8 @@ from narrows.data.example import Example
 from narrows.data.labels import find_label
 from narrows.errors import ModelError, TargetError
 from narrows.models.cut.causal import looks_back_only
-from narrows.models.heads.goals import Near, Together
-from narrows.models.heads.target import Contrast, Distribution, Target
+from narrows.models.heads.goals import Goal, Near, OneOf, Present, SameEach, together
+from narrows.models.heads.target import Choice, Contrast, Distribution, Target
 from narrows.models.heads.targets import GOLD, Label, class_labels, kind_of_outputs, resolve_target
 from narrows.models.heads.task import Names, Question, Resolved, Task, choose
 
@@ -43,10 +43,18 @@ class Classifying(Task):
         best, names = int(logits.argmax()), name_classes(labels)
         if isinstance(target, str):
             target = labels[resolve_target(target, question.example, best, labels)]
-        goal, described = choose(target, logits, names, exclusive=kind == "classes")
+        goal, described = (choose if kind == "classes" else _choose_label)(target, logits, names)
         wide = logits.cpu().double()  # Apple's GPUs have no float64
         p = (wide.softmax(dim=-1) if kind == "classes" else torch.sigmoid(wide)).tolist()
         return Resolved(goal, described, labels[best], dict(zip(labels, p, strict=True)))
+
+
+def _choose_label(choice: Choice, logits: Tensor, names: Names) -> tuple[Goal, str]:
+    """Choose as among classes, but among labels that may be present together; logits (labels,)."""
+    if isinstance(choice, Distribution):
+        return SameEach(logits.detach()), "all labels"
+    goal, described = choose(choice, logits, names)
+    return Present(goal.index) if isinstance(goal, OneOf) else goal, described
 
 
 def _resolve_number(
@@ -61,9 +69,8 @@ def _resolve_number(
         choice = f"there is no {target!r}; choose {', '.join(labels)}"
         raise TargetError(f"the model predicts numbers, not classes: {choice}")
     if target is None or isinstance(target, Distribution):
-        goals = tuple(Near(value, index) for index, value in enumerate(values))
         said = ", ".join(written)
-        return Resolved(goals[0] if len(goals) == 1 else Together(goals), said, said, {})
+        return Resolved(together([Near(value, index) for index, value in enumerate(values)]), said, said, {})
     index = resolve_target(target, example, 0, labels)
     return Resolved(Near(values[index], index), written[index], ", ".join(written), {})
 

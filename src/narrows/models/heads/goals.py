@@ -137,7 +137,7 @@ class At(Goal):
 
 
 @dataclass(frozen=True)
-class Span(Goal):
+class AnswerSpan(Goal):
     """Where an answer starts and ends: -log p(start) - log p(end), among its tokens; logits (samples, tokens, 2)."""
 
     start: int
@@ -161,12 +161,11 @@ class Together(Goal):
     """Several goals at once: the sum of their losses, so p is the product of their probabilities."""
 
     goals: tuple[Goal, ...]
-    by_log_p: bool = False  # in place of log-odds: what is found for one can be subtracted from another
 
     @property
     def has_odds(self) -> bool:
-        """Whether every goal has them, and they are wanted."""
-        return not self.by_log_p and all(goal.has_odds for goal in self.goals)
+        """Whether every goal has them."""
+        return all(goal.has_odds for goal in self.goals)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Add up the losses."""
@@ -175,6 +174,17 @@ class Together(Goal):
     def log_odds(self, logits: Tensor) -> Tensor:
         """Compute the log-odds of the product of the probabilities; minus the loss where there are none."""
         return _of_all(torch.stack([goal.log_odds(logits) for goal in self.goals])) if self.has_odds else -self(logits)
+
+
+@dataclass(frozen=True)
+class LogP(Goal):
+    """A goal by its log p in place of log-odds: what is found for one can be subtracted from another."""
+
+    goal: Goal
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Compute the loss of the goal."""
+        return self.goal(logits)
 
 
 @dataclass(frozen=True)
@@ -197,10 +207,14 @@ class Each(Goal):
         return torch.stack([goal.log_odds(logits) for goal in self.goals], dim=-1)
 
 
+def together(goals: Sequence[Goal]) -> Goal:
+    """Aim at several goals at once, at least one."""
+    return goals[0] if len(goals) == 1 else Together(tuple(goals))
+
+
 def all_of(ids: Sequence[int]) -> Goal:
     """Aim at tokens of a language model, each at the next place of those that are read."""
-    goals = tuple(At(place, OneOf(token)) for place, token in enumerate(ids))
-    return goals[0] if len(goals) == 1 else Together(goals)
+    return together([At(place, OneOf(token)) for place, token in enumerate(ids)])
 
 
 def judge(goals: Sequence[Goal], logits: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from narrows.errors import InputError, ModelError, TargetError, warn
 from narrows.models.cut.blocks import text_config
 from narrows.models.heads.continuation import Continuation, append, given_as_ids, given_as_text, without_end
-from narrows.models.heads.goals import At, Goal, Together
+from narrows.models.heads.goals import At, Goal, LogP, together
 from narrows.models.heads.target import Blank, Choice, Contrast, Distribution, Target
 from narrows.models.heads.task import (
     Names,
@@ -84,9 +84,8 @@ class Filling(Task):
         """Turn a target into a goal; logits are (positions, vocabulary)."""
         names = _name_tokens(self.tokenizer, logits[0])
         goal, described = choose(_blank_of(question, self.tokenizer)[1], logits[0], names)
-        predicted = names.name(int(logits[0].argmax()))
         listed = list_probabilities(logits[0], names, goal)
-        return Resolved(At(0, goal), described, predicted, listed, spell_goal(goal, names))
+        return Resolved(At(0, goal), described, next(iter(listed)), listed, spell_goal(goal, names))
 
     def held(self, question: Question, goal: Goal) -> frozenset[int]:
         """Keep the blank."""
@@ -205,18 +204,18 @@ class Continuing(Task):
         """Turn a target into a goal; logits are (positions, vocabulary)."""
         names = _name_tokens(self.tokenizer, logits[0])
         chosen = [choose(choice, own, names) for choice, own in zip(self._wanted(question), logits, strict=False)]
-        goals = tuple(At(place, goal) for place, (goal, _) in enumerate(chosen))
+        goal = together([At(place, goal) for place, (goal, _) in enumerate(chosen)])
         described, tokens = chosen[0][1], spell_goal(chosen[0][0], names)
-        predicted = names.name(int(logits[0].argmax()))
+        listed = list_probabilities(logits[0], names, chosen[0][0])
+        predicted = next(iter(listed))
         if isinstance(target := question.target, Continuation) and target.rival:
-            goal = Together(goals, by_log_p=True)
-            return Resolved(goal, target.name, predicted, {target.name: float((-goal(logits.unsqueeze(0))).exp())})
+            p = float((-goal(logits.unsqueeze(0))).exp())
+            return Resolved(LogP(goal), target.name, predicted, {target.name: p})
         if isinstance(target := question.target, Continuation):
             described, tokens = target.name, (TargetTokens(target.text, list(target.ids)),)
             if target.name == target.text:
                 self._warn_of_spelling(question, target, logits[0])
-        listed = list_probabilities(logits[0], names, chosen[0][0])
-        return Resolved(goals[0] if len(goals) == 1 else Together(goals), described, predicted, listed, tokens)
+        return Resolved(goal, described, predicted, listed, tokens)
 
     def _wanted(self, question: Question) -> list[Choice]:
         """List what is asked for at each position, from the next token on."""

@@ -15,7 +15,7 @@ from narrows.data.example import Example
 from narrows.data.units import Place, group_by_places
 from narrows.errors import TargetError
 from narrows.models.heads.continuation import Continuation
-from narrows.models.heads.goals import Goal, OneOf, Present, Rather, Same, SameEach
+from narrows.models.heads.goals import Goal, OneOf, Rather, Same
 from narrows.models.heads.target import Choice, Contrast, Distribution, Target
 from narrows.models.text.encoding import Encoding
 
@@ -137,20 +137,18 @@ class Names:
     find: Callable[[str | int], int]  # by name or index; raises a TargetError if there is none
 
 
-def choose(choice: Choice, logits: Tensor, names: Names, exclusive: bool = True) -> tuple[Goal, str]:
-    """Turn a choice among classes, or labels that may be present together, into a goal and words; logits (classes,)."""
+def choose(choice: Choice, logits: Tensor, names: Names) -> tuple[Goal, str]:
+    """Turn a choice among classes that exclude each other into a goal and words; logits (classes,)."""
     match choice:
         case Contrast():
             index, other = names.find(choice.label), names.find(choice.other)
             if index == other:
                 raise TargetError(f"a contrast needs two different labels: {names.name(index)} was given twice")
             return Rather(index, other), f"{names.name(index)} rather than {names.name(other)}"
-        case Distribution() if exclusive:
-            return Same(logits.detach()), "the whole distribution"
         case Distribution():
-            return SameEach(logits.detach()), "all labels"
+            return Same(logits.detach()), "the whole distribution"
     index = int(logits.argmax()) if choice is None else names.find(choice)
-    return OneOf(index) if exclusive else Present(index), names.name(index)
+    return OneOf(index), names.name(index)
 
 
 def spell_goal(goal: Goal, names: Names) -> tuple[TargetTokens, ...]:
@@ -165,7 +163,7 @@ def list_probabilities(logits: Tensor, names: Names, goal: Goal) -> dict[str, fl
     listed = torch.topk(p, min(MOST_LISTED, len(p))).indices.tolist()
     about = [getattr(goal, name, None) for name in ("index", "other")]
     listed += [index for index in about if index is not None and index not in listed]
-    listed.sort(key=lambda index: -float(p[index]))
+    listed.sort(key=lambda index: (-float(p[index]), index))  # the first is the predicted one
     called = [names.name(index) for index in listed]
     # The target keeps its name, by which its probability is looked up; others that read the same get their number.
     plain = next((index for index in about if index is not None), None)

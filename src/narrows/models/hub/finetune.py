@@ -39,11 +39,11 @@ _PRIOR_TEXTS = 2000  # training texts that the prior is estimated on
 _POOL = 50  # batches that are sorted by length together: little padding, and still a random order
 _AVERAGED = 100  # steps over which the reported loss is averaged, about
 
-Row = dict[str, Any]
-Report = Callable[[int, int, float], None]  # given the steps done, the steps in all, and the running mean of the loss
+TokenizedRow = dict[str, Any]
+StepCallback = Callable[[int, int, float], None]  # steps done, steps in all, and the running mean of the loss
 
 
-def finetune(settings: FinetuneSettings, report: Report = lambda step, steps, loss: None) -> ModelCard:
+def finetune(settings: FinetuneSettings, report: StepCallback = lambda step, steps, loss: None) -> ModelCard:
     """Train a classifier and write its weights, its prior and last its card; its accuracies are those of the files."""
     if (settings.out / CARD_FILE).exists():
         raise InputError(f"{settings.out}: holds a finished model already; choose another folder")
@@ -185,7 +185,7 @@ def _measure(loaded: LoadedModel, part: Part, labels: Sequence[str]) -> Accuracy
     return Accuracy(part.dataset, part.split, len(encodings), round(right / len(encodings), 4))
 
 
-def _rows(tokenizer: Any, data: TrainingSet, max_length: int) -> list[Row]:
+def _rows(tokenizer: Any, data: TrainingSet, max_length: int) -> list[TokenizedRow]:
     """Turn the training examples into token ids, with the index of the class under ``labels``."""
     paired = any(example.text_pair is not None for example in data.train)
     second = [example.text_pair or "" for example in data.train] if paired else None
@@ -216,7 +216,9 @@ if importlib.util.find_spec("accelerate") is None:  # without it, there is no Tr
 class _Trainer(transformers.Trainer):
     """The Trainer on planned batches, which make all epochs one to it, with checkpoints by the clock."""
 
-    def __init__(self, model: Any, tokenizer: Any, rows: list[Row], settings: FinetuneSettings, report: Report) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, rows: list[TokenizedRow], settings: FinetuneSettings, report: StepCallback
+    ) -> None:
         self.batches = _plan([len(row["input_ids"]) for row in rows], settings)
         self.minutes, self.report = settings.checkpoint_minutes, report
         self.began = self.saved = time.monotonic()
@@ -292,7 +294,7 @@ def _train(trainer: _Trainer, fingerprint: str) -> float:
     return float(trainer.state.log_history[-1]["seconds"])
 
 
-def _fingerprint(settings: FinetuneSettings, base: Path, rows: Sequence[Row]) -> str:
+def _fingerprint(settings: FinetuneSettings, base: Path, rows: Sequence[TokenizedRow]) -> str:
     """Hash what decides the weights at the end."""
     # Where it runs, where its files are and how it is tested make no difference to the weights.
     outside = {"out", "data_dir", "base", "name", "evaluate", "device", "checkpoint_minutes"}

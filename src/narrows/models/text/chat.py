@@ -10,7 +10,6 @@ from narrows.data.example import Example
 from narrows.errors import InputError, first_line, shown
 
 Message = Mapping[str, Any]
-Span = tuple[int, int]
 
 
 def read_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answering: bool) -> Example:
@@ -37,7 +36,7 @@ def read_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], a
     return Example(text, parts=tuple(spans))
 
 
-def find_parts(text: str, scaffold: str, contents: Sequence[tuple[str, str]]) -> list[Span] | None:
+def find_parts(text: str, scaffold: str, contents: Sequence[tuple[str, str]]) -> list[tuple[int, int]] | None:
     """Find contents in the text of a template, by the text that it made of a mark in the place of each.
 
     A template may take white space off the ends of a content. None if it changed more, or moved or dropped one.
@@ -54,7 +53,7 @@ def find_parts(text: str, scaffold: str, contents: Sequence[tuple[str, str]]) ->
         pieces.append(before)
     if any(mark in piece for _, mark in contents for piece in (*pieces, rest)):
         return None  # written twice
-    spans: list[Span] = []
+    spans: list[tuple[int, int]] = []
     place = 0
     for (content, _), before, after in zip(contents, pieces, [*pieces[1:], rest], strict=True):
         if not text.startswith(before, place):

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from narrows.data.example import Example
 from narrows.errors import InputError, ModelError
-from narrows.models.cut.blocks import text_config
+from narrows.models.cut.blocks import count_embeddings, text_config
 
 _LOCKS: WeakKeyDictionary[PreTrainedTokenizerBase, Lock] = WeakKeyDictionary()
 _OWN: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[tuple[int, str], Tokenizer]] = WeakKeyDictionary()
@@ -118,11 +118,8 @@ def _is_own(example: Example, segment: int, offset: tuple[int, int]) -> bool:
 
 def check_rows(model: nn.Module, tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> None:
     """Raise an InputError if the model has no embedding for one of these tokens, on which a GPU would abort."""
-    try:
-        rows = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
-    except (NotImplementedError, AttributeError):
-        return
-    if (highest := max(ids, default=0)) >= rows:
+    rows = count_embeddings(model)
+    if rows is not None and (highest := max(ids, default=0)) >= rows:
         token = tokenizer.convert_ids_to_tokens(highest)
         lacks = f"{type(model).__name__} has {rows} embeddings, and none for the token {token!r} with id {highest}"
         raise InputError(f"{lacks}: it needs its own tokenizer, or model.resize_token_embeddings and training")
