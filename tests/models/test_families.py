@@ -92,7 +92,7 @@ def test_the_suffix_gives_the_models_own_logits_from_every_layer(row: Family) ->
                 torch.testing.assert_close(got[::COPIES], expected, rtol=1e-5, atol=1e-5)
                 moved = run_suffix(network, prefix, inputs, layer, activation.roll(1, dims=-1))
                 assert (moved - expected).abs().max() > 1e-3
-                check_cut(network, classifier[1], layer)
+                check_cut(network, classifier[1], [layer])
 
 
 def test_what_is_carried_on_is_what_the_model_makes_of_it(row: Family) -> None:

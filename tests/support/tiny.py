@@ -108,8 +108,7 @@ def probed(classifier: Classifier, texts: Sequence[str] = ()) -> Classifier:
     """Have a model tried out as it is at its first use, of these texts, for tests that count what is run after that."""
     sees_padding(*classifier)
     network = Network.of(classifier[0])
-    for layer in range(len(network.blocks) + 1):
-        check_cut(network, classifier[1], layer)
+    check_cut(network, classifier[1], range(len(network.blocks) + 1))
     check_embeddings(network, classifier[1])
     sinks_of(network, classifier[1])
     if texts:

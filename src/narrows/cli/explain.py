@@ -14,6 +14,7 @@ from narrows.data.columns import Columns
 from narrows.data.example import Example
 from narrows.data.units import check_kind
 from narrows.errors import InputError
+from narrows.methods.catalogue import check_name
 from narrows.models.heads.names import TaskName
 from narrows.models.heads.target import Choice, Contrast, Tag
 from narrows.run.settings import ID_COLUMN, LABEL_COLUMN, PAIR_COLUMN, TEXT_COLUMN
@@ -101,6 +102,7 @@ def explain(  # noqa: PLR0913 - every option of the command
     asked = choice if word is None or example is None else _tag(word, choice, example.text)
     if calibrate_with is not None and prior is not None:
         raise InputError("--calibrate-with makes the prior: leave out --prior")
+    check_name(method)
     with terminal.starting():
         found = _find_method(method, layer)
         if calibrate_with is None:

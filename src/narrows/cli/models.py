@@ -19,6 +19,7 @@ from narrows.cli.terminal import (
 )
 from narrows.data.columns import Columns
 from narrows.errors import InputError
+from narrows.methods.catalogue import check_name, read_catalogue
 from narrows.models.hub.finetune_settings import FinetuneSettings
 from narrows.run.settings import PAIR_COLUMN, TEXT_COLUMN
 
@@ -35,8 +36,6 @@ def methods(
     name: Annotated[str | None, typer.Argument(help=OF_ONE, autocompletion=BY_OPTION["method"])] = None,
 ) -> None:
     """List the methods, or the settings of one; --method NAME:setting=value uses them."""
-    from narrows.methods.catalogue import read_catalogue
-
     known = read_catalogue()
     if name is None:
         listed = Table.grid("", "", padding=(0, 2))
@@ -115,13 +114,14 @@ def calibrate(  # noqa: PLR0913 - every option of the command
     device: DeviceOption = None,
 ) -> None:
     """Learn from your own texts what a typical one looks like, and measure what maps of this model are worth."""
+    if out.suffix != ".safetensors":
+        raise InputError(f"a calibration is a .safetensors file, so --out must end so, not in {out.name!r}")
+    check_name(method)
     from narrows.cli.calibrating import calibrated, read_corpus
     from narrows.data.output import check_writable
     from narrows.methods.registry import find_method
     from narrows.models.hub.loading import load_model
 
-    if out.suffix != ".safetensors":
-        raise InputError(f"a calibration is a .safetensors file, so --out must end so, not in {out.name!r}")
     chosen = find_method(method)
     check_writable(out)
     corpus = read_corpus(data, sampled, seed, data_dir, split, Columns(text_column, pair_column))

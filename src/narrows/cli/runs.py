@@ -11,6 +11,7 @@ from rich.console import Console
 from narrows.cli.options import takes_settings
 from narrows.cli.terminal import counted, find_source, progress_bar, run_progress, say
 from narrows.errors import InputError
+from narrows.methods.catalogue import check_name
 from narrows.run.settings import (
     BetaSettings,
     DatasetSettings,
@@ -35,12 +36,12 @@ sweep = typer.Typer(help="Run the degradation test over the layers, or over beta
 @takes_settings(DatasetSettings)
 def run(config: DatasetSettings) -> None:
     """Explain a whole data set into Parquet files; an interrupted run resumes, to the same bytes."""
+    source = _source(config, config.data, [config.method])
     from narrows.models.hub.loading import load_model
     from narrows.models.memory import MOST_TOKENS_ELSEWHERE
     from narrows.run.dataset import explain_dataset, threads
 
-    source = _source(config, config.data)
-    _check(config, [config.method], source)
+    _check(config, [config.method])
     if config.gpus_per_worker and config.tokens_per_batch is None:  # this process may have no GPU itself
         config = replace(config, tokens_per_batch=MOST_TOKENS_ELSEWHERE)
     how: Any = {"engine": _engine(config), "share": Share.parse(config.shard), "strict": config.strict}
@@ -121,9 +122,13 @@ def evaluate(config: EvaluateSettings) -> None:
 @takes_settings(LayerSettings)
 def layers(config: LayerSettings) -> None:
     """Run a method at one layer after the other (the paper's figures 2a and 4)."""
-    from narrows.models.cut.blocks import find_blocks
 
-    _run(config, config.method_names(1), lambda loaded: config.method_names(len(find_blocks(loaded.model))))
+    def of_model(loaded: "LoadedModel") -> Sequence[str]:
+        from narrows.models.cut.blocks import find_blocks
+
+        return config.method_names(len(find_blocks(loaded.model)))
+
+    _run(config, config.method_names(1), of_model)
 
 
 @sweep.command()
@@ -185,12 +190,12 @@ def _run(
     config: RunSettings, names: Sequence[str], of_model: "Callable[[LoadedModel], Sequence[str]] | None" = None
 ) -> None:
     """Evaluate methods; `of_model` gives the names that depend on the model, of which `names` are then an example."""
+    source = _source(config, config.dataset, names)
     from narrows.models.hub.loading import load_model
     from narrows.run.evaluating import Plan, evaluate
     from narrows.run.results import Results, summarize, write_summary
 
-    source = _source(config, config.dataset)
-    _check(config, names, source)
+    _check(config, names)
     loaded = load_model(config.model, config.device, config.task)
     same = ("target", "unit_of", "prior", "max_tokens", "rows_per_part", "batch_size", "keep_read")
     how: Any = {"removals": config.removal_names, **{name: getattr(config, name) for name in same}}
@@ -204,27 +209,31 @@ def _run(
     typer.echo(f"narrows: wrote {config.out}/summary.json; see it with: narrows report {config.out}", err=True)
 
 
-def _source(config: DatasetSettings | RunSettings, name: str) -> "Source":
-    """Find the texts that are asked for."""
-    return find_source(name, columns_of(config), config.split, config.data_dir, config.limit, config.seed)
-
-
-def _check(config: DatasetSettings | RunSettings, names: Sequence[str], source: "Source") -> None:
-    """Find out what is wrong with packages, folder, methods, prior and data before a model is loaded."""
-    from narrows.bottleneck.prior import find_prior
+def _source(config: DatasetSettings | RunSettings, name: str, methods: Sequence[str]) -> "Source":
+    """Find the texts, and what is wrong with folder, names and data, before a model library is loaded."""
     from narrows.data.output import check_folder
     from narrows.data.units import check_kind
+
+    check_kind(config.unit_of)
+    check_folder(config.out)
+    for method in methods:
+        check_name(method)
+    source = find_source(name, columns_of(config), config.split, config.data_dir, config.limit, config.seed)
+    next(iter(source), None)
+    return source
+
+
+def _check(config: DatasetSettings | RunSettings, methods: Sequence[str]) -> None:
+    """Find out what is wrong with packages, settings of methods and the prior, before a model is loaded."""
+    from narrows.bottleneck.prior import find_prior
     from narrows.methods.registry import find_method
     from narrows.run.store import load_packages
 
     load_packages()
-    check_kind(config.unit_of)
-    check_folder(config.out)
-    for name in names:
-        find_method(name)
+    for method in methods:
+        find_method(method)
     if config.prior is not None:
         find_prior(config.prior)
-    next(iter(source), None)
 
 
 def _show(summary: "RunSummary") -> None:

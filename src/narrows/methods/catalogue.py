@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
-from narrows.methods.registry import find_method, method_names, settings_by_name
+from narrows.errors import InputError
+from narrows.methods.registry import added_names, find_method, method_names, settings_by_name
 from narrows.methods.settings import is_required, write_setting
 
 FILE = Path(__file__).with_name("catalogue.json")
@@ -35,6 +36,13 @@ def read_catalogue() -> dict[str, MethodLine]:
     """Read what is known of each method, by its name, in the order of `method_names`."""
     found: dict[str, MethodLine] = json.loads(FILE.read_text(encoding="utf-8"))
     return found
+
+
+def check_name(method: str) -> None:
+    """Raise an InputError if there is no method of that name; settings may follow, which are not looked at."""
+    name, known = method.strip().partition(":")[0], (*read_catalogue(), *added_names())
+    if name not in known:
+        raise InputError(f"no method {name!r}; there are {', '.join(known)}")
 
 
 def make_catalogue() -> dict[str, MethodLine]:

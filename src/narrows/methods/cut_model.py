@@ -63,9 +63,9 @@ class CutModel:
         if not chosen:
             raise LayerError(f"no layer to look at: choose some of 0 to {self.blocks}")
         checked = sorted({check_layer(each, self.blocks) for each in chosen})
-        for each in checked:
-            check_cut(self.network, self.tokenizer, each)
-            if prior is not None:
+        check_cut(self.network, self.tokenizer, checked)
+        if prior is not None:
+            for each in checked:
                 prior.needs(each)
         return tuple(checked)
 

@@ -91,6 +91,11 @@ def method_names() -> tuple[str, ...]:
     return (*FIRST, *sorted(set(_known()) - set(FIRST)))
 
 
+def added_names() -> tuple[str, ...]:
+    """List the names of the methods that `register` added."""
+    return tuple(_ADDED)
+
+
 def find_method(method: str | Described) -> Any:
     """Find a method by its name and settings.
 

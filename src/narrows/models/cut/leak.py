@@ -1,6 +1,6 @@
 """Checks of a cut, once per model and layer: no information about the text bypasses it, and gradients come back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -26,23 +26,25 @@ PROBE = "a b"  # used twice, as a pair: models that answer questions need two te
 _SOUND: WeakKeyDictionary[nn.Module, tuple[int, set[int]]] = WeakKeyDictionary()
 
 
-def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layer: int) -> None:
+def check_cut(network: Network, tokenizer: PreTrainedTokenizerBase, layers: Sequence[int]) -> None:
     """Raise a ModelError if the text reaches the head around a layer, or if a part after it passes no gradient back."""
     sound = sound_places(network.model)
-    if layer in sound:
+    new = sorted(set(layers) - sound)
+    if not new:
         return
     own, inputs = Network.of(borrowed(network.model)), probe(network, tokenizer)
-    prefix = run_prefix(own, inputs, [layer])
-    run = partial(run_suffix, own, prefix, inputs, layer)
-    with torch.inference_mode(False), torch.enable_grad():
-        with _followed_embeddings(own.model, inputs["input_ids"]):
-            logits = run(prefix.activations[layer].detach())
-        if logits.requires_grad:
-            leak = "information about the text also reaches its head around that layer; choose another layer"
-            raise ModelError(f"{type(own.model).__name__} cannot be explained at layer {layer}: {leak}")
-        if not any(place < layer for place in sound):  # the part after a deeper layer is a part of this one
-            check_gradient(own.model, run, prefix.activations[layer])
-    sound.add(layer)
+    prefix = run_prefix(own, inputs, new)
+    for layer in new:
+        run = partial(run_suffix, own, prefix, inputs, layer)
+        with torch.inference_mode(False), torch.enable_grad():
+            with _followed_embeddings(own.model, inputs["input_ids"]):
+                logits = run(prefix.activations[layer].detach())
+            if logits.requires_grad:
+                leak = "information about the text also reaches its head around that layer; choose another layer"
+                raise ModelError(f"{type(own.model).__name__} cannot be explained at layer {layer}: {leak}")
+            if not any(place < layer for place in sound):  # the part after a deeper layer is a part of this one
+                check_gradient(own.model, run, prefix.activations[layer])
+        sound.add(layer)
 
 
 def sound_places(model: nn.Module) -> set[int]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import Pipeline, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from narrows.errors import ModelError
 from narrows.models.cut.blocks import unwrapped
@@ -22,7 +22,7 @@ def _instead(model: Any) -> str | None:
     """Say what to give in place of an object, by its attributes; None if it can be used as a model."""
     model = unwrapped(model) if isinstance(model, nn.Module) else model
     config, inner = getattr(model, "config", None), getattr(model, "model", None)
-    if isinstance(model, Pipeline):
+    if not isinstance(model, nn.Module) and _is_pipeline(model):
         return "use Explainer.from_pipeline"
     if isinstance(model, str | Path):
         return f"use Explainer.from_pretrained({str(model)!r})"
@@ -40,3 +40,9 @@ def _instead(model: Any) -> str | None:
     if not all(hasattr(model, name) for name in ("device", "dtype", "get_input_embeddings")):
         return "derive its class from PreTrainedModel in place of Module"
     return None
+
+
+def _is_pipeline(given: Any) -> bool:
+    from transformers import Pipeline  # brings the reading of images and videos along
+
+    return isinstance(given, Pipeline)
