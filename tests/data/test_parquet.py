@@ -20,11 +20,17 @@ from narrows.errors import DataError, DependencyError
 from saved_maps import GOOD, METHOD, saved_map, saved_maps, special, token
 
 
-@given(saved=saved_maps())
-def test_a_record_survives_its_row_to_the_last_digit(saved: AttributionDict) -> None:
+def written(saved: AttributionDict) -> dict[str, Any]:
+    """The row of a text as a file gives it back."""
     buffer = io.BytesIO()
     write_rows(buffer, [to_row(saved)], attribution_schema())
     (row,) = pyarrow.parquet.read_table(buffer).to_pylist()
+    return row
+
+
+@given(saved=saved_maps())
+def test_a_record_survives_its_row_to_the_last_digit(saved: AttributionDict) -> None:
+    row = written(saved)
     assert from_row(row) == saved
     assert json.dumps(from_row(row)["tokens"]) == json.dumps(saved["tokens"])  # -0.0 and 0.0 are not the same
 
@@ -74,7 +80,7 @@ def test_other_tools_read_the_columns_as_they_are(tmp_path: Path) -> None:
 
 def test_words_are_made_again_with_their_best_rank() -> None:
     pieces = [special("<s>"), token("sup", 0, 3, 1.0, 3), token("erb", 3, 6, 2.0, 1), token("!", 6, 7, 0.5, 2)]
-    words = from_row(to_row(saved_map("superb!", None, pieces)))["words"]
+    words = from_row(written(saved_map("superb!", None, pieces)))["words"]
     assert [(word["word"], word["score"], word["rank"]) for word in words] == [("superb", 3.0, 1), ("!", 0.5, 2)]
 
 
