@@ -179,7 +179,6 @@ def test_a_file_that_could_calibrate_its_model_is_offered(run: Runner, model: Pa
     assert scores[0] == pytest.approx(scores[1], rel=1e-3)
     assert not said("--prior", "instance")
     assert not said("--method", "random")
-    assert not said("--method", "fast:prior=instance")
     data.write_text("a good film\n" * 31)
     assert not said()
     piped = run("explain", "a good film", "--json", "--model", model)

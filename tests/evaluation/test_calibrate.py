@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from narrows.attribution import Attribution
 from narrows.attributions import Attributions
 from narrows.bottleneck.prior import Prior
 from narrows.data.calibration import Calibration
+from narrows.data.example import Example
 from narrows.errors import InputError, NarrowsError, PriorError
 from narrows.evaluation import calibrate as module
 from narrows.evaluation.calibrate import calibrate
@@ -198,6 +200,9 @@ def test_what_is_predicted_of_a_typical_text_is_kept(planted: Classifier, calibr
     many = replace(facts(calibrated), typical={str(number): number / 10 for number in range(5)})
     assert many.typical_text == "a typical text: p(4) 0.40, p(3) 0.30, p(2) 0.20, ..."
     assert replace(many, typical=None).typical_text == ""
+    numbers = copy.deepcopy(planted[0])
+    numbers.config.problem_type = "regression"  # which has no probabilities
+    assert module._typical(numbers, planted[1], Evidence(), calibrated, [Example("a good film")]) is None
 
 
 def test_a_map_says_what_such_maps_are_worth(planted: Classifier, calibrated: Prior) -> None:

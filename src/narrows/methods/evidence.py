@@ -61,7 +61,9 @@ class Evidence:
     layer: Annotated[Layer, "The path runs after this block; several: the mean; none: first, 1/2, 5/6 of them."] = None
     steps: Annotated[int, "Steps on the path per layer, shared out among iterations; at most, where scores add up."] = 3
     iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
-    interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = USUAL
+    interval: Annotated[
+        tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text; a calibration may move 0.2,0.8."
+    ] = USUAL
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
     prior: Annotated[str | None, "File of a prior, or 'instance'; none: that of the model."] = None
     leave_out: Annotated[
