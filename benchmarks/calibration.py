@@ -1,10 +1,11 @@
 """What `calibrate` gains over maps without it, on texts that it did not see: the drop of p(predicted label) at 1/9.
 
 A model without a prior is explained from the text's own mean (prior "instance"), at the usual layers. `calibrate` reads
-training texts, and learns a corpus prior and perhaps other layers; then the same texts of another split are explained
-both ways.
+training texts, and learns a corpus prior and perhaps other layers or another interval; then the same texts of another
+split are explained both ways. Of a language model, what it says next is explained, on prompts of decoders/prompts.py.
 
     python benchmarks/calibration.py --model FOLDER --dataset mnli_matched --data-dir DATA --out calibration.json
+    python benchmarks/calibration.py --model lm --dataset natural-test.jsonl --train natural-train.jsonl
 
 Adds an entry for the model and the data set to OUT.
 """
@@ -39,27 +40,38 @@ def measure(explainer: Explainer, texts: list[Any], max_tokens: int | None) -> d
     return {"drop": drop(curves.morf), "area": area(curves.morf)}
 
 
+def read(name: str, split: str | None, data_dir: Path | None, limit: int) -> list[Any]:
+    """Draw texts of a data set, or prompts of a file of JSON lines."""
+    if not Path(name).is_file():
+        return list(datasets.load(name, split, data_dir, limit, 0))
+    prompts = [json.loads(line)["prompt"] for line in Path(name).read_text(encoding="utf-8").splitlines()]
+    return [prompts[place] for place in np.random.default_rng(0).permutation(len(prompts))[:limit]]
+
+
 def main() -> None:
     """Calibrate, explain both ways, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a demo model, or a folder")
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--dataset", required=True, help="a data set, or a file of prompts")
+    parser.add_argument("--train", help="what the calibration reads; default: the training texts of the data set")
+    parser.add_argument("--data-dir", type=Path, help="folder with the published files of a data set")
     parser.add_argument("--train-texts", type=int, default=300, help="texts that the calibration reads")
+    parser.add_argument("--explained", type=int, default=128, help="texts that the calibration explains")
     parser.add_argument("--limit", type=int, default=100, help="texts that are explained, of the split for reports")
     parser.add_argument("--max-tokens", type=int)
     parser.add_argument("--out", type=Path, default=Path("calibration.json"))
     options = parser.parse_args()
     plain = Explainer.from_pretrained(options.model, prior="instance", max_tokens=options.max_tokens)
     model, tokenizer = plain.model, plain.tokenizer
-    trained_on = TRAINED_ON.get(options.dataset, options.dataset)
-    texts = list(datasets.load(trained_on, "train", options.data_dir, options.train_texts, 0))
-    prior = calibrate(model, tokenizer, texts)
+    trained_on = options.train or TRAINED_ON.get(options.dataset, options.dataset)
+    texts = read(trained_on, "train", options.data_dir, options.train_texts)
+    prior = calibrate(model, tokenizer, texts, limit=options.explained)
     assert isinstance(prior, Prior) and prior.calibration is not None
-    unseen = list(datasets.load(options.dataset, None, options.data_dir, options.limit, 0))
+    unseen = read(options.dataset, None, options.data_dir, options.limit)
     after = Explainer(model, tokenizer, prior=prior, max_tokens=options.max_tokens)
     found = {name: measure(own, unseen, options.max_tokens) for name, own in (("plain", plain), ("calibrated", after))}
-    entry: dict[str, Any] = {"texts": len(unseen), "layers": prior.calibration.layers}
+    entry: dict[str, Any] = {"texts": len(unseen), "trained": len(texts)}
+    entry |= {name: getattr(prior.calibration, name) for name in ("layers", "interval")}
     for name in ("drop", "area"):
         one, other = found["calibrated"][name], found["plain"][name]
         pair = paired_bootstrap(one, other)
@@ -68,9 +80,10 @@ def main() -> None:
             "calibrated": [float(one.mean()), *bootstrap_interval(one)],
             "gain": [pair.difference, *pair.interval],
         }
-    print(json.dumps({f"{options.model} {options.dataset}": entry}, indent=1))
+    name = f"{Path(options.model).name} {Path(options.dataset).stem}"
+    print(json.dumps({name: entry}, indent=1))
     every = json.loads(options.out.read_text()) if options.out.is_file() else {}
-    every[f"{Path(options.model).name} {options.dataset}"] = entry
+    every[name] = entry
     options.out.write_text(json.dumps(every, indent=1) + "\n")
 
 

@@ -80,11 +80,17 @@ def test_shared_passes_give_what_one_by_one_gives(stem: str, method: str, monkey
     assert len(passes) == len(shared.layers or ())
 
 
-def test_the_layers_of_a_calibration_serve_generations_too(llama: tiny.Classifier, prior: Prior) -> None:
+def test_the_settings_of_a_calibration_serve_generations_too(llama: tiny.Classifier, prior: Prior) -> None:
     drops = {"fast": (0.4, 0.3, 0.5)}
     measured = Calibration("fast", (2,), 40, drops, drops, drops, (0.3, 0.2, 0.4))
     own = Explainer(*llama, "fast", replace(prior, calibration=measured))
     assert own(PROMPT, RESPONSE, per_token=True).layers == own(PROMPT, RESPONSE).layers == (2,)
+    moved = replace(prior, calibration=replace(measured, layers=None, interval=(0.4, 1.0)))
+    found, asked = (
+        Explainer(*llama, method, own)(PROMPT, RESPONSE, per_token=True)
+        for method, own in (("fast", moved), ("fast:interval=0.4,1.0", prior))
+    )
+    assert np.array_equal(found.scores, asked.scores) and found.method == asked.method
 
 
 def test_an_output_is_what_the_next_token_is_behind_the_same_text(llama: tiny.Classifier, prior: Prior) -> None:

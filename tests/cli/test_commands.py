@@ -264,7 +264,7 @@ def test_calibrate_writes_a_file_that_explain_takes(run: Runner, model: Path, tm
     made = run("calibrate", "--model", model, "--data", corpus, "--out", out, "--limit", 32)
     assert made.code == 0, made.err
     assert "a prior from" in made.err
-    for part in ("16 texts", "fast", "ig", "random", "above chance by"):
+    for part in ("16 texts", "fast", "ig", "random", "above chance by", "a typical text: p("):
         assert part in made.out
     explained = run("explain", "good", "--model", model, "--prior", out, "--json")
     assert explained.code == 0

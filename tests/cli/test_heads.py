@@ -135,7 +135,9 @@ def test_a_calibration_of_a_language_model_and_a_run_with_it(run: Runner, saved:
     data, prior, out = tmp_path / "texts.txt", tmp_path / "prior.safetensors", tmp_path / "out"
     calibrated = run("calibrate", "--model", model, "--data", tmp_path / "corpus.txt", "--out", prior, "--limit", 32)
     assert calibrated.code == 0, calibrated.err
-    assert Prior.load(prior).calibration is not None
+    measured = Prior.load(prior).calibration
+    assert measured is not None and measured.typical is None
+    assert "a typical text" not in calibrated.out
     given = ("--model", model, "--prior", prior, "--method", "fast:layer=1")
     result = run("run", "--data", data, "--out", out, *given)
     assert result.code == 0, result.err

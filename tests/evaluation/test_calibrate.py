@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from narrows.attribution import Attribution
 from narrows.attributions import Attributions
 from narrows.bottleneck.prior import Prior
 from narrows.data.calibration import Calibration
+from narrows.data.example import Example
 from narrows.errors import InputError, NarrowsError, PriorError
 from narrows.evaluation import calibrate as module
 from narrows.evaluation.calibrate import calibrate
@@ -102,29 +105,51 @@ def test_measured_texts_are_in_neither_prior_nor_choice(planted: Classifier, mon
     assert set(seen["prior"]) | set(measured.split(" / ")) == set(texts)
 
 
-def test_other_layers_are_taken_only_if_they_are_better_beyond_doubt(
+def test_other_settings_are_taken_only_if_they_are_better_beyond_doubt(
     planted: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, original = texts_of(64), Explainer.__call__
 
-    def explaining(best: tuple[int, ...] | None) -> Any:
-        """Maps at the best layers rank the planted word first, all others rank it last."""
+    def explaining(best: Evidence | None) -> Any:
+        """Maps of the best method rank the planted word first, all others rank it last."""
 
         def explain(self: Explainer, inputs: Any, *_: Any) -> Attributions:
             found = Attributions(original(self, inputs))
             for place, one in enumerate(found):
                 rest = [p for p in one.ranking if one.tokens[p] != WORD]
                 word = [p for p in one.ranking if one.tokens[p] == WORD]
-                first = best is not None and getattr(self.method, "layer", None) == best
+                first = self.method == best
                 found[place] = replace(one, ranking=(*word, *rest) if first else (*rest, *word))
             return found
 
         return explain
 
-    monkeypatch.setattr(Explainer, "__call__", explaining((2,)))
-    assert facts(calibrate(*planted, texts, limit=64)).layers == (2,)
-    monkeypatch.setattr(Explainer, "__call__", explaining(None))
-    assert facts(calibrate(*planted, texts, limit=64)).layers is None
+    def chosen(best: Evidence | None, method: str = "fast") -> Any:
+        monkeypatch.setattr(Explainer, "__call__", explaining(best))
+        found = facts(calibrate(*planted, texts, method, limit=64))
+        return found.layers, found.interval
+
+    assert chosen(Evidence(layer=(2,))) == ((2,), None)
+    assert chosen(Evidence(interval=(0.4, 1.0))) == (None, (0.4, 1.0))
+    assert chosen(None) == (None, None)
+    own = "fast:layer=1:interval=0.1,0.9"  # leaves nothing to choose, and is nothing that other methods take over
+    assert chosen(Evidence(layer=1, interval=(0.4, 1.0)), own) == (None, None)
+
+
+def test_the_best_of_several_must_be_better_by_more(planted: Classifier) -> None:
+    """A gain of 2.2 standard errors is beyond the doubt of one candidate, not of the best of five."""
+    assert [len(module._choices(Evidence(), blocks)) for blocks in (1, 3, 6, 12, 30)] == [2, 3, 5, 5, 5]
+    draw = np.random.default_rng(0).normal(size=64)
+    gains = (draw - draw.mean()) / draw.std() + 2.2 / 8
+
+    def curves(drops: Any) -> Any:
+        return SimpleNamespace(morf=np.stack([np.ones(64), *[1 - drops] * 9], axis=1))
+
+    usual, best = curves(np.zeros(64)), curves(gains)
+    worse = [curves(np.full(64, -0.1))] * 4
+    assert module._choose([usual, best]) == 1
+    assert module._choose([usual, *worse, best]) == 0
+    assert module._choose([usual, *worse, curves(2 * gains.mean() + gains)]) == 5
 
 
 def test_it_is_saved_and_its_layers_are_used(planted: Classifier, calibrated: Prior, tmp_path: Path) -> None:
@@ -138,10 +163,46 @@ def test_it_is_saved_and_its_layers_are_used(planted: Classifier, calibrated: Pr
     assert moved.name != calibrated.name
     assert Explainer(*planted, "fast", moved)("a film").layers == (2,)
     assert Explainer(*planted, Evidence(layer=1), moved)("a film").layers == (1,)
+    moved = replace(calibrated, calibration=replace(facts(calibrated), layers=None, interval=(0.4, 1.0)))
+    moved.save(tmp_path / "m.safetensors")
+    assert Prior.load(tmp_path / "m.safetensors").calibration == moved.calibration
+    for method in ("fast", "best"):
+        own, asked = (
+            Explainer(*planted, name, prior)("a good film")
+            for name, prior in ((method, moved), (f"{method}:interval=0.4,1.0", calibrated))
+        )
+        assert np.array_equal(own.scores, asked.scores) and own.ranking == asked.ranking
+        assert own.method == asked.method and "40% to 100%" in own.method["how"]
+        assert "interval 0.4,1," in caption.origin(own.to_dict())
+    assert Explainer(*planted, "fast", moved)("a film").record["calibration"]["interval"] == (0.4, 1.0)
+    for method in ("complete", "fast:interval=0.1,0.9"):
+        alike = [Explainer(*planted, method, prior)("a good film") for prior in (moved, calibrated)]
+        assert np.array_equal(alike[0].scores, alike[1].scores) and alike[0].method == alike[1].method
+    older = {name: own for name, own in facts(calibrated).to_dict().items() if name not in ("interval", "typical")}
+    assert Calibration.from_dict(older) == replace(facts(calibrated), typical=None)
     calibrated.save(tmp_path / "c.safetensors")
     (tmp_path / "d.safetensors").write_bytes((tmp_path / "c.safetensors").read_bytes().replace(b"drops", b"drips"))
     with pytest.raises(PriorError, match="no complete prior"):
         Prior.load(tmp_path / "d.safetensors")
+
+
+def test_what_is_predicted_of_a_typical_text_is_kept(planted: Classifier, calibrated: Prior) -> None:
+    """It is the mean over the measured texts, and over their layers, of what each map says of its own target."""
+    texts, explainer = texts_of(80), Explainer(*planted, "fast", calibrated)
+    measured = [texts[place] for place in np.random.default_rng(0).permutation(80)[:32]]
+    typical = facts(calibrated).typical
+    assert typical is not None and sum(typical.values()) == pytest.approx(1)
+    for label, p in typical.items():
+        assert p == pytest.approx(np.mean([one.typical for one in explainer(measured, target=label)]), abs=1e-5)
+    best, *others = sorted(typical.items(), key=lambda own: -own[1])
+    said = ", ".join(f"p({label}) {p:.2f}" for label, p in (best, *others))
+    assert f"features; a typical text: {said})" in repr(calibrated)
+    many = replace(facts(calibrated), typical={str(number): number / 10 for number in range(5)})
+    assert many.typical_text == "a typical text: p(4) 0.40, p(3) 0.30, p(2) 0.20, ..."
+    assert replace(many, typical=None).typical_text == ""
+    numbers = copy.deepcopy(planted[0])
+    numbers.config.problem_type = "regression"  # which has no probabilities
+    assert module._typical(numbers, planted[1], Evidence(), calibrated, [Example("a good film")]) is None
 
 
 def test_a_map_says_what_such_maps_are_worth(planted: Classifier, calibrated: Prior) -> None:

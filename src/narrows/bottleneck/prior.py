@@ -171,7 +171,8 @@ class Prior:
 
     def __repr__(self) -> str:
         sizes = f"{self.model.blocks} blocks of {self.model.hidden} features"
-        return f"Prior({self.name!r}, {self.count:,} tokens, {sizes})"
+        typical = self.calibration.typical_text if self.calibration is not None else ""
+        return f"Prior({self.name!r}, {self.count:,} tokens, {sizes}{typical and f'; {typical}'})"
 
     @property
     def name(self) -> str:

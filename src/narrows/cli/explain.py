@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from narrows.cli import terminal
+from narrows.cli.calibrating import calibrated, offer, read_corpus
 from narrows.cli.explain_file import FileJob, explain_file, write_page
 from narrows.cli.options import BY_OPTION
 from narrows.data.columns import Columns
@@ -113,6 +114,8 @@ def explain(  # noqa: PLR0913 - every option of the command
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
     elif texts is not None:
+        if prior is None and explainer.prior.name == "instance":
+            offer(found, texts)
         explain_file(
             explainer, FileJob(texts, out, html, only_errors, (asked, unit_of, bool(check)), batch_size, level)
         )
@@ -207,7 +210,6 @@ def _calibrate_explainer(
     model: str, method: "Method", data: tuple[str, Columns], task: TaskName | None, device: str | None
 ) -> "Explainer":
     """Load the model and calibrate it on texts."""
-    from narrows.cli.calibrating import calibrated, read_corpus
     from narrows.explainer import Explainer
     from narrows.models.hub.loading import load_model
 

@@ -148,9 +148,14 @@ def _tell(found: "Prior", out: Path) -> None:
         table.add_row(visible(name), *(f"{mean:.2f} \\[{low:.2f}, {high:.2f}]" for mean, low, high in figures))
     Console().print(table)
     mean, low, high = own.above_chance
-    layers = f"layers {', '.join(map(str, own.layers))}" if own.layers else "its usual layers"
-    verdict = f"{own.method} measures at {layers}; above chance by {mean:.2f} [{low:.2f}, {high:.2f}]"
+    where = f"layers {', '.join(map(str, own.layers))}" if own.layers else "its own layers"
+    if own.interval is not None:
+        start, end = own.interval
+        where += f", from {start:.0%} to {end:.0%} of the path"
+    verdict = f"{own.method} measures at {where}; above chance by {mean:.2f} [{low:.2f}, {high:.2f}]"
     Console().print(Text(verdict, style="" if own.trusted else "bold red"))
+    if typical := own.typical_text:
+        Console().print(Text(visible(typical)))
     if not own.trusted:
         Console().print(
             Text("Its maps are no better than chance on these texts: do not rely on them.", style="bold red")

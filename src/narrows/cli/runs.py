@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from narrows.cli.calibrating import calibrated, offer, read_corpus
 from narrows.cli.options import takes_settings
 from narrows.cli.terminal import counted, find_source, progress_bar, run_progress, say
 from narrows.errors import InputError
@@ -49,6 +50,8 @@ def run(config: DatasetSettings) -> None:
         loaded = load_model(config.model, config.device, config.task)
         if config.calibrate_with is not None:
             config = replace(config, prior=str(_calibrate(config, loaded)), calibrate_with=None)
+        elif config.prior is None and loaded.prior is None:
+            offer(config.method, source)
         with run_progress("Explaining", config.out) as report:
             manifest = explain_dataset(source, config.out, config, loaded=loaded, report=report, **how)
     result = manifest["result"]
@@ -165,8 +168,6 @@ commands.add_typer(sweep, name="sweep")
 
 def _calibrate(config: DatasetSettings, loaded: "LoadedModel") -> Path:
     """Calibrate the model into the folder of the run, unless that was done with the same texts."""
-    from narrows.cli.calibrating import calibrated, read_corpus
-
     corpus = read_corpus([str(config.calibrate_with)], columns=columns_of(config))
     for fault in corpus.faults:
         say("warning", f"not calibrated on: {fault}")

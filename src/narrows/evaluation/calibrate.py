@@ -1,7 +1,7 @@
-"""Calibrating a model on the user's own texts: the prior, the layers that serve it best, and what its maps are worth.
+"""Calibrating a model on the user's own texts: the prior, the settings that serve it, and what its maps are worth.
 
 The texts are shuffled and divided. One part is measured last, and takes no part in anything before: not in the prior,
-which is estimated from all other texts, and not in the choice of layers, for which a second part is explained.
+which is estimated from all other texts, and not in the choice of settings, for which a second part is explained.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,17 +21,20 @@ from narrows.evaluation.degradation import Curves, degrade
 from narrows.evaluation.metrics import comprehensiveness, drop, sufficiency
 from narrows.evaluation.statistics import bootstrap_interval, paired_bootstrap
 from narrows.explainer import Explainer
-from narrows.methods.evidence import Evidence, usual_layers
-from narrows.methods.method import Method
+from narrows.methods.evidence import USUAL, Evidence, usual_layers
+from narrows.methods.method import Batch, FunctionMethod, Method, Scores
 from narrows.methods.registry import changed, find_method, spec
 from narrows.models.corpus import estimate_prior
 from narrows.models.cut.blocks import find_blocks
+from narrows.models.heads.classifying import Classifying
 from narrows.models.text.reader import Reader
 from narrows.models.variants import resolve
 
 LEAST = 32  # texts
 BESIDE = ("ig", "random")  # what the maps are measured beside
-DEPTHS = ((0, 1 / 3, 2 / 3), (1 / 2,), (1 / 2, 5 / 6), (0,))  # of the blocks, beside the usual ones
+DEPTHS = ((0, 1 / 3, 2 / 3), (1 / 2,), (1 / 2, 5 / 6))  # of the blocks, beside the usual ones
+INTERVALS = ((0.0, 0.6), (0.4, 1.0))  # as long as the usual one: where a model turns early on the path, and late
+DOUBT, RESAMPLES = 0.05, 10_000  # over all candidates, so that the bounds lie far out in the resampled differences
 
 
 def calibrate(
@@ -43,16 +46,18 @@ def calibrate(
     seed: int = 0,
     report: Callable[[float, float], None] = lambda done, total: None,
 ) -> Prior:
-    """Estimate a prior, choose the layers, and measure the maps, each on texts of its own.
+    """Estimate a prior, choose layers and interval, and measure the maps, each on texts of its own.
 
-    Other layers than the usual ones are taken only where they are better beyond doubt: where the 95 % interval of the
-    difference of the drops, on the same texts, begins above 0.
+    At most five candidates, with other layers or another part of the path, stand against the usual setting. One is
+    taken only where it is better beyond doubt: where the interval of the difference of the drops, on the same texts,
+    begins above 0. As the best of several looks better than it is, the 5 % of doubt are shared out among them
+    (Bonferroni): with five, each has an interval of 99 %.
 
     Args:
         model: A Hugging Face model; left unchanged.
         tokenizer: Its tokenizer.
         texts: As `Explainer` takes them; at least 32.
-        method: Whose maps are measured; layers are chosen for methods that measure evidence, such as ``fast``.
+        method: Whose maps are measured; a choice there is for methods that measure evidence, such as ``fast``.
         limit: How many texts are explained, half to choose the layers and half to measure; all others serve the prior.
         seed: Of the order of the texts.
         report: Called as the work goes on.
@@ -82,9 +87,10 @@ def calibrate(
         [examples[place] for place in part] for part in (order[:half], order[half : 2 * half], order[2 * half :])
     )
     prior = estimate_prior(model, tokenizer, [*chosen, *others])
-    candidates = _candidates(own, len(find_blocks(model)))
+    settings = _choices(own, len(find_blocks(model)))
+    candidates = [own, *(changed(own, each) for each in settings)]
     beside = _beside(own)
-    total, done = (len(candidates) if len(candidates) > 1 else 0) + 1 + len(beside), 0
+    total, done = (len(candidates) if settings else 0) + 1 + len(beside), 0
     report(done, total)
 
     def curves_of(some: Sequence[Example], methods: Sequence[Method]) -> dict[str, Curves]:
@@ -96,16 +102,12 @@ def calibrate(
             report(done, total)
         return _known(found)
 
-    best = candidates[0]
-    if len(candidates) > 1:
-        drops = {name: drop(own.morf) for name, own in curves_of(chosen, candidates).items()}
-        usual = drops[spec(candidates[0])]
-        best = max(candidates, key=lambda each: float(drops[spec(each)].mean()))
-        if paired_bootstrap(drops[spec(best)], usual).interval[0] <= 0:
-            best = candidates[0]
+    place = _choose(list(curves_of(chosen, candidates).values())) if settings else 0
+    best, taken = candidates[place], [{}, *settings][place]
     curves = curves_of(measured, [best, *beside])
     found = dict(zip((spec(own), *map(spec, beside)), curves.values(), strict=True))
-    return replace(prior, calibration=_sum_up(spec(own), getattr(best, "layer", None), found))
+    typical = _typical(model, tokenizer, best, prior, measured)
+    return replace(prior, calibration=_sum_up(spec(own), taken, found, typical))
 
 
 def _beside(method: Method) -> list[Method]:
@@ -117,13 +119,25 @@ def _beside(method: Method) -> list[Method]:
     return [each for each in found if spec(each) != spec(method)]
 
 
-def _candidates(method: Method, blocks: int) -> list[Method]:
-    """List the method as it is, and with other layers if that is a choice; of a set of layers each once."""
-    if not isinstance(method, Evidence) or method.layer is not None:
-        return [method]
-    sets = [tuple(sorted({max(round(depth * blocks), 1) for depth in depths})) for depths in DEPTHS]
-    usual = tuple(sorted(set(usual_layers(blocks))))
-    return [method, *(changed(method, {"layer": own}) for own in dict.fromkeys(sets) if own != usual)]
+def _choices(method: Method, blocks: int) -> list[dict[str, Any]]:
+    """List what else a method could be set to where it leaves layers or interval open; each set of layers once."""
+    settings: list[dict[str, Any]] = []
+    if isinstance(method, Evidence) and method.layer is None:
+        sets = [tuple(sorted({max(round(depth * blocks), 1) for depth in depths})) for depths in DEPTHS]
+        usual = tuple(sorted(set(usual_layers(blocks))))
+        settings += [{"layer": own} for own in dict.fromkeys(sets) if own != usual]
+    if isinstance(method, Evidence) and tuple(method.interval) == USUAL:
+        settings += [{"interval": own} for own in INTERVALS]
+    return settings
+
+
+def _choose(curves: Sequence[Curves]) -> int:
+    """Choose the candidate with the largest drop if it is better than the first beyond doubt, else the first."""
+    drops = [drop(own.morf) for own in curves]
+    best = max(range(1, len(drops)), key=lambda place: float(drops[place].mean()))
+    level = 1 - DOUBT / (len(drops) - 1)
+    gain = paired_bootstrap(drops[best], drops[0], resamples=RESAMPLES, level=level)
+    return best if gain.interval[0] > 0 else 0
 
 
 def _degrade(
@@ -153,8 +167,33 @@ def _known(found: Mapping[str, Curves]) -> dict[str, Curves]:
     return {name: own.take(known) for name, own in found.items()}
 
 
-def _sum_up(method: str, layers: Any, found: Mapping[str, Curves]) -> Calibration:
-    """Bound the means over the measured texts."""
+def _typical(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    method: Method,
+    prior: Prior,
+    examples: Sequence[Example],
+) -> dict[str, float] | None:
+    """Average what a classifier predicts with all tokens at the prior's mean; None for numbers and other heads."""
+    own = method if isinstance(method, Evidence) else Evidence()
+    found: list[Mapping[str, float]] = []
+
+    def look(batch: Batch) -> list[Scores]:
+        for site in batch.sites(own.layers_in(batch.cut, prior), prior):
+            logits = batch.typical_logits(site, prior)
+            answers = map(batch.cut.task.resolve, batch.questions, logits)
+            found.extend(answer.probabilities for answer in answers if isinstance(batch.cut.task, Classifying))
+        return [np.zeros(len(encoding)) for encoding in batch.encodings]
+
+    list(Explainer(model, tokenizer, FunctionMethod(look), prior).each((example, None) for example in examples))
+    labels = found[0] if found else {}
+    return {label: float(np.mean([each[label] for each in found])) for label in labels} or None
+
+
+def _sum_up(
+    method: str, taken: Mapping[str, Any], found: Mapping[str, Curves], typical: Mapping[str, float] | None
+) -> Calibration:
+    """Bound the means over the measured texts, of a method with the settings that were taken."""
 
     def figures(measure: Callable[[Any], Any], field: str) -> dict[str, Figure]:
         return {name: _figure(measure(getattr(own, field))) for name, own in found.items()}
@@ -162,12 +201,14 @@ def _sum_up(method: str, layers: Any, found: Mapping[str, Curves]) -> Calibratio
     above = paired_bootstrap(drop(found[method].morf), drop(found["random"].morf))
     return Calibration(
         method=method,
-        layers=(layers,) if isinstance(layers, int) else layers,
+        layers=taken.get("layer"),
         texts=len(found[method].morf),
         drops=figures(drop, "morf"),
         comprehensiveness=figures(comprehensiveness, "morf"),
         sufficiency=figures(sufficiency, "lerf"),
         above_chance=(above.difference, *above.interval),
+        interval=taken.get("interval"),
+        typical=typical,
     )
 
 

@@ -17,10 +17,12 @@ from narrows.bottleneck.prior import AnyPrior
 from narrows.bottleneck.rate import even_alphas, measure_distortion, measure_rate
 from narrows.bottleneck.simpson import BEGUN, LEAST, place_steps
 from narrows.bottleneck.trace import make_trace
+from narrows.data.schema import MethodDict
 from narrows.errors import InputError
 from narrows.methods.cut_model import CutModel, Layer
 from narrows.methods.iterations import Iterations
 from narrows.methods.method import Batch, Names, Site, average
+from narrows.methods.registry import changed, describe
 from narrows.methods.settings import check_settings
 from narrows.models.cut.blocks import text_config
 from narrows.models.cut.causal import looks_back_only
@@ -29,7 +31,7 @@ from narrows.models.text.removal import Removal, neutral_token
 from narrows.models.variants import odds_of_target, removable, run_variants, without
 
 DEPTHS = (0, 3 / 6, 5 / 6)  # of the blocks; at least the first
-WHOLE = (0.0, 1.0)
+WHOLE, USUAL = (0.0, 1.0), (0.2, 0.8)
 WIDEST = 5.0  # logit of the most open mask of a rate curve, where the paper's optimisation starts
 # The caption for targets without odds: a number, a whole distribution.
 LOSS = "A token's score is the number of bits (0.69 nats each) by which it lowers the loss of the target."
@@ -59,7 +61,9 @@ class Evidence:
     layer: Annotated[Layer, "The path runs after this block; several: the mean; none: first, 1/2, 5/6 of them."] = None
     steps: Annotated[int, "Steps on the path per layer, shared out among iterations; at most, where scores add up."] = 3
     iterations: Annotated[int, "How often evidence is measured, from the second time on without the strongest."] = 3
-    interval: Annotated[tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text."] = (0.2, 0.8)
+    interval: Annotated[
+        tuple[float, float], "The part of the path: 0 = a typical text, 1 = this text; a calibration may move 0.2,0.8."
+    ] = USUAL
     draws: Annotated[int, "Noise draws per mask for a rate curve, an even number; 0: no curve."] = 0
     prior: Annotated[str | None, "File of a prior, or 'instance'; none: that of the model."] = None
     leave_out: Annotated[
@@ -130,6 +134,11 @@ class Evidence:
         again = f"The ranking rests on {self.steps} steps in {self.iterations} iterations"
         return f"{said} {again}; after each, more of the strongest tokens are masked."
 
+    def fitted(self, prior: AnyPrior) -> "Evidence":
+        """Take the interval that a calibration chose, unless another than the usual one is set."""
+        own = getattr(getattr(prior, "calibration", None), "interval", None)
+        return self if own is None or tuple(self.interval) != USUAL else changed(self, {"interval": own})
+
     def layers_in(self, cut: CutModel, prior: AnyPrior) -> tuple[int, ...]:
         """Give the layers at which evidence is measured: the user's, those of a calibration, or the usual ones."""
         return cut.layers(self.layer, calibrated_layers(prior) or usual_layers(cut.blocks), prior)
@@ -137,6 +146,7 @@ class Evidence:
     def explain(self, batch: Batch) -> list[Attribution]:
         """Measure the evidence at each layer, iteration by iteration, and average it."""
         prior = batch.cut.find_prior(self.prior)
+        fitted = self.fitted(prior)
         layers = self.layers_in(batch.cut, prior)
         sites = typical = batch.sites(layers, prior)
         left_out = None
@@ -150,9 +160,9 @@ class Evidence:
         for iteration in range(self.iterations):
             masked = mask(sites, done.masked.gather(1, batch.leaders)) if done.masked.any() else sites
             looking = partial(look, features=self.features)
-            path = mean_path([self.follow(looking, batch, site, iteration) for site in masked])
+            path = mean_path([fitted.follow(looking, batch, site, iteration) for site in masked])
             if left_out is not None:
-                path = left_out.put_into(path, self.interval)
+                path = left_out.put_into(path, fitted.interval)
             pooled = replace(path, log_p=batch.pooled(path.log_p))
             done = done.add(pooled, len(self._steps(iteration)))
             if self.iterations > 1:
@@ -162,8 +172,10 @@ class Evidence:
         for row, place in zip(*batch.read.nonzero(as_tuple=True), strict=True) if self.leaves_out else ():
             extras[row]["record"] = {"read_at": int(place)}
         made = batch.attributions(self, done.scores, rankings=rankings, layers=layers, prior=prior, extras=extras)
+        about = describe(fitted)  # a calibration knows the method by what was asked for, the record by what was done
+        loss: MethodDict = {**about, "caption": LOSS}
         pairs = zip(made, batch.goals, strict=True)
-        return [own if goal.has_odds else replace(own, method={**own.method, "caption": LOSS}) for own, goal in pairs]
+        return [replace(own, method=about if goal.has_odds else loss) for own, goal in pairs]
 
     def _steps(self, iteration: int) -> range:
         """Share the steps out among the iterations: the numbers of those of one."""

@@ -70,24 +70,24 @@ class Site:
     narrowed: Tensor  # True where a token is neither padding nor held open, (batch, tokens)
     held: Tensor | None  # True where a token is left as it is, (batch, tokens); None = nowhere
 
+    def logits(self, activation: Tensor) -> Tensor:
+        """Compute logits of activations (batch, samples, tokens, hidden), with X where tokens are held open."""
+        if self.held is not None:
+            activation = torch.where(self.held[:, None, :, None], self.activation.unsqueeze(1), activation)
+        return self.suffix(activation)
+
     def nll(self, activation: Tensor) -> Tensor:
         """Compute -log p(target) of activations (batch, samples, tokens, hidden): nats, (batch, samples)."""
-        return judge(self.goals, self.suffix(self._held_open(activation)))
+        return judge(self.goals, self.logits(activation))
 
     def log_odds(self, activation: Tensor) -> Tensor:
         """Compute log-odds of the target of activations (batch, samples, tokens, hidden): nats, (batch, samples)."""
-        return judge_odds(self.goals, self.suffix(self._held_open(activation)))
+        return judge_odds(self.goals, self.logits(activation))
 
     def holding(self, tokens: Tensor) -> "Site":
         """Hold further tokens open, (batch, tokens)."""
         held = tokens if self.held is None else self.held | tokens
         return replace(self, held=held, narrowed=self.narrowed & ~tokens)
-
-    def _held_open(self, activation: Tensor) -> Tensor:
-        """Put X back where tokens are held open."""
-        if self.held is None:
-            return activation
-        return torch.where(self.held[:, None, :, None], self.activation.unsqueeze(1), activation)
 
 
 class Batch:
@@ -258,11 +258,15 @@ class Batch:
             return carry(self.cut.network, prefix, self.inputs, layer, activation, layers)
 
     def typical_odds(self, site: "Site", prior: AnyPrior) -> Tensor:
-        """Compute log-odds with all tokens at the prior's mean, nats, (batch,); after embeddings once per length."""
+        """Compute log-odds with all tokens at the prior's mean, nats, (batch,)."""
+        return judge_odds(self.goals, self.typical_logits(site, prior).unsqueeze(1)).squeeze(1)
+
+    def typical_logits(self, site: "Site", prior: AnyPrior) -> Tensor:
+        """Compute logits with all tokens at the prior's mean, (batch, ...); of a classifier once per length."""
         mean = site.prior.mean.to(site.activation).expand_as(site.activation)
         with torch.no_grad():
             if prior.per_text or site.held is not None or not isinstance(self.cut.task, Classifying):
-                return site.log_odds(mean.unsqueeze(1)).squeeze(1)
+                return site.logits(mean.unsqueeze(1)).squeeze(1)
             start = (prior.name, site.layer, *weights_state(self.model))
             keys = [(*start, len(encoding)) for encoding in self.encodings]
             known = self.cut.typical_logits
@@ -272,7 +276,7 @@ class Batch:
                 with self.reading(rows):
                     logits = run_suffix(self.cut.network, prefix, inputs, site.layer, mean[rows])
                 known.update(zip(new, logits, strict=True))
-            return judge_odds(self.goals, torch.stack([known[key] for key in keys]).unsqueeze(1)).squeeze(1)
+            return torch.stack([known[key] for key in keys])
 
     def attributions(
         self,

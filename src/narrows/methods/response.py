@@ -117,6 +117,7 @@ def explain_together(
         goals = tuple(At(place, OneOf(token)) for place, token in enumerate(response.ids))
         batch = Batch(cut, [response.together()], [Resolved(Each(goals), "", "", {})], budget)  # a number per output
         prior = cut.find_prior(method.prior)
+        method = method.fitted(prior)
         layers = method.layers_in(cut, prior)
         sites = batch.sites(layers, prior)
         scores = average([method.follow(look_for_each, batch, site).evidence for site in sites])[0]  # (outputs, tokens)
