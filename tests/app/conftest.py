@@ -46,9 +46,11 @@ def shelf(model: str, language: str) -> Shelf:
 
 @pytest.fixture(scope="package")
 def desk(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """With a run of made-up maps on it."""
+    """With two runs of made-up maps on it."""
     texts = [("good film", (2.0, 0.5), "positive", "positive"), ("bad film", (-2.0, 0.5), "positive", "negative")] * 8
-    return Desk(shelf, [make_run(tmp_path_factory.mktemp("runs") / "reviews", texts)])
+    later = [(text, (2 * first, second), *labels) for text, (first, second), *labels in texts]
+    folder = tmp_path_factory.mktemp("runs")
+    return Desk(shelf, [make_run(folder / "reviews", texts), make_run(folder / "later", later)])
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 from browser import ARGUMENTS, LOWEST_CONTRAST, PATIENCE, find_chromium, watch
 from narrows.app.desk import Desk
+from narrows.run import summarize_run
 
 pytest.importorskip("uvicorn", reason="the page needs the extra app")
 pytest.importorskip("httpx")
@@ -150,6 +151,77 @@ def test_labels_are_clicked_and_the_address_holds_it_all(chromium: Any, address:
     assert seen == also == []
 
 
+def form(page: Any) -> list[str]:
+    """What the form says: the text, the model, the method, its layer and its steps, and which label is explained."""
+    boxes = [page.locator(f"#{name}") for name in ("text", "model", "method", "layer")]
+    steps = page.locator("#boxes input[name=steps]").all()
+    picked = page.locator("#labels .pick[aria-pressed=true]").get_attribute("data-target")
+    return [*(box.input_value() for box in [*boxes, *steps]), picked, page.locator("#decision").inner_text()]
+
+
+def test_a_copied_link_opens_what_was_seen(chromium: Any, address: str, model: str) -> None:
+    page, seen = open_page(chromium, address, permissions=["clipboard-read", "clipboard-write"])
+    explain(page, TEXT)
+    combo(page, "Method").select_option("information")
+    settle(page)
+    page.get_by_text("Settings of the method").click()
+    page.get_by_role("textbox", name="steps").fill("3")
+    combo(page, "Layer").select_option("2")
+    settle(page)
+    label = page.locator("#labels .pick[aria-pressed=false]").first.get_attribute("data-target")
+    page.locator(f"#labels .pick[data-target='{label}']").click()
+    settle(page)
+    assert form(page)[:-1] == [TEXT, model, "information", "2", "3", label]
+    page.get_by_role("button", name="Copy the link").click()
+    page.get_by_text("The link is copied").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    again, also = open_page(chromium, link)
+    settle(again)
+    assert form(again) == form(page)
+    assert shown(again) == TEXT
+    assert seen == also == []
+
+
+def test_back_returns_to_what_was_seen_before(chromium: Any, address: str) -> None:
+    page, seen = open_page(chromium, address)
+    settle(page)
+    start = shown(page)
+    explain(page, TEXT)
+    before = form(page)
+    combo(page, "Method").select_option("ig")
+    settle(page)
+    explain(page, "a bad film")
+    page.get_by_text("Data set", exact=True).click()
+    page.get_by_role("button", name="Sum up").click()
+    page.locator("#summary table").first.wait_for()
+    settle(page)
+    page.go_back()
+    page.locator("#map .text").first.wait_for()
+    settle(page)
+    assert (shown(page), form(page)[2], page.locator("#summary").is_hidden()) == ("a bad film", "ig", True)
+    page.go_back()
+    settle(page)
+    assert form(page)[0] == TEXT and form(page)[2] == "ig"
+    page.go_back()
+    settle(page)
+    assert (shown(page), form(page)) == (TEXT, before)
+    page.go_forward()
+    settle(page)
+    assert form(page)[2] == "ig"
+    for _ in range(2):
+        page.go_back()
+        settle(page)
+    assert shown(page) == start
+    assert page.locator("#example").is_visible()
+    page.get_by_label("Text", exact=True).fill("not a good film")
+    page.keyboard.press("Enter")
+    page.go_back()  # before the answer is there
+    settle(page)
+    page.wait_for_timeout(500)
+    assert (shown(page), page.locator("#example").is_visible()) == (start, True)
+    assert seen == []
+
+
 def test_pointing_links_token_layers_and_table(chromium: Any, address: str) -> None:
     page, seen = open_page(chromium, address)
     explain(page, TEXT)
@@ -247,13 +319,41 @@ def test_a_language_model_writes_and_an_output_is_clicked(chromium: Any, address
     assert seen == also == []
 
 
-def test_a_run_is_summed_up(chromium: Any, address: str) -> None:
+def test_a_run_is_summed_up_and_exported(chromium: Any, address: str, tmp_path: Path, desk: Desk) -> None:
     page, seen = open_page(chromium, address)
     page.get_by_text("Data set", exact=True).click()
+    combo(page, "Run").select_option("reviews")
     page.get_by_role("button", name="Sum up").click()
     page.locator("#summary table").first.wait_for()
     assert "good" in page.locator("#summary").inner_text()
-    assert page.locator("#export").is_hidden()
+    names = page.locator("#files button").evaluate_all("all => all.map((one) => one.name)")
+    assert names == ["summary.html", "summary.csv", "summary.json"]
+    summary = summarize_run(desk.runs["reviews"])
+    for name in names:
+        with page.expect_download(timeout=PATIENCE) as download:
+            page.locator(f"#files button[name='{name}']").click()
+        download.value.save_as(tmp_path / name)
+        summary.save(tmp_path / f"own-{name}")
+        assert (tmp_path / name).read_bytes() == (tmp_path / f"own-{name}").read_bytes()
+    settle(page)
+    page.goto((tmp_path / "summary.html").as_uri())
+    assert page.locator("table.strongest tbody tr").count() == len(summary.entries)
+    assert page.evaluate(UNNAMED) == []
+    assert [one for one in seen if not one.startswith("file:")] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_summary_can_be_read_at_every_width(chromium: Any, address: str, scheme: str) -> None:
+    page, seen = open_page(chromium, f"{address}/#run=reviews", color_scheme=scheme)
+    settle(page)
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        for closed in page.locator("#summary details:not([open]) summary").all()[:1]:
+            closed.click()
+        assert page.evaluate(LOWEST_CONTRAST)[0] >= 4.5
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"wider than its window of {width}"
+    assert page.evaluate(UNNAMED) == []
+    assert page.locator("#summary thead th:empty").count() == 0
     assert seen == []
 
 

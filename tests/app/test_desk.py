@@ -22,6 +22,7 @@ from narrows.errors import InputError
 from narrows.models.predict import predict
 from narrows.models.text.encoding import encode
 from narrows.models.text.removal import remove
+from narrows.run import summarize_run
 
 TEXT = "a very good film, not bad acting"
 Steps = list[tuple[int, int]]
@@ -221,23 +222,23 @@ def test_a_classifier_writes_nothing(desk: Desk, request_of: PageRequest) -> Non
 
 
 def test_files_are_drawn_of_what_is_seen(desk: Desk, request_of: PageRequest, language: str) -> None:
-    other = {"other_method": "ig", "other_target": ""}
+    asked, other = request_of.to_dict(), {"other_method": "ig", "other_target": ""}
     starts = {"map.png": b"\x89PNG", "layers.svg": b"<?xml", "comparison.pdf": b"%PDF", "map.html": b"<!doctype"}
     for name, start in starts.items():
-        assert desk.file(request_of, name, other, silent).startswith(start)
-    assert json.loads(desk.file(request_of, "map.json", {}, silent)) == desk.map(request_of)
-    assert desk.file(request_of, "reproduce.py", {}, silent).startswith(b"from narrows import")
+        assert desk.file(name, asked | other, silent).startswith(start)
+    assert json.loads(desk.file("map.json", asked, silent)) == desk.map(request_of)
+    assert desk.file("reproduce.py", asked, silent).startswith(b"from narrows import")
     written = PageRequest("it is", model=language, tokens=2)
-    assert desk.file(written, "generation.svg", {}, silent).startswith(b"<?xml")
+    assert desk.file("generation.svg", written.to_dict(), silent).startswith(b"<?xml")
     for name in ("map.exe", "../map.png", "generation.tex", "beta.html", "etc/passwd"):
         with pytest.raises(InputError, match="no file"):
-            desk.file(request_of, name, {}, silent)
+            desk.file(name, asked, silent)
 
 
 def test_the_report_is_one_page(desk: Desk, request_of: PageRequest) -> None:
     asked = replace(request_of, text="good film " * 100)
     for one, given in ((asked, {}), (request_of, {"removed": [[3]]})):
-        content = desk.file(one, "report.pdf", given, silent)
+        content = desk.file("report.pdf", one.to_dict() | given, silent)
         assert content.startswith(b"%PDF")
         assert len(re.findall(rb"/Type\s*/Page\b", content)) == 1
 
@@ -251,6 +252,20 @@ def test_a_run_is_summed_up(desk: Desk) -> None:
             desk.answer("summary", {"run": name}, silent)
     with pytest.raises(InputError, match="no run"):
         desk.answer("summary", {"run": "reviews", "other": "/etc"}, silent)
+
+
+@pytest.mark.parametrize("end", ["html", "csv", "json"])
+def test_a_summary_is_the_file_that_the_command_line_writes(desk: Desk, tmp_path: Path, end: str) -> None:
+    for other in ("", "later"):
+        against = desk.runs[other] if other else None
+        summarize_run(desk.runs["reviews"], against).save(tmp_path / f"words.{end}")
+        content = desk.file(f"summary.{end}", {"run": "reviews", "other": other}, silent)
+        assert content == (tmp_path / f"words.{end}").read_bytes()
+    with pytest.raises(InputError, match="no run"):
+        desk.file(f"summary.{end}", {"run": "/etc"}, silent)
+    for name in ("summary", "summary.pdf", "summary.exe"):
+        with pytest.raises(InputError, match=r"\.html, \.csv, \.json"):
+            desk.file(name, {"run": "reviews"}, silent)
 
 
 def test_a_shelf_describes_its_models_unloaded_and_lends_no_others(

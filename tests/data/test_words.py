@@ -16,7 +16,7 @@ from tokenizers import pre_tokenizers
 
 import tiny
 from narrows.data.example import Example
-from narrows.data.words import find_words, group_tokens, trim_span, word_span
+from narrows.data.words import _characters, find_words, group_tokens, trim_span, word_span
 from narrows.errors import InputError
 from narrows.models.hub import bundled
 from narrows.models.text.encoding import encode
@@ -233,3 +233,9 @@ def test_trim_span_gives_whole_characters_without_blank_ends(text: str, data: st
     assert shown - set(trimmed) <= HANGUL_FILLERS
     assert trimmed == trimmed.strip()
     assert trim_span(text, *trim_span(text, start, end)) == trim_span(text, start, end)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_plain_letters_take_a_short_way_to_the_same_characters(text: str) -> None:
+    found, longer = _characters(text), _characters(f"{text}\u00e9")
+    assert found == tuple(places[:-1] for places in longer)

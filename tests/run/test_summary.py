@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import defaultdict
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from narrows.data.source import Source
 from narrows.errors import DataError, InputError
 from narrows.run import ExplainSettings, explain_dataset, summarize_run
 from narrows.run import summary as module
+from narrows.viz.strongest import summary_page
 from planted import WORD, planted_classifier
 from saved_runs import Text, make_run
 
@@ -96,6 +98,33 @@ def test_what_is_rare_is_let_go_when_there_is_no_room_and_what_is_shown_is_exact
     monkeypatch.setattr(module, "MOST_WORDS", 50)
     found = summarize_run(run)
     assert [(own.words, own.texts, own.count, own.mean) for own in found.entries] == [("often", 300, 300, 1.0)]
+
+
+def test_without_room_no_word_in_more_texts_than_it_says_is_lost_and_all_numbers_are_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slow reference has room for all. One word is only in the last third."""
+    draw = np.random.default_rng(0)
+    texts: list[Text] = []
+    for place in range(300):
+        words = [f"w{number}" for number in draw.zipf(1.5, 4)]
+        words[0] = "late" if place >= 200 and place % 2 else words[0]
+        texts.append((" ".join(words), draw.normal(1, 1, 4).tolist(), "x", draw.choice(["x", "y"])))
+    run = make_run(tmp_path / "run", texts)
+    chosen_all(monkeypatch)
+    full = summarize_run(run, min_texts=1, limit=10_000)
+    monkeypatch.setattr(module, "MOST_WORDS", 150)
+    found = summarize_run(run, min_texts=1, limit=10_000)
+    assert full.missed == 0 < found.missed < 50
+    exact = {own[:4]: own for own in map(astuple, full.entries)}
+    kept = {own[:4]: own for own in map(astuple, found.entries)}
+    texts_of = {key: own[8] for key, own in exact.items()}
+    assert {key for key, number in texts_of.items() if number > found.missed} <= set(kept)
+    assert ("x", "all", "word", "late") in kept
+    for key, own in kept.items():
+        assert own[4:-1] == pytest.approx(exact[key][4:-1])
+    assert f"{found.missed} texts or fewer may be missing" in summary_page(found.to_dict())
+    assert "missing" not in summary_page(full.to_dict())
 
 
 def test_memory_does_not_grow_with_the_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from narrows.app.line import ProgressCallback
 from narrows.app.request import PageRequest, page_methods
 from narrows.app.shelf import Shelf
-from narrows.data.schema import AttributionDict
+from narrows.data.schema import AttributionDict, SummaryDict
 from narrows.data.units import saved_ranking
 from narrows.errors import InputError
 from narrows.evaluation.degradation import degrade, removal_counts
@@ -23,7 +23,7 @@ from narrows.models.hub.audit import audit_pdf
 from narrows.models.variants import Asked, judge_variants, removable_units, resolve, without
 from narrows.run.finished import read_manifest
 from narrows.run.settings import BETAS
-from narrows.run.summary import summarize_run
+from narrows.run.summary import check_format, summarize_run
 from narrows.viz import fragments
 from narrows.viz.canvas import FigureFormat, figure_bytes
 from narrows.viz.files import SUFFIXES, render_file
@@ -155,9 +155,28 @@ class Desk:
         read = len(found["tokens"]) if found["truncated"] else None
         return request.python(read, "instance" if found["prior"] == "instance" else None)
 
-    def file(self, request: PageRequest, name: str, given: Mapping[str, Any], report: ProgressCallback) -> bytes:
+    def summary(self, given: Mapping[str, Any], report: ProgressCallback) -> SummaryDict:
+        """Sum up a run, or how it differs from another."""
+        names = [_text(given, "run"), *([_text(given, "other")] if given.get("other") else [])]
+        for name in names:
+            if name not in self.runs:
+                raise InputError(f"no run {name!r:.60} on this page; there are {', '.join(self.runs) or 'none'}")
+        folder, against = self.runs[names[0]], self.runs[names[1]] if len(names) > 1 else None
+
+        def tell(done: float, total: float) -> None:
+            report(int(done), int(total))
+
+        def make() -> SummaryDict:
+            return summarize_run(folder, against, report=tell).to_dict()
+
+        return self._keep(("summary", *names), make)  # type: ignore[no-any-return]
+
+    def file(self, name: str, given: Mapping[str, Any], report: ProgressCallback) -> bytes:
         """Draw what is seen as a file, named by what it is of and its format: ``layers.pdf``."""
         what, _, end = name.partition(".")
+        if what == "summary":
+            return check_format(name)(self.summary(given, report)).encode()
+        request = PageRequest.of(given)
         if name == "reproduce.py":
             return self.python(request).encode()
         if name == "report.pdf" and not _writes(request):
@@ -249,16 +268,7 @@ def _python(desk: Desk, given: Mapping[str, Any], _: ProgressCallback) -> Json:
 
 
 def _summary(desk: Desk, given: Mapping[str, Any], report: ProgressCallback) -> Json:
-    names = [_text(given, "run"), *([_text(given, "other")] if given.get("other") else [])]
-    for name in names:
-        if name not in desk.runs:
-            raise InputError(f"no run {name!r:.60} on this page; there are {', '.join(desk.runs) or 'none'}")
-    folder, against = desk.runs[names[0]], desk.runs[names[1]] if len(names) > 1 else None
-
-    def tell(done: float, total: float) -> None:
-        report(int(done), int(total))
-
-    saved = desk._keep(("summary", *names), lambda: summarize_run(folder, against, report=tell).to_dict())
+    saved = desk.summary(given, report)
     return {"summary": saved, "html": summary_part(saved)}
 
 

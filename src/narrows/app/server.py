@@ -80,7 +80,7 @@ async def _answer(desk: Desk, line: Line, asked: tuple[str, Mapping[str, Any]], 
 
     def work(report: ProgressCallback) -> Any:
         if question.startswith("file/"):
-            return desk.file(request.PageRequest.of(given), question.removeprefix("file/"), given, report)
+            return desk.file(question.removeprefix("file/"), given, report)
         return desk.answer(question, given, report)
 
     gone = asyncio.ensure_future(_gone(receive))

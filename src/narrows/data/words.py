@@ -36,12 +36,12 @@ def find_words(text: str, text_pair: str | None, tokens: Sequence[TokenDict]) ->
     words = []
     for segment, whole in enumerate((text, text_pair or "")):
         positions = [place for place, token in enumerate(tokens) if token["segment"] == segment]
-        spans = [(tokens[place]["start"] or 0, tokens[place]["end"] or 0) for place in positions]
-        for group in group_tokens(whole, spans):
-            own = tuple(positions[member] for member in group)
-            start, end = word_span(whole, [spans[member] for member in group])
-            score = math.fsum(tokens[place]["score"] for place in own)
-            rank = min(tokens[place]["rank"] or len(tokens) for place in own)
+        spans = [trim_span(whole, tokens[place]["start"] or 0, tokens[place]["end"] or 0) for place in positions]
+        for group in _group(whole, spans):
+            own = tuple([positions[member] for member in group])
+            start, end = _join([spans[member] for member in group])
+            score = math.fsum([tokens[place]["score"] for place in own])
+            rank = min([tokens[place]["rank"] or len(tokens) for place in own])
             words.append(Word(whole[start:end], start, end, segment, own, score, rank))
     return words
 
@@ -56,12 +56,16 @@ def make_words(text: str, text_pair: str | None, tokens: Sequence[TokenDict]) ->
 
 def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Group the tokens of one text, by their spans in it, into words: positions, every one in exactly one word."""
+    return _group(text, [trim_span(text, *span) for span in spans])
+
+
+def _group(text: str, trimmed: Sequence[tuple[int, int]]) -> list[list[int]]:
     # A token that covers no visible character goes with the word around it, else with the one that follows, or at the
     # end with the one before.
     groups: list[list[int]] = []
     pending: list[int] = []
     end = 0  # of the last visible token
-    for position, (start, stop) in enumerate(trim_span(text, *span) for span in spans):
+    for position, (start, stop) in enumerate(trimmed):
         if start >= stop:
             pending.append(position)
         elif groups and _touch(text, end, start):
@@ -79,9 +83,12 @@ def group_tokens(text: str, spans: Sequence[tuple[int, int]]) -> list[list[int]]
 
 def word_span(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Give the span of what is visible of the tokens of one word: tokens of white space do not widen it."""
-    trimmed = [trim_span(text, *span) for span in spans]
+    return _join([trim_span(text, *span) for span in spans])
+
+
+def _join(trimmed: Sequence[tuple[int, int]]) -> tuple[int, int]:
     visible = [span for span in trimmed if span[0] < span[1]] or [max(trimmed)]
-    return min(start for start, _ in visible), max(end for _, end in visible)
+    return min(visible)[0], max([end for _, end in visible])
 
 
 def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
@@ -94,6 +101,9 @@ def trim_span(text: str, start: int, end: int) -> tuple[int, int]:
 @lru_cache(maxsize=16)
 def _characters(text: str) -> tuple[list[int], list[int]]:
     """Find where the characters start and where they end, as readers see them: an emoji of several signs is one."""
+    if text.isascii():  # every sign is a character, and control codes are blank: far faster, for most of the texts
+        starts = [place for place, sign in enumerate(text) if " " < sign < "\x7f"]
+        return starts, [place + 1 for place in starts]
     spans = [(found.end() - len(found[0].lstrip()), found.end()) for found in _CHARACTER.finditer(text)]
     visible = [(start, end) for start, end in spans if not _BLANK.fullmatch(text, start, end)]
     return [start for start, _ in visible], [end for _, end in visible]
@@ -103,7 +113,7 @@ def _touch(text: str, end: int, start: int) -> bool:
     """Tell whether a token that begins at start continues the word that ends at end, in letters or by an apostrophe."""
     if start < end:
         return True  # they share a character: the bytes of an emoji
-    if _PAUSE.search(text, end, start):
+    if text[end] == " " or _PAUSE.search(text, end, start):
         return False
     last = bisect_left(_characters(text)[1], end)
     between = _is_inner_apostrophe(text, last) or _is_inner_apostrophe(text, last + 1)

@@ -1,8 +1,9 @@
 """What a whole run says: which words, and which words beside each other, speak for each target, and which against it.
 
 The run is read twice, row by row. First each word is tallied; the tally holds so many words at most, and lets go of the
-rarest when it is full. Then the words with the strongest evidence, by the end of its interval that is next to 0, are
-counted anew, exactly, with the bootstrap over the texts. So memory does not grow with the number of texts.
+rarest when it is full (lossy counting; Manku and Motwani 2002). Then the words with the strongest evidence, by the end
+of its interval that is next to 0, are counted anew, exactly, with the bootstrap over the texts. So memory does not grow
+with the number of texts, and the summary says which words may have been missed for that.
 """
 
 import heapq
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from rich.console import Console
@@ -67,6 +68,7 @@ class Summary:
     unit: str  # of the scores
     texts: int  # how many were explained; of two runs, how many of the same texts for the same target
     entries: tuple[Entry, ...]  # the words, by target, group and kind, those that speak for the target most first
+    missed: int = 0  # words in more texts than this were all looked at; 0 = there was room for every word
 
     def to_dict(self) -> SummaryDict:
         """Give the saved form."""
@@ -99,8 +101,7 @@ class _Said:
     words: "list[_Word]"
 
 
-@dataclass(frozen=True)
-class _Word:
+class _Word(NamedTuple):
     """A word of a text, or two beside each other."""
 
     kind: EntryKind
@@ -113,6 +114,7 @@ class _Word:
 class _Tally:
     """What is known of a word so far; n occurrences with the sum s in each text."""
 
+    missed: int = 0  # in so many texts at most it was before
     texts: int = 0
     n: int = 0
     s: float = 0.0
@@ -134,14 +136,6 @@ class _Tally:
         mean = self.mean
         spread = max(0.0, self.ss - 2 * mean * self.sn + mean * mean * self.nn)
         return float(np.sqrt(spread * self.texts / max(1, self.texts - 1))) / self.n
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """What the first reading says of a word that is counted anew."""
-
-    mean: float
-    beyond: float | None
 
 
 def check_format(path: str | Path) -> Callable[[SummaryDict], str]:
@@ -188,13 +182,13 @@ def summarize_run(
                 report(done + own.row, 2 * totals[0])
             yield own
 
-    tallies, texts = _tally(said(0))
+    tallies, texts, missed = _tally(said(0))
     chosen = _choose(tallies, limit, min_texts)
     if not chosen:
         raise DataError(f"{folders[0]}: no word is in {min_texts} of {texts} texts: ask for fewer")
     entries = _count(said(totals[0]), chosen)
     report(2 * totals[0], 2 * totals[0])
-    return Summary(" less ".join(each.name for each in folders), units.pop(), texts, tuple(entries))
+    return Summary(" less ".join(each.name for each in folders), units.pop(), texts, tuple(entries), missed)
 
 
 def _rows_of(folder: Path) -> int:
@@ -246,7 +240,7 @@ def _differences(folder: Path, against: Path) -> Iterator[_Said]:
         if (other.text, other.text_pair) != (own.text, own.text_pair):
             raise InputError(f"{folder} and {against} are of different texts: row {own.row} differs")
         scores = {(word.kind, word.place): word.score for word in other.words}
-        same = [replace(w, score=w.score - scores[key]) for w in own.words if (key := (w.kind, w.place)) in scores]
+        same = [w._replace(score=w.score - scores[key]) for w in own.words if (key := (w.kind, w.place)) in scores]
         yield replace(own, words=same)
 
 
@@ -259,73 +253,81 @@ def _by_key(said: _Said) -> dict[tuple[EntryKind, str], tuple[int, float]]:
     return found
 
 
-def _tally(stream: Iterable[_Said]) -> tuple[dict[Key, _Tally], int]:
+def _tally(stream: Iterable[_Said]) -> tuple[dict[Key, _Tally], int, int]:
     """Tally all words, as long as there is room: then those in the fewest texts go, and may come again."""
+    # Who comes again may have been in as many texts as any that went: so no word in more texts than that is lost.
     tallies: dict[Key, _Tally] = {}
-    texts = least = 0
+    texts = missed = 0
     for said in stream:
         texts += 1
         for (kind, words), (n, s) in _by_key(said).items():
             for group in said.groups:
-                tallies.setdefault((said.target, group, kind, words), _Tally()).add(n, s)
+                key = said.target, group, kind, words
+                if (own := tallies.get(key)) is None:
+                    own = tallies[key] = _Tally(missed)
+                own.add(n, s)
         while len(tallies) > MOST_WORDS:
-            least += 1
-            tallies = {key: own for key, own in tallies.items() if own.texts > least}
-    return tallies, texts
+            missed += 1
+            tallies = {key: own for key, own in tallies.items() if own.texts + own.missed > missed}
+    return tallies, texts, missed
 
 
-def _choose(tallies: Mapping[Key, _Tally], limit: int, min_texts: int) -> dict[Key, _Chosen]:
-    """Choose the strongest words on both sides, and of pairs those that differ most from their words."""
-    ranked: dict[tuple[str, Group, EntryKind], list[tuple[float, float, Key, _Chosen]]] = defaultdict(list)
+def _choose(tallies: Mapping[Key, _Tally], limit: int, min_texts: int) -> dict[Key, float]:
+    """Choose the strongest words on both sides, and of pairs those that differ most from their words; give means."""
+    ranked: dict[tuple[str, Group, EntryKind], list[tuple[float, float, Key, float]]] = defaultdict(list)
     for key, own in tallies.items():
         if own.texts >= min_texts:
-            target, group, kind, words = key
-            beyond = None
-            if kind == "pair":
-                parts = [tallies.get((target, group, "word", word)) for word in words.split(" ")]
+            value, margin = own.mean, Z * own.error
+            if key[2] == "pair":
+                parts = [tallies.get(part) for part in _parts(key)]
                 if len(parts) != 2 or None in parts:
                     continue
-                beyond = own.mean - sum(part.mean for part in parts if part is not None)
-            value, margin = own.mean if beyond is None else beyond, Z * own.error
-            ranked[target, group, kind].append((value - margin, value + margin, key, _Chosen(own.mean, beyond)))
-    chosen: dict[Key, _Chosen] = {}
+                value -= sum(part.mean for part in parts if part is not None)
+            ranked[key[:3]].append((value - margin, value + margin, key, own.mean))
+    chosen: dict[Key, float] = {}
     for found in ranked.values():
         first = sorted((own for own in found if own[0] > 0), key=lambda own: (-own[0], own[2]))[:limit]
         last = sorted((own for own in found if own[1] < 0), key=lambda own: (own[1], own[2]))[:limit]
-        chosen |= {key: own for _, _, key, own in (*first, *last)}
+        chosen |= {key: mean for _, _, key, mean in (*first, *last)}
     return chosen
 
 
-def _count(stream: Iterable[_Said], chosen: Mapping[Key, _Chosen]) -> list[Entry]:
+def _parts(key: Key) -> list[Key]:
+    """List the words of a pair."""
+    target, group, _, words = key
+    return [(target, group, "word", word) for word in words.split(" ")]
+
+
+def _count(stream: Iterable[_Said], chosen: Mapping[Key, float]) -> list[Entry]:
     """Count the chosen words exactly, with the Poisson bootstrap over the texts (Chamandy et al. 2012)."""
     number = {key: place for place, key in enumerate(chosen)}
-    signs = [1 if own.mean >= 0 else -1 for own in chosen.values()]
     replicates = min(REPLICATES, max(LEAST, MOST_DRAWN // len(chosen)))
-    exact = [_Tally() for _ in chosen]
-    sums, counts = np.zeros((2, len(chosen), replicates))
+    exact = {part: _Tally() for key in chosen for part in (key, *(_parts(key) if key[2] == "pair" else ()))}
+    asked = {key[2:] for key in exact}
+    moments = np.zeros((len(chosen), 2, replicates))  # sums of the scores, numbers of occurrences
     examples: list[list[tuple[float, str]]] = [[] for _ in chosen]
     for said in stream:
         weights = None
-        found = _by_key(said)
-        for (kind, words), (n, s) in found.items():
-            for group in said.groups:
-                place = number.get((said.target, group, kind, words))
-                if place is None:
+        for (kind, words), (n, s) in _by_key(said).items():
+            if (kind, words) not in asked:
+                continue
+            for key in [(said.target, group, kind, words) for group in said.groups]:
+                if (own := exact.get(key)) is not None:
+                    own.add(n, s)
+                if (place := number.get(key)) is None:
                     continue
                 if weights is None:
-                    weights = np.random.default_rng([0, said.row]).poisson(1.0, replicates)
-                exact[place].add(n, s)
-                sums[place] += weights * s
-                counts[place] += weights * n
-                found_here = (signs[place] * s / n, _around(said, kind, words))
-                examples[place] = heapq.nlargest(EXAMPLES, [*examples[place], found_here])
+                    weights = np.random.default_rng([0, said.row]).poisson(1.0, replicates).astype(float)
+                moments[place] += np.multiply.outer((s, n), weights)
+                shown, value = examples[place], (s if chosen[key] >= 0 else -s) / n
+                if len(shown) < EXAMPLES or value >= shown[-1][0]:
+                    shown[:] = heapq.nlargest(EXAMPLES, [*shown, (value, _around(said, kind, words))])
     entries = []
-    for (key, first), own, top, below, shown in zip(chosen.items(), exact, sums, counts, examples, strict=True):
-        means = top[below > 0] / below[below > 0]
+    for key, (top, below), shown in zip(chosen, moments, examples, strict=True):
+        own, means = exact[key], top[below > 0] / below[below > 0]
         low, high = np.percentile(means, [2.5, 97.5]).tolist() if len(means) else (own.mean, own.mean)
-        entries.append(
-            Entry(*key, own.mean, low, high, first.beyond, own.texts, own.n, tuple(text for _, text in shown))
-        )
+        beyond = own.mean - sum(exact[part].mean for part in _parts(key)) if key[2] == "pair" else None
+        entries.append(Entry(*key, own.mean, low, high, beyond, own.texts, own.n, tuple(text for _, text in shown)))
     order = {name: place for place, name in enumerate((*get_args(Group), *get_args(EntryKind)))}
     return sorted(entries, key=lambda own: (own.target, order[own.group], order[own.kind], -own.mean, own.words))
 

@@ -48,9 +48,8 @@ def sections(summary: SummaryDict) -> list[Section]:
 
 def render_summary(summary: SummaryDict) -> RenderableType:
     """Draw the strongest words of all texts for the terminal."""
-    parts: list[RenderableType] = [
-        Text(f"{summary['run']}: {summary['texts']:,} texts, mean {summary['unit']} per word")
-    ]
+    about = f"{summary['run']}: {summary['texts']:,} texts, mean {summary['unit']} per word"
+    parts: list[RenderableType] = [Text(" ".join((about, room(summary))).strip())]
     for section in (own for own in sections(summary) if own.group == "all"):
         for title, rows in _titled(section):
             table = Table(title=Text(one_line(title)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -61,6 +60,12 @@ def render_summary(summary: SummaryDict) -> RenderableType:
                 table.add_row(Text(one_line(row["words"])), *numbers, f"{row['texts']:,}")
             parts += [Text(), table] if rows else []
     return Group(*parts)
+
+
+def room(summary: SummaryDict) -> str:
+    """Say which words there was no room for; nothing if there was room for all."""
+    missed = summary["missed"]
+    return f"(words and pairs in {missed:,} texts or fewer may be missing: there are too many)" if missed else ""
 
 
 def summary_page(summary: SummaryDict) -> str:
@@ -83,7 +88,8 @@ def _values(summary: SummaryDict) -> dict[str, Any]:
         drawn = {"left": min(_MIDDLE, mean), "width": abs(mean - _MIDDLE), "low": low, "high": high}
         return {name: f"{at:.1f}" for name, at in drawn.items()}
 
-    return {"summary": summary, "sections": sections(summary), "groups": GROUPS, "bar": bar, "titled": _titled}
+    drawn = {"bar": bar, "largest": largest, "room": room(summary)}
+    return {"summary": summary, "sections": sections(summary), "groups": GROUPS, "titled": _titled, **drawn}
 
 
 def summary_csv(summary: SummaryDict) -> str:

@@ -127,14 +127,19 @@ const grow = (box) => { box.rows = Math.min(9, Math.max(box.id === "text" ? 2 : 
 
 const remember = (push) => history[push ? "pushState" : "replaceState"](null, "", write(state));
 
-async function go(next, push = true) {
+function leave() {  // what is still asked for belongs to what was seen before
   leaving.abort();
   leaving = new AbortController();
-  const signal = leaving.signal;
+  $("alert").textContent = "";
+  $("result").removeAttribute("aria-busy");
+  return leaving.signal;
+}
+
+async function go(next, push = true) {
+  const signal = leave();
   state = next;
   fill(state);
   remember(push);
-  $("alert").textContent = "";
   $("result").setAttribute("aria-busy", "true");
   try {
     if (mode() === "data") await sumUp(signal);
@@ -163,7 +168,7 @@ function show(answer) {
   $("python").textContent = "";
   const part = answer.generation ? "generation" : answer.summary ? "summary" : "single";
   $(part).hidden = false;
-  $("export").hidden = part === "summary";
+  $("export").hidden = false;
   if (part === "single") showMap(answer);
   else $(part).innerHTML = answer.html;
   if (part === "generation") showGeneration();
@@ -235,9 +240,9 @@ function showGeneration() {
 }
 
 function files() {
-  const seen = shown.generation ? ["generation"] : ["report", "map"];
+  const seen = shown.generation ? ["generation"] : shown.summary ? ["summary"] : ["report", "map"];
   for (const [id, names] of [["layers", ["layers"]], ["beside", ["comparison"]], ["series", ["beta", "rate"]]]) {
-    if (!shown.generation && $(id).querySelector(".narrows")) seen.push(...names);
+    if (shown.map && $(id).querySelector(".narrows")) seen.push(...names);
   }
   listFiles($("files"), seen);
 }
@@ -315,12 +320,13 @@ for (const id of ["compare", "betas", "made"]) {
     if (opened) follow(leaving.signal).catch(fail);
   });
 }
-addEventListener("popstate", () => begin(false));
+addEventListener("popstate", () => begin(false).catch(fail));
 
 async function begin(first) {
   const asked = read(location.hash);
   if (asked.text || asked.run) return go(asked, false);
   if (!first && location.hash) return undefined; // a place on the page, as "#result"
+  const signal = leave();
   const { request, ...start } = offer.start;
   const ours = offer.models.some((one) => one.name === request.model);
   state = ours ? request : { model: offer.models[0].name };
@@ -331,11 +337,11 @@ async function begin(first) {
   if (!ours) $("example").textContent = `An example of the demo model ${request.model}. Type a text of your own and press Enter.`;
   $("export").hidden = !ours;
   say("Loading the model");
-  const { blocks } = await ask("model", state, leaving.signal, () => {});
+  const { blocks } = await ask("model", state, signal, () => {});
   loaded.add(state.model);
   fitLayers(blocks);
   say("");
-  return ours ? follow(leaving.signal) : undefined;
+  return ours ? follow(signal) : undefined;
 }
 
 offer = await (await fetch("/offer.json")).json();

@@ -54,8 +54,8 @@ export function strike(root, removed) {
 
 const FIGURES = ["pdf", "png", "svg"];
 const MAPS = [...FIGURES, "tex", "html", "json"];
-const KINDS = { map: MAPS, layers: MAPS, comparison: MAPS, beta: FIGURES, rate: FIGURES, generation: [...FIGURES, "html", "json"] };
-const TITLES = { map: "Map", layers: "Layers", comparison: "Comparison", beta: "Weights", rate: "Rate curve", generation: "Response" };
+const KINDS = { map: MAPS, layers: MAPS, comparison: MAPS, beta: FIGURES, rate: FIGURES, generation: [...FIGURES, "html", "json"], summary: ["html", "csv", "json"] };
+const TITLES = { map: "Map", layers: "Layers", comparison: "Comparison", beta: "Weights", rate: "Rate curve", generation: "Response", summary: "Words" };
 
 export function listFiles(list, seen) {
   const button = (name, text) => Object.assign(document.createElement("button"), { type: "button", textContent: text, name });
