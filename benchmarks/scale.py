@@ -29,13 +29,14 @@ WAYS = {
     "Ray, 2 workers": ("--engine", "ray", "--workers", "2"),
 }
 PEAKS = {"a GPU of 100 TFLOP/s": 1e5, "8 of them": 8e5, "100 of them": 1e7}  # GFLOP/s
+ROWS = 100  # of a part
 HOUR, DAY = 3_600, 86_400
 
 
 def run(data: Path, texts: int, options: tuple[str, ...], out: Path) -> dict[str, float]:
     """Explain texts by the command, and read from the log of the run how fast the parts came and how large they are."""
     words = ["narrows", "run", "--data", "sst2", "--data-dir", str(data), "--limit", str(texts), "--out", str(out)]
-    words += ["--split", "train", "--rows-per-part", "100", "--threads", "1", *options]
+    words += ["--split", "train", "--rows-per-part", str(ROWS), "--threads", "1", *options]
     environment, start = {**os.environ, "OMP_NUM_THREADS": "1"}, time.monotonic()
     subprocess.run([sys.executable, "-m", *words], check=True, env=environment)
     seconds = time.monotonic() - start
@@ -76,6 +77,10 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.2, help="of the peak rate that a GPU is taken to reach")
     parser.add_argument("--out", type=Path, default=Path("out/scale"))
     options = parser.parse_args()
+    if options.texts < 2 * ROWS:
+        parser.error(f"a rate needs {2 * ROWS} texts or more")
+    if options.out.exists():
+        parser.error(f"{options.out} is there already: a run that is resumed tells no time")
     found: dict[str, dict[str, Any]] = {}
     for name, way in WAYS.items():
         found[name] = run(options.data_dir, options.texts, way, options.out / name.replace(" ", "-"))

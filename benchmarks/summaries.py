@@ -126,6 +126,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     given = parser.parse_args()
+    if any(rows < PER_PART or rows % PER_PART for rows in given.rows):
+        parser.error(f"--rows takes multiples of {PER_PART:,}")
     rows = sorted(given.rows)
     longest = given.out / f"{rows[-1]}"
     for part in range(rows[-1] // PER_PART):

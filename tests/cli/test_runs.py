@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,32 +156,16 @@ def test_a_run_calibrates_once_into_its_folder(run: Runner, model: Path, texts: 
     assert_one_line(refused, "leave out --prior")
 
 
-def test_a_file_that_could_calibrate_its_model_is_offered(run: Runner, model: Path, tmp_path: Path) -> None:
+def test_a_map_does_not_hang_on_the_texts_around_it(run: Runner, model: Path, tmp_path: Path) -> None:
     data = tmp_path / "texts.txt"
     data.write_text("".join(f"a good film {number}\n" for number in range(32)))
-
-    def said(*asked: object) -> bool:
-        explained = run("explain", "--file", data, "--out", tmp_path / "maps.jsonl", "--model", model, *asked)
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        ran = run("run", "--data", data, "--out", tmp_path / "run", "--model", model, *asked)
-        line = f"narrows: {data} could calibrate the model first: add --calibrate-with {data}"
-        found = {line in result.err.splitlines() for result in (explained, ran)}
-        assert explained.code == ran.code == 0 and len(found) == 1, explained.err + ran.err
-        return found.pop()
-
-    assert said()
-    # It is only offered: what a text gets does not depend on those around it.
-    maps = [json.loads(line) for line in (tmp_path / "maps.jsonl").read_text().splitlines()]
+    explained = run("explain", "--file", data, "--out", tmp_path / "maps.jsonl", "--model", model)
+    assert "--calibrate-with" in explained.err  # as many would do: said, not done
+    found = json.loads((tmp_path / "maps.jsonl").read_text().splitlines()[3])
     alone = json.loads(run("explain", "a good film 3", "--json", "--model", model).out)
-    assert maps[3]["prior"] == alone["prior"] == "instance"
-    scores = [[each["score"] for each in found["tokens"]] for found in (maps[3], alone)]
+    assert found["prior"] == alone["prior"] == "instance"
+    scores = [[each["score"] for each in own["tokens"]] for own in (found, alone)]
     assert scores[0] == pytest.approx(scores[1], rel=1e-3)
-    assert not said("--prior", "instance")
-    assert not said("--method", "random")
-    data.write_text("a good film\n" * 31)
-    assert not said()
-    piped = run("explain", "a good film", "--json", "--model", model)
-    assert "--calibrate-with" not in piped.err
 
 
 def test_shards_are_merged_to_the_same_bytes(run: Runner, options: list[Any], tmp_path: Path) -> None:

@@ -17,11 +17,15 @@ from narrows.attributions import Attributions
 from narrows.bottleneck.prior import Prior
 from narrows.data.calibration import Calibration
 from narrows.data.example import Example
+from narrows.data.source import Source
 from narrows.errors import InputError, NarrowsError, PriorError
 from narrows.evaluation import calibrate as module
 from narrows.evaluation.calibrate import calibrate
 from narrows.explainer import Explainer
 from narrows.methods.evidence import Evidence, usual_layers
+from narrows.models.hub.loading import LoadedModel
+from narrows.run import Plan, evaluate
+from narrows.run.results import Results
 from narrows.viz import caption
 from narrows.viz.canvas import RED
 from narrows.viz.figure import plot_text
@@ -184,6 +188,19 @@ def test_it_is_saved_and_its_layers_are_used(planted: Classifier, calibrated: Pr
     (tmp_path / "d.safetensors").write_bytes((tmp_path / "c.safetensors").read_bytes().replace(b"drops", b"drips"))
     with pytest.raises(PriorError, match="no complete prior"):
         Prior.load(tmp_path / "d.safetensors")
+
+
+def test_an_evaluation_names_the_interval_that_was_chosen(
+    planted: Classifier, calibrated: Prior, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    replace(calibrated, calibration=replace(facts(calibrated), layers=None, interval=(0.4, 1.0))).save(path)
+    methods = ("fast", "fast:interval=0.1,0.9", "random")
+    plan = Plan(Source(items=texts_of(3)), methods, target="predicted", prior=str(path))
+    evaluate(LoadedModel(*planted, "planted", None), plan, tmp_path / "run")
+    found = Results.read(tmp_path / "run").methods
+    assert [found[name]["settings"].get("interval") for name in methods] == [[0.4, 1.0], [0.1, 0.9], None]
+    assert "40% to 100%" in found["fast"]["how"]
 
 
 def test_what_is_predicted_of_a_typical_text_is_kept(planted: Classifier, calibrated: Prior) -> None:

@@ -121,6 +121,11 @@ def test_without_room_no_word_in_more_texts_than_it_says_is_lost_and_all_numbers
     texts_of = {key: own[8] for key, own in exact.items()}
     assert {key for key, number in texts_of.items() if number > found.missed} <= set(kept)
     assert ("x", "all", "word", "late") in kept
+    often = summarize_run(run, limit=10_000)  # words of five texts or more, some of which were dropped and came again
+    assert {key for key, number in texts_of.items() if number > often.missed} <= {
+        astuple(own)[:4] for own in often.entries
+    }
+    assert all(own.texts >= 5 for own in often.entries)
     for key, own in kept.items():
         assert own[4:-1] == pytest.approx(exact[key][4:-1])
     assert f"{found.missed} texts or fewer may be missing" in summary_page(found.to_dict())

@@ -4,21 +4,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import typer
 
 from narrows.cli.terminal import find_source, progress_bar
 from narrows.data.columns import USUAL, Columns
 from narrows.data.example import Example
 from narrows.errors import NarrowsError
-from narrows.viz.spans import one_line
 
 if TYPE_CHECKING:
     from narrows.bottleneck.prior import Prior
-    from narrows.data.source import Source
     from narrows.methods.method import Method
     from narrows.models.hub.loading import LoadedModel
 
@@ -66,18 +61,3 @@ def calibrated(
 
     with progress_bar("Calibrating") as report:
         return calibrate(loaded.model, loaded.tokenizer, corpus.examples, method, limit, seed, report)
-
-
-def offer(method: "str | Method", texts: "Source") -> None:
-    """Say that the texts of a file suffice to calibrate a model that has no prior, if the method needs one."""
-    # Only said, never done: a map would then depend on the texts around it, and not be that of the text alone.
-    from narrows.evaluation.calibrate import LEAST
-    from narrows.methods.registry import find_method
-
-    if getattr(find_method(method), "prior", "no setting") is not None or not Path(texts.name).is_file():
-        return
-    if sum(1 for _ in islice((row for row in texts if isinstance(row, Example)), LEAST)) == LEAST:
-        typer.echo(
-            one_line(f"narrows: {texts.name} could calibrate the model first: add --calibrate-with {texts.name}"),
-            err=True,
-        )

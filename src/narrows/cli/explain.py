@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from narrows.cli import terminal
-from narrows.cli.calibrating import calibrated, offer, read_corpus
+from narrows.cli.calibrating import calibrated, read_corpus
 from narrows.cli.explain_file import FileJob, explain_file, write_page
 from narrows.cli.options import BY_OPTION
 from narrows.data.columns import Columns
@@ -114,8 +114,6 @@ def explain(  # noqa: PLR0913 - every option of the command
         given = terminal.decoded(response)
         _show_generation(explainer.generate(example, 1 if generate is None else generate, given), as_json, html)
     elif texts is not None:
-        if prior is None and explainer.prior.name == "instance":
-            offer(found, texts)
         explain_file(
             explainer, FileJob(texts, out, html, only_errors, (asked, unit_of, bool(check)), batch_size, level)
         )

@@ -148,7 +148,7 @@ def _tell(found: "Prior", out: Path) -> None:
         table.add_row(visible(name), *(f"{mean:.2f} \\[{low:.2f}, {high:.2f}]" for mean, low, high in figures))
     Console().print(table)
     mean, low, high = own.above_chance
-    where = f"layers {', '.join(map(str, own.layers))}" if own.layers else "its own layers"
+    where = f"layers {', '.join(map(str, own.layers))}" if own.layers else "its usual layers"
     if own.interval is not None:
         start, end = own.interval
         where += f", from {start:.0%} to {end:.0%} of the path"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from narrows.cli.calibrating import calibrated, offer, read_corpus
+from narrows.cli.calibrating import calibrated, read_corpus
 from narrows.cli.options import takes_settings
 from narrows.cli.terminal import counted, find_source, progress_bar, run_progress, say
 from narrows.errors import InputError
@@ -50,8 +50,6 @@ def run(config: DatasetSettings) -> None:
         loaded = load_model(config.model, config.device, config.task)
         if config.calibrate_with is not None:
             config = replace(config, prior=str(_calibrate(config, loaded)), calibrate_with=None)
-        elif config.prior is None and loaded.prior is None:
-            offer(config.method, source)
         with run_progress("Explaining", config.out) as report:
             manifest = explain_dataset(source, config.out, config, loaded=loaded, report=report, **how)
     result = manifest["result"]

@@ -241,4 +241,4 @@ class SummaryDict(TypedDict):
     unit: str
     texts: int
     entries: list[EntryDict]
-    missed: int  # words in more texts than this were all looked at
+    missed: int  # words in more texts than this are all among those to choose from

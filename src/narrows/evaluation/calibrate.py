@@ -58,7 +58,7 @@ def calibrate(
         tokenizer: Its tokenizer.
         texts: As `Explainer` takes them; at least 32.
         method: Whose maps are measured; a choice there is for methods that measure evidence, such as ``fast``.
-        limit: How many texts are explained, half to choose the layers and half to measure; all others serve the prior.
+        limit: How many texts are explained, half to choose settings, half to measure; all others serve the prior.
         seed: Of the order of the texts.
         report: Called as the work goes on.
 

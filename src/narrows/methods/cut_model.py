@@ -93,8 +93,8 @@ def choose_prior(prior: PriorChoice, method: object, model: PreTrainedModel) -> 
         if getattr(method, "prior", "no setting") is None:
             warn(
                 "no prior given: mean and deviation are taken from each text itself (prior='instance'); "
-                "calibrate(model, tokenizer, texts), or 'narrows calibrate', makes a prior of 32 texts of your own or "
-                "more, and measures what its maps are worth"
+                "calibrate(model, tokenizer, texts), 'narrows calibrate' or --calibrate-with FILE makes a prior of 32 "
+                "or more of your own texts, and measures what its maps are worth"
             )
         return PRIORS["instance"]
     return _fitting_prior(prior, model)

@@ -17,6 +17,8 @@ from narrows.data.source import Source
 from narrows.data.units import UnitKind
 from narrows.errors import DataError, InputError, TargetError, warn
 from narrows.evaluation.degradation import POINTS, SHARES, Curves, degrade
+from narrows.explainer import Explainer
+from narrows.methods.evidence import Evidence
 from narrows.methods.method import Method
 from narrows.methods.registry import describe, find_method, spec
 from narrows.methods.settings import settings_of
@@ -112,7 +114,7 @@ def evaluate(loaded: LoadedModel, plan: Plan, out: str | Path, report: MeterCall
         jobs = _prepare(loaded, plan, texts, methods, out)
         identity = _identity(plan, examples, next(iter(jobs.values())))
         check_claim(out, identity)
-        entered = _enter_methods(out, plan, methods)
+        entered = _enter_methods(out, plan, jobs)
         for name, job in jobs.items():
             check_claim(job.out, job.identity)
             if error := job.worker.rehearse(examples):
@@ -286,18 +288,24 @@ def _identity(plan: Plan, examples: Sequence[Example], job: Job) -> Json:
     }
 
 
-def _enter_methods(out: Path, plan: Plan, methods: Mapping[str, Method]) -> Json:
+def _enter_methods(out: Path, plan: Plan, jobs: Mapping[str, Job]) -> Json:
     """List the methods and removals of this and of earlier evaluations in the folder, in their order."""
     path = out / METHODS
     entered = read_json(path) if path.exists() else {"methods": [], "removals": []}
     folders = {slug(entry["spec"]): entry["spec"] for entry in entered["methods"]}
-    for name, method in methods.items():
+    for name, job in jobs.items():
         if slug(name) not in folders:
-            entered["methods"].append({"spec": name, **describe(method)})
+            entered["methods"].append({"spec": name, **describe(_as_run(job.worker.explainer))})
         if folders.setdefault(slug(name), name) != name:
             raise InputError(f"methods {folders[slug(name)]!r} and {name!r} would share a folder")
     entered["removals"] += [way for way in plan.ways if way not in entered["removals"]]
     return entered
+
+
+def _as_run(explainer: Explainer) -> Method:
+    """Give the method with the settings that the calibration of its prior chose."""
+    method = explainer.method
+    return method.fitted(explainer._cut.find_prior(method.prior)) if isinstance(method, Evidence) else method
 
 
 def _check_targets(target: str, examples: Sequence[Example], names: Sequence[str]) -> None:

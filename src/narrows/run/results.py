@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from types import NoneType
 from typing import Any, cast
 
 import numpy as np
@@ -25,12 +26,13 @@ from narrows.run.store import MANIFEST, Json
 
 SUMMARY = "summary.json"
 SUMMED = ("dataset", "split", "target", "unit_of", "max_tokens")  # of the manifest, in the summary
-SHAPE = {
+SHAPE: dict[str, type | tuple[type, ...]] = {
     "dataset": str,
     "split": str,
     "instances": int,
     "target": str,
     "unit_of": str,
+    "max_tokens": (int, NoneType),
     "rows_per_part": int,
     "model.name": str,
 }

@@ -68,7 +68,9 @@ class Summary:
     unit: str  # of the scores
     texts: int  # how many were explained; of two runs, how many of the same texts for the same target
     entries: tuple[Entry, ...]  # the words, by target, group and kind, those that speak for the target most first
-    missed: int = 0  # words in more texts than this were all looked at; 0 = there was room for every word
+    missed: int = (
+        0  # words in more texts than this are all among those to choose from; 0 = there was room for every word
+    )
 
     def to_dict(self) -> SummaryDict:
         """Give the saved form."""
@@ -132,10 +134,12 @@ class _Tally:
 
     @property
     def error(self) -> float:
-        """Standard error of the mean over texts, of a ratio of sums (Cochran 1977, section 6)."""
+        """Standard error of the mean over texts, of a ratio of sums (Cochran 1977, section 6); of one text the mean."""
         mean = self.mean
+        if self.texts == 1:
+            return abs(mean)
         spread = max(0.0, self.ss - 2 * mean * self.sn + mean * mean * self.nn)
-        return float(np.sqrt(spread * self.texts / max(1, self.texts - 1))) / self.n
+        return float(np.sqrt(spread * self.texts / (self.texts - 1))) / self.n
 
 
 def check_format(path: str | Path) -> Callable[[SummaryDict], str]:
@@ -186,7 +190,7 @@ def summarize_run(
     chosen = _choose(tallies, limit, min_texts)
     if not chosen:
         raise DataError(f"{folders[0]}: no word is in {min_texts} of {texts} texts: ask for fewer")
-    entries = _count(said(totals[0]), chosen)
+    entries = _count(said(totals[0]), chosen, min_texts)
     report(2 * totals[0], 2 * totals[0])
     return Summary(" less ".join(each.name for each in folders), units.pop(), texts, tuple(entries), missed)
 
@@ -276,7 +280,7 @@ def _choose(tallies: Mapping[Key, _Tally], limit: int, min_texts: int) -> dict[K
     """Choose the strongest words on both sides, and of pairs those that differ most from their words; give means."""
     ranked: dict[tuple[str, Group, EntryKind], list[tuple[float, float, Key, float]]] = defaultdict(list)
     for key, own in tallies.items():
-        if own.texts >= min_texts:
+        if own.texts + own.missed >= min_texts:
             value, margin = own.mean, Z * own.error
             if key[2] == "pair":
                 parts = [tallies.get(part) for part in _parts(key)]
@@ -298,7 +302,7 @@ def _parts(key: Key) -> list[Key]:
     return [(target, group, "word", word) for word in words.split(" ")]
 
 
-def _count(stream: Iterable[_Said], chosen: Mapping[Key, float]) -> list[Entry]:
+def _count(stream: Iterable[_Said], chosen: Mapping[Key, float], min_texts: int) -> list[Entry]:
     """Count the chosen words exactly, with the Poisson bootstrap over the texts (Chamandy et al. 2012)."""
     number = {key: place for place, key in enumerate(chosen)}
     replicates = min(REPLICATES, max(LEAST, MOST_DRAWN // len(chosen)))
@@ -324,7 +328,9 @@ def _count(stream: Iterable[_Said], chosen: Mapping[Key, float]) -> list[Entry]:
                     shown[:] = heapq.nlargest(EXAMPLES, [*shown, (value, _around(said, kind, words))])
     entries = []
     for key, (top, below), shown in zip(chosen, moments, examples, strict=True):
-        own, means = exact[key], top[below > 0] / below[below > 0]
+        if (own := exact[key]).texts < min_texts:
+            continue
+        means = top[below > 0] / below[below > 0]
         low, high = np.percentile(means, [2.5, 97.5]).tolist() if len(means) else (own.mean, own.mean)
         beyond = own.mean - sum(exact[part].mean for part in _parts(key)) if key[2] == "pair" else None
         entries.append(Entry(*key, own.mean, low, high, beyond, own.texts, own.n, tuple(text for _, text in shown)))

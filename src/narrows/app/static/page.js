@@ -129,6 +129,7 @@ const remember = (push) => history[push ? "pushState" : "replaceState"](null, ""
 
 function leave() {  // what is still asked for belongs to what was seen before
   leaving.abort();
+  striking.abort();
   leaving = new AbortController();
   $("alert").textContent = "";
   $("result").removeAttribute("aria-busy");
