@@ -23,6 +23,9 @@ from rich.console import Console
 from rich.table import Table
 from workload import Workload
 
+from narrows.data import datasets
+from narrows.models.hub.loading import load_model
+
 WAYS = {
     "1 process": (),
     "Ray, 1 worker": ("--engine", "ray", "--workers", "1"),
@@ -30,7 +33,7 @@ WAYS = {
 }
 PEAKS = {"a GPU of 100 TFLOP/s": 1e5, "8 of them": 8e5, "100 of them": 1e7}  # GFLOP/s
 ROWS = 100  # of a part
-HOUR, DAY = 3_600, 86_400
+UNITS = {"days": 86_400, "hours": 3_600, "minutes": 60}
 
 
 def run(data: Path, texts: int, options: tuple[str, ...], out: Path) -> dict[str, float]:
@@ -63,10 +66,16 @@ def table(found: dict[str, dict[str, float]], work: float, share: float) -> Tabl
     first = next(iter(found.values()))
     rates = {f"measured: {name}": own["rate"] for name, own in found.items()}
     rates |= {f"computed: {name}": share * peak / (first["passes"] * work) for name, peak in PEAKS.items()}
-    shown = Table("", "texts a second", "10^6 texts, hours", "10^9 texts, days", title="fast on SST-2, sentiment")
+    shown = Table("", "texts a second", "10^6 texts", "10^9 texts", title="fast on SST-2, sentiment")
     for name, rate in rates.items():
-        shown.add_row(name, f"{rate:,.0f}", f"{1e6 / rate / HOUR:,.1f}", f"{1e9 / rate / DAY:,.1f}")
+        shown.add_row(name, f"{rate:,.0f}", lasting(1e6 / rate), lasting(1e9 / rate))
     return shown
+
+
+def lasting(seconds: float) -> str:
+    """Write a time in the largest unit that it fills twice."""
+    unit, size = next(((unit, size) for unit, size in UNITS.items() if seconds >= 2 * size), ("seconds", 1))
+    return f"{seconds / size:,.0f} {unit}"
 
 
 def main() -> None:
@@ -85,7 +94,8 @@ def main() -> None:
     for name, way in WAYS.items():
         found[name] = run(options.data_dir, options.texts, way, options.out / name.replace(" ", "-"))
         print(name, json.dumps(found[name]), flush=True)
-    work = gigaflops(Workload.real("sst2", 200, options.data_dir))
+    texts = list(datasets.load("sst2", "train", options.data_dir, options.texts))
+    work = gigaflops(Workload(load_model("sentiment"), texts))
     (options.out / "figures.json").write_text(json.dumps({"runs": found, "gflop_per_pass": work}, indent=1) + "\n")
     Console().print(table(found, work, options.share))
     two, one = found["Ray, 2 workers"], found["1 process"]
