@@ -19,11 +19,14 @@ demo: $(VENV)/.installed  ## explain a review with the bundled sentiment model
 serve: $(VENV)/.installed-app  ## serve the page on this machine
 	@$(BIN)/narrows serve
 
+# Files in their order: by default those with few tests go last, and the site, one long test, keeps one process waiting.
+SHARED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed-dev chromium  ## run the whole test suite
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -q $(SHARED)
 
 test-fast: $(VENV)/.installed-dev  ## run the tests without the slow ones and those in a browser
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile -m "not slow and not browser"
+	$(BIN)/python -m pytest -q $(SHARED) -m "not slow and not browser"
 
 # What decides whether a model is read right, without the pictures and the page. Some modules of old transformers use
 # torch.jit, which torch itself by now calls deprecated when they are loaded.

@@ -106,7 +106,8 @@ def test_quotes_do_not_leave_an_attribute() -> None:
 def test_nothing_is_fetched(attribution: AttributionDict) -> None:
     plain = {**attribution, "text": "plain", "text_pair": None, "tokens": tokens_of("plain", [1.0]), "words": []}
     for page in pages(plain):  # type: ignore[arg-type]
-        assert not re.search(r"(https?:)?//|url\(|@import|<link|<script|<img|<iframe", page)
+        own = re.sub(r"sha256-[A-Za-z0-9+/=]+", "", page)  # the hash of the style sheet may have // in it
+        assert not re.search(r"(https?:)?//|url\(|@import|<link|<script|<img|<iframe", own)
 
 
 def test_the_policy_forbids_all_but_the_style_sheet() -> None:

@@ -61,14 +61,13 @@ class Calibration:
             for name in ("drops", "comprehensiveness", "sufficiency")
         }
         layers = None if saved["layers"] is None else tuple(int(layer) for layer in saved["layers"])
-        start, end = saved.get("interval") or (None, None)  # older files have neither interval nor typical text
-        typical = saved.get("typical")
+        interval, typical = saved["interval"], saved["typical"]
         return cls(
             method=str(saved["method"]),
             layers=layers,
             texts=int(saved["texts"]),
             above_chance=_figure(saved["above_chance"]),
-            interval=None if start is None or end is None else (float(start), float(end)),
+            interval=None if interval is None else (float(interval[0]), float(interval[1])),
             typical=None if typical is None else {str(label): float(p) for label, p in typical.items()},
             **figures,
         )
