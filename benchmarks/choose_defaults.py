@@ -15,11 +15,12 @@ from typing import Any
 from narrows import Explainer
 from narrows.data import datasets
 from narrows.data.example import Example
+from narrows.data.labels import find_label
 from narrows.evaluation.degradation import Array, Curves, degrade
 from narrows.evaluation.metrics import area, drop
 from narrows.evaluation.statistics import bootstrap_interval
 from narrows.models.heads.goals import OneOf
-from narrows.models.heads.targets import class_labels, find_label
+from narrows.models.heads.targets import class_labels
 from narrows.models.heads.task import Question
 from narrows.models.text.encoding import encode, token_limit
 
