@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 Figure = tuple[float, float, float]  # a mean over texts, and its 95 % interval
-MOST_LABELS = 3  # of a typical text that are told
+MOST_LABELS = 3  # of a typical text, in its line
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,7 @@ class Summary:
     unit: str  # of the scores
     texts: int  # how many were explained; of two runs, how many of the same texts for the same target
     entries: tuple[Entry, ...]  # the words, by target, group and kind, those that speak for the target most first
-    missed: int = (
-        0  # words in more texts than this are all among those to choose from; 0 = there was room for every word
-    )
+    missed: int = 0  # words in more texts than this are all among those to choose from
 
     def to_dict(self) -> SummaryDict:
         """Give the saved form."""
